@@ -1,0 +1,189 @@
+//! Kernels that touch each number once or twice. Each splits its work into fixed pieces, so that a result does not
+//! depend on how many threads there are.
+
+use rayon::prelude::*;
+
+use super::forced::arch;
+use crate::AdamW;
+
+/// Numbers per piece of work: enough to outweigh handing it to a thread.
+const PIECE: usize = 16 * 1024;
+
+/// e^x to about 1e-7 relative, in arithmetic that a compiler turns into vector instructions (Cody & Waite's
+/// reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of degree 7).
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let mut p = 1.0 / 5040.0;
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = p * r + c;
+    }
+    let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    p * f32::from_bits(((exponent + 127) << 23) as u32)
+}
+
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// The sum, in sixteen partial sums that the compiler keeps in vector registers.
+#[inline(always)]
+pub(super) fn sum(x: &[f32]) -> f32 {
+    fold(x, |v| v)
+}
+
+/// The sum of `f` over `x`.
+#[inline(always)]
+pub(super) fn fold(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let mut chunks = x.chunks_exact(16);
+    for chunk in &mut chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane += f(v);
+        }
+    }
+    let rest: f32 = chunks.remainder().iter().map(|&v| f(v)).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// The sum of `f` over two slices of one length.
+#[inline(always)]
+pub(super) fn fold2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (mut xs, mut ys) = (x.chunks_exact(16), y.chunks_exact(16));
+    for (a, b) in (&mut xs).zip(&mut ys) {
+        for i in 0..16 {
+            lanes[i] += f(a[i], b[i]);
+        }
+    }
+    let rest: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(&a, &b)| f(a, b)).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+pub(super) fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).zip(b.par_chunks(PIECE)).for_each(|((y, a), b)| {
+        arch().dispatch(|| {
+            for i in 0..y.len() {
+                y[i] = a[i] + b[i];
+            }
+        })
+    });
+}
+
+pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(y, a)| {
+        arch().dispatch(|| {
+            for (y, a) in y.iter_mut().zip(a) {
+                *y += a;
+            }
+        })
+    });
+}
+
+pub(super) fn silu(x: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
+        arch().dispatch(|| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = x * sigmoid(x);
+            }
+        })
+    });
+}
+
+pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(|((dx, x), dy)| {
+        arch().dispatch(|| {
+            for i in 0..dx.len() {
+                let s = sigmoid(x[i]);
+                dx[i] += dy[i] * (s + x[i] * s * (1.0 - s));
+            }
+        })
+    });
+}
+
+pub(super) fn add_per_plane(pixels: usize, x: &[f32], c: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(pixels).with_min_len(1 + PIECE / pixels).enumerate().for_each(|(plane, y)| {
+        let x = &x[plane * pixels..][..pixels];
+        arch().dispatch(|| {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = x + c[plane];
+            }
+        })
+    });
+}
+
+pub(super) fn sum_per_channel(batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
+    db.par_iter_mut().with_min_len(1 + PIECE / (batch * pixels)).enumerate().for_each(|(c, db)| {
+        arch().dispatch(|| {
+            for n in 0..batch {
+                *db += sum(&dy[(n * channels + c) * pixels..][..pixels]);
+            }
+        })
+    });
+}
+
+pub(super) fn upsample([_, h, w, ho, wo]: [usize; 5], x: &[f32], y: &mut [f32]) {
+    y.par_chunks_mut(ho * wo).with_min_len(1 + PIECE / (ho * wo)).enumerate().for_each(|(plane, y)| {
+        let x = &x[plane * h * w..][..h * w];
+        for i in 0..ho {
+            let source = &x[i * h / ho * w..][..w];
+            for (j, y) in y[i * wo..][..wo].iter_mut().enumerate() {
+                *y = source[j * w / wo];
+            }
+        }
+    });
+}
+
+pub(super) fn upsample_backward([_, h, w, ho, wo]: [usize; 5], dy: &[f32], dx: &mut [f32]) {
+    dx.par_chunks_mut(h * w).with_min_len(1 + PIECE / (ho * wo)).enumerate().for_each(|(plane, dx)| {
+        let dy = &dy[plane * ho * wo..][..ho * wo];
+        for i in 0..ho {
+            let target = &mut dx[i * h / ho * w..][..w];
+            for (j, dy) in dy[i * wo..][..wo].iter().enumerate() {
+                target[j * w / wo] += dy;
+            }
+        }
+    });
+}
+
+pub(super) fn copy_rows(rows: usize, len: usize, src: &[f32], from: [usize; 2], dst: &mut [f32], to: [usize; 2], accumulate: bool) {
+    for i in 0..rows {
+        let src = &src[i * from[0] + from[1]..][..len];
+        let dst = &mut dst[i * to[0] + to[1]..][..len];
+        if accumulate {
+            arch().dispatch(|| {
+                for (d, s) in dst.iter_mut().zip(src) {
+                    *d += s;
+                }
+            })
+        } else {
+            dst.copy_from_slice(src);
+        }
+    }
+}
+
+pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+    let pieces = p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
+    pieces.for_each(|(((p, g), m), v)| {
+        arch().dispatch(|| {
+            for i in 0..p.len() {
+                let g = g[i] * h.gradient_scale;
+                m[i] = h.beta1 * m[i] + (1.0 - h.beta1) * g;
+                v[i] = h.beta2 * v[i] + (1.0 - h.beta2) * g * g;
+                let m_hat = m[i] / h.bias_correction1;
+                let v_hat = v[i] / h.bias_correction2;
+                p[i] -= h.learning_rate * (m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i]);
+            }
+        })
+    });
+}
+
+pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
+    let pieces: Vec<f64> = x.par_chunks(PIECE).map(|x| arch().dispatch(|| fold(x, |v| v * v)) as f64).collect();
+    pieces.iter().sum()
+}

@@ -1,0 +1,52 @@
+//! Which vector instructions the kernels use.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use pulp::Arch;
+
+/// A set of vector instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimdLevel {
+    /// No vector instructions beyond what every processor of the kind has.
+    Scalar,
+    /// AVX2 and FMA: 8 numbers at a time.
+    Avx2,
+    /// AVX-512: 16 numbers at a time.
+    Avx512,
+}
+
+static FORCED: AtomicU8 = AtomicU8::new(0);
+
+/// Makes the element-wise, normalisation and convolution kernels use `level` from now on, in the whole process;
+/// `None` goes back to the best that the processor has. Meant for tests: every level must give the same answer
+/// up to rounding. Returns false, and changes nothing, if this processor lacks the level.
+pub fn force_simd(level: Option<SimdLevel>) -> bool {
+    let code = match level {
+        None => 0,
+        Some(SimdLevel::Scalar) => 1,
+        Some(SimdLevel::Avx2) => 2,
+        Some(SimdLevel::Avx512) => 3,
+    };
+    if at_level(code).is_none() {
+        return false;
+    }
+    FORCED.store(code, Ordering::Relaxed);
+    true
+}
+
+fn at_level(code: u8) -> Option<Arch> {
+    match code {
+        0 => Some(Arch::new()),
+        1 => Some(Arch::Scalar),
+        #[cfg(target_arch = "x86_64")]
+        2 => pulp::x86::V3::try_new().map(Arch::V3),
+        #[cfg(target_arch = "x86_64")]
+        3 => pulp::x86::V4::try_new().map(Arch::V4),
+        _ => None,
+    }
+}
+
+/// The instructions to use now.
+pub(super) fn arch() -> Arch {
+    at_level(FORCED.load(Ordering::Relaxed)).unwrap_or_default()
+}

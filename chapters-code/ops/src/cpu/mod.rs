@@ -1,0 +1,152 @@
+//! The kernels on the processor. See `conv.rs` for how convolution is made fast.
+
+mod conv;
+mod dense;
+mod elementwise;
+pub(crate) mod forced;
+mod norm;
+
+use dfdx::prelude::*;
+
+use crate::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
+
+/// The elements of a contiguous tensor, without copying.
+fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
+    let shape = t.shape().concrete();
+    let len = t.shape().num_elements();
+    assert!(len > 0, "a tensor without elements");
+    let origin: *const f32 = &t[S::Concrete::default()];
+    // dfdx keeps strides private, but tells the address of any element: a tensor is contiguous if a step along
+    // each axis goes as far as the axes behind it are long.
+    let mut expected = 1;
+    for axis in (0..S::NUM_DIMS).rev() {
+        if shape[axis] > 1 {
+            let mut index = S::Concrete::default();
+            index[axis] = 1;
+            let step = (&t[index] as *const f32 as usize).wrapping_sub(origin as usize) / std::mem::size_of::<f32>();
+            assert_eq!(step, expected, "the tensor is not contiguous: call .contiguous() first");
+        }
+        expected *= shape[axis];
+    }
+    // SAFETY: the storage is one Vec<f32>, and the check above says that `len` elements follow `origin` in it.
+    // The borrow of `t` keeps it alive and unchanged.
+    unsafe { std::slice::from_raw_parts(origin, len) }
+}
+
+/// The elements of a contiguous tensor, to write.
+fn elements_mut<S: Shape>(t: &mut Tensor<S, f32, Cpu>) -> &mut [f32] {
+    let len = elements(t).len();
+    // `IndexMut` makes the storage this tensor's own (it copies what others share).
+    let origin: *mut f32 = &mut t[S::Concrete::default()];
+    // SAFETY: as in `elements`; the storage is unshared and `t` is borrowed for writing.
+    unsafe { std::slice::from_raw_parts_mut(origin, len) }
+}
+
+impl UNetDevice for Cpu {
+    type Read<'a> = &'a [f32];
+    type Write<'a> = &'a mut [f32];
+
+    fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> &[f32] {
+        elements(t)
+    }
+    fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> &mut [f32] {
+        elements_mut(t)
+    }
+    fn read_buffer(b: &Buffer<Self>) -> &[f32] {
+        b
+    }
+    fn write_buffer(b: &mut Buffer<Self>) -> &mut [f32] {
+        b
+    }
+
+    fn conv2d(&self, s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
+        conv::forward(s, x, w, b, y, false)
+    }
+    fn conv2d_backward_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
+        conv::backward_input(s, w, dy, dx)
+    }
+    fn conv2d_backward_weight(&self, s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        conv::backward_weight(s, x, dy, dw)
+    }
+    fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
+        elementwise::sum_per_channel(batch, channels, pixels, dy, db)
+    }
+
+    fn linear(&self, [rows, inp, out]: [usize; 3], x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
+        dense::linear(rows, inp, out, x, w, b, y)
+    }
+    fn linear_backward_input(&self, [rows, inp, out]: [usize; 3], w: &[f32], dy: &[f32], dx: &mut [f32]) {
+        dense::matmul([rows, inp, out], dense::Matrix::rows(dy, out), dense::Matrix::rows(w, inp), 1.0, 1.0, dx)
+    }
+    fn linear_backward_weight(&self, [rows, inp, out]: [usize; 3], x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        dense::matmul([out, inp, rows], dense::Matrix::columns(dy, out), dense::Matrix::rows(x, inp), 1.0, 1.0, dw)
+    }
+
+    fn group_norm(&self, s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+        norm::forward(s, x, gamma, beta, y)
+    }
+    fn group_norm_backward(
+        &self,
+        s: &NormShape,
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        dgamma: &mut [f32],
+        dbeta: &mut [f32],
+    ) {
+        norm::backward(s, x, gamma, beta, dy, dx, dgamma, dbeta)
+    }
+
+    fn silu(&self, x: &[f32], y: &mut [f32]) {
+        elementwise::silu(x, y)
+    }
+    fn silu_backward(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+        elementwise::silu_backward(x, dy, dx)
+    }
+
+    fn upsample(&self, dims: [usize; 5], x: &[f32], y: &mut [f32]) {
+        elementwise::upsample(dims, x, y)
+    }
+    fn upsample_backward(&self, dims: [usize; 5], dy: &[f32], dx: &mut [f32]) {
+        elementwise::upsample_backward(dims, dy, dx)
+    }
+
+    fn attention(&self, dims: [usize; 3], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
+        dense::attention(dims, q, k, v, y)
+    }
+    fn attention_backward(
+        &self,
+        dims: [usize; 3],
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        dy: &[f32],
+        dq: &mut [f32],
+        dk: &mut [f32],
+        dv: &mut [f32],
+    ) {
+        dense::attention_backward(dims, [q, k, v], dy, [dq, dk, dv])
+    }
+
+    fn add(&self, a: &[f32], b: &[f32], y: &mut [f32]) {
+        elementwise::add(a, b, y)
+    }
+    fn accumulate(&self, a: &[f32], y: &mut [f32]) {
+        elementwise::accumulate(a, y)
+    }
+    fn add_per_plane(&self, pixels: usize, x: &[f32], c: &[f32], y: &mut [f32]) {
+        elementwise::add_per_plane(pixels, x, c, y)
+    }
+    fn copy_rows(&self, rows: usize, len: usize, src: &[f32], from: [usize; 2], dst: &mut [f32], to: [usize; 2], accumulate: bool) {
+        elementwise::copy_rows(rows, len, src, from, dst, to, accumulate)
+    }
+
+    fn adamw(&self, h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+        elementwise::adamw(h, p, g, m, v)
+    }
+    fn sum_of_squares(&self, x: &[f32]) -> f64 {
+        elementwise::sum_of_squares(x)
+    }
+}

@@ -1,0 +1,106 @@
+//! Group normalisation: one thread per image, one group at a time, so that a group stays in cache between passes.
+
+use rayon::prelude::*;
+
+use super::elementwise::{fold, fold2, sigmoid, sum};
+use super::forced::arch;
+use crate::NormShape;
+
+/// Mean and 1/√(variance + eps) of one group. The variance is that of the whole population, as in PyTorch.
+#[inline(always)]
+fn statistics(x: &[f32], eps: f32) -> (f32, f32) {
+    let mean = sum(x) / x.len() as f32;
+    let variance = fold(x, |v| (v - mean) * (v - mean)) / x.len() as f32;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+    let per_group = s.channels / s.groups;
+    let len = per_group * s.pixels;
+    y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate().for_each(|(i, (y, x))| {
+        let first = i % s.groups * per_group;
+        arch().dispatch(|| {
+            let (mean, scale) = statistics(x, s.eps);
+            for c in 0..per_group {
+                let a = gamma[first + c] * scale;
+                let b = beta[first + c] - mean * a;
+                let plane = c * s.pixels..(c + 1) * s.pixels;
+                let (x, y) = (&x[plane.clone()], &mut y[plane]);
+                if s.silu {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        let z = a * x + b;
+                        *y = z * sigmoid(z);
+                    }
+                } else {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = a * x + b;
+                    }
+                }
+            }
+        })
+    });
+}
+
+#[allow(clippy::too_many_arguments)]
+pub(super) fn backward(
+    s: &NormShape,
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    dgamma: &mut [f32],
+    dbeta: &mut [f32],
+) {
+    let per_group = s.channels / s.groups;
+    let len = per_group * s.pixels;
+    // Every image adds to the gradients of gamma and beta: keep each image's share, add them up in order below.
+    let mut shares = vec![[0.0f32; 2]; s.batch * s.channels];
+    let pieces = dx.par_chunks_mut(len).zip(x.par_chunks(len)).zip(dy.par_chunks(len)).zip(shares.par_chunks_mut(per_group));
+    pieces.enumerate().for_each_init(
+        || vec![0.0; len],
+        |dz, (i, (((dx, x), dy), shares))| {
+            let first = i % s.groups * per_group;
+            arch().dispatch(|| {
+                let (mean, scale) = statistics(x, s.eps);
+                // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
+                let (mut mean_d, mut mean_dy) = (0.0, 0.0);
+                for c in 0..per_group {
+                    let plane = c * s.pixels..(c + 1) * s.pixels;
+                    let (x, dy, dz) = (&x[plane.clone()], &dy[plane.clone()], &mut dz[plane]);
+                    let g = gamma[first + c];
+                    if s.silu {
+                        let (a, b) = (g * scale, beta[first + c] - mean * g * scale);
+                        for j in 0..s.pixels {
+                            let z = a * x[j] + b;
+                            let sig = sigmoid(z);
+                            dz[j] = dy[j] * (sig + z * sig * (1.0 - sig));
+                        }
+                    } else {
+                        dz.copy_from_slice(dy);
+                    }
+                    let total = sum(dz);
+                    let weighted = fold2(dz, x, |d, x| d * (x - mean)) * scale;
+                    shares[c] = [weighted, total];
+                    mean_d += g * total;
+                    mean_dy += g * weighted;
+                }
+                (mean_d, mean_dy) = (mean_d / len as f32, mean_dy / len as f32);
+                for c in 0..per_group {
+                    let plane = c * s.pixels..(c + 1) * s.pixels;
+                    let (x, dz, dx) = (&x[plane.clone()], &dz[plane.clone()], &mut dx[plane]);
+                    let g = gamma[first + c];
+                    for j in 0..s.pixels {
+                        dx[j] += scale * (g * dz[j] - mean_d - (x[j] - mean) * scale * mean_dy);
+                    }
+                }
+            })
+        },
+    );
+    for image in shares.chunks(s.channels) {
+        for (c, [weighted, total]) in image.iter().enumerate() {
+            dgamma[c] += weighted;
+            dbeta[c] += total;
+        }
+    }
+}

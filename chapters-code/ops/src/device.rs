@@ -1,0 +1,148 @@
+//! The kernels that a device must offer, on plain runs of memory.
+
+use dfdx::prelude::*;
+use dfdx::tensor::Storage;
+
+/// The memory behind an `f32` tensor or gradient on device `D`.
+pub type Buffer<D> = <D as Storage<f32>>::Vec;
+
+/// Sizes of one convolution: `x (batch, cin, h, w)` to `y (batch, cout, ho, wo)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    pub batch: usize,
+    pub cin: usize,
+    pub cout: usize,
+    pub h: usize,
+    pub w: usize,
+    pub ho: usize,
+    pub wo: usize,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    pub stride: usize,
+    /// Rows and columns of zeros before the image (above and to the left).
+    pub pad: usize,
+}
+
+/// Sizes of one group normalisation over `(batch, channels, pixels)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormShape {
+    pub batch: usize,
+    pub channels: usize,
+    pub pixels: usize,
+    pub groups: usize,
+    /// Added to the variance before the root.
+    pub eps: f32,
+    /// Whether SiLU follows in the same pass.
+    pub silu: bool,
+}
+
+/// The numbers of one AdamW update (Loshchilov & Hutter 2019, algorithm 2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    pub learning_rate: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    pub weight_decay: f32,
+    /// `1 - beta1^step`, counting steps from 1.
+    pub bias_correction1: f32,
+    /// `1 - beta2^step`.
+    pub bias_correction2: f32,
+    /// Factor on every gradient (gradient clipping), 1 for none.
+    pub gradient_scale: f32,
+}
+
+/// A device on which the U-Net runs.
+///
+/// Kernels see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is given.
+pub trait UNetDevice: Device<f32> {
+    /// Elements that a kernel reads.
+    type Read<'a>: Copy;
+    /// Elements that a kernel writes.
+    type Write<'a>;
+
+    /// The elements of a contiguous tensor.
+    ///
+    /// # Panics
+    /// If the tensor is not contiguous (call `.contiguous()` first).
+    fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> Self::Read<'_>;
+    /// The elements of a contiguous tensor, to write. Copies them first if another tensor shares them.
+    fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_>;
+    /// The elements of a gradient.
+    fn read_buffer(b: &Buffer<Self>) -> Self::Read<'_>;
+    /// The elements of a gradient, to write.
+    fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
+
+    /// `y = x * w + b`; `w` is `(cout, cin, kernel, kernel)`, `b` is `(cout)`.
+    fn conv2d(&self, s: &ConvShape, x: Self::Read<'_>, w: Self::Read<'_>, b: Option<Self::Read<'_>>, y: Self::Write<'_>);
+    /// Adds the gradient of the input.
+    fn conv2d_backward_input(&self, s: &ConvShape, w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+    /// Adds the gradient of the weight.
+    fn conv2d_backward_weight(&self, s: &ConvShape, x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
+    /// Adds the sum of `dy (batch, channels, pixels)` over batch and pixels to `db (channels)`.
+    fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: Self::Read<'_>, db: Self::Write<'_>);
+
+    /// `y (rows, out) = x (rows, inp) · wᵀ (out, inp) + b`.
+    fn linear(&self, dims: [usize; 3], x: Self::Read<'_>, w: Self::Read<'_>, b: Option<Self::Read<'_>>, y: Self::Write<'_>);
+    /// Adds the gradient of the input; `dims` is `[rows, inp, out]`, as in `linear`.
+    fn linear_backward_input(&self, dims: [usize; 3], w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+    /// Adds the gradient of the weight.
+    fn linear_backward_weight(&self, dims: [usize; 3], x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
+
+    /// Group normalisation, with SiLU behind it if `s.silu`.
+    fn group_norm(&self, s: &NormShape, x: Self::Read<'_>, gamma: Self::Read<'_>, beta: Self::Read<'_>, y: Self::Write<'_>);
+    /// Adds the gradients of input, scale and shift.
+    #[allow(clippy::too_many_arguments)]
+    fn group_norm_backward(
+        &self,
+        s: &NormShape,
+        x: Self::Read<'_>,
+        gamma: Self::Read<'_>,
+        beta: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dx: Self::Write<'_>,
+        dgamma: Self::Write<'_>,
+        dbeta: Self::Write<'_>,
+    );
+
+    /// `y = x · sigmoid(x)`.
+    fn silu(&self, x: Self::Read<'_>, y: Self::Write<'_>);
+    /// Adds the gradient of the input.
+    fn silu_backward(&self, x: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+
+    /// Nearest neighbour from `(planes, h, w)` to `(planes, ho, wo)`; `dims` is `[planes, h, w, ho, wo]`.
+    fn upsample(&self, dims: [usize; 5], x: Self::Read<'_>, y: Self::Write<'_>);
+    /// Adds the gradient of the input.
+    fn upsample_backward(&self, dims: [usize; 5], dy: Self::Read<'_>, dx: Self::Write<'_>);
+
+    /// Attention over `(batch, heads · d, pixels)`; `dims` is `[batch · heads, d, pixels]`.
+    fn attention(&self, dims: [usize; 3], q: Self::Read<'_>, k: Self::Read<'_>, v: Self::Read<'_>, y: Self::Write<'_>);
+    /// Adds the gradients of queries, keys and values.
+    #[allow(clippy::too_many_arguments)]
+    fn attention_backward(
+        &self,
+        dims: [usize; 3],
+        q: Self::Read<'_>,
+        k: Self::Read<'_>,
+        v: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dq: Self::Write<'_>,
+        dk: Self::Write<'_>,
+        dv: Self::Write<'_>,
+    );
+
+    /// `y = a + b`.
+    fn add(&self, a: Self::Read<'_>, b: Self::Read<'_>, y: Self::Write<'_>);
+    /// `y += a`.
+    fn accumulate(&self, a: Self::Read<'_>, y: Self::Write<'_>);
+    /// `y (planes, pixels) = x + c (planes)`.
+    fn add_per_plane(&self, pixels: usize, x: Self::Read<'_>, c: Self::Read<'_>, y: Self::Write<'_>);
+    /// Copies rows of `len` elements from `src` to `dst`, adding if `accumulate`:
+    /// row `i` starts at `i · src_stride + src_start` and at `i · dst_stride + dst_start`.
+    fn copy_rows(&self, rows: usize, len: usize, src: Self::Read<'_>, from: [usize; 2], dst: Self::Write<'_>, to: [usize; 2], accumulate: bool);
+
+    /// One AdamW update of `p` with gradient `g` and moments `m` and `v`, all of one length.
+    fn adamw(&self, h: &AdamW, p: Self::Write<'_>, g: Self::Read<'_>, m: Self::Write<'_>, v: Self::Write<'_>);
+    /// The sum of squares, in f64.
+    fn sum_of_squares(&self, x: Self::Read<'_>) -> f64;
+}

@@ -1,0 +1,377 @@
+//! The differentiable functions: shapes, tapes and gradients. The arithmetic is in [`UNetDevice`]'s kernels.
+
+use dfdx::prelude::*;
+
+use crate::{ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
+
+/// Takes a gradient out of `$grads`, leaving a token in its place.
+macro_rules! take_gradient {
+    ($grads:expr, $tensor:expr, $device:expr) => {{
+        let token = dfdx::tensor::Storage::<f32>::try_alloc_len(&$device, 1)?;
+        std::mem::replace($grads.get_or_alloc_mut(&$tensor)?, token)
+    }};
+}
+
+/// The output of an operation: a fresh tensor that `fill` writes.
+fn output<D: UNetDevice, S: Shape>(device: &D, shape: S, fill: impl FnOnce(D::Write<'_>)) -> Tensor<S, f32, D> {
+    let mut y = device.zeros_like(&shape);
+    fill(D::write(&mut y));
+    y
+}
+
+/// Geometry of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Distance between two kernel positions, at least 1.
+    pub stride: usize,
+    /// Zeros before the image: above and to the left.
+    pub pad_before: usize,
+    /// Zeros after the image: below and to the right.
+    pub pad_after: usize,
+}
+
+impl Conv2dOptions {
+    /// The same padding on all four sides.
+    pub fn new(stride: usize, padding: usize) -> Self {
+        Self { stride, pad_before: padding, pad_after: padding }
+    }
+}
+
+/// 2-D convolution (cross-correlation, as in every deep-learning library).
+///
+/// `x` is `(batch, cin, h, w)`, `weight` is `(cout, cin, k, k)`, `bias` is `(cout)`; the result is
+/// `(batch, cout, ho, wo)` with `ho = (h + pad_before + pad_after - k) / stride + 1`.
+///
+/// # Panics
+/// If the shapes do not fit, or the kernel is larger than the padded image.
+pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    weight: &Images<D>,
+    bias: Option<&Vector<D>>,
+    options: Conv2dOptions,
+) -> Images<D, T> {
+    let (batch, cin, h, w) = *x.shape();
+    let (cout, wcin, kernel, kw) = *weight.shape();
+    assert_eq!(kernel, kw, "conv2d: the kernel is {kernel}x{kw}, but must be square");
+    assert_eq!(cin, wcin, "conv2d: the input has {cin} channels, the weight expects {wcin}");
+    let pad = options.pad_before + options.pad_after;
+    assert!(h + pad >= kernel && w + pad >= kernel, "conv2d: a {h}x{w} image is too small for a {kernel}x{kernel} kernel");
+    let (ho, wo) = ((h + pad - kernel) / options.stride + 1, (w + pad - kernel) / options.stride + 1);
+    let s = ConvShape { batch, cin, cout, h, w, ho, wo, kernel, stride: options.stride, pad: options.pad_before };
+    convolve(s, x, weight, bias)
+}
+
+/// A linear map over channels, the same at every pixel: a 1×1 convolution with a `(cout, cin)` weight.
+///
+/// # Panics
+/// If the channel counts do not fit.
+pub fn pointwise<D: UNetDevice, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    weight: &Rows<D>,
+    bias: Option<&Vector<D>>,
+) -> Images<D, T> {
+    let (batch, cin, h, w) = *x.shape();
+    let (cout, wcin) = *weight.shape();
+    assert_eq!(cin, wcin, "pointwise: the input has {cin} channels, the weight expects {wcin}");
+    let s = ConvShape { batch, cin, cout, h, w, ho: h, wo: w, kernel: 1, stride: 1, pad: 0 };
+    convolve(s, x, weight, bias)
+}
+
+fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
+    s: ConvShape,
+    x: Images<D, T>,
+    weight: &Tensor<W, f32, D>,
+    bias: Option<&Vector<D>>,
+) -> Images<D, T> {
+    let (x, mut tape) = x.split_tape();
+    let dev = x.device().clone();
+    let y = output(&dev, (s.batch, s.cout, s.ho, s.wo), |y| {
+        dev.conv2d(&s, D::read(&x), D::read(weight), bias.map(D::read), y)
+    });
+    if T::OWNS_TAPE {
+        let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let dy = D::read_buffer(&dy);
+            if let Some(bias) = &bias {
+                let db = D::write_buffer(grads.get_or_alloc_mut(bias)?);
+                dev.sum_per_channel(s.batch, s.cout, s.ho * s.wo, dy, db);
+            }
+            let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
+            dev.conv2d_backward_weight(&s, D::read(&x), dy, dw);
+            let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
+            dev.conv2d_backward_input(&s, D::read(&weight), dy, dx);
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// `x · weightᵀ + bias` for `x (rows, inp)`, `weight (out, inp)`, `bias (out)`.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn linear<D: UNetDevice, T: Tape<f32, D>>(x: Rows<D, T>, weight: &Rows<D>, bias: Option<&Vector<D>>) -> Rows<D, T> {
+    let (rows, inp) = *x.shape();
+    let (out, winp) = *weight.shape();
+    assert_eq!(inp, winp, "linear: the input has {inp} features, the weight expects {winp}");
+    let (x, mut tape) = x.split_tape();
+    let dev = x.device().clone();
+    let dims = [rows, inp, out];
+    let y = output(&dev, (rows, out), |y| dev.linear(dims, D::read(&x), D::read(weight), bias.map(D::read), y));
+    if T::OWNS_TAPE {
+        let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let dy = D::read_buffer(&dy);
+            if let Some(bias) = &bias {
+                let db = D::write_buffer(grads.get_or_alloc_mut(bias)?);
+                dev.sum_per_channel(rows, out, 1, dy, db);
+            }
+            let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
+            dev.linear_backward_weight(dims, D::read(&x), dy, dw);
+            let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
+            dev.linear_backward_input(dims, D::read(&weight), dy, dx);
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// Group normalisation (Wu & He 2018): each image's channels are split into `groups`, each group is brought to
+/// mean 0 and variance 1 over its channels and pixels, then scaled by `gamma (channels)` and shifted by `beta`.
+/// With `silu` the activation follows in the same pass.
+///
+/// # Panics
+/// If `groups` does not divide the channels.
+pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    gamma: &Vector<D>,
+    beta: &Vector<D>,
+    groups: usize,
+    eps: f32,
+    silu: bool,
+) -> Images<D, T> {
+    let (batch, channels, h, w) = *x.shape();
+    assert!(groups > 0 && channels % groups == 0, "group_norm: {groups} groups do not divide {channels} channels");
+    assert_eq!(gamma.shape().0, channels, "group_norm: one scale per channel");
+    assert_eq!(beta.shape().0, channels, "group_norm: one shift per channel");
+    let s = NormShape { batch, channels, pixels: h * w, groups, eps, silu };
+    let (x, mut tape) = x.split_tape();
+    let dev = x.device().clone();
+    let y = output(&dev, *x.shape(), |y| dev.group_norm(&s, D::read(&x), D::read(gamma), D::read(beta), y));
+    if T::OWNS_TAPE {
+        let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            // Several gradients are written at once: each is taken out and put back.
+            let mut dx = take_gradient!(grads, x, dev);
+            let mut dgamma = take_gradient!(grads, gamma, dev);
+            let mut dbeta = take_gradient!(grads, beta, dev);
+            dev.group_norm_backward(
+                &s,
+                D::read(&x),
+                D::read(&gamma),
+                D::read(&beta),
+                D::read_buffer(&dy),
+                D::write_buffer(&mut dx),
+                D::write_buffer(&mut dgamma),
+                D::write_buffer(&mut dbeta),
+            );
+            *grads.get_or_alloc_mut(&x)? = dx;
+            *grads.get_or_alloc_mut(&gamma)? = dgamma;
+            *grads.get_or_alloc_mut(&beta)? = dbeta;
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// The activation x · sigmoid(x), also called swish.
+pub fn silu<S: Shape, D: UNetDevice, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -> Tensor<S, f32, D, T> {
+    let (x, mut tape) = x.split_tape();
+    let dev = x.device().clone();
+    let y = output(&dev, *x.shape(), |y| dev.silu(D::read(&x), y));
+    if T::OWNS_TAPE {
+        let ghost = y.ghost();
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
+            dev.silu_backward(D::read(&x), D::read_buffer(&dy), dx);
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// Enlarges `(batch, channels, h, w)` to `(batch, channels, ho, wo)`; a pixel takes the value of the nearest source
+/// pixel, `floor(i · h / ho)`.
+///
+/// # Panics
+/// If the target is smaller than the source.
+pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, ho: usize, wo: usize) -> Images<D, T> {
+    let (batch, channels, h, w) = *x.shape();
+    assert!(ho >= h && wo >= w, "upsample_nearest: {ho}x{wo} is smaller than {h}x{w}");
+    let dims = [batch * channels, h, w, ho, wo];
+    let (x, mut tape) = x.split_tape();
+    let dev = x.device().clone();
+    let y = output(&dev, (batch, channels, ho, wo), |y| dev.upsample(dims, D::read(&x), y));
+    if T::OWNS_TAPE {
+        let ghost = y.ghost();
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
+            dev.upsample_backward(dims, D::read_buffer(&dy), dx);
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1) between the pixels of each image:
+/// softmax(qᵀk / √d) applied to v, separately in each of `heads` heads of `d = channels / heads` channels.
+///
+/// `q`, `k` and `v` are `(batch, channels, h, w)` and must be three different tensors.
+///
+/// # Panics
+/// If the shapes differ or `heads` does not divide the channels.
+pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    q: Images<D, T>,
+    k: Images<D, T>,
+    v: Images<D, T>,
+    heads: usize,
+) -> Images<D, T> {
+    let (batch, channels, h, w) = *q.shape();
+    assert_eq!(q.shape(), k.shape(), "attention: queries and keys differ in shape");
+    assert_eq!(q.shape(), v.shape(), "attention: queries and values differ in shape");
+    assert!(heads > 0 && channels % heads == 0, "attention: {heads} heads do not divide {channels} channels");
+    let dims = [batch * heads, channels / heads, h * w];
+    let ((q, tape), (k, tk), (v, tv)) = (q.split_tape(), k.split_tape(), v.split_tape());
+    let mut tape = tape.merge(tk).merge(tv);
+    let dev = q.device().clone();
+    let y = output(&dev, *q.shape(), |y| dev.attention(dims, D::read(&q), D::read(&k), D::read(&v), y));
+    if T::OWNS_TAPE {
+        let ghost = y.ghost();
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let mut dq = take_gradient!(grads, q, dev);
+            let mut dk = take_gradient!(grads, k, dev);
+            let mut dv = take_gradient!(grads, v, dev);
+            dev.attention_backward(
+                dims,
+                D::read(&q),
+                D::read(&k),
+                D::read(&v),
+                D::read_buffer(&dy),
+                D::write_buffer(&mut dq),
+                D::write_buffer(&mut dk),
+                D::write_buffer(&mut dv),
+            );
+            *grads.get_or_alloc_mut(&q)? = dq;
+            *grads.get_or_alloc_mut(&k)? = dk;
+            *grads.get_or_alloc_mut(&v)? = dv;
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// `a + b`, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn add<S: Shape, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    a: Tensor<S, f32, D, T>,
+    b: Tensor<S, f32, D, T>,
+) -> Tensor<S, f32, D, T> {
+    assert_eq!(a.shape(), b.shape(), "add: the shapes differ");
+    let ((a, tape), (b, tb)) = (a.split_tape(), b.split_tape());
+    let mut tape = tape.merge(tb);
+    let dev = a.device().clone();
+    let y = output(&dev, *a.shape(), |y| dev.add(D::read(&a), D::read(&b), y));
+    if T::OWNS_TAPE {
+        let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            dev.accumulate(D::read_buffer(&dy), D::write_buffer(grads.get_or_alloc_mut(&a)?));
+            dev.accumulate(D::read_buffer(&dy), D::write_buffer(grads.get_or_alloc_mut(&b)?));
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// Adds `c (batch, channels)` to every pixel of `x (batch, channels, h, w)`: how the time embedding enters a block.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn add_per_channel<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(x: Images<D, T>, c: Rows<D, T>) -> Images<D, T> {
+    let (batch, channels, h, w) = *x.shape();
+    assert_eq!(*c.shape(), (batch, channels), "add_per_channel: one number per image and channel");
+    let ((x, tape), (c, tc)) = (x.split_tape(), c.split_tape());
+    let mut tape = tape.merge(tc);
+    let dev = x.device().clone();
+    let y = output(&dev, *x.shape(), |y| dev.add_per_plane(h * w, D::read(&x), D::read(&c), y));
+    if T::OWNS_TAPE {
+        let (ghost, x, c) = (y.ghost(), x.ghost(), c.ghost());
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let dc = D::write_buffer(grads.get_or_alloc_mut(&c)?);
+            dev.sum_per_channel(1, batch * channels, h * w, D::read_buffer(&dy), dc);
+            dev.accumulate(D::read_buffer(&dy), D::write_buffer(grads.get_or_alloc_mut(&x)?));
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// Puts the channels of `b` behind those of `a`: how a skip connection comes back.
+///
+/// # Panics
+/// If batch, height or width differ.
+pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T>, b: Images<D, T>) -> Images<D, T> {
+    let ((batch, ca, h, w), (bb, cb, bh, bw)) = (*a.shape(), *b.shape());
+    assert_eq!((batch, h, w), (bb, bh, bw), "concat_channels: batch, height and width must agree");
+    let ((a, tape), (b, tb)) = (a.split_tape(), b.split_tape());
+    let mut tape = tape.merge(tb);
+    let dev = a.device().clone();
+    let (la, lb) = (ca * h * w, cb * h * w);
+    let mut y = dev.zeros_like(&(batch, ca + cb, h, w));
+    dev.copy_rows(batch, la, D::read(&a), [la, 0], D::write(&mut y), [la + lb, 0], false);
+    dev.copy_rows(batch, lb, D::read(&b), [lb, 0], D::write(&mut y), [la + lb, la], false);
+    if T::OWNS_TAPE {
+        let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
+        tape.add_backward_op(move |grads| {
+            let dy = take_gradient!(grads, ghost, dev);
+            let da = D::write_buffer(grads.get_or_alloc_mut(&a)?);
+            dev.copy_rows(batch, la, D::read_buffer(&dy), [la + lb, 0], da, [la, 0], true);
+            let db = D::write_buffer(grads.get_or_alloc_mut(&b)?);
+            dev.copy_rows(batch, lb, D::read_buffer(&dy), [la + lb, la], db, [lb, 0], true);
+            Ok(())
+        });
+    }
+    y.put_tape(tape)
+}
+
+/// One AdamW update, in place, of `parameter` with its gradient in `gradients` and its two moments.
+pub fn adamw_step<S: Shape, D: UNetDevice>(
+    h: &crate::AdamW,
+    parameter: &mut Tensor<S, f32, D>,
+    gradients: &mut Gradients<f32, D>,
+    m: &mut Tensor<S, f32, D>,
+    v: &mut Tensor<S, f32, D>,
+) -> Result<(), D::Err> {
+    let dev = parameter.device().clone();
+    let g = D::read_buffer(gradients.get_or_alloc_mut(parameter)?);
+    dev.adamw(h, D::write(parameter), g, D::write(m), D::write(v));
+    Ok(())
+}
+
+/// The sum of squares of one parameter's gradient.
+pub fn gradient_sum_of_squares<S: Shape, D: UNetDevice>(
+    parameter: &Tensor<S, f32, D>,
+    gradients: &mut Gradients<f32, D>,
+) -> Result<f64, D::Err> {
+    let g = gradients.get_or_alloc_mut(parameter)?;
+    Ok(parameter.device().sum_of_squares(D::read_buffer(g)))
+}

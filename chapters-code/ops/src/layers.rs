@@ -1,0 +1,135 @@
+//! Layers: parameters behind the functions of this crate.
+//!
+//! Their shapes are run-time values, so dfdx's own walker over modules cannot visit them from outside the crate.
+//! [`Parameters`] is ours: every layer lists its tensors by the names that PyTorch gives them.
+
+use dfdx::prelude::*;
+use rand::Rng;
+
+use crate::{Conv2dOptions, Images, Rows, UNetDevice, Vector};
+
+/// Something that is done to every parameter.
+pub trait Visitor<D: UNetDevice> {
+    /// Called once for each parameter, in a fixed order, with its full name (`"conv_in.weight"`).
+    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>);
+}
+
+/// A thing with parameters.
+pub trait Parameters<D: UNetDevice> {
+    /// Shows every parameter to `visitor`, with `prefix` before its name.
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V);
+}
+
+/// `prefix.name`, or `name` where the prefix is empty.
+pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
+    if prefix.is_empty() {
+        name.to_string()
+    } else {
+        format!("{prefix}.{name}")
+    }
+}
+
+/// A parameter with values uniform in ±bound.
+fn uniform<D: UNetDevice, S: Shape>(device: &D, rng: &mut impl Rng, shape: S, bound: f32) -> Tensor<S, f32, D> {
+    let values = (0..shape.num_elements()).map(|_| rng.gen_range(-bound..=bound)).collect();
+    device.tensor_from_vec(values, shape)
+}
+
+/// The bound ±1/√fan_in that PyTorch draws weights and biases of its linear and convolution layers from.
+fn bound(fan_in: usize) -> f32 {
+    1.0 / (fan_in as f32).sqrt()
+}
+
+/// [`crate::conv2d`] with its weight and bias.
+#[derive(Clone, Debug)]
+pub struct Conv2d<D: UNetDevice> {
+    /// `(cout, cin, kernel, kernel)`
+    pub weight: Images<D>,
+    /// `(cout)`
+    pub bias: Vector<D>,
+    pub options: Conv2dOptions,
+}
+
+impl<D: UNetDevice> Conv2d<D> {
+    /// Random values, as PyTorch initialises a `Conv2d`.
+    pub fn new(device: &D, rng: &mut impl Rng, cin: usize, cout: usize, kernel: usize, options: Conv2dOptions) -> Self {
+        let bound = bound(cin * kernel * kernel);
+        Self {
+            weight: uniform(device, rng, (cout, cin, kernel, kernel), bound),
+            bias: uniform(device, rng, (cout,), bound),
+            options,
+        }
+    }
+
+    /// `(batch, cin, h, w)` to `(batch, cout, ho, wo)`.
+    pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+        crate::conv2d(x, &self.weight, Some(&self.bias), self.options)
+    }
+}
+
+/// [`crate::linear`] with its weight and bias; [`Linear::forward_pixels`] applies it at every pixel of an image.
+#[derive(Clone, Debug)]
+pub struct Linear<D: UNetDevice> {
+    /// `(out, inp)`
+    pub weight: Rows<D>,
+    /// `(out)`
+    pub bias: Vector<D>,
+}
+
+impl<D: UNetDevice> Linear<D> {
+    /// Random values, as PyTorch initialises a `Linear`.
+    pub fn new(device: &D, rng: &mut impl Rng, inp: usize, out: usize) -> Self {
+        let bound = bound(inp);
+        Self { weight: uniform(device, rng, (out, inp), bound), bias: uniform(device, rng, (out,), bound) }
+    }
+
+    /// `(rows, inp)` to `(rows, out)`.
+    pub fn forward<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Rows<D, T> {
+        crate::linear(x, &self.weight, Some(&self.bias))
+    }
+
+    /// `(batch, inp, h, w)` to `(batch, out, h, w)`.
+    pub fn forward_pixels<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+        crate::pointwise(x, &self.weight, Some(&self.bias))
+    }
+}
+
+/// [`crate::group_norm`] with its scale and shift.
+#[derive(Clone, Debug)]
+pub struct GroupNorm<D: UNetDevice> {
+    /// The scale, `(channels)`.
+    pub weight: Vector<D>,
+    /// The shift, `(channels)`.
+    pub bias: Vector<D>,
+    pub groups: usize,
+    pub eps: f32,
+}
+
+impl<D: UNetDevice> GroupNorm<D> {
+    /// Scale 1 and shift 0.
+    pub fn new(device: &D, groups: usize, channels: usize, eps: f32) -> Self {
+        Self { weight: device.ones_like(&(channels,)), bias: device.zeros_like(&(channels,)), groups, eps }
+    }
+
+    /// Normalises; the shape stays.
+    pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+        crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
+    }
+
+    /// Normalises and applies SiLU in the same pass.
+    pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+        crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, true)
+    }
+}
+
+macro_rules! weight_and_bias {
+    ($($layer:ident),+) => {
+        $(impl<D: UNetDevice> Parameters<D> for $layer<D> {
+            fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
+                visitor.visit(&join(prefix, "weight"), &mut self.weight);
+                visitor.visit(&join(prefix, "bias"), &mut self.bias);
+            }
+        })+
+    };
+}
+weight_and_bias!(Conv2d, Linear, GroupNorm);

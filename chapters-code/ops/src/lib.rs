@@ -1,0 +1,53 @@
+//! What dfdx lacks on stable Rust, as differentiable functions over dfdx tensors.
+//!
+//! | function | what it is |
+//! |---|---|
+//! | [`conv2d`] | 2-D convolution with stride, padding and bias |
+//! | [`pointwise`] | a linear map over the channels of an image (a 1×1 convolution) |
+//! | [`linear`] | a linear map over rows |
+//! | [`group_norm`] | group normalisation, alone or followed by SiLU in the same pass |
+//! | [`silu`] | x · sigmoid(x) |
+//! | [`upsample_nearest`] | nearest-neighbour resizing to any larger size |
+//! | [`attention`] | scaled dot-product attention between the pixels of an image |
+//! | [`add`], [`add_per_channel`], [`concat_channels`] | the glue of a U-Net |
+//!
+//! Every function takes an input that may carry a gradient tape, and parameters that need none: the
+//! backward pass finds a parameter's gradient by the parameter's own id. A parameter is therefore read with
+//! `gradients.get(&parameter)` after `loss.backward()`.
+//!
+//! A function here consumes the gradient of its output while it runs backward, so that memory is free for
+//! the next one. After `backward`, only leaves (inputs and parameters) hold their gradients.
+//!
+//! [`layers`] puts parameters behind the functions, and [`params`] visits them by name, so that an optimiser,
+//! a moving average or a file can reach each of them.
+//!
+//! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are our own: threads
+//! over the batch, and vector instructions that are chosen while the program runs.
+
+mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod device;
+mod functions;
+pub mod layers;
+pub mod params;
+
+pub use cpu::forced::{force_simd, SimdLevel};
+pub use device::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
+pub use functions::*;
+
+use dfdx::prelude::{NoneTape, Tensor};
+
+/// A batch of images or feature maps: `(batch, channels, height, width)`.
+pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
+/// A batch of vectors: `(batch, features)`.
+pub type Rows<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
+/// A vector of run-time length.
+pub type Vector<D, T = NoneTape> = Tensor<(usize,), f32, D, T>;
+
+/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
+#[cfg(not(feature = "cuda"))]
+pub type AutoDevice = dfdx::prelude::Cpu;
+/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
+#[cfg(feature = "cuda")]
+pub type AutoDevice = dfdx::prelude::Cuda;

@@ -1,0 +1,406 @@
+//! Every operation against a naive loop in f64, every gradient against finite differences of that loop.
+
+mod common;
+
+use common::*;
+use dfdx::prelude::*;
+use ops::Conv2dOptions;
+use rand::Rng;
+
+const TOLERANCE: f64 = 2e-5;
+
+/// Runs `test` at every level of vector instructions that this processor has.
+fn every_level(test: impl Fn()) {
+    // One test at a time: the level is a setting of the whole process.
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _lock = LOCK.lock().unwrap_or_else(|e| e.into_inner());
+    let mut tried = 0;
+    for level in [ops::SimdLevel::Scalar, ops::SimdLevel::Avx2, ops::SimdLevel::Avx512] {
+        if ops::force_simd(Some(level)) {
+            eprintln!("{level:?}");
+            test();
+            tried += 1;
+        }
+    }
+    ops::force_simd(None);
+    test();
+    assert!(tried >= 1);
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Conv {
+    batch: usize,
+    cin: usize,
+    cout: usize,
+    h: usize,
+    w: usize,
+    kernel: usize,
+    o: Conv2dOptions,
+}
+
+impl Conv {
+    fn out(&self) -> (usize, usize) {
+        let pad = self.o.pad_before + self.o.pad_after;
+        ((self.h + pad - self.kernel) / self.o.stride + 1, (self.w + pad - self.kernel) / self.o.stride + 1)
+    }
+
+    fn naive(&self, inputs: &[Vec<f64>]) -> Vec<f64> {
+        let (x, w, b) = (&inputs[0], &inputs[1], &inputs[2]);
+        let (ho, wo) = self.out();
+        let mut y = Vec::new();
+        for n in 0..self.batch {
+            for o in 0..self.cout {
+                for i in 0..ho {
+                    for j in 0..wo {
+                        let mut sum = b[o];
+                        for c in 0..self.cin {
+                            for ki in 0..self.kernel {
+                                for kj in 0..self.kernel {
+                                    let r = (i * self.o.stride + ki) as isize - self.o.pad_before as isize;
+                                    let s = (j * self.o.stride + kj) as isize - self.o.pad_before as isize;
+                                    if r >= 0 && s >= 0 && (r as usize) < self.h && (s as usize) < self.w {
+                                        sum += x[((n * self.cin + c) * self.h + r as usize) * self.w + s as usize]
+                                            * w[((o * self.cin + c) * self.kernel + ki) * self.kernel + kj];
+                                    }
+                                }
+                            }
+                        }
+                        y.push(sum);
+                    }
+                }
+            }
+        }
+        y
+    }
+
+    fn check(&self, rng: &mut impl Rng) {
+        let dev = device();
+        let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
+        let inputs = [
+            random(self.batch * self.cin * self.h * self.w),
+            random(self.cout * self.cin * self.kernel * self.kernel),
+            random(self.cout),
+        ];
+        let x = dev.tensor_from_vec(inputs[0].clone(), (self.batch, self.cin, self.h, self.w));
+        let w = dev.tensor_from_vec(inputs[1].clone(), (self.cout, self.cin, self.kernel, self.kernel));
+        let b = dev.tensor_from_vec(inputs[2].clone(), (self.cout,));
+        let y = ops::conv2d(x.leaky_trace(), &w, Some(&b), self.o);
+        let (ho, wo) = self.out();
+        assert_eq!(*y.shape(), (self.batch, self.cout, ho, wo));
+        let expected = self.naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
+        assert_close(&format!("{self:?}: y"), &host(&y), &expected, TOLERANCE);
+        let c = random(expected.len());
+        let grads = backward(y, &c);
+        // The map is linear in each input, so finite differences are exact; sample to keep the test short.
+        let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
+        let slopes = finite_differences(&|v| self.naive(v), &inputs, &c);
+        for ((name, found), slopes) in ["dx", "dw", "db"].iter().zip(found).zip(slopes) {
+            assert_close(&format!("{self:?}: {name}"), &found, &slopes, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn conv2d() {
+    every_level(|| {
+        let mut rng = rng(1);
+        let fixed = [
+            // The sizes at which the fast paths change: rows of a vector and one more, one channel, one pixel.
+            Conv { batch: 1, cin: 1, cout: 1, h: 1, w: 1, kernel: 1, o: Conv2dOptions::new(1, 0) },
+            Conv { batch: 1, cin: 1, cout: 5, h: 3, w: 17, kernel: 3, o: Conv2dOptions::new(1, 1) },
+            Conv { batch: 9, cin: 2, cout: 3, h: 4, w: 4, kernel: 3, o: Conv2dOptions::new(1, 1) },
+            Conv { batch: 2, cin: 3, cout: 4, h: 7, w: 5, kernel: 3, o: Conv2dOptions::new(2, 1) },
+            Conv { batch: 1, cin: 2, cout: 2, h: 6, w: 6, kernel: 3, o: Conv2dOptions { stride: 2, pad_before: 0, pad_after: 1 } },
+            Conv { batch: 1, cin: 2, cout: 2, h: 5, w: 4, kernel: 3, o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 } },
+            Conv { batch: 1, cin: 1, cout: 2, h: 4, w: 4, kernel: 1, o: Conv2dOptions::new(1, 1) },
+            Conv { batch: 2, cin: 9, cout: 4, h: 3, w: 3, kernel: 3, o: Conv2dOptions::new(1, 0) },
+        ];
+        for conv in fixed {
+            conv.check(&mut rng);
+        }
+        for _ in 0..12 {
+            let kernel = rng.gen_range(1..=4);
+            let conv = Conv {
+                batch: rng.gen_range(1..4),
+                cin: rng.gen_range(1..5),
+                cout: rng.gen_range(1..6),
+                h: rng.gen_range(kernel..8),
+                w: rng.gen_range(kernel..8),
+                kernel,
+                o: Conv2dOptions {
+                    stride: rng.gen_range(1..=3),
+                    pad_before: rng.gen_range(0..2),
+                    pad_after: rng.gen_range(0..2),
+                },
+            };
+            conv.check(&mut rng);
+        }
+    });
+}
+
+#[test]
+fn group_norm() {
+    every_level(|| {
+        let mut rng = rng(2);
+        for (batch, channels, h, w, groups) in [(1, 1, 1, 2, 1), (2, 4, 3, 5, 2), (1, 6, 7, 3, 6), (3, 6, 4, 4, 1)] {
+            for silu in [false, true] {
+                let dev = device();
+                let eps = 1e-5;
+                let inputs = [random(&mut rng, batch * channels * h * w), random(&mut rng, channels), random(&mut rng, channels)];
+                let naive = |v: &[Vec<f64>]| {
+                    let len = channels / groups * h * w;
+                    let mut y = v[0].clone();
+                    for (g, group) in y.chunks_mut(len).enumerate() {
+                        let mean = group.iter().sum::<f64>() / len as f64;
+                        let var = group.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / len as f64;
+                        for (i, x) in group.iter_mut().enumerate() {
+                            let c = g % groups * (channels / groups) + i / (h * w);
+                            let z = (*x - mean) / (var + eps as f64).sqrt() * v[1][c] + v[2][c];
+                            *x = if silu { z / (1.0 + (-z).exp()) } else { z };
+                        }
+                    }
+                    y
+                };
+                let x = dev.tensor_from_vec(inputs[0].clone(), (batch, channels, h, w));
+                let gamma = dev.tensor_from_vec(inputs[1].clone(), (channels,));
+                let beta = dev.tensor_from_vec(inputs[2].clone(), (channels,));
+                let y = ops::group_norm(x.leaky_trace(), &gamma, &beta, groups, eps, silu);
+                let what = format!("group_norm {channels}/{groups} {h}x{w} silu {silu}");
+                let expected = naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
+                assert_close(&what, &host(&y), &expected, TOLERANCE);
+                let c = random(&mut rng, expected.len());
+                let grads = backward(y, &c);
+                let slopes = finite_differences(&naive, &inputs, &c);
+                assert_close(&format!("{what} dx"), &host(&grads.get(&x)), &slopes[0], 2e-4);
+                assert_close(&format!("{what} dgamma"), &host(&grads.get(&gamma)), &slopes[1], 2e-4);
+                assert_close(&format!("{what} dbeta"), &host(&grads.get(&beta)), &slopes[2], 2e-4);
+            }
+        }
+    });
+}
+
+#[test]
+fn silu_over_the_whole_range() {
+    every_level(|| {
+        let dev = device();
+        let values: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.05).collect();
+        let naive = |v: &[Vec<f64>]| v[0].iter().map(|x| x / (1.0 + (-x).exp())).collect::<Vec<f64>>();
+        let x = dev.tensor_from_vec(values.clone(), (values.len(),));
+        let y = ops::silu(x.leaky_trace());
+        for (found, expected) in host(&y).iter().zip(naive(&[to_f64(&values)])) {
+            assert!((*found as f64 - expected).abs() <= 1e-6 * expected.abs() + 1e-30, "{found} instead of {expected}");
+        }
+        let grads = backward(y, &vec![1.0; values.len()]);
+        for (found, &x) in host(&grads.get(&x)).iter().zip(&values) {
+            let s = 1.0 / (1.0 + (-x as f64).exp());
+            let expected = s + x as f64 * s * (1.0 - s);
+            assert!((*found as f64 - expected).abs() <= 1e-6, "{found} instead of {expected} at {x}");
+        }
+    });
+}
+
+#[test]
+fn linear() {
+    every_level(|| {
+        let mut rng = rng(3);
+        for (rows, inp, out) in [(1, 1, 1), (5, 7, 3), (2, 33, 17)] {
+            let dev = device();
+            let inputs = [random(&mut rng, rows * inp), random(&mut rng, out * inp), random(&mut rng, out)];
+            let naive = |v: &[Vec<f64>]| {
+                let at = |r: usize, o: usize| v[2][o] + (0..inp).map(|i| v[0][r * inp + i] * v[1][o * inp + i]).sum::<f64>();
+                (0..rows).flat_map(|r| (0..out).map(move |o| (r, o))).map(|(r, o)| at(r, o)).collect::<Vec<f64>>()
+            };
+            let x = dev.tensor_from_vec(inputs[0].clone(), (rows, inp));
+            let w = dev.tensor_from_vec(inputs[1].clone(), (out, inp));
+            let b = dev.tensor_from_vec(inputs[2].clone(), (out,));
+            let y = ops::linear(x.leaky_trace(), &w, Some(&b));
+            let expected = naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
+            assert_close("linear", &host(&y), &expected, TOLERANCE);
+            let c = random(&mut rng, expected.len());
+            let grads = backward(y, &c);
+            let slopes = finite_differences(&naive, &inputs, &c);
+            assert_close("linear dx", &host(&grads.get(&x)), &slopes[0], TOLERANCE);
+            assert_close("linear dw", &host(&grads.get(&w)), &slopes[1], TOLERANCE);
+            assert_close("linear db", &host(&grads.get(&b)), &slopes[2], TOLERANCE);
+        }
+    });
+}
+
+#[test]
+fn pointwise_is_a_linear_map_at_every_pixel() {
+    every_level(|| {
+        let mut rng = rng(4);
+        let (batch, cin, cout, h, w) = (2, 5, 3, 3, 7);
+        let dev = device();
+        let inputs = [random(&mut rng, batch * cin * h * w), random(&mut rng, cout * cin), random(&mut rng, cout)];
+        let conv = Conv { batch, cin, cout, h, w, kernel: 1, o: Conv2dOptions::new(1, 0) };
+        let x = dev.tensor_from_vec(inputs[0].clone(), (batch, cin, h, w));
+        let weight = dev.tensor_from_vec(inputs[1].clone(), (cout, cin));
+        let bias = dev.tensor_from_vec(inputs[2].clone(), (cout,));
+        let y = ops::pointwise(x.leaky_trace(), &weight, Some(&bias));
+        let expected = conv.naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
+        assert_close("pointwise", &host(&y), &expected, TOLERANCE);
+        let c = random(&mut rng, expected.len());
+        let grads = backward(y, &c);
+        let slopes = finite_differences(&|v| conv.naive(v), &inputs, &c);
+        assert_close("pointwise dx", &host(&grads.get(&x)), &slopes[0], TOLERANCE);
+        assert_close("pointwise dw", &host(&grads.get(&weight)), &slopes[1], TOLERANCE);
+        assert_close("pointwise db", &host(&grads.get(&bias)), &slopes[2], TOLERANCE);
+    });
+}
+
+#[test]
+fn attention() {
+    every_level(|| {
+        let mut rng = rng(5);
+        for (batch, heads, d, h, w) in [(1, 1, 1, 1, 1), (2, 3, 2, 3, 2), (1, 2, 5, 4, 5)] {
+            let dev = device();
+            let (channels, n) = (heads * d, h * w);
+            let inputs = [0; 3].map(|_| random(&mut rng, batch * channels * n).iter().map(|v| v * 3.0).collect::<Vec<f32>>());
+            let naive = |v: &[Vec<f64>]| {
+                let mut y = vec![0.0; batch * channels * n];
+                for head in 0..batch * heads {
+                    let at = |t: usize, c: usize, i: usize| v[t][(head * d + c) * n + i];
+                    for i in 0..n {
+                        let score: Vec<f64> =
+                            (0..n).map(|j| ((0..d).map(|c| at(0, c, i) * at(1, c, j)).sum::<f64>() / (d as f64).sqrt()).exp()).collect();
+                        let total: f64 = score.iter().sum();
+                        for c in 0..d {
+                            y[(head * d + c) * n + i] = (0..n).map(|j| score[j] / total * at(2, c, j)).sum();
+                        }
+                    }
+                }
+                y
+            };
+            let [q, k, v] = inputs.clone().map(|values| dev.tensor_from_vec(values, (batch, channels, h, w)));
+            let y = ops::attention(q.leaky_trace(), k.leaky_trace(), v.leaky_trace(), heads);
+            let expected = naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
+            assert_close("attention", &host(&y), &expected, TOLERANCE);
+            let c = random(&mut rng, expected.len());
+            let grads = backward(y, &c);
+            let slopes = finite_differences(&naive, &inputs, &c);
+            assert_close("attention dq", &host(&grads.get(&q)), &slopes[0], 1e-4);
+            assert_close("attention dk", &host(&grads.get(&k)), &slopes[1], 1e-4);
+            assert_close("attention dv", &host(&grads.get(&v)), &slopes[2], 1e-4);
+        }
+    });
+}
+
+#[test]
+fn upsampling() {
+    let mut rng = rng(6);
+    for (h, w, ho, wo) in [(1, 1, 2, 2), (3, 5, 6, 10), (4, 4, 7, 7), (2, 3, 2, 3)] {
+        let dev = device();
+        let planes = 4;
+        let values = random(&mut rng, planes * h * w);
+        let naive = |v: &[Vec<f64>]| {
+            let mut y = Vec::new();
+            for p in 0..planes {
+                for i in 0..ho {
+                    for j in 0..wo {
+                        y.push(v[0][(p * h + i * h / ho) * w + j * w / wo]);
+                    }
+                }
+            }
+            y
+        };
+        let x = dev.tensor_from_vec(values.clone(), (2, 2, h, w));
+        let y = ops::upsample_nearest(x.leaky_trace(), ho, wo);
+        let expected = naive(&[to_f64(&values)]);
+        assert_close("upsample", &host(&y), &expected, 0.0);
+        let c = random(&mut rng, expected.len());
+        let grads = backward(y, &c);
+        let slopes = finite_differences(&naive, &[values], &c);
+        assert_close("upsample dx", &host(&grads.get(&x)), &slopes[0], TOLERANCE);
+    }
+}
+
+#[test]
+fn glue() {
+    let mut rng = rng(7);
+    let dev = device();
+    let (batch, ca, cb, h, w) = (2, 3, 2, 3, 5);
+    let (a0, b0) = (random(&mut rng, batch * ca * h * w), random(&mut rng, batch * cb * h * w));
+    let a = dev.tensor_from_vec(a0.clone(), (batch, ca, h, w));
+    let b = dev.tensor_from_vec(b0.clone(), (batch, cb, h, w));
+    let y = ops::concat_channels(a.leaky_trace(), b.leaky_trace());
+    let mut expected = Vec::new();
+    for n in 0..batch {
+        expected.extend(to_f64(&a0[n * ca * h * w..][..ca * h * w]));
+        expected.extend(to_f64(&b0[n * cb * h * w..][..cb * h * w]));
+    }
+    assert_close("concat", &host(&y), &expected, 0.0);
+    let c = random(&mut rng, expected.len());
+    let grads = backward(y, &c);
+    let c: Vec<&[f32]> = c.chunks((ca + cb) * h * w).collect();
+    assert_eq!(host(&grads.get(&a)), [&c[0][..ca * h * w], &c[1][..ca * h * w]].concat());
+    assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
+
+    let shift = random(&mut rng, batch * ca);
+    let s = dev.tensor_from_vec(shift.clone(), (batch, ca));
+    let y = ops::add_per_channel(a.leaky_trace(), s.leaky_trace());
+    let expected: Vec<f64> = a0.iter().enumerate().map(|(i, &v)| (v + shift[i / (h * w)]) as f64).collect();
+    assert_close("add_per_channel", &host(&y), &expected, 1e-7);
+    let c = random(&mut rng, expected.len());
+    let grads = backward(y, &c);
+    assert_eq!(host(&grads.get(&a)), c);
+    let sums: Vec<f64> = c.chunks(h * w).map(|c| c.iter().map(|&v| v as f64).sum()).collect();
+    assert_close("add_per_channel ds", &host(&grads.get(&s)), &sums, 1e-6);
+
+    // A tensor added to itself gets its gradient twice.
+    let y = ops::add(a.leaky_trace(), a.with_empty_tape().leaky_traced());
+    assert_close("add", &host(&y), &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 0.0);
+    let c = random(&mut rng, a0.len());
+    let grads = backward(y, &c);
+    assert_close("add da", &host(&grads.get(&a)), &c.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 0.0);
+}
+
+#[test]
+fn adamw_follows_its_definition() {
+    every_level(|| {
+        let mut rng = rng(8);
+        let dev = device();
+        let len = 1000;
+        let p0 = random(&mut rng, len);
+        let mut p = dev.tensor_from_vec(p0.clone(), (len,));
+        let (mut m, mut v) = (dev.zeros_like(&(len,)), dev.zeros_like(&(len,)));
+        let mut reference: Vec<[f64; 3]> = p0.iter().map(|&p| [p as f64, 0.0, 0.0]).collect();
+        let (lr, b1, b2, eps, decay, scale) = (0.01, 0.9, 0.999, 1e-8, 0.1, 0.5);
+        for step in 1..=5 {
+            let g = random(&mut rng, len);
+            // A loss whose gradient is g.
+            let mut grads = backward(p.leaky_trace(), &g);
+            let squares = ops::gradient_sum_of_squares(&p, &mut grads).unwrap();
+            let expected = g.iter().map(|&g| (g as f64).powi(2)).sum::<f64>();
+            assert!((squares - expected).abs() < 1e-4 * expected);
+            let h = ops::AdamW {
+                learning_rate: lr as f32,
+                beta1: b1 as f32,
+                beta2: b2 as f32,
+                eps: eps as f32,
+                weight_decay: decay as f32,
+                bias_correction1: 1.0 - (b1 as f32).powi(step),
+                bias_correction2: 1.0 - (b2 as f32).powi(step),
+                gradient_scale: scale as f32,
+            };
+            ops::adamw_step(&h, &mut p, &mut grads, &mut m, &mut v).unwrap();
+            for (r, &g) in reference.iter_mut().zip(&g) {
+                let g = g as f64 * scale;
+                r[1] = b1 * r[1] + (1.0 - b1) * g;
+                r[2] = b2 * r[2] + (1.0 - b2) * g * g;
+                let (m_hat, v_hat) = (r[1] / (1.0 - f64::powi(b1, step)), r[2] / (1.0 - f64::powi(b2, step)));
+                r[0] -= lr * (m_hat / (v_hat.sqrt() + eps) + decay * r[0]);
+            }
+        }
+        assert_close("adamw", &host(&p), &reference.iter().map(|r| r[0]).collect::<Vec<_>>(), 1e-5);
+    });
+}
+
+#[test]
+#[should_panic(expected = "not contiguous")]
+#[cfg(not(feature = "cuda"))]
+fn a_strided_tensor_is_refused() {
+    let dev = device();
+    let x = dev.tensor_from_vec(vec![0.0; 12], (1, 2, 2, 3));
+    ops::silu(x.permute::<_, Axes4<0, 1, 3, 2>>());
+}
