@@ -143,6 +143,8 @@ pub trait UNetDevice: Device<f32> {
 
     /// One AdamW update of `p` with gradient `g` and moments `m` and `v`, all of one length.
     fn adamw(&self, h: &AdamW, p: Self::Write<'_>, g: Self::Read<'_>, m: Self::Write<'_>, v: Self::Write<'_>);
+    /// `y = keep · y + (1 - keep) · x`.
+    fn blend(&self, keep: f32, x: Self::Read<'_>, y: Self::Write<'_>);
     /// The sum of squares, in f64.
     fn sum_of_squares(&self, x: Self::Read<'_>) -> f64;
 }

@@ -353,18 +353,24 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
     y.put_tape(tape)
 }
 
-/// One AdamW update, in place, of `parameter` with its gradient in `gradients` and its two moments.
+/// One AdamW update, in place, of `parameter` with its gradient in `gradients` and its two moments, which
+/// have as many elements.
 pub fn adamw_step<S: Shape, D: UNetDevice>(
     h: &crate::AdamW,
     parameter: &mut Tensor<S, f32, D>,
     gradients: &mut Gradients<f32, D>,
-    m: &mut Tensor<S, f32, D>,
-    v: &mut Tensor<S, f32, D>,
+    m: &mut Vector<D>,
+    v: &mut Vector<D>,
 ) -> Result<(), D::Err> {
     let dev = parameter.device().clone();
     let g = D::read_buffer(gradients.get_or_alloc_mut(parameter)?);
     dev.adamw(h, D::write(parameter), g, D::write(m), D::write(v));
     Ok(())
+}
+
+/// `average = keep · average + (1 - keep) · parameter`, in place.
+pub fn blend<S: Shape, D: UNetDevice>(keep: f32, average: &mut Vector<D>, parameter: &Tensor<S, f32, D>) {
+    parameter.device().blend(keep, D::read(parameter), D::write(average));
 }
 
 /// The sum of squares of one parameter's gradient.

@@ -29,12 +29,14 @@ mod cpu;
 mod cuda;
 mod device;
 mod functions;
+mod open;
 pub mod layers;
 pub mod params;
 
 pub use cpu::forced::{force_simd, SimdLevel};
 pub use device::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
 pub use functions::*;
+pub use open::open_device;
 
 use dfdx::prelude::{NoneTape, Tensor};
 

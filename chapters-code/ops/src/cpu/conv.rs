@@ -87,38 +87,66 @@ impl WithSimd for Tiles<'_> {
 }
 
 /// Computes and stores the first `N` runs; returns `N`.
+///
+/// The loops over `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps `sums` in registers.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // iterators here end up in memory
 unsafe fn tile<S: Simd, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run]) -> usize {
-    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; N]; ROWS];
     let mut a = t.a.as_ptr();
+    let (row, column) = (t.a_row, t.a_column);
     let mut bases = [t.b.as_ptr(); N];
-    for (base, run) in bases.iter_mut().zip(runs) {
-        *base = base.add(run.source);
+    for j in 0..N {
+        bases[j] = bases[j].add(runs[j].source);
     }
     for &start in &t.starts.offsets {
-        let mut b = [simd.splat_f32s(0.0); N];
-        for (b, base) in b.iter_mut().zip(bases) {
-            *b = std::ptr::read_unaligned(base.add(start) as *const S::f32s);
+        let mut b = [zero; N];
+        for j in 0..N {
+            b[j] = load::<S>(bases[j].add(start));
         }
-        for (i, sums) in sums.iter_mut().enumerate() {
-            let a = simd.splat_f32s(*a.add(i * t.a_row));
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = simd.mul_add_e_f32s(a, b, *sum);
+        for i in 0..ROWS {
+            let a = simd.splat_f32s(*a.add(i * row));
+            for j in 0..N {
+                sums[i][j] = simd.mul_add_e_f32s(a, b[j], sums[i][j]);
             }
         }
-        a = a.add(t.a_column);
+        a = a.add(column);
     }
-    for (i, sums) in sums.iter().enumerate().take(t.rows) {
-        for (sum, run) in sums.iter().zip(runs) {
-            let mut values = [0.0f32; SLACK];
-            std::ptr::write_unaligned(values.as_mut_ptr() as *mut S::f32s, *sum);
-            let out = &mut t.out[i * t.out_row + run.target..][..run.len];
-            for (out, value) in out.iter_mut().zip(values) {
-                *out += value;
+    for i in 0..ROWS {
+        for j in 0..N {
+            if i < t.rows {
+                let out = &mut t.out[i * t.out_row + runs[j].target..][..runs[j].len];
+                add_to(simd, sums[i][j], out);
             }
         }
     }
     N
+}
+
+/// A vector from any address.
+#[inline(always)]
+unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    std::ptr::read_unaligned(from as *const S::f32s)
+}
+
+/// Adds the first numbers of a vector to `out`.
+#[inline(always)]
+fn add_to<S: Simd>(simd: S, sum: S::f32s, out: &mut [f32]) {
+    if out.len() == S::F32_LANES {
+        // SAFETY: `out` is exactly one vector long.
+        unsafe {
+            let total = simd.add_f32s(load::<S>(out.as_ptr()), sum);
+            std::ptr::write_unaligned(out.as_mut_ptr() as *mut S::f32s, total);
+        }
+    } else {
+        let mut values = [0.0f32; SLACK];
+        // SAFETY: no vector is longer than SLACK.
+        unsafe { std::ptr::write_unaligned(values.as_mut_ptr() as *mut S::f32s, sum) };
+        for (out, value) in out.iter_mut().zip(values) {
+            *out += value;
+        }
+    }
 }
 
 /// How many numbers one vector of the current instruction set holds.

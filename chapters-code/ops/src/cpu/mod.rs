@@ -146,6 +146,9 @@ impl UNetDevice for Cpu {
     fn adamw(&self, h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         elementwise::adamw(h, p, g, m, v)
     }
+    fn blend(&self, keep: f32, x: &[f32], y: &mut [f32]) {
+        elementwise::blend(keep, x, y)
+    }
     fn sum_of_squares(&self, x: &[f32]) -> f64 {
         elementwise::sum_of_squares(x)
     }

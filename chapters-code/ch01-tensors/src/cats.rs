@@ -1,0 +1,142 @@
+//! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as one likes.
+//!
+//! A cat is its [`Attributes`], which its caption names, and a [`Pose`], which makes every cat a little different.
+
+mod draw;
+mod read;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub use draw::draw;
+pub use read::attributes_of;
+
+/// Height and width of a cat, in pixels.
+pub const SIZE: usize = 16;
+
+// ANCHOR: attributes
+/// An attribute: its possible values, and the word for each.
+macro_rules! attribute {
+    ($(#[$doc:meta])* $name:ident { $($value:ident = $word:literal),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $(#[doc = $word] $value),+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$value),+];
+
+            /// The word for it in a caption.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$value => $word),+ }
+            }
+        }
+    };
+}
+
+attribute!(
+    /// The colour of the fur.
+    Fur { Orange = "orange", Black = "black", Grey = "grey", White = "white", Brown = "brown" }
+);
+attribute!(
+    /// What is on the fur.
+    Pattern { Solid = "solid", Striped = "striped", Patched = "patched" }
+);
+attribute!(
+    /// The colour of the eyes.
+    Eyes { Green = "green", Yellow = "yellow", Blue = "blue" }
+);
+attribute!(
+    /// How the ears stand.
+    Ears { Up = "up", Folded = "folded" }
+);
+attribute!(
+    /// The colour behind the cat.
+    Background { Cream = "cream", Pink = "pink", Mint = "mint", Sky = "sky" }
+);
+
+/// All that words can say about a cat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Attributes {
+    pub fur: Fur,
+    pub pattern: Pattern,
+    pub eyes: Eyes,
+    pub ears: Ears,
+    pub background: Background,
+}
+
+impl Attributes {
+    /// All 360 combinations.
+    pub fn all() -> impl Iterator<Item = Attributes> {
+        let sizes = [Fur::ALL.len(), Pattern::ALL.len(), Eyes::ALL.len(), Ears::ALL.len(), Background::ALL.len()];
+        (0..sizes.iter().product()).map(move |mut i: usize| {
+            let [fur, pattern, eyes, ears, background] = sizes.map(|size| {
+                let value = i % size;
+                i /= size;
+                value
+            });
+            Attributes {
+                fur: Fur::ALL[fur],
+                pattern: Pattern::ALL[pattern],
+                eyes: Eyes::ALL[eyes],
+                ears: Ears::ALL[ears],
+                background: Background::ALL[background],
+            }
+        })
+    }
+
+    /// The cat in words: "a striped orange cat with green eyes and folded ears on a pink background". Ears that are up
+    /// go without saying.
+    pub fn caption(&self) -> String {
+        let ears = match self.ears {
+            Ears::Up => "",
+            Ears::Folded => " and folded ears",
+        };
+        let (pattern, fur, eyes) = (self.pattern.word(), self.fur.word(), self.eyes.word());
+        format!("a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background", self.background.word())
+    }
+}
+// ANCHOR_END: attributes
+
+// ANCHOR: pose
+/// What makes two cats of the same attributes differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pose {
+    /// To the right, in pixels, -1 to 1.
+    pub dx: f32,
+    /// Down, in pixels, -1 to 1.
+    pub dy: f32,
+    /// 0.92 to 1.08.
+    pub size: f32,
+    /// Of the head, clockwise, in radians, -0.14 to 0.14.
+    pub tilt: f32,
+    /// Brightness of the fur, 0.92 to 1.08.
+    pub shade: f32,
+}
+
+impl Pose {
+    /// In the middle of everything.
+    pub const MIDDLE: Self = Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
+}
+
+/// Cat number `index` of the endless row that `seed` stands for. Attributes are uniform and independent.
+pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index);
+    let attributes = Attributes {
+        fur: Fur::ALL[rng.gen_range(0..Fur::ALL.len())],
+        pattern: Pattern::ALL[rng.gen_range(0..Pattern::ALL.len())],
+        eyes: Eyes::ALL[rng.gen_range(0..Eyes::ALL.len())],
+        ears: Ears::ALL[rng.gen_range(0..Ears::ALL.len())],
+        background: Background::ALL[rng.gen_range(0..Background::ALL.len())],
+    };
+    let pose = Pose {
+        dx: rng.gen_range(-1.0..1.0),
+        dy: rng.gen_range(-1.0..1.0),
+        size: rng.gen_range(0.92..1.08),
+        tilt: rng.gen_range(-0.14..0.14),
+        shade: rng.gen_range(0.92..1.08),
+    };
+    (attributes, pose)
+}
+// ANCHOR_END: pose

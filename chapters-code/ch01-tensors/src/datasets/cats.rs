@@ -1,0 +1,45 @@
+use crate::cats::{self, Fur};
+use crate::{Dataset, Split};
+
+/// The built-in dataset: pixel-art cats, drawn when asked for.
+#[derive(Clone, Debug)]
+pub struct Cats {
+    seed: u64,
+    len: usize,
+}
+
+impl Cats {
+    /// Fifty thousand cats to learn from, or a thousand others. There are as many as one likes: see [`cats::nth`].
+    pub fn new(split: Split) -> Self {
+        match split {
+            Split::Train => Self { seed: 0, len: 50_000 },
+            Split::HeldOut => Self { seed: 1, len: 1_000 },
+        }
+    }
+}
+
+impl Dataset for Cats {
+    fn name(&self) -> &str {
+        "cats"
+    }
+    fn len(&self) -> usize {
+        self.len
+    }
+    fn shape(&self) -> [usize; 3] {
+        [3, cats::SIZE, cats::SIZE]
+    }
+    fn image(&self, index: usize) -> Vec<f32> {
+        let (attributes, pose) = cats::nth(self.seed, index as u64);
+        cats::draw(&attributes, &pose)
+    }
+    fn label(&self, index: usize) -> usize {
+        let (attributes, _) = cats::nth(self.seed, index as u64);
+        Fur::ALL.iter().position(|&fur| fur == attributes.fur).expect("ALL holds every fur")
+    }
+    fn caption(&self, index: usize) -> String {
+        cats::nth(self.seed, index as u64).0.caption()
+    }
+    fn may_flip(&self) -> bool {
+        false // there are always more cats
+    }
+}

@@ -1,0 +1,84 @@
+//! Chapter 1: images as tensors, and where images come from.
+//!
+//! An image is a block of numbers `(channels, height, width)`; a batch of them is a dfdx tensor
+//! `(batch, channels, height, width)`. The numbers run from -1 (dark) to 1 (bright), so that noise with mean 0 pulls an
+//! image towards mid-grey and not towards black.
+
+pub mod cats;
+mod datasets;
+mod shuffle;
+
+pub use datasets::cats::Cats;
+pub use datasets::cifar10::Cifar10;
+pub use datasets::folder::Folder;
+pub use datasets::idx::Idx;
+pub use datasets::{open, DataArgs, DataError, DatasetName, Split};
+pub use shuffle::Shuffle;
+
+use dfdx::prelude::*;
+use ops::{Images, UNetDevice};
+use rayon::prelude::*;
+
+// ANCHOR: range
+/// From a byte, 0 to 255, to a number in [-1, 1].
+pub fn from_byte(byte: u8) -> f32 {
+    byte as f32 / 127.5 - 1.0
+}
+
+/// From a number in [-1, 1] to a byte. What lies outside is cut off.
+pub fn to_byte(value: f32) -> u8 {
+    ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8
+}
+// ANCHOR_END: range
+
+// ANCHOR: dataset
+/// Images that can be asked for by number.
+pub trait Dataset: Send + Sync {
+    /// What the images are, in a word.
+    fn name(&self) -> &str;
+    /// How many images there are.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Channels, height and width of every image.
+    fn shape(&self) -> [usize; 3];
+    /// The values of one image, `channels × height × width` numbers in [-1, 1].
+    fn image(&self, index: usize) -> Vec<f32>;
+    /// The class of one image.
+    fn label(&self, index: usize) -> usize;
+    /// One image in words.
+    fn caption(&self, index: usize) -> String;
+    /// Whether the mirror image of an image could be in the set too: true of photographs, false of digits.
+    fn may_flip(&self) -> bool;
+}
+// ANCHOR_END: dataset
+
+// ANCHOR: batch
+/// The images with these numbers, as a tensor `(batch, channels, height, width)` in [-1, 1].
+pub fn batch<D: UNetDevice>(device: &D, dataset: &dyn Dataset, indices: &[usize]) -> Images<D> {
+    let images: Vec<Vec<f32>> = indices.par_iter().map(|&i| dataset.image(i)).collect();
+    let [channels, height, width] = dataset.shape();
+    device.tensor_from_vec(images.concat(), (indices.len(), channels, height, width))
+}
+// ANCHOR_END: batch
+
+// ANCHOR: flip
+/// Mirrors an image `(channels, height, width)` from left to right.
+pub fn flip_horizontally(image: &mut [f32], width: usize) {
+    for row in image.chunks_mut(width) {
+        row.reverse();
+    }
+}
+// ANCHOR_END: flip
+
+// ANCHOR: statistics
+/// Mean and standard deviation of all values of a batch, taken with dfdx.
+pub fn statistics<D: UNetDevice>(images: &Images<D>) -> (f32, f32) {
+    let mean = images.clone().mean::<Rank0, _>();
+    let square = images.clone().square().mean::<Rank0, _>();
+    let mean = mean.as_vec()[0];
+    (mean, (square.as_vec()[0] - mean * mean).max(0.0).sqrt())
+}
+// ANCHOR_END: statistics

@@ -1,0 +1,93 @@
+//! Shows images drowning in noise, and that one jump does the work of many steps.
+
+use std::path::PathBuf;
+
+use ch01_tensors::{DataArgs, Split};
+use ch02_schedule::{BetaSchedule, Schedule};
+use ch03_forward::{q_sample, q_step, rng, standard_normal};
+use clap::Parser;
+use dfdx::prelude::*;
+use figures::{palette, Axes, Scale};
+
+/// Noise some images, step by step and in one jump
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    data: DataArgs,
+    /// How fast the noise comes
+    #[arg(long, value_enum, default_value = "linear")]
+    schedule: BetaSchedule,
+    /// How many steps of noise there are
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    num_timesteps: u32,
+    /// The timesteps to show (default: ten, evenly spread)
+    #[arg(long, value_delimiter = ',')]
+    timesteps: Vec<u32>,
+    /// How many images to show
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The strip of ever noisier images to write (PNG)
+    #[arg(long, default_value = "noising.png")]
+    out: PathBuf,
+    /// The histograms of their values to write (SVG)
+    #[arg(long, default_value = "histograms.svg")]
+    histograms: PathBuf,
+}
+
+fn main() -> std::process::ExitCode {
+    cli::run(|args: Args| {
+        let total = args.num_timesteps as usize;
+        let schedule = Schedule::new(args.schedule, total);
+        let shown: Vec<usize> = match args.timesteps.as_slice() {
+            [] => (0..10.min(total)).map(|i| i * (total - 1) / 9.max(1)).collect(),
+            given => given.iter().map(|&t| t as usize).collect(),
+        };
+        if let Some(t) = shown.iter().find(|&&t| t >= total) {
+            anyhow::bail!("--timesteps {t}: the schedule has timesteps 0 to {} (see --num-timesteps)", total - 1);
+        }
+        let dataset = args.data.open(Split::Train)?;
+        let device = cli::device(args.seed)?;
+        let indices: Vec<usize> = (0..(args.count as usize).min(dataset.len())).collect();
+        let x0 = ch01_tensors::batch(&device, dataset.as_ref(), &indices);
+        let eps = standard_normal(&device, *x0.shape(), &mut rng(args.seed, 0));
+
+        // One row per image, one column per timestep.
+        let per_image = x0.shape().1 * x0.shape().2 * x0.shape().3;
+        let mut rows = vec![Vec::new(); indices.len()];
+        let mut curves = Vec::new();
+        println!("{:>8} {:>10} {:>12} {:>18}", "timestep", "alpha_bar", "jump mean/sd", "chain mean/sd");
+        let mut chain = x0.clone();
+        let mut noise = rng(args.seed, 1);
+        let mut done = 0;
+        let mut order = shown.clone();
+        order.sort_unstable();
+        order.dedup();
+        for &t in &order {
+            let x_t = q_sample(&schedule, &x0, &vec![t; indices.len()], &eps);
+            while done <= t {
+                chain = q_step(&schedule, chain, done, standard_normal(&device, *x0.shape(), &mut noise));
+                done += 1;
+            }
+            let ((m1, s1), (m2, s2)) = (ch01_tensors::statistics(&x_t), ch01_tensors::statistics(&chain));
+            println!("{t:>8} {:>10.5} {m1:>6.3}/{s1:.3} {m2:>12.3}/{s2:.3}", schedule.alpha_bar[t]);
+            let values = x_t.as_vec();
+            for (row, image) in rows.iter_mut().zip(values.chunks(per_image)) {
+                row.extend_from_slice(image);
+            }
+            curves.push((format!("t = {t}"), values));
+        }
+        let shape = (indices.len() * order.len(), x0.shape().1, x0.shape().2, x0.shape().3);
+        let strip = device.tensor_from_vec(rows.concat(), shape);
+        let scale = (96 / x0.shape().3).clamp(1, 8);
+        figures::save_png(&args.out, &cli::grid(&strip, order.len(), scale))?;
+        let chosen = [0, curves.len() / 3, curves.len() * 2 / 3, curves.len() - 1];
+        let mut sets: Vec<_> = chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
+        sets.dedup_by(|a, b| a.0 == b.0);
+        let axes = Axes { x: "value of a pixel", y: "density", scale: Scale::Linear };
+        figures::histograms(&args.histograms, &axes, (-3.5, 3.5), 70, &sets)?;
+        println!("wrote {} and {}", args.out.display(), args.histograms.display());
+        Ok(())
+    })
+}

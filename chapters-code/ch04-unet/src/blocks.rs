@@ -1,0 +1,233 @@
+//! The parts: time embedding, residual block, attention, down, up.
+
+use dfdx::prelude::*;
+use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
+use ops::{Conv2dOptions, Images, Rows, UNetDevice};
+use rand::Rng;
+
+// ANCHOR: time_embedding
+/// A timestep as `width` numbers, so that near timesteps look alike and far ones do not (Vaswani et al. 2017, section
+/// 3.5): sines and cosines of t at frequencies from 1 down to 1/10000. Shape `(timesteps, width)`.
+///
+/// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of frequencies. Both exist because
+/// published models differ in them.
+pub fn time_embedding<D: UNetDevice>(device: &D, timesteps: &[usize], width: usize, cos_first: bool, freq_shift: f64) -> Rows<D> {
+    let half = width / 2;
+    let mut values = Vec::with_capacity(timesteps.len() * width);
+    for &t in timesteps {
+        let angle = |k: usize| t as f64 * (-(10_000f64.ln()) * k as f64 / (half as f64 - freq_shift)).exp();
+        let sines = (0..half).map(|k| angle(k).sin() as f32);
+        let cosines = (0..half).map(|k| angle(k).cos() as f32);
+        if cos_first {
+            values.extend(cosines.chain(sines));
+        } else {
+            values.extend(sines.chain(cosines));
+        }
+        values.extend(std::iter::repeat(0.0).take(width % 2));
+    }
+    device.tensor_from_vec(values, (timesteps.len(), width))
+}
+// ANCHOR_END: time_embedding
+
+/// The numbers that every block of one network shares.
+#[derive(Clone, Copy, Debug)]
+pub struct Common {
+    pub groups: usize,
+    pub eps: f32,
+    /// Width of the time embedding that blocks receive.
+    pub time_width: usize,
+}
+
+// ANCHOR: resnet
+/// Two convolutions around the time embedding, beside a direct way for the input (He et al. 2016).
+#[derive(Clone, Debug)]
+pub struct ResnetBlock<D: UNetDevice> {
+    norm1: GroupNorm<D>,
+    conv1: Conv2d<D>,
+    time_emb_proj: Linear<D>,
+    norm2: GroupNorm<D>,
+    conv2: Conv2d<D>,
+    /// Only where the number of channels changes.
+    conv_shortcut: Option<Conv2d<D>>,
+    /// What the sum of both ways is divided by; nearly always 1.
+    scale: f32,
+}
+
+impl<D: UNetDevice> ResnetBlock<D> {
+    pub fn new(device: &D, rng: &mut impl Rng, common: Common, cin: usize, cout: usize, scale: f32) -> Self {
+        let same = Conv2dOptions::new(1, 1);
+        Self {
+            norm1: GroupNorm::new(device, common.groups, cin, common.eps),
+            conv1: Conv2d::new(device, rng, cin, cout, 3, same),
+            time_emb_proj: Linear::new(device, rng, common.time_width, cout),
+            norm2: GroupNorm::new(device, common.groups, cout, common.eps),
+            conv2: Conv2d::new(device, rng, cout, cout, 3, same),
+            conv_shortcut: (cin != cout).then(|| Conv2d::new(device, rng, cin, cout, 1, Conv2dOptions::new(1, 0))),
+            scale,
+        }
+    }
+
+    /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has been through SiLU already.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
+        let direct = x.with_empty_tape();
+        let h = self.conv1.forward(self.norm1.forward_silu(x));
+        let h = ops::add_per_channel(h, self.time_emb_proj.forward(time));
+        let h = self.conv2.forward(self.norm2.forward_silu(h));
+        let direct = match &self.conv_shortcut {
+            Some(conv) => conv.forward(direct),
+            None => direct,
+        };
+        rescale(ops::add(direct, h), self.scale)
+    }
+}
+// ANCHOR_END: resnet
+
+/// `x / by`, without work where `by` is 1.
+fn rescale<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, by: f32) -> Images<D, T> {
+    if by == 1.0 {
+        x
+    } else {
+        x / by
+    }
+}
+
+impl<D: UNetDevice> Parameters<D> for ResnetBlock<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.norm1.visit(&join(prefix, "norm1"), v);
+        self.conv1.visit(&join(prefix, "conv1"), v);
+        self.time_emb_proj.visit(&join(prefix, "time_emb_proj"), v);
+        self.norm2.visit(&join(prefix, "norm2"), v);
+        self.conv2.visit(&join(prefix, "conv2"), v);
+        if let Some(conv) = &mut self.conv_shortcut {
+            conv.visit(&join(prefix, "conv_shortcut"), v);
+        }
+    }
+}
+
+// ANCHOR: attention
+/// Lets every pixel look at every other one (Vaswani et al. 2017), beside a direct way.
+#[derive(Clone, Debug)]
+pub struct AttentionBlock<D: UNetDevice> {
+    group_norm: GroupNorm<D>,
+    to_q: Linear<D>,
+    to_k: Linear<D>,
+    to_v: Linear<D>,
+    to_out: Linear<D>,
+    heads: usize,
+    scale: f32,
+}
+
+impl<D: UNetDevice> AttentionBlock<D> {
+    pub fn new(device: &D, rng: &mut impl Rng, common: Common, channels: usize, heads: usize, scale: f32) -> Self {
+        let mut linear = || Linear::new(device, rng, channels, channels);
+        Self {
+            to_q: linear(),
+            to_k: linear(),
+            to_v: linear(),
+            to_out: linear(),
+            group_norm: GroupNorm::new(device, common.groups, channels, common.eps),
+            heads,
+            scale,
+        }
+    }
+
+    /// `(batch, channels, h, w)` to the same shape.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>) -> Images<D, T> {
+        let direct = x.with_empty_tape();
+        let h = self.group_norm.forward(x);
+        let k = self.to_k.forward_pixels(h.with_empty_tape());
+        let v = self.to_v.forward_pixels(h.with_empty_tape());
+        let q = self.to_q.forward_pixels(h);
+        let h = self.to_out.forward_pixels(ops::attention(q, k, v, self.heads));
+        rescale(ops::add(direct, h), self.scale)
+    }
+}
+// ANCHOR_END: attention
+
+impl<D: UNetDevice> Parameters<D> for AttentionBlock<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.group_norm.visit(&join(prefix, "group_norm"), v);
+        self.to_q.visit(&join(prefix, "to_q"), v);
+        self.to_k.visit(&join(prefix, "to_k"), v);
+        self.to_v.visit(&join(prefix, "to_v"), v);
+        self.to_out.visit(&join(prefix, "to_out.0"), v);
+    }
+}
+
+// ANCHOR: down_up
+/// Halves height and width with a convolution of stride 2.
+#[derive(Clone, Debug)]
+pub struct Downsample<D: UNetDevice> {
+    conv: Conv2d<D>,
+}
+
+impl<D: UNetDevice> Downsample<D> {
+    /// `padding` 1 pads all around; 0 pads below and to the right only, as the paper's own code did.
+    pub fn new(device: &D, rng: &mut impl Rng, channels: usize, padding: usize) -> Self {
+        let options = Conv2dOptions { stride: 2, pad_before: padding, pad_after: 1 };
+        Self { conv: Conv2d::new(device, rng, channels, channels, 3, options) }
+    }
+
+    pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+        self.conv.forward(x)
+    }
+}
+
+/// Doubles height and width by repeating pixels, then smooths with a convolution.
+#[derive(Clone, Debug)]
+pub struct Upsample<D: UNetDevice> {
+    conv: Conv2d<D>,
+}
+
+impl<D: UNetDevice> Upsample<D> {
+    pub fn new(device: &D, rng: &mut impl Rng, channels: usize) -> Self {
+        Self { conv: Conv2d::new(device, rng, channels, channels, 3, Conv2dOptions::new(1, 1)) }
+    }
+
+    pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+        let (_, _, h, w) = *x.shape();
+        self.conv.forward(ops::upsample_nearest(x, 2 * h, 2 * w))
+    }
+}
+// ANCHOR_END: down_up
+
+// ANCHOR: stage
+/// One level of the network on its way down or up: residual blocks, each with attention behind it or not, then
+/// a change of size except at the end.
+#[derive(Clone, Debug)]
+pub struct Stage<D: UNetDevice> {
+    pub resnets: Vec<ResnetBlock<D>>,
+    /// As many as `resnets`, or none.
+    pub attentions: Vec<AttentionBlock<D>>,
+    pub downsample: Option<Downsample<D>>,
+    pub upsample: Option<Upsample<D>>,
+}
+
+impl<D: UNetDevice> Stage<D> {
+    /// Residual block number `i` with its attention.
+    pub fn block<T: Tape<f32, D> + Merge<T>>(&self, i: usize, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
+        let x = self.resnets[i].forward(x, time);
+        match self.attentions.get(i) {
+            Some(attention) => attention.forward(x),
+            None => x,
+        }
+    }
+}
+// ANCHOR_END: stage
+
+impl<D: UNetDevice> Parameters<D> for Stage<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        for (i, resnet) in self.resnets.iter_mut().enumerate() {
+            resnet.visit(&join(prefix, format_args!("resnets.{i}")), v);
+        }
+        for (i, attention) in self.attentions.iter_mut().enumerate() {
+            attention.visit(&join(prefix, format_args!("attentions.{i}")), v);
+        }
+        if let Some(downsample) = &mut self.downsample {
+            downsample.conv.visit(&join(prefix, "downsamplers.0.conv"), v);
+        }
+        if let Some(upsample) = &mut self.upsample {
+            upsample.conv.visit(&join(prefix, "upsamplers.0.conv"), v);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What each stage of the network costs.
+
+use dfdx::prelude::*;
+use ops::layers::{Parameters, Visitor};
+use ops::{Images, UNetDevice};
+
+use crate::UNet;
+
+/// One stage: the shape that leaves it and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageSummary {
+    /// The stage's name, the beginning of its parameters' names.
+    pub name: String,
+    /// Channels, height and width of its output.
+    pub shape: [usize; 3],
+    pub parameters: usize,
+    /// Multiplications (each with an addition) for one image.
+    pub multiply_adds: usize,
+}
+
+/// Sends `x_t` through the network and lists its stages.
+///
+/// # Panics
+/// If `x_t` does not fit the network.
+pub fn summary<D: UNetDevice>(unet: &mut UNet<D>, x_t: Images<D>) -> Vec<StageSummary> {
+    let timesteps = vec![0; x_t.shape().0];
+    let mut stages = vec![StageSummary { name: "time_embedding".into(), shape: [unet.config().time_width(), 1, 1], parameters: 0, multiply_adds: 0 }];
+    unet.trace(x_t, &timesteps, &mut |name, (_, c, h, w)| {
+        stages.push(StageSummary { name: name.into(), shape: [c, h, w], parameters: 0, multiply_adds: 0 });
+    });
+    let mut count = Count(&mut stages);
+    unet.visit("", &mut count);
+    stages
+}
+
+struct Count<'a>(&'a mut Vec<StageSummary>);
+
+impl<D: UNetDevice> Visitor<D> for Count<'_> {
+    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
+        let name = name.replace("conv_norm_out", "conv_out");
+        let belongs = |stage: &&mut StageSummary| name.starts_with(&format!("{}.", stage.name));
+        let stage = self.0.iter_mut().filter(belongs).max_by_key(|s| s.name.len()).expect("every parameter belongs to a stage");
+        let numel = parameter.shape().num_elements();
+        stage.parameters += numel;
+        let pixels = stage.shape[1] * stage.shape[2];
+        let once_per_image = S::NUM_DIMS == 2 && !name.contains("attentions");
+        if S::NUM_DIMS > 1 {
+            stage.multiply_adds += numel * if once_per_image { 1 } else { pixels };
+        }
+        if name.ends_with("to_q.weight") {
+            // Every pixel with every other: scores, then weighted sums.
+            stage.multiply_adds += 2 * pixels * pixels * parameter.shape().concrete()[0];
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The network: down, through the middle, and up again, with a bridge across at every step.
+
+use dfdx::prelude::*;
+use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
+use ops::{Conv2dOptions, Images, UNetDevice};
+use rand::Rng;
+
+use crate::blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample};
+use crate::{ConfigError, UNetConfig};
+
+// ANCHOR: unet
+/// The U-Net.
+#[derive(Clone, Debug)]
+pub struct UNet<D: UNetDevice> {
+    config: UNetConfig,
+    conv_in: Conv2d<D>,
+    time_linear_1: Linear<D>,
+    time_linear_2: Linear<D>,
+    down: Vec<Stage<D>>,
+    middle: Stage<D>,
+    up: Vec<Stage<D>>,
+    conv_norm_out: GroupNorm<D>,
+    conv_out: Conv2d<D>,
+}
+// ANCHOR_END: unet
+
+impl<D: UNetDevice> UNet<D> {
+    // ANCHOR: new
+    /// A network with random weights that `rng` decides.
+    ///
+    /// # Errors
+    /// If the configuration is not one that this crate can build.
+    pub fn new(device: &D, config: &UNetConfig, rng: &mut impl Rng) -> Result<Self, ConfigError> {
+        config.check()?;
+        let channels = &config.block_out_channels;
+        let (levels, layers) = (channels.len(), config.layers_per_block);
+        let (first, last) = (channels[0], channels[levels - 1]);
+        let common = Common { groups: config.norm_num_groups, eps: config.norm_eps as f32, time_width: config.time_width() };
+        let same = Conv2dOptions::new(1, 1);
+
+        let conv_in = Conv2d::new(device, rng, config.in_channels, first, 3, same);
+        let time_linear_1 = Linear::new(device, rng, first, common.time_width);
+        let time_linear_2 = Linear::new(device, rng, common.time_width, common.time_width);
+
+        let mut down = Vec::new();
+        // The channels of every bridge, in the order in which the way down builds them.
+        let mut bridges = vec![first];
+        let mut current = first;
+        for (level, &width) in channels.iter().enumerate() {
+            let mut stage = Stage { resnets: vec![], attentions: vec![], downsample: None, upsample: None };
+            for _ in 0..layers {
+                stage.resnets.push(ResnetBlock::new(device, rng, common, current, width, 1.0));
+                if config.down_block_types[level].has_attention() {
+                    stage.attentions.push(AttentionBlock::new(device, rng, common, width, config.heads(width), 1.0));
+                }
+                current = width;
+                bridges.push(width);
+            }
+            if level + 1 < levels {
+                stage.downsample = Some(Downsample::new(device, rng, width, config.downsample_padding));
+                bridges.push(width);
+            }
+            down.push(stage);
+        }
+
+        let scale = config.mid_block_scale_factor as f32;
+        let mut resnet = || ResnetBlock::new(device, rng, common, last, last, scale);
+        let resnets = vec![resnet(), resnet()];
+        let mid_common = Common { groups: config.attn_norm_num_groups.unwrap_or(common.groups), ..common };
+        let attentions = if config.add_attention {
+            vec![AttentionBlock::new(device, rng, mid_common, last, config.heads(last), scale)]
+        } else {
+            vec![]
+        };
+        let middle = Stage { resnets, attentions, downsample: None, upsample: None };
+
+        let mut up = Vec::new();
+        for (i, &width) in channels.iter().rev().enumerate() {
+            let mut stage = Stage { resnets: vec![], attentions: vec![], downsample: None, upsample: None };
+            for _ in 0..layers + 1 {
+                let bridge = bridges.pop().expect("as many bridges up as down");
+                stage.resnets.push(ResnetBlock::new(device, rng, common, current + bridge, width, 1.0));
+                if config.up_block_types[i].has_attention() {
+                    stage.attentions.push(AttentionBlock::new(device, rng, common, width, config.heads(width), 1.0));
+                }
+                current = width;
+            }
+            if i + 1 < levels {
+                stage.upsample = Some(Upsample::new(device, rng, width));
+            }
+            up.push(stage);
+        }
+
+        let conv_norm_out = GroupNorm::new(device, common.groups, first, common.eps);
+        let conv_out = Conv2d::new(device, rng, first, config.out_channels, 3, same);
+        let config = config.clone();
+        Ok(Self { config, conv_in, time_linear_1, time_linear_2, down, middle, up, conv_norm_out, conv_out })
+    }
+    // ANCHOR_END: new
+
+    /// What the network was built from.
+    pub fn config(&self) -> &UNetConfig {
+        &self.config
+    }
+
+    // ANCHOR: forward
+    /// The network's answer to x_t: `(batch, in_channels, h, w)` to `(batch, out_channels, h, w)`.
+    ///
+    /// # Panics
+    /// If there is not one timestep per image, or height or width cannot be halved as often as the network does.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x_t: Images<D, T>, timesteps: &[usize]) -> Images<D, T> {
+        self.trace(x_t, timesteps, &mut |_, _| {})
+    }
+
+    /// [`UNet::forward`], telling `observe` the name and output shape of every stage on the way.
+    pub(crate) fn trace<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x_t: Images<D, T>,
+        timesteps: &[usize],
+        observe: &mut dyn FnMut(&str, (usize, usize, usize, usize)),
+    ) -> Images<D, T> {
+        let (batch, _, h, w) = *x_t.shape();
+        assert_eq!(timesteps.len(), batch, "one timestep per image");
+        let factor = self.config.size_factor();
+        assert!(h % factor == 0 && w % factor == 0, "a {h}x{w} image cannot be halved {} times", self.down.len() - 1);
+        let x_t = if self.config.center_input_sample { x_t * 2.0 - 1.0 } else { x_t };
+
+        // t as a vector, through two layers.
+        let width = self.config.block_out_channels[0];
+        let shift = self.config.freq_shift as f64;
+        let time = time_embedding(x_t.device(), timesteps, width, self.config.flip_sin_to_cos, shift);
+        let time = ops::silu(self.time_linear_1.forward(time.put_tape(T::default())));
+        let time = ops::silu(self.time_linear_2.forward(time));
+        // Every block gets a copy; how it came about is remembered once, with the image.
+        let (time, time_tape) = time.split_tape();
+        let (x_t, tape) = x_t.split_tape();
+
+        let mut x = self.conv_in.forward(x_t.put_tape(tape.merge(time_tape)));
+        observe("conv_in", *x.shape());
+        let mut bridges = vec![x.with_empty_tape()];
+        for (level, stage) in self.down.iter().enumerate() {
+            for i in 0..stage.resnets.len() {
+                x = stage.block(i, x, time.retaped());
+                bridges.push(x.with_empty_tape());
+            }
+            observe(&format!("down_blocks.{level}"), *x.shape());
+            if let Some(downsample) = &stage.downsample {
+                x = downsample.forward(x);
+                observe(&format!("down_blocks.{level}.downsamplers.0"), *x.shape());
+                bridges.push(x.with_empty_tape());
+            }
+        }
+
+        x = self.middle.block(0, x, time.retaped());
+        x = self.middle.resnets[1].forward(x, time.retaped());
+        observe("mid_block", *x.shape());
+
+        for (level, stage) in self.up.iter().enumerate() {
+            for i in 0..stage.resnets.len() {
+                let bridge = bridges.pop().expect("as many bridges up as down");
+                x = ops::concat_channels(x, bridge);
+                x = stage.block(i, x, time.retaped());
+            }
+            observe(&format!("up_blocks.{level}"), *x.shape());
+            if let Some(upsample) = &stage.upsample {
+                x = upsample.forward(x);
+                observe(&format!("up_blocks.{level}.upsamplers.0"), *x.shape());
+            }
+        }
+        x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));
+        observe("conv_out", *x.shape());
+        x
+    }
+    // ANCHOR_END: forward
+}
+
+// ANCHOR: visit
+impl<D: UNetDevice> Parameters<D> for UNet<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.conv_in.visit(&join(prefix, "conv_in"), v);
+        self.time_linear_1.visit(&join(prefix, "time_embedding.linear_1"), v);
+        self.time_linear_2.visit(&join(prefix, "time_embedding.linear_2"), v);
+        for (i, stage) in self.down.iter_mut().enumerate() {
+            stage.visit(&join(prefix, format_args!("down_blocks.{i}")), v);
+        }
+        self.middle.visit(&join(prefix, "mid_block"), v);
+        for (i, stage) in self.up.iter_mut().enumerate() {
+            stage.visit(&join(prefix, format_args!("up_blocks.{i}")), v);
+        }
+        self.conv_norm_out.visit(&join(prefix, "conv_norm_out"), v);
+        self.conv_out.visit(&join(prefix, "conv_out"), v);
+    }
+}
+// ANCHOR_END: visit

@@ -1,0 +1,182 @@
+//! The flags of the training program.
+
+use std::path::{Path, PathBuf};
+
+use ch01_tensors::{DataArgs, DatasetName};
+use ch02_schedule::BetaSchedule;
+use ch03_forward::PredictionType;
+use ch04_unet::model_dir::{self, SchedulerConfig};
+use ch04_unet::Preset;
+use ch05_train::{OptimizerConfig, TrainConfig, TRAINING};
+use clap::{Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Train a diffusion model; without arguments, on the built-in cats
+#[derive(Parser)]
+pub struct Args {
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where the model goes (default: runs/DATASET)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the training in --out, with the settings that it began with
+    #[arg(long, conflicts_with_all = ["dataset", "image_size", "preset", "batch_size", "learning_rate", "warmup_steps", "weight_decay", "max_gradient_norm", "seed", "schedule", "num_timesteps", "prediction_type", "ema_decay"])]
+    pub resume: bool,
+    /// Steps to train, those before a --resume included (default: by dataset)
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// The network (default: by dataset)
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Images per step
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
+    /// How far each step goes
+    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    learning_rate: f64,
+    /// Steps over which the learning rate rises to its value
+    #[arg(long, default_value_t = 100)]
+    warmup_steps: u64,
+    /// How strongly weights are pulled towards 0
+    #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
+    weight_decay: f64,
+    /// Longer gradients are cut to this length
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    max_gradient_norm: f64,
+    /// How slowly the averaged weights follow
+    #[arg(long, default_value_t = 0.995, value_parser = fraction)]
+    ema_decay: f64,
+    /// How fast the noise comes
+    #[arg(long, value_enum, default_value = "linear")]
+    schedule: BetaSchedule,
+    /// How many steps of noise there are
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    num_timesteps: u32,
+    /// What the network predicts
+    #[arg(long, value_enum, default_value = "epsilon")]
+    prediction_type: PredictionType,
+    /// Decides every random number of the training
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many threads to use (default: all)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Save every so many steps (and at the end)
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    pub save_every: u64,
+    /// Measure the held-out loss every so many steps (and at the end)
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    pub heldout_every: u64,
+    /// Draw images every so many steps (and at the end)
+    #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample_every: u64,
+    /// How many images to draw at the end
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub samples: u32,
+    /// Decides the noise from which images are drawn
+    #[arg(long, default_value_t = 0)]
+    pub sample_seed: u64,
+}
+
+fn number(text: &str, need: &str, good: impl Fn(f64) -> bool) -> Result<f64, String> {
+    text.parse().ok().filter(|&v: &f64| v.is_finite() && good(v)).ok_or_else(|| format!("{need} is needed"))
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, "a number above 0", |v| v > 0.0)
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, "a number not below 0", |v| v >= 0.0)
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 to below 1", |v| (0.0..1.0).contains(&v))
+}
+
+impl Args {
+    /// Where the model goes.
+    pub fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("runs").join(name(self.data.dataset)))
+    }
+
+    /// How many steps to train in all.
+    pub fn steps(&self) -> u64 {
+        self.steps.unwrap_or(match self.data.dataset {
+            DatasetName::Cats => 2400,
+            DatasetName::Mnist | DatasetName::FashionMnist => 3000,
+            DatasetName::Cifar10 | DatasetName::Folder => 50_000,
+        })
+    }
+
+    /// What is trained, for images of this shape.
+    pub fn config(&self, shape: [usize; 3]) -> TrainConfig {
+        let preset = self.preset.unwrap_or(match self.data.dataset {
+            DatasetName::Cats => Preset::Cats,
+            DatasetName::Mnist | DatasetName::FashionMnist => Preset::Mnist,
+            DatasetName::Cifar10 | DatasetName::Folder => Preset::DdpmCifar10,
+        });
+        TrainConfig {
+            unet: preset.config(shape),
+            scheduler: SchedulerConfig {
+                beta_schedule: self.schedule,
+                num_train_timesteps: self.num_timesteps as usize,
+                prediction_type: self.prediction_type,
+                ..Default::default()
+            },
+            optimizer: OptimizerConfig {
+                learning_rate: self.learning_rate,
+                warmup_steps: self.warmup_steps,
+                weight_decay: self.weight_decay,
+                max_gradient_norm: self.max_gradient_norm,
+                ..Default::default()
+            },
+            batch_size: self.batch_size as usize,
+            ema_decay: self.ema_decay,
+            seed: self.seed,
+        }
+    }
+
+    /// Whether something that happens every `interval` steps and at the end happens now.
+    pub fn every(&self, interval: u64, step: u64, total: u64) -> bool {
+        step == total || step % interval == 0
+    }
+
+    /// The command that continues this training.
+    pub fn resume_command(&self) -> String {
+        let steps = self.steps.map_or(String::new(), |s| format!(" --steps {s}"));
+        format!("cargo run -p ch05-train -- --resume --out {}{steps}", self.out().display())
+    }
+}
+
+fn name(dataset: DatasetName) -> String {
+    dataset.to_possible_value().expect("every dataset has a name").get_name().to_string()
+}
+
+/// Which images a training uses, as stored beside it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredData {
+    dataset: String,
+    data_dir: Option<PathBuf>,
+    image_size: u32,
+}
+
+const DATA: &str = "data.json";
+
+/// Stores which images a training uses.
+pub fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
+    // As an absolute path, because the next run may start elsewhere.
+    let data_dir = data.data_dir.as_ref().map(std::fs::canonicalize).transpose()?;
+    let stored = StoredData { dataset: name(data.dataset), data_dir, image_size: data.image_size };
+    Ok(model_dir::write_json(&out.join(TRAINING).join(DATA), &stored)?)
+}
+
+/// Reads what [`write_data`] stored.
+pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
+    let path = out.join(TRAINING).join(DATA);
+    let stored: StoredData = model_dir::read_json(&path)?;
+    let dataset = DatasetName::from_str(&stored.dataset, false);
+    let dataset = dataset.map_err(|_| anyhow::anyhow!("{}: dataset is \"{}\", which this program does not know", path.display(), stored.dataset))?;
+    Ok(DataArgs { dataset, data_dir: stored.data_dir, image_size: stored.image_size })
+}

@@ -1,0 +1,16 @@
+//! Chapter 5: training.
+//!
+//! Take an image, noise it to a random timestep, ask the network what was added, and nudge its weights towards the
+//! right answer. Repeat. Equation and algorithm numbers are those of the DDPM paper (Ho et al. 2020).
+
+mod checkpoint;
+mod heldout;
+mod objective;
+mod optimizer;
+mod trainer;
+
+pub use checkpoint::{CheckpointError, TRAINING};
+pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
+pub use objective::l_simple;
+pub use optimizer::{gradient_norm, learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
+pub use trainer::{training_batch, StepReport, TrainConfig, TrainError, Trainer};

@@ -1,0 +1,187 @@
+//! From gradients to better weights: gradient clipping, AdamW, and a moving average of the weights.
+
+use dfdx::prelude::*;
+use ops::layers::{Parameters, Visitor};
+use ops::{AdamW, UNetDevice, Vector};
+use serde::{Deserialize, Serialize};
+
+/// One number for each number in a network: a list of vectors, in the order in which the network shows its parameters.
+pub type Flat<D> = Vec<Vector<D>>;
+
+/// A list of zeros for `model`.
+pub(crate) fn zeros_like<D: UNetDevice>(model: &mut impl Parameters<D>) -> Flat<D> {
+    struct Zeros<D: UNetDevice>(Flat<D>);
+    impl<D: UNetDevice> Visitor<D> for Zeros<D> {
+        fn visit<S: Shape>(&mut self, _: &str, p: &mut Tensor<S, f32, D>) {
+            self.0.push(p.device().zeros_like(&(p.shape().num_elements(),)));
+        }
+    }
+    let mut zeros = Zeros(Vec::new());
+    model.visit("", &mut zeros);
+    zeros.0
+}
+
+// ANCHOR: norm
+/// The length of the gradient of the whole network, as one long vector.
+pub fn gradient_norm<D: UNetDevice>(model: &mut impl Parameters<D>, gradients: &mut Gradients<f32, D>) -> Result<f64, D::Err> {
+    struct Norm<'a, D: UNetDevice>(&'a mut Gradients<f32, D>, Result<f64, D::Err>);
+    impl<D: UNetDevice> Visitor<D> for Norm<'_, D> {
+        fn visit<S: Shape>(&mut self, _: &str, p: &mut Tensor<S, f32, D>) {
+            if let Ok(sum) = &mut self.1 {
+                match ops::gradient_sum_of_squares(p, self.0) {
+                    Ok(squares) => *sum += squares,
+                    Err(error) => self.1 = Err(error),
+                }
+            }
+        }
+    }
+    let mut norm = Norm(gradients, Ok(0.0));
+    model.visit("", &mut norm);
+    norm.1.map(f64::sqrt)
+}
+// ANCHOR_END: norm
+
+// ANCHOR: config
+/// How the weights are moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerConfig {
+    pub learning_rate: f64,
+    /// Over this many steps the learning rate rises from 0 to its value.
+    pub warmup_steps: u64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub weight_decay: f64,
+    /// A longer gradient is cut to this length.
+    pub max_gradient_norm: f64,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        let (beta1, beta2, eps) = (0.9, 0.999, 1e-8);
+        Self { learning_rate: 1e-3, warmup_steps: 100, beta1, beta2, eps, weight_decay: 0.01, max_gradient_norm: 1.0 }
+    }
+}
+
+/// The learning rate of step number `step`, counted from 0.
+pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f64 {
+    config.learning_rate * ((step + 1) as f64 / config.warmup_steps.max(1) as f64).min(1.0)
+}
+// ANCHOR_END: config
+
+// ANCHOR: adamw
+/// AdamW (Loshchilov & Hutter 2019, algorithm 2): each weight has a step size of its own, from a running mean `m` of its
+/// gradient and a running mean `v` of the gradient's square.
+#[derive(Clone, Debug)]
+pub struct Optimizer<D: UNetDevice> {
+    pub config: OptimizerConfig,
+    pub m: Flat<D>,
+    pub v: Flat<D>,
+}
+
+impl<D: UNetDevice> Optimizer<D> {
+    /// An optimiser that has seen nothing yet.
+    pub fn new(config: OptimizerConfig, model: &mut impl Parameters<D>) -> Self {
+        Self { config, m: zeros_like(model), v: zeros_like(model) }
+    }
+
+    /// Moves every weight once; `step` counts from 0. Returns the length that the gradient had.
+    ///
+    /// # Errors
+    /// If the device is out of memory.
+    pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>, gradients: &mut Gradients<f32, D>) -> Result<f64, D::Err> {
+        let norm = gradient_norm(model, gradients)?;
+        let c = &self.config;
+        let count = (step + 1) as f64;
+        let numbers = AdamW {
+            learning_rate: learning_rate(c, step) as f32,
+            beta1: c.beta1 as f32,
+            beta2: c.beta2 as f32,
+            eps: c.eps as f32,
+            weight_decay: c.weight_decay as f32,
+            bias_correction1: (1.0 - c.beta1.powf(count)) as f32,
+            bias_correction2: (1.0 - c.beta2.powf(count)) as f32,
+            gradient_scale: (c.max_gradient_norm / norm).min(1.0) as f32,
+        };
+        let moments = self.m.iter_mut().zip(&mut self.v);
+        let mut visit = Update { numbers, gradients, moments, result: Ok(()) };
+        model.visit("", &mut visit);
+        visit.result.map(|()| norm)
+    }
+}
+
+struct Update<'a, D: UNetDevice, I> {
+    numbers: AdamW,
+    gradients: &'a mut Gradients<f32, D>,
+    moments: I,
+    result: Result<(), D::Err>,
+}
+
+impl<'a, D: UNetDevice, I: Iterator<Item = (&'a mut Vector<D>, &'a mut Vector<D>)>> Visitor<D> for Update<'_, D, I> {
+    fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
+        let (m, v) = self.moments.next().expect("two moments for every parameter");
+        if self.result.is_ok() {
+            self.result = ops::adamw_step(&self.numbers, parameter, self.gradients, m, v);
+        }
+    }
+}
+// ANCHOR_END: adamw
+
+// ANCHOR: ema
+/// A moving average of the weights: it forgets the jitter of single steps, and draws better images.
+#[derive(Clone, Debug)]
+pub struct Ema<D: UNetDevice> {
+    pub decay: f64,
+    pub average: Flat<D>,
+}
+
+impl<D: UNetDevice> Ema<D> {
+    /// An average that starts at the model's present weights.
+    pub fn new(decay: f64, model: &mut impl Parameters<D>) -> Self {
+        let mut ema = Self { decay, average: zeros_like(model) };
+        ema.blend(0.0, model);
+        ema
+    }
+
+    /// How much of the average is kept at step number `step`, counted from 0: little at first, when the weights still
+    /// change a lot.
+    pub fn decay_at(&self, step: u64) -> f64 {
+        self.decay.min((1.0 + step as f64) / (10.0 + step as f64))
+    }
+
+    /// Takes in the model's weights after step number `step`.
+    pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>) {
+        self.blend(self.decay_at(step), model);
+    }
+
+    fn blend(&mut self, keep: f64, model: &mut impl Parameters<D>) {
+        struct Blend<I>(f32, I);
+        impl<'a, D: UNetDevice, I: Iterator<Item = &'a mut Vector<D>>> Visitor<D> for Blend<I> {
+            fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
+                let average = self.1.next().expect("an average for every parameter");
+                ops::blend(self.0, average, parameter);
+            }
+        }
+        model.visit("", &mut Blend(keep as f32, self.average.iter_mut()));
+    }
+
+    /// A copy of `model` with the averages as weights.
+    pub fn apply<M: Parameters<D> + Clone>(&self, model: &M) -> M {
+        let mut copy = model.clone();
+        set(&mut copy, &self.average);
+        copy
+    }
+}
+// ANCHOR_END: ema
+
+/// Sets the weights of `model`.
+pub(crate) fn set<D: UNetDevice>(model: &mut impl Parameters<D>, values: &Flat<D>) {
+    struct Set<'a, D: UNetDevice>(std::slice::Iter<'a, Vector<D>>);
+    impl<D: UNetDevice> Visitor<D> for Set<'_, D> {
+        fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
+            let values = self.0.next().expect("a value for every parameter");
+            parameter.copy_from(&values.as_vec());
+        }
+    }
+    model.visit("", &mut Set(values.iter()));
+}

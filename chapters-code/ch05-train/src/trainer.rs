@@ -1,0 +1,133 @@
+//! Algorithm 1, one step at a time.
+
+use ch01_tensors::{flip_horizontally, Dataset, Shuffle};
+use ch02_schedule::Schedule;
+use ch03_forward::{rng, standard_normal};
+use ch04_unet::model_dir::{Model, SchedulerConfig};
+use ch04_unet::{ConfigError, UNet, UNetConfig};
+use dfdx::prelude::*;
+use ops::{Images, UNetDevice};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{l_simple, Ema, Optimizer, OptimizerConfig};
+
+// ANCHOR: config
+/// Everything that decides a training, except how long it goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    pub unet: UNetConfig,
+    pub scheduler: SchedulerConfig,
+    pub optimizer: OptimizerConfig,
+    pub batch_size: usize,
+    pub ema_decay: f64,
+    /// Decides the first weights, the order of images, the timesteps and the noise.
+    pub seed: u64,
+}
+// ANCHOR_END: config
+
+/// A training step that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("the loss is {loss} at step {step}")]
+    NotFinite { step: u64, loss: f32 },
+    #[error("the device failed at step {step}: {problem}")]
+    Device { step: u64, problem: String },
+}
+
+/// What one step was like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Counted from 0.
+    pub step: u64,
+    pub loss: f32,
+    pub gradient_norm: f64,
+    pub learning_rate: f64,
+}
+
+/// Streams of random numbers that are not steps.
+const FIRST_WEIGHTS: u64 = u64::MAX;
+/// Added to the seed for the order of images.
+const ORDER: u64 = 0x0D0E_0A17;
+
+// ANCHOR: trainer
+/// A network in training.
+#[derive(Clone, Debug)]
+pub struct Trainer<D: UNetDevice> {
+    pub config: TrainConfig,
+    pub unet: UNet<D>,
+    pub optimizer: Optimizer<D>,
+    pub ema: Ema<D>,
+    /// Steps done.
+    pub step: u64,
+    pub schedule: Schedule,
+    device: D,
+    shuffle: Option<Shuffle>,
+}
+
+impl<D: UNetDevice> Trainer<D> {
+    /// A network with random weights.
+    ///
+    /// # Errors
+    /// If the configuration cannot be built.
+    pub fn new(device: &D, config: TrainConfig) -> Result<Self, ConfigError> {
+        let schedule = config.scheduler.schedule()?;
+        let mut unet = UNet::new(device, &config.unet, &mut rng(config.seed, FIRST_WEIGHTS))?;
+        let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
+        let ema = Ema::new(config.ema_decay, &mut unet);
+        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), shuffle: None })
+    }
+
+    /// One step of algorithm 1. Which images, timesteps and noise it uses follows from the seed and the step's number.
+    ///
+    /// # Errors
+    /// If the loss is not finite (the weights are then unchanged), or the device fails.
+    pub fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError> {
+        let (step, seed) = (self.step, self.config.seed);
+        let shuffle = self.shuffle.get_or_insert_with(|| Shuffle::new(dataset.len(), seed.wrapping_add(ORDER)));
+        let indices = shuffle.batch(step, self.config.batch_size);
+        let mut rng = rng(seed, step);
+
+        let x0 = training_batch(&self.device, dataset, &indices, &mut rng);
+        let timesteps: Vec<usize> = indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();
+        let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
+
+        let kind = self.config.scheduler.prediction_type;
+        let loss = l_simple::<D, OwnedTape<f32, D>>(&self.unet, &self.schedule, kind, &x0, &timesteps, &eps);
+        let value = loss.as_vec()[0];
+        if !value.is_finite() {
+            return Err(TrainError::NotFinite { step, loss: value });
+        }
+        let failed = |e: D::Err| TrainError::Device { step, problem: e.to_string() };
+        let mut gradients = loss.try_backward().map_err(failed)?;
+        let gradient_norm = self.optimizer.update(step, &mut self.unet, &mut gradients).map_err(failed)?;
+        self.ema.update(step, &mut self.unet);
+        self.step += 1;
+        let learning_rate = crate::learning_rate(&self.optimizer.config, step);
+        Ok(StepReport { step, loss: value, gradient_norm, learning_rate })
+    }
+    // ANCHOR_END: trainer
+
+    /// The model as it would be used: with averaged weights.
+    pub fn model(&self) -> Model<D> {
+        let scheduler = self.config.scheduler.clone();
+        Model { unet: self.ema.apply(&self.unet), schedule: self.schedule.clone(), scheduler }
+    }
+}
+
+// ANCHOR: training_batch
+/// Images to learn from; half of them mirrored, where the mirror image could be in the set too.
+pub fn training_batch<D: UNetDevice>(device: &D, dataset: &dyn Dataset, indices: &[usize], rng: &mut impl Rng) -> Images<D> {
+    let images = ch01_tensors::batch(device, dataset, indices);
+    if !dataset.may_flip() {
+        return images;
+    }
+    let (shape, mut values) = (*images.shape(), images.as_vec());
+    for image in values.chunks_mut(shape.1 * shape.2 * shape.3) {
+        if rng.gen() {
+            flip_horizontally(image, shape.3);
+        }
+    }
+    device.tensor_from_vec(values, shape)
+}
+// ANCHOR_END: training_batch

@@ -1,0 +1,152 @@
+//! Draws images with a trained model.
+
+use std::path::{Path, PathBuf};
+
+use ch04_unet::model_dir::{self, VarianceType};
+use ch06_sampling::sample_images;
+use clap::Parser;
+use cli::progress::Progress;
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
+
+/// Draw images with a trained model
+#[derive(Parser)]
+struct Args {
+    /// The model directory
+    #[arg(long, value_name = "DIR", default_value = "runs/cats")]
+    model: PathBuf,
+    /// How many images to draw
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+    /// Decides the noise: image i of a seed is always the same
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The grid of images to write (PNG)
+    #[arg(long, default_value = "samples.png")]
+    out: PathBuf,
+    /// Also write the way from noise to images (GIF)
+    #[arg(long, value_name = "FILE")]
+    trajectory: Option<PathBuf>,
+    /// Also write what the network takes the image to be on the way, a row per image (PNG)
+    #[arg(long, value_name = "FILE")]
+    x0_strip: Option<PathBuf>,
+    /// Which variance a step adds (default: the model's own)
+    #[arg(long, value_enum)]
+    variance_type: Option<VarianceType>,
+    /// Do not cut predicted images off at the range of real ones
+    #[arg(long)]
+    no_clip: bool,
+    /// How many screen pixels wide to draw each pixel
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    scale: u32,
+    /// Side of the images, if the model does not say
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    image_size: Option<u32>,
+    /// How many threads to use (default: all)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+}
+
+/// Images that go through the network together.
+const BATCH: usize = 64;
+/// Frames of the film and columns of the strip.
+const FRAMES: usize = 50;
+const COLUMNS: usize = 10;
+
+fn main() -> std::process::ExitCode {
+    cli::run(|args: Args| {
+        cli::set_threads(args.threads.map(|t| t as usize))?;
+        let device = cli::device(args.seed)?;
+        let mut model = model_dir::load(&device, &args.model)?;
+        if let Some(kind) = args.variance_type {
+            model.scheduler.variance_type = kind;
+        }
+        if args.no_clip {
+            model.scheduler.clip_sample = false;
+        }
+        let config = model.unet.config();
+        if config.in_channels != config.out_channels {
+            anyhow::bail!("{}: the network takes {} channels and gives {}: it does not denoise", args.model.display(), config.in_channels, config.out_channels);
+        }
+        let shape = match (args.image_size, config.input_shape()) {
+            (Some(size), _) => [config.in_channels, size as usize, size as usize],
+            (None, Some(shape)) => shape,
+            (None, None) => anyhow::bail!("{}: the config has no sample_size: say which with --image-size", args.model.display()),
+        };
+        if shape[1] % config.size_factor() != 0 || shape[2] % config.size_factor() != 0 {
+            anyhow::bail!("--image-size {}: this network needs a multiple of {}", shape[1], config.size_factor());
+        }
+
+        let (count, total) = (args.count as usize, model.schedule.len());
+        let batches = count.div_ceil(BATCH);
+        let mut progress = Progress::new((batches * total) as u64, 0);
+        let mut drawn: Vec<f32> = Vec::new();
+        let mut film = Film { frames: Vec::new(), predictions: Vec::new() };
+        for batch in 0..batches {
+            let first = batch * BATCH;
+            let size = BATCH.min(count - first);
+            let images = sample_images(&device, &model, shape, first as u64, size, args.seed, |t, x0, x| {
+                progress.update((batch * total + total - t) as u64, || format!("timestep {t}"));
+                if batch == 0 {
+                    film.record(&args, total, t, x0, x);
+                }
+            });
+            drawn.extend(images.as_vec());
+        }
+        progress.finish();
+        if drawn.iter().any(|v| !v.is_finite()) {
+            anyhow::bail!("{}: the network's answers are not finite numbers: the model is damaged or did not learn", args.model.display());
+        }
+        let images = device.tensor_from_vec(drawn, (count, shape[0], shape[1], shape[2]));
+        let columns = (count as f64).sqrt().ceil() as usize;
+        save(&args.out, &cli::grid(&images, columns, args.scale as usize))?;
+        film.save(&args, &device, shape)
+    })
+}
+
+fn save(path: &Path, picture: &figures::RgbImage) -> anyhow::Result<()> {
+    figures::save_png(path, picture)?;
+    println!("wrote {}", path.display());
+    Ok(())
+}
+
+/// What the first batch went through.
+struct Film {
+    frames: Vec<figures::RgbImage>,
+    predictions: Vec<Vec<f32>>,
+}
+
+impl Film {
+    fn record(&mut self, args: &Args, total: usize, t: usize, x0: &dyn Fn() -> Images<AutoDevice>, x: &Images<AutoDevice>) {
+        let step = total - 1 - t;
+        // `n` moments, evenly spread, the last one among them.
+        let chosen = |n: usize| t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total);
+        let columns = (x.shape().0 as f64).sqrt().ceil() as usize;
+        if args.trajectory.is_some() && chosen(FRAMES) {
+            self.frames.push(cli::grid(x, columns, args.scale as usize));
+        }
+        if args.x0_strip.is_some() && chosen(COLUMNS) {
+            self.predictions.push(x0().as_vec());
+        }
+    }
+
+    fn save(&self, args: &Args, device: &AutoDevice, shape: [usize; 3]) -> anyhow::Result<()> {
+        if let Some(path) = &args.trajectory {
+            figures::save_gif(path, &self.frames, 80)?;
+            println!("wrote {}", path.display());
+        }
+        if let Some(path) = &args.x0_strip {
+            let size: usize = shape.iter().product();
+            let rows = self.predictions[0].len() / size;
+            let mut values = Vec::new();
+            for row in 0..rows {
+                for moment in &self.predictions {
+                    values.extend_from_slice(&moment[row * size..][..size]);
+                }
+            }
+            let strip = device.tensor_from_vec(values, (rows * self.predictions.len(), shape[0], shape[1], shape[2]));
+            save(path, &cli::grid(&strip, self.predictions.len(), args.scale as usize))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! What the chapter programs share, so that each of them can be short: errors in one sentence, the device, the
+//! progress bar.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ops::{AutoDevice, Images};
+
+pub mod progress;
+
+/// Parses the arguments and runs `program`. An error is printed as one line; the exit code is then 1 (2 for wrong usage).
+pub fn run<A: Parser>(program: impl FnOnce(A) -> anyhow::Result<()>) -> ExitCode {
+    match program(A::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The device of this build.
+///
+/// # Errors
+/// If there is none.
+pub fn device(seed: u64) -> anyhow::Result<AutoDevice> {
+    ops::open_device(seed).map_err(anyhow::Error::msg)
+}
+
+/// Limits the threads of the kernels.
+///
+/// # Errors
+/// If the threads cannot be started.
+pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    if let Some(threads) = threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    Ok(())
+}
+
+/// A batch of images as one picture.
+pub fn grid(images: &Images<AutoDevice>, columns: usize, scale: usize) -> figures::RgbImage {
+    use dfdx::prelude::*;
+    let (_, channels, height, width) = *images.shape();
+    let values = images.as_vec();
+    let pictures: Vec<_> = values
+        .chunks(channels * height * width)
+        .map(|values| figures::Picture { values, channels, height, width })
+        .collect();
+    figures::grid(&pictures, columns, scale)
+}

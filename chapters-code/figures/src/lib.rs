@@ -1,0 +1,38 @@
+//! The look of the book's figures. Pixels become PNG and GIF, curves become SVG.
+//!
+//! Images come in as the chapters hold them: `channels × height × width` numbers in [-1, 1].
+
+mod pixels;
+mod plots;
+
+pub use image::RgbImage;
+pub use pixels::{grid, save_gif, save_png, Picture};
+pub use plots::{histograms, line_plot, Axes, Scale, Series};
+
+/// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the whole book.
+pub mod palette {
+    /// Clean images and the signal.
+    pub const SIGNAL: (u8, u8, u8) = (0, 114, 178);
+    /// Noise.
+    pub const NOISE: (u8, u8, u8) = (213, 94, 0);
+    /// What a network predicts.
+    pub const PREDICTION: (u8, u8, u8) = (0, 158, 115);
+    /// The data set.
+    pub const DATA: (u8, u8, u8) = (204, 121, 167);
+    /// In this order, for series that stand for none of the above.
+    pub const SERIES: [(u8, u8, u8); 6] =
+        [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
+    /// Text and axes: readable on white and on black.
+    pub const INK: (u8, u8, u8) = (128, 128, 128);
+}
+
+/// A figure that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FigureError {
+    #[error(transparent)]
+    File(#[from] files::FileError),
+    #[error("cannot encode the picture: {0}")]
+    Encode(#[from] image::ImageError),
+    #[error("cannot draw the plot: {0}")]
+    Draw(String),
+}

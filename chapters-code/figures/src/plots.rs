@@ -1,0 +1,146 @@
+use std::path::Path;
+
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+use crate::{palette, FigureError};
+
+/// One curve.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+    pub color: (u8, u8, u8),
+}
+
+/// How the vertical axis runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    Linear,
+    Logarithmic,
+}
+
+/// What the axes say.
+#[derive(Clone, Debug)]
+pub struct Axes<'a> {
+    pub x: &'a str,
+    pub y: &'a str,
+    pub scale: Scale,
+}
+
+const SIZE: (u32, u32) = (720, 420);
+
+fn rgb((r, g, b): (u8, u8, u8)) -> RGBColor {
+    RGBColor(r, g, b)
+}
+
+fn failed(e: impl std::fmt::Display) -> FigureError {
+    FigureError::Draw(e.to_string())
+}
+
+/// Smallest and largest of the finite values, widened a little so that no curve lies on the frame.
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.filter(|v| v.is_finite()).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    match (high - low).abs() {
+        _ if low > high => (0.0, 1.0),
+        d if d < 1e-12 => (low - 0.5, high + 0.5),
+        _ => (low, high),
+    }
+}
+
+/// Draws curves with a legend into an SVG.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Result<(), FigureError> {
+    let xs = bounds(series.iter().flat_map(|s| s.points.iter().map(|p| p.0)));
+    let usable = |y: f64| axes.scale == Scale::Linear || y > 0.0;
+    let (low, high) = bounds(series.iter().flat_map(|s| s.points.iter().map(|p| p.1)).filter(|&y| usable(y)));
+    match axes.scale {
+        Scale::Linear => {
+            let margin = 0.04 * (high - low);
+            draw(path, axes, series, xs.0..xs.1, low - margin..high + margin)
+        }
+        Scale::Logarithmic => draw(path, axes, series, xs.0..xs.1, (low / 1.3..high * 1.3).log_scale()),
+    }
+}
+
+fn draw<Y>(path: impl AsRef<Path>, axes: &Axes, series: &[Series], xs: std::ops::Range<f64>, ys: Y) -> Result<(), FigureError>
+where
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let mut svg = String::new();
+    {
+        // No background: the page shows through, light or dark.
+        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let ink = rgb(palette::INK);
+        let text = ("sans-serif", 16).into_font().color(&ink);
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d(xs, ys)
+            .map_err(failed)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(ink.mix(0.25))
+            .axis_style(ink)
+            .label_style(text.clone())
+            .x_desc(axes.x)
+            .y_desc(axes.y)
+            .draw()
+            .map_err(failed)?;
+        for s in series {
+            let style = rgb(s.color).stroke_width(2);
+            let points = s.points.iter().copied().filter(|p| p.1.is_finite());
+            chart
+                .draw_series(LineSeries::new(points, style))
+                .map_err(failed)?
+                .label(&s.name)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        }
+        if series.len() > 1 {
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperRight)
+                .label_font(text)
+                .border_style(TRANSPARENT)
+                .draw()
+                .map_err(failed)?;
+        }
+        root.present().map_err(failed)?;
+    }
+    Ok(files::write(path, svg.as_bytes())?)
+}
+
+/// Draws the densities of several sets of values as curves over `bins` equal bins of `range`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn histograms(
+    path: impl AsRef<Path>,
+    axes: &Axes,
+    range: (f64, f64),
+    bins: usize,
+    sets: &[(String, Vec<f32>, (u8, u8, u8))],
+) -> Result<(), FigureError> {
+    let width = (range.1 - range.0) / bins as f64;
+    let series: Vec<Series> = sets
+        .iter()
+        .map(|(name, values, color)| {
+            let mut counts = vec![0usize; bins];
+            for &v in values {
+                let bin = ((v as f64 - range.0) / width).floor();
+                if bin >= 0.0 && (bin as usize) < bins {
+                    counts[bin as usize] += 1;
+                }
+            }
+            let density = |n: usize| n as f64 / (values.len() as f64 * width);
+            let points = counts.iter().enumerate().map(|(i, &n)| (range.0 + (i as f64 + 0.5) * width, density(n)));
+            Series { name: name.clone(), points: points.collect(), color: *color }
+        })
+        .collect();
+    line_plot(path, axes, &series)
+}
