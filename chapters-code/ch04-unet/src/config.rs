@@ -277,10 +277,6 @@ impl UNetConfig {
         if half == 0 || half as i64 == self.freq_shift {
             return refuse("freq_shift", self.freq_shift.to_string(), "with this block_out_channels[0] the time embedding divides by zero");
         }
-        let groups = self.attn_norm_num_groups.unwrap_or(self.norm_num_groups);
-        if groups == 0 || self.block_out_channels[levels - 1] % groups != 0 {
-            return refuse("attn_norm_num_groups", groups.to_string(), "it must divide the channels of the last level");
-        }
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             if channels == 0 || channels % self.norm_num_groups != 0 {
                 let need = format!("block_out_channels[{level}] = {channels} is not a multiple of it");
@@ -294,6 +290,10 @@ impl UNetConfig {
                 let need = format!("block_out_channels[{level}] = {channels} is not a multiple of it");
                 return refuse("attention_head_dim", head.to_string(), &need);
             }
+        }
+        let groups = self.attn_norm_num_groups.unwrap_or(self.norm_num_groups);
+        if groups == 0 || self.block_out_channels[levels - 1] % groups != 0 {
+            return refuse("attn_norm_num_groups", groups.to_string(), "it must divide the channels of the last level");
         }
         if let Some([_, h, w]) = self.input_shape() {
             let factor = self.size_factor();

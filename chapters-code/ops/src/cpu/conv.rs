@@ -2,7 +2,7 @@
 //!
 //! All three passes are sums of the form `out[i][j] = Σ_k a[i][k] · b[k][j]`, where a row `b[k]` is a run of
 //! neighbouring numbers in an image that lies ready in memory: only its start has to be known. So one small kernel,
-//! [`tile`], does them all. It keeps a tile of the result, 4 rows by up to 3 vectors, in registers while it runs
+//! [`tile`], does them all. It keeps a tile of the result, 4 rows by up to 2 vectors, in registers while it runs
 //! over all k, and looks up where each `b[k]` starts in a table.
 //!
 //! - Forward: `a` is the weight, k runs over input channel and kernel position, `b[k]` is the image shifted by
@@ -17,10 +17,13 @@ use rayon::prelude::*;
 use super::forced::arch;
 use crate::ConvShape;
 
-/// Rows of the result in one tile.
+/// Rows of the result in one tile. Eight sums keep both multipliers of a core busy, and with two vectors of `b` and one of `a`
+/// they fit into the sixteen registers of AVX2 (twelve sums did not: the compiler moved one to memory and back).
 const ROWS: usize = 4;
 /// Vectors of the result in one tile.
-const VECTORS: usize = 3;
+const VECTORS: usize = 2;
+/// Inputs (k) per block of work: as many as fit into the nearest cache beside the rest.
+const BLOCK: usize = 256;
 /// Numbers behind the end of a buffer that a vector may read but nobody uses.
 const SLACK: usize = 16;
 
@@ -47,7 +50,7 @@ impl Starts {
     }
 }
 
-/// `out[i][j] += Σ_k a[i][k] · b[k][j]` for four rows i and up to three runs of j.
+/// `out[i][j] += Σ_k a[i][k] · b[k][j]` for four rows i and up to two runs of j.
 ///
 /// `a[i][k]` is at `i · a_row + k · a_column`; `b[k][j]` of a run at `starts[k] + run.source + j`; `out[i][j]` at
 /// `i · out_row + run.target + j`. Rows from `rows` on are computed but not stored.
@@ -77,7 +80,6 @@ impl WithSimd for Tiles<'_> {
             let used = unsafe {
                 match runs.len() {
                     1 => tile::<S, 1>(simd, &mut self, runs),
-                    2 => tile::<S, 2>(simd, &mut self, runs),
                     _ => tile::<S, VECTORS>(simd, &mut self, runs),
                 }
             };
@@ -183,7 +185,7 @@ pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y:
 fn correlate(s: &ConvShape, x: &[f32], packed: &[f32], b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
     let depth = s.cin * s.kernel * s.kernel;
     let lanes = lanes();
-    let patch = Patches::new(s);
+    let patch = Patches::new(s, lanes);
     let pixels = s.ho * s.wo;
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
     // One piece of work is one image, or, with fewer images than threads, some output channels of one.
@@ -191,52 +193,70 @@ fn correlate(s: &ConvShape, x: &[f32], packed: &[f32], b: Option<&[f32]>, y: &mu
     let split = (2 * rayon::current_num_threads()).div_ceil(s.batch).clamp(1, panels);
     let per_piece = panels.div_ceil(split);
     let runs = patch.runs(s, lanes);
-    let work = |buffer: &mut Vec<f32>, n: usize, first: usize, y: &mut [f32]| {
-        let source = patch.fill(s, &x[n * image..][..image], buffer);
+    let work = |n: usize, first: usize, y: &mut [f32]| {
         if !accumulate {
             for (o, plane) in y.chunks_mut(pixels).enumerate() {
                 plane.fill(b.map_or(0.0, |b| b[first * ROWS + o]));
             }
         }
-        // All channels for a few runs, so that those runs of the image stay in the nearest cache.
-        for runs in runs.chunks(VECTORS) {
-            for (panel, y) in y.chunks_mut(ROWS * pixels).enumerate() {
-                let rows = y.len() / pixels;
-                let a = &packed[(first + panel) * depth * ROWS..][..depth * ROWS];
-                arch().dispatch(Tiles { a, a_row: 1, a_column: ROWS, b: source, starts: &patch.starts, runs, out: y, out_row: pixels, rows });
+        with_scratch(|buffer| {
+            let source = patch.fill(s, &x[n * image..][..image], buffer);
+            // All output channels for a few runs and a block of inputs, so that these stay in the nearest cache.
+            for runs in runs.chunks(VECTORS) {
+                for (block, starts) in patch.starts.iter().enumerate() {
+                    for (panel, y) in y.chunks_mut(ROWS * pixels).enumerate() {
+                        let rows = y.len() / pixels;
+                        let a = &packed[((first + panel) * depth + block * BLOCK) * ROWS..][..starts.offsets.len() * ROWS];
+                        arch().dispatch(Tiles { a, a_row: 1, a_column: ROWS, b: source, starts, runs, out: y, out_row: pixels, rows });
+                    }
+                }
             }
-        }
+        });
     };
-    y.par_chunks_mut(result).enumerate().for_each(|(n, y)| {
-        y.par_chunks_mut(per_piece * ROWS * pixels)
-            .enumerate()
-            .for_each_init(Vec::new, |buffer, (piece, y)| work(buffer, n, piece * per_piece, y));
-    });
+    if split == 1 {
+        y.par_chunks_mut(result).enumerate().for_each(|(n, y)| work(n, 0, y));
+    } else {
+        for (n, y) in y.chunks_mut(result).enumerate() {
+            let pieces = y.par_chunks_mut(per_piece * ROWS * pixels).enumerate();
+            pieces.for_each(|(piece, y)| work(n, piece * per_piece, y));
+        }
+    }
 }
 
-/// Where the inputs of a convolution lie: for stride 1 in a padded copy of the image, for other strides in a
-/// copy of the image per kernel position.
+/// Lends `work` memory that this thread keeps from one call to the next.
+fn with_scratch<R>(work: impl FnOnce(&mut Vec<f32>) -> R) -> R {
+    thread_local!(static SCRATCH: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) });
+    SCRATCH.with(|scratch| work(&mut scratch.borrow_mut()))
+}
+
+/// Where the inputs of a convolution lie: in a padded copy of the image, or, where its rows are shorter than a vector
+/// or the stride is not 1, in a copy of the image per kernel position.
 struct Patches {
-    starts: Starts,
+    /// One table per block of inputs.
+    starts: Vec<Starts>,
     /// Rows and columns of the padded image.
     padded: [usize; 2],
+    /// Whether there is a copy per kernel position.
+    unfolded: bool,
 }
 
 impl Patches {
-    fn new(s: &ConvShape) -> Self {
+    fn new(s: &ConvShape, lanes: usize) -> Self {
+        let unfolded = s.stride != 1 || (s.wo < lanes && s.kernel > 1);
         // What the kernel reaches: the last output's start plus the kernel.
         let padded = [(s.ho - 1) * s.stride + s.kernel, (s.wo - 1) * s.stride + s.kernel];
         let mut starts = Vec::with_capacity(s.cin * s.kernel * s.kernel);
         for k in 0..s.cin * s.kernel * s.kernel {
             let (c, i, j) = (k / (s.kernel * s.kernel), k / s.kernel % s.kernel, k % s.kernel);
-            starts.push(if s.stride == 1 { (c * padded[0] + i) * padded[1] + j } else { k * s.ho * s.wo });
+            starts.push(if unfolded { k * s.ho * s.wo } else { (c * padded[0] + i) * padded[1] + j });
         }
-        Self { starts: Starts::new(starts), padded }
+        let starts = starts.chunks(BLOCK).map(|block| Starts::new(block.to_vec())).collect();
+        Self { starts, padded, unfolded }
     }
 
     /// The runs that cover the output: pieces of rows, or of the whole image where rows follow without a gap.
     fn runs(&self, s: &ConvShape, lanes: usize) -> Vec<Run> {
-        let gapless = s.stride != 1 || self.padded[1] == s.wo;
+        let gapless = self.unfolded || self.padded[1] == s.wo;
         let (rows, width) = if gapless { (1, s.ho * s.wo) } else { (s.ho, s.wo) };
         let mut runs = Vec::new();
         for row in 0..rows {
@@ -251,7 +271,8 @@ impl Patches {
     /// Copies one image `(cin, h, w)` into `buffer` as described above.
     fn fill<'a>(&self, s: &ConvShape, x: &[f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
         let [ph, pw] = self.padded;
-        if s.stride == 1 {
+        buffer.clear();
+        if !self.unfolded {
             buffer.resize(s.cin * ph * pw + SLACK, 0.0);
             let width = s.w.min(pw - s.pad);
             for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(ph * pw)) {
@@ -261,15 +282,22 @@ impl Patches {
             }
         } else {
             let pixels = s.ho * s.wo;
-            buffer.resize(self.starts.offsets.len() * pixels + SLACK, 0.0);
-            for (k, plane) in buffer.chunks_mut(pixels).enumerate().take(self.starts.offsets.len()) {
+            let depth = s.cin * s.kernel * s.kernel;
+            buffer.resize(depth * pixels + SLACK, 0.0);
+            for (k, plane) in buffer.chunks_mut(pixels).enumerate().take(depth) {
                 let (c, i, j) = (k / (s.kernel * s.kernel), k / s.kernel % s.kernel, k % s.kernel);
-                for (p, value) in plane.iter_mut().enumerate() {
+                let x = &x[c * s.h * s.w..][..s.h * s.w];
+                for (row, values) in plane.chunks_mut(s.wo).enumerate() {
                     // Coordinates in the image; the border wraps to huge numbers.
-                    let row = (p / s.wo * s.stride + i).wrapping_sub(s.pad);
-                    let column = (p % s.wo * s.stride + j).wrapping_sub(s.pad);
-                    let inside = row < s.h && column < s.w;
-                    *value = if inside { x[(c * s.h + row) * s.w + column] } else { 0.0 };
+                    let row = (row * s.stride + i).wrapping_sub(s.pad);
+                    if row < s.h {
+                        for (column, value) in values.iter_mut().enumerate() {
+                            let column = (column * s.stride + j).wrapping_sub(s.pad);
+                            if column < s.w {
+                                *value = x[row * s.w + column];
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -315,9 +343,13 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     let taps = s.kernel * s.kernel;
     let (ph, pw) = (((s.ho - 1) * s.stride + s.kernel).max(s.h + s.pad), ((s.wo - 1) * s.stride + s.kernel).max(s.w + s.pad));
     let pixels = s.ho * s.wo;
-    let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
-    // k runs over output pixels: where each finds its input in the padded image with channels last.
-    let starts = Starts::new((0..pixels).map(|p| (p / s.wo * s.stride * pw + p % s.wo * s.stride) * s.cin).collect());
+    let (image, result, padded_image) = (s.cin * s.h * s.w, s.cout * pixels, ph * pw * s.cin);
+    let per_group = s.batch.div_ceil(GROUPS);
+    // So many images are taken together that k is long enough to pay.
+    let together = (BLOCK / pixels).clamp(1, per_group);
+    // k runs over the output pixels of these images: where each finds its input among the padded images.
+    let start = |p: usize| (p / pixels) * padded_image + (p % pixels / s.wo * pw + p % s.wo) * s.stride * s.cin;
+    let starts: Vec<usize> = (0..together * pixels).map(start).collect();
     // j runs over (kernel row) x (kernel column, channel): the latter lie next to each other.
     let mut runs = Vec::new();
     let width = s.kernel * s.cin;
@@ -326,31 +358,33 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
             runs.push(Run { source: i * pw * s.cin + column, target: i * width + column, len: lanes.min(width - column) });
         }
     }
-    let per_group = s.batch.div_ceil(GROUPS);
     let row = taps * s.cin;
-    let partial: Vec<Vec<f32>> = (0..s.batch.div_ceil(per_group))
-        .into_par_iter()
-        .map(|group| {
-            let mut sums = vec![0.0; s.cout.div_ceil(ROWS) * ROWS * row];
-            let mut padded = vec![0.0; ph * pw * s.cin + SLACK];
-            let mut rest = vec![0.0; ROWS * pixels];
-            for n in group * per_group..((group + 1) * per_group).min(s.batch) {
-                channels_last(s, pw, &x[n * image..][..image], &mut padded);
-                let dy = &dy[n * result..][..result];
+    let sum_group = |group: usize| {
+        let mut sums = vec![0.0; s.cout.div_ceil(ROWS) * ROWS * row];
+        let mut padded = vec![0.0; together * padded_image + SLACK];
+        let mut gradient = vec![0.0; s.cout.div_ceil(ROWS) * ROWS * together * pixels];
+        let images: Vec<usize> = (group * per_group..((group + 1) * per_group).min(s.batch)).collect();
+        for images in images.chunks(together) {
+            let depth = images.len() * pixels;
+            for (i, n) in images.iter().enumerate() {
+                channels_last(s, pw, &x[n * image..][..image], &mut padded[i * padded_image..]);
+                for (o, dy) in dy[n * result..][..result].chunks(pixels).enumerate() {
+                    gradient[o * depth + i * pixels..][..pixels].copy_from_slice(dy);
+                }
+            }
+            for (block, starts) in starts[..depth].chunks(BLOCK).enumerate() {
+                let starts = &Starts::new(starts.to_vec());
                 for runs in runs.chunks(VECTORS) {
                     for (panel, out) in sums.chunks_mut(ROWS * row).enumerate() {
-                        let mut a = &dy[panel * ROWS * pixels..];
-                        if a.len() < ROWS * pixels {
-                            rest[..a.len()].copy_from_slice(a);
-                            a = &rest;
-                        }
-                        arch().dispatch(Tiles { a, a_row: pixels, a_column: 1, b: &padded, starts: &starts, runs, out, out_row: row, rows: ROWS });
+                        let a = &gradient[panel * ROWS * depth + block * BLOCK..];
+                        arch().dispatch(Tiles { a, a_row: depth, a_column: 1, b: &padded, starts, runs, out, out_row: row, rows: ROWS });
                     }
                 }
             }
-            sums
-        })
-        .collect();
+        }
+        sums
+    };
+    let partial: Vec<Vec<f32>> = (0..s.batch.div_ceil(per_group)).into_par_iter().map(sum_group).collect();
     // From (kernel row, kernel column, channel) to (channel, kernel row, kernel column).
     dw.par_chunks_mut(row).enumerate().for_each(|(o, dw)| {
         for sums in &partial {
