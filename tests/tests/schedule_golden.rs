@@ -37,7 +37,10 @@ fn schedules() {
         let (small, large) = (column("variance_fixed_small"), column("variance_fixed_large"));
         for (i, &t) in timesteps.iter().enumerate() {
             let close = |what: &str, ours: f64, theirs: f64, tolerance: f64| {
-                assert!((ours - theirs).abs() <= tolerance * theirs.abs(), "{kind:?} {what}[{t}]: {ours} instead of {theirs}");
+                assert!(
+                    (ours - theirs).abs() <= tolerance * theirs.abs(),
+                    "{kind:?} {what}[{t}]: {ours} instead of {theirs}"
+                );
             };
             close("beta", schedule.betas[t], betas[i], 1e-6);
             close("alpha_bar", schedule.alpha_bar[t], alpha_bar[i], 2e-5);

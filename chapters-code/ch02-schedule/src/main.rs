@@ -41,11 +41,19 @@ fn main() -> std::process::ExitCode {
         let kinds = args.schedule.map_or(BetaSchedule::ALL.to_vec(), |kind| vec![kind]);
         let schedules: Vec<(BetaSchedule, Schedule)> =
             kinds.into_iter().map(|kind| (kind, Schedule::new(kind, args.timesteps as usize))).collect();
-        println!("{:<18} {:>10} {:>10} {:>12} {:>12}", "schedule", "beta[0]", "beta[T-1]", "alpha_bar[T-1]", "snr[T-1]");
+        println!(
+            "{:<18} {:>10} {:>10} {:>12} {:>12}",
+            "schedule", "beta[0]", "beta[T-1]", "alpha_bar[T-1]", "snr[T-1]"
+        );
         for (kind, s) in &schedules {
             let last = s.len() - 1;
             let (first, end) = (s.betas[0], s.betas[last]);
-            println!("{:<18} {first:>10.6} {end:>10.6} {:>14.3e} {:>12.3e}", kind.name(), s.alpha_bar[last], s.snr(last));
+            println!(
+                "{:<18} {first:>10.6} {end:>10.6} {:>14.3e} {:>12.3e}",
+                kind.name(),
+                s.alpha_bar[last],
+                s.snr(last)
+            );
         }
         if let Some(path) = &args.csv {
             files::write(path, csv(&schedules).as_bytes())?;
@@ -58,7 +66,9 @@ fn main() -> std::process::ExitCode {
 }
 
 fn csv(schedules: &[(BetaSchedule, Schedule)]) -> String {
-    let mut out = "schedule,timestep,beta,alpha,alpha_bar,snr,posterior_variance,posterior_mean_x0,posterior_mean_x_t\n".to_string();
+    let mut out =
+        "schedule,timestep,beta,alpha,alpha_bar,snr,posterior_variance,posterior_mean_x0,posterior_mean_x_t\n"
+            .to_string();
     for (kind, s) in schedules {
         for t in 0..s.len() {
             let (x0, x_t) = s.posterior_mean_coefficients(t);

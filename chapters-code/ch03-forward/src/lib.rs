@@ -21,7 +21,11 @@ pub fn rng(seed: u64, stream: u64) -> ChaCha8Rng {
 }
 
 /// Noise: independent numbers from N(0, 1) in the shape `(batch, channels, height, width)`.
-pub fn standard_normal<D: UNetDevice>(device: &D, shape: (usize, usize, usize, usize), rng: &mut impl Rng) -> Images<D> {
+pub fn standard_normal<D: UNetDevice>(
+    device: &D,
+    shape: (usize, usize, usize, usize),
+    rng: &mut impl Rng,
+) -> Images<D> {
     let values = (0..shape.num_elements()).map(|_| rng.sample(StandardNormal)).collect();
     device.tensor_from_vec(values, shape)
 }

@@ -41,7 +41,10 @@ fn main() -> std::process::ExitCode {
         let total = args.num_timesteps as usize;
         let schedule = Schedule::new(args.schedule, total);
         let shown: Vec<usize> = match args.timesteps.as_slice() {
-            [] => (0..10.min(total)).map(|i| i * (total - 1) / 9.max(1)).collect(),
+            [] => {
+                let columns = 10.min(total);
+                (0..columns).map(|i| i * (total - 1) / (columns - 1).max(1)).collect()
+            }
             given => given.iter().map(|&t| t as usize).collect(),
         };
         if let Some(t) = shown.iter().find(|&&t| t >= total) {
@@ -83,7 +86,8 @@ fn main() -> std::process::ExitCode {
         let scale = (96 / x0.shape().3).clamp(1, 8);
         figures::save_png(&args.out, &cli::grid(&strip, order.len(), scale))?;
         let chosen = [0, curves.len() / 3, curves.len() * 2 / 3, curves.len() - 1];
-        let mut sets: Vec<_> = chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
+        let mut sets: Vec<_> =
+            chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
         sets.dedup_by(|a, b| a.0 == b.0);
         let axes = Axes { x: "value of a pixel", y: "density", scale: Scale::Linear };
         figures::histograms(&args.histograms, &axes, (-3.5, 3.5), 70, &sets)?;

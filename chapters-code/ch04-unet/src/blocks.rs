@@ -11,7 +11,13 @@ use rand::Rng;
 ///
 /// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of frequencies. Both exist because
 /// published models differ in them.
-pub fn time_embedding<D: UNetDevice>(device: &D, timesteps: &[usize], width: usize, cos_first: bool, freq_shift: f64) -> Rows<D> {
+pub fn time_embedding<D: UNetDevice>(
+    device: &D,
+    timesteps: &[usize],
+    width: usize,
+    cos_first: bool,
+    freq_shift: f64,
+) -> Rows<D> {
     let half = width / 2;
     let mut values = Vec::with_capacity(timesteps.len() * width);
     for &t in timesteps {
@@ -23,7 +29,7 @@ pub fn time_embedding<D: UNetDevice>(device: &D, timesteps: &[usize], width: usi
         } else {
             values.extend(sines.chain(cosines));
         }
-        values.extend(std::iter::repeat(0.0).take(width % 2));
+        values.extend(std::iter::repeat_n(0.0, width % 2));
     }
     device.tensor_from_vec(values, (timesteps.len(), width))
 }

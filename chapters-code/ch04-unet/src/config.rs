@@ -148,13 +148,29 @@ impl Preset {
     /// The configuration for images of these channels, height and width.
     pub fn config(self, [channels, height, width]: [usize; 3]) -> UNetConfig {
         use BlockType::*;
-        let sample_size = if height == width { SampleSize::Square(height) } else { SampleSize::HeightWidth([height, width]) };
-        let base = UNetConfig { in_channels: channels, out_channels: channels, sample_size: Some(sample_size), ..Default::default() };
+        let sample_size =
+            if height == width { SampleSize::Square(height) } else { SampleSize::HeightWidth([height, width]) };
+        let base = UNetConfig {
+            in_channels: channels,
+            out_channels: channels,
+            sample_size: Some(sample_size),
+            ..Default::default()
+        };
         match self {
-            Self::Cats | Self::Mnist => UNetConfig {
+            Self::Cats => UNetConfig {
                 block_out_channels: vec![32, 64, 64],
                 down_block_types: vec![DownBlock2D, AttnDownBlock2D, DownBlock2D],
                 up_block_types: vec![UpBlock2D, AttnUpBlock2D, UpBlock2D],
+                layers_per_block: 1,
+                norm_num_groups: 8,
+                attention_head_dim: Some(32),
+                ..base
+            },
+            // Attention where the image is 7×7 only: at 14×14 it would cost as much as a level of convolutions.
+            Self::Mnist => UNetConfig {
+                block_out_channels: vec![24, 48, 64],
+                down_block_types: vec![DownBlock2D, DownBlock2D, AttnDownBlock2D],
+                up_block_types: vec![AttnUpBlock2D, UpBlock2D, UpBlock2D],
                 layers_per_block: 1,
                 norm_num_groups: 8,
                 attention_head_dim: Some(32),
@@ -216,7 +232,8 @@ impl UNetConfig {
     /// # Errors
     /// Names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |field: &'static str, value: String, need: &str| Err(ConfigError { field, value, need: need.to_string() });
+        let refuse =
+            |field: &'static str, value: String, need: &str| Err(ConfigError { field, value, need: need.to_string() });
         let only = |field: &'static str, value: &str, allowed: &str| match value == allowed {
             true => Ok(()),
             false => refuse(field, format!("\"{value}\""), &format!("only \"{allowed}\" is supported")),
@@ -248,7 +265,11 @@ impl UNetConfig {
             ("up_block_types", &self.up_block_types, [BlockType::DownBlock2D, BlockType::AttnDownBlock2D]),
         ] {
             if types.len() != levels {
-                return refuse(field, format!("{types:?}"), &format!("there must be one per level, and block_out_channels has {levels}"));
+                return refuse(
+                    field,
+                    format!("{types:?}"),
+                    &format!("there must be one per level, and block_out_channels has {levels}"),
+                );
             }
             if let Some(wrong) = types.iter().find(|t| other.contains(t)) {
                 return refuse(field, format!("{types:?}"), &format!("{wrong:?} belongs to the other way"));
@@ -268,14 +289,20 @@ impl UNetConfig {
         if self.downsample_padding > 1 {
             return refuse("downsample_padding", self.downsample_padding.to_string(), "only 0 and 1 are supported");
         }
-        for (field, value, zero_too) in [("norm_eps", self.norm_eps, true), ("mid_block_scale_factor", self.mid_block_scale_factor, false)] {
+        for (field, value, zero_too) in
+            [("norm_eps", self.norm_eps, true), ("mid_block_scale_factor", self.mid_block_scale_factor, false)]
+        {
             if !value.is_finite() || value < 0.0 || (value == 0.0 && !zero_too) {
                 return refuse(field, value.to_string(), "it must be a positive number");
             }
         }
         let half = self.block_out_channels[0] / 2;
         if half == 0 || half as i64 == self.freq_shift {
-            return refuse("freq_shift", self.freq_shift.to_string(), "with this block_out_channels[0] the time embedding divides by zero");
+            return refuse(
+                "freq_shift",
+                self.freq_shift.to_string(),
+                "with this block_out_channels[0] the time embedding divides by zero",
+            );
         }
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             if channels == 0 || channels % self.norm_num_groups != 0 {
@@ -292,7 +319,7 @@ impl UNetConfig {
             }
         }
         let groups = self.attn_norm_num_groups.unwrap_or(self.norm_num_groups);
-        if groups == 0 || self.block_out_channels[levels - 1] % groups != 0 {
+        if groups == 0 || !self.block_out_channels[levels - 1].is_multiple_of(groups) {
             return refuse("attn_norm_num_groups", groups.to_string(), "it must divide the channels of the last level");
         }
         if let Some([_, h, w]) = self.input_shape() {

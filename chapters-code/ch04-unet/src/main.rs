@@ -1,6 +1,6 @@
 //! Prints the stages of a U-Net, or sends one input through a stored one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ch04_unet::{model_dir, summary, Preset, UNet};
 use clap::Parser;
@@ -81,13 +81,23 @@ fn print_summary(args: &Args, device: &AutoDevice, unet: &mut UNet<AutoDevice>) 
     Ok(())
 }
 
-fn forward(args: &Args, device: &AutoDevice, unet: &UNet<AutoDevice>, input: &PathBuf, output: &PathBuf) -> anyhow::Result<()> {
+fn forward(
+    args: &Args,
+    device: &AutoDevice,
+    unet: &UNet<AutoDevice>,
+    input: &Path,
+    output: &Path,
+) -> anyhow::Result<()> {
     let tensors = model_dir::read_tensors(input)?;
     let Some((name, x)) = tensors.iter().next().filter(|_| tensors.len() == 1) else {
         anyhow::bail!("{}: holds {} tensors, but one input is needed", input.display(), tensors.len());
     };
     let [batch, channels, height, width] = x.shape[..] else {
-        anyhow::bail!("{}: tensor '{name}' has shape {:?}, but (batch, channels, height, width) is needed", input.display(), x.shape);
+        anyhow::bail!(
+            "{}: tensor '{name}' has shape {:?}, but (batch, channels, height, width) is needed",
+            input.display(),
+            x.shape
+        );
     };
     let (factor, expected) = (unet.config().size_factor(), unet.config().in_channels);
     if batch == 0 || channels != expected || height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {

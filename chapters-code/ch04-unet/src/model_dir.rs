@@ -83,7 +83,8 @@ impl SchedulerConfig {
     /// # Errors
     /// Names a field whose value is not supported.
     pub fn schedule(&self) -> Result<Schedule, ConfigError> {
-        let refuse = |field: &'static str, value: String, need: &str| Err(ConfigError { field, value, need: need.into() });
+        let refuse =
+            |field: &'static str, value: String, need: &str| Err(ConfigError { field, value, need: need.into() });
         if self._class_name != "DDPMScheduler" {
             return refuse("_class_name", format!("\"{}\"", self._class_name), "only \"DDPMScheduler\" is supported");
         }
@@ -99,13 +100,21 @@ impl SchedulerConfig {
         if !(self.beta_start > 0.0 && self.beta_start <= self.beta_end && self.beta_end < 1.0) {
             return refuse("beta_start", self.beta_start.to_string(), "0 < beta_start <= beta_end < 1 must hold");
         }
-        if !(self.clip_sample_range > 0.0) {
+        if self.clip_sample_range.is_nan() || self.clip_sample_range <= 0.0 {
             return refuse("clip_sample_range", self.clip_sample_range.to_string(), "it must be positive");
         }
         let betas = match &self.trained_betas {
             None => betas(self.beta_schedule, self.num_train_timesteps, self.beta_start, self.beta_end),
-            Some(given) if given.len() == self.num_train_timesteps && given.iter().all(|&b| b > 0.0 && b < 1.0) => given.clone(),
-            Some(given) => return refuse("trained_betas", format!("{} values", given.len()), "there must be num_train_timesteps values between 0 and 1"),
+            Some(given) if given.len() == self.num_train_timesteps && given.iter().all(|&b| b > 0.0 && b < 1.0) => {
+                given.clone()
+            }
+            Some(given) => {
+                return refuse(
+                    "trained_betas",
+                    format!("{} values", given.len()),
+                    "there must be num_train_timesteps values between 0 and 1",
+                )
+            }
         };
         Ok(Schedule::from_betas(betas))
     }
@@ -157,7 +166,8 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
 /// # Errors
 /// If the file cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|source| ModelError::Json { path: path.into(), source })?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|source| ModelError::Json { path: path.into(), source })?;
     text.push('\n');
     Ok(files::write(path, text.as_bytes())?)
 }
@@ -168,7 +178,8 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError>
 /// If the file is missing or damaged.
 pub fn read_tensors(path: &Path) -> Result<NamedTensors, ModelError> {
     let bytes = files::read(path)?;
-    let tensors = params::from_safetensors(&bytes).map_err(|source| ModelError::Params { path: path.into(), source })?;
+    let tensors =
+        params::from_safetensors(&bytes).map_err(|source| ModelError::Params { path: path.into(), source })?;
     Ok(tensors.0)
 }
 
@@ -192,7 +203,8 @@ pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Model<D>, Mod
         return Err(ModelError::NotAModel(directory.into()));
     };
     let schedule = scheduler.schedule();
-    let schedule = schedule.map_err(|source| ModelError::Config { path: directory.join("scheduler/scheduler_config.json"), source })?;
+    let schedule = schedule
+        .map_err(|source| ModelError::Config { path: directory.join("scheduler/scheduler_config.json"), source })?;
     let config_path = unet_dir.join("config.json");
     let config: UNetConfig = read_json(&config_path)?;
     // The weights replace these, so any seed will do.
@@ -208,7 +220,12 @@ pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Model<D>, Mod
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn save(directory: &Path, config: &UNetConfig, weights: &NamedTensors, scheduler: &SchedulerConfig) -> Result<(), ModelError> {
+pub fn save(
+    directory: &Path,
+    config: &UNetConfig,
+    weights: &NamedTensors,
+    scheduler: &SchedulerConfig,
+) -> Result<(), ModelError> {
     let bytes = params::to_safetensors(weights, &[("format", "pt".into())]);
     files::write(directory.join("unet").join(WEIGHTS), &bytes)?;
     write_json(&directory.join("unet/config.json"), config)?;

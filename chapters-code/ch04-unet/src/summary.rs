@@ -24,7 +24,12 @@ pub struct StageSummary {
 /// If `x_t` does not fit the network.
 pub fn summary<D: UNetDevice>(unet: &mut UNet<D>, x_t: Images<D>) -> Vec<StageSummary> {
     let timesteps = vec![0; x_t.shape().0];
-    let mut stages = vec![StageSummary { name: "time_embedding".into(), shape: [unet.config().time_width(), 1, 1], parameters: 0, multiply_adds: 0 }];
+    let mut stages = vec![StageSummary {
+        name: "time_embedding".into(),
+        shape: [unet.config().time_width(), 1, 1],
+        parameters: 0,
+        multiply_adds: 0,
+    }];
     unet.trace(x_t, &timesteps, &mut |name, (_, c, h, w)| {
         stages.push(StageSummary { name: name.into(), shape: [c, h, w], parameters: 0, multiply_adds: 0 });
     });
@@ -39,7 +44,8 @@ impl<D: UNetDevice> Visitor<D> for Count<'_> {
     fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
         let name = name.replace("conv_norm_out", "conv_out");
         let belongs = |stage: &&mut StageSummary| name.starts_with(&format!("{}.", stage.name));
-        let stage = self.0.iter_mut().filter(belongs).max_by_key(|s| s.name.len()).expect("every parameter belongs to a stage");
+        let stage =
+            self.0.iter_mut().filter(belongs).max_by_key(|s| s.name.len()).expect("every parameter belongs to a stage");
         let numel = parameter.shape().num_elements();
         stage.parameters += numel;
         let pixels = stage.shape[1] * stage.shape[2];

@@ -24,6 +24,9 @@ pub struct UNet<D: UNetDevice> {
 }
 // ANCHOR_END: unet
 
+/// Is told the name and the output shape of every stage.
+pub(crate) type Observer<'a> = dyn FnMut(&str, (usize, usize, usize, usize)) + 'a;
+
 impl<D: UNetDevice> UNet<D> {
     // ANCHOR: new
     /// A network with random weights that `rng` decides.
@@ -35,7 +38,8 @@ impl<D: UNetDevice> UNet<D> {
         let channels = &config.block_out_channels;
         let (levels, layers) = (channels.len(), config.layers_per_block);
         let (first, last) = (channels[0], channels[levels - 1]);
-        let common = Common { groups: config.norm_num_groups, eps: config.norm_eps as f32, time_width: config.time_width() };
+        let common =
+            Common { groups: config.norm_num_groups, eps: config.norm_eps as f32, time_width: config.time_width() };
         let same = Conv2dOptions::new(1, 1);
 
         let conv_in = Conv2d::new(device, rng, config.in_channels, first, 3, same);
@@ -117,7 +121,7 @@ impl<D: UNetDevice> UNet<D> {
         &self,
         x_t: Images<D, T>,
         timesteps: &[usize],
-        observe: &mut dyn FnMut(&str, (usize, usize, usize, usize)),
+        observe: &mut Observer,
     ) -> Images<D, T> {
         let (batch, _, h, w) = *x_t.shape();
         assert_eq!(timesteps.len(), batch, "one timestep per image");

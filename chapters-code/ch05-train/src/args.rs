@@ -139,7 +139,7 @@ impl Args {
 
     /// Whether something that happens every `interval` steps and at the end happens now.
     pub fn every(&self, interval: u64, step: u64, total: u64) -> bool {
-        step == total || step % interval == 0
+        step == total || step.is_multiple_of(interval)
     }
 
     /// The command that continues this training.
@@ -177,6 +177,8 @@ pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let path = out.join(TRAINING).join(DATA);
     let stored: StoredData = model_dir::read_json(&path)?;
     let dataset = DatasetName::from_str(&stored.dataset, false);
-    let dataset = dataset.map_err(|_| anyhow::anyhow!("{}: dataset is \"{}\", which this program does not know", path.display(), stored.dataset))?;
+    let dataset = dataset.map_err(|_| {
+        anyhow::anyhow!("{}: dataset is \"{}\", which this program does not know", path.display(), stored.dataset)
+    })?;
     Ok(DataArgs { dataset, data_dir: stored.data_dir, image_size: stored.image_size })
 }

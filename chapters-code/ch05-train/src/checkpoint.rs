@@ -90,7 +90,8 @@ impl<D: UNetDevice> Trainer<D> {
         let training = directory.join(TRAINING);
         let config_path = training.join("config.json");
         let config: TrainConfig = model_dir::read_json(&config_path)?;
-        let mut trainer = Self::new(device, config).map_err(|source| CheckpointError::Config { path: config_path, source })?;
+        let mut trainer =
+            Self::new(device, config).map_err(|source| CheckpointError::Config { path: config_path, source })?;
         let path = training.join(STATE);
         let bytes = files::read(&path)?;
         let bad = |source| CheckpointError::Params { path: path.clone(), source };
@@ -109,19 +110,30 @@ impl<D: UNetDevice> Trainer<D> {
         let mut take = |kind: &str| kinds.remove(kind).unwrap_or_default();
         params::from_host(&mut trainer.unet, &take("weights")).map_err(bad)?;
         let names = names_of(&mut trainer);
-        for (kind, flat) in [("ema", &mut trainer.ema.average), ("m", &mut trainer.optimizer.m), ("v", &mut trainer.optimizer.v)] {
+        for (kind, flat) in
+            [("ema", &mut trainer.ema.average), ("m", &mut trainer.optimizer.m), ("v", &mut trainer.optimizer.v)]
+        {
             load_flat(kind, &names, take(kind), flat).map_err(bad)?;
         }
         Ok(trainer)
     }
 }
 
-fn load_flat<D: UNetDevice>(kind: &str, names: &[String], tensors: NamedTensors, flat: &mut Flat<D>) -> Result<(), ParamsError> {
+fn load_flat<D: UNetDevice>(
+    kind: &str,
+    names: &[String],
+    tensors: NamedTensors,
+    flat: &mut Flat<D>,
+) -> Result<(), ParamsError> {
     for (name, vector) in names.iter().zip(flat) {
         let full = format!("{kind}.{name}");
         let tensor = tensors.get(name).ok_or_else(|| ParamsError::Missing(full.clone()))?;
         if tensor.values.len() != vector.shape().0 {
-            return Err(ParamsError::WrongShape { name: full, found: tensor.shape.clone(), expected: vec![vector.shape().0] });
+            return Err(ParamsError::WrongShape {
+                name: full,
+                found: tensor.shape.clone(),
+                expected: vec![vector.shape().0],
+            });
         }
         if let Some(&value) = tensor.values.iter().find(|v| !v.is_finite()) {
             return Err(ParamsError::NotFinite { name: full, value });

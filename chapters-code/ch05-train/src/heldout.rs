@@ -46,7 +46,8 @@ pub fn heldout_loss<D: UNetDevice>(
         let last = (bucket + 1) * schedule.len() / BUCKETS;
         let first = (bucket * schedule.len() / BUCKETS).min(last.saturating_sub(1));
         let width = (last - first).max(1);
-        let timesteps: Vec<usize> = indices.iter().map(|i| first + i % width * (width / indices.len()).max(1) % width).collect();
+        let timesteps: Vec<usize> =
+            indices.iter().map(|i| first + i % width * (width / indices.len()).max(1) % width).collect();
         let eps = standard_normal(device, *x0.shape(), &mut rng);
         l_simple::<D, NoneTape>(unet, schedule, kind, &x0, &timesteps, &eps).as_vec()[0]
     });

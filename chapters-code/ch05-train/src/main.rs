@@ -21,7 +21,8 @@ fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
         cli::set_threads(args.threads.map(|t| t as usize))?;
         let device = cli::device(0)?;
-        let (mut trainer, mut metrics, data) = if args.resume { resume(&args, &device)? } else { start(&args, &device)? };
+        let (mut trainer, mut metrics, data) =
+            if args.resume { resume(&args, &device)? } else { start(&args, &device)? };
         let out = args.out();
         let train_set = data.open(Split::Train)?;
         let heldout = data.open(Split::HeldOut)?;
@@ -49,7 +50,10 @@ fn main() -> std::process::ExitCode {
             std::process::exit(130);
         }
         println!("wrote {}", out.display());
-        println!("draw with: cargo run -p ch06-sampling -- --model {} --count 16 --seed 1 --out samples.png", out.display());
+        println!(
+            "draw with: cargo run -p ch06-sampling -- --model {} --count 16 --seed 1 --out samples.png",
+            out.display()
+        );
         Ok(())
     })
 }
@@ -76,7 +80,10 @@ fn start(args: &Args, device: &AutoDevice) -> anyhow::Result<(Trainer<AutoDevice
 fn resume(args: &Args, device: &AutoDevice) -> anyhow::Result<(Trainer<AutoDevice>, Metrics, ch01_tensors::DataArgs)> {
     let out = args.out();
     if !Trainer::<AutoDevice>::exists(&out) {
-        anyhow::bail!("{} holds no training to resume: leave out --resume, or give the --out of one that was begun", out.display());
+        anyhow::bail!(
+            "{} holds no training to resume: leave out --resume, or give the --out of one that was begun",
+            out.display()
+        );
     }
     let trainer = Trainer::load(device, &out)?;
     let metrics = Metrics::load(&out, trainer.step)?;
@@ -90,7 +97,11 @@ fn resume(args: &Args, device: &AutoDevice) -> anyhow::Result<(Trainer<AutoDevic
 fn check_shape(trainer: &Trainer<AutoDevice>, dataset: &dyn Dataset, out: &Path) -> anyhow::Result<()> {
     let (found, expected) = (dataset.shape(), trainer.config.unet.input_shape());
     if Some(found) != expected {
-        anyhow::bail!("{}: the network takes images of {expected:?} (channels, height, width), but {} has {found:?}", out.display(), dataset.name());
+        anyhow::bail!(
+            "{}: the network takes images of {expected:?} (channels, height, width), but {} has {found:?}",
+            out.display(),
+            dataset.name()
+        );
     }
     Ok(())
 }
@@ -124,13 +135,22 @@ fn train(
         };
         metrics.push(report);
         progress.update(trainer.step, || {
-            let speed = (trainer.step - first) as f64 * trainer.config.batch_size as f64 / began.elapsed().as_secs_f64();
+            let speed =
+                (trainer.step - first) as f64 * trainer.config.batch_size as f64 / began.elapsed().as_secs_f64();
             format!("loss {:.4} · {speed:.0} images/s", metrics.recent_loss())
         });
         let step = trainer.step;
         if args.every(args.heldout_every, step, total) {
             let model = trainer.model();
-            let loss = heldout_loss(device, &model.unet, &model.schedule, model.scheduler.prediction_type, heldout, 128, trainer.config.seed);
+            let loss = heldout_loss(
+                device,
+                &model.unet,
+                &model.schedule,
+                model.scheduler.prediction_type,
+                heldout,
+                128,
+                trainer.config.seed,
+            );
             progress.note(&format!("step {step}: held-out loss {:.4}", loss.mean()));
             metrics.push_heldout(step, loss);
         }
@@ -142,7 +162,8 @@ fn train(
             let path = out.join(format!("samples/step_{step:06}.png"));
             draw(args, device, trainer, if step == total { args.samples } else { args.samples.min(16) }, &path)?;
             if step == total {
-                std::fs::copy(&path, out.join("samples.png")).with_context(|| format!("cannot write {}", out.join("samples.png").display()))?;
+                std::fs::copy(&path, out.join("samples.png"))
+                    .with_context(|| format!("cannot write {}", out.join("samples.png").display()))?;
             }
             progress.note(&format!("step {step}: drew {}", path.display()));
         }
@@ -161,13 +182,22 @@ fn save(trainer: &mut Trainer<AutoDevice>, metrics: &Metrics, out: &Path) -> any
 }
 
 /// Draws images with the averaged weights.
-fn draw(args: &Args, device: &AutoDevice, trainer: &Trainer<AutoDevice>, count: u32, path: &Path) -> anyhow::Result<()> {
+fn draw(
+    args: &Args,
+    device: &AutoDevice,
+    trainer: &Trainer<AutoDevice>,
+    count: u32,
+    path: &Path,
+) -> anyhow::Result<()> {
     let shape = trainer.config.unet.input_shape().expect("a training knows its images");
     let images = sample_images(device, &trainer.model(), shape, 0, count as usize, args.sample_seed, |_, _, _| {});
     let columns = (count as f64).sqrt().ceil() as usize;
     let values = images.as_vec();
     if values.iter().any(|v| !v.is_finite()) {
-        anyhow::bail!("the drawn images are not finite numbers at step {}: try a smaller --learning-rate", trainer.step);
+        anyhow::bail!(
+            "the drawn images are not finite numbers at step {}: try a smaller --learning-rate",
+            trainer.step
+        );
     }
     figures::save_png(path, &cli::grid(&images, columns, (128 / shape[2]).clamp(1, 8)))?;
     Ok(())

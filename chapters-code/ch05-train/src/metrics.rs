@@ -57,7 +57,8 @@ impl Metrics {
             let mean = chunk.iter().map(|r| r.loss as f64).sum::<f64>() / chunk.len() as f64;
             (chunk[chunk.len() / 2].step as f64, mean)
         });
-        let training = Series { name: format!("training, mean of {WINDOW} steps"), points: means.collect(), color: palette::DATA };
+        let training =
+            Series { name: format!("training, mean of {WINDOW} steps"), points: means.collect(), color: palette::DATA };
         let points = self.heldout.iter().map(|(step, loss)| (*step as f64, loss.mean() as f64)).collect();
         let heldout = Series { name: "held-out".into(), points, color: palette::PREDICTION };
         let axes = Axes { x: "step", y: "loss (mean squared error)", scale: Scale::Logarithmic };
@@ -78,7 +79,9 @@ impl Metrics {
         let path = out.join(TRAINING).join("heldout.csv");
         for row in rows(&path)? {
             let buckets: Vec<f32> = row[1..].iter().map(|&v| v as f32).collect();
-            let buckets = buckets.try_into().map_err(|_| anyhow::anyhow!("{}: a row must have {} columns", path.display(), BUCKETS + 1))?;
+            let buckets = buckets
+                .try_into()
+                .map_err(|_| anyhow::anyhow!("{}: a row must have {} columns", path.display(), BUCKETS + 1))?;
             metrics.push_heldout(row[0] as u64, HeldoutLoss { buckets });
         }
         metrics.heldout.retain(|(at, _)| *at <= step);
@@ -89,6 +92,7 @@ impl Metrics {
 /// The numbers of a table, without its first line.
 fn rows(path: &Path) -> anyhow::Result<Vec<Vec<f64>>> {
     let text = String::from_utf8(files::read(path)?).with_context(|| format!("{} is not text", path.display()))?;
-    let number = |cell: &str| cell.parse::<f64>().with_context(|| format!("{}: '{cell}' is not a number", path.display()));
+    let number =
+        |cell: &str| cell.parse::<f64>().with_context(|| format!("{}: '{cell}' is not a number", path.display()));
     text.lines().skip(1).map(|line| line.split(',').map(number).collect()).collect()
 }

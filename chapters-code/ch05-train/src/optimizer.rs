@@ -23,7 +23,10 @@ pub(crate) fn zeros_like<D: UNetDevice>(model: &mut impl Parameters<D>) -> Flat<
 
 // ANCHOR: norm
 /// The length of the gradient of the whole network, as one long vector.
-pub fn gradient_norm<D: UNetDevice>(model: &mut impl Parameters<D>, gradients: &mut Gradients<f32, D>) -> Result<f64, D::Err> {
+pub fn gradient_norm<D: UNetDevice>(
+    model: &mut impl Parameters<D>,
+    gradients: &mut Gradients<f32, D>,
+) -> Result<f64, D::Err> {
     struct Norm<'a, D: UNetDevice>(&'a mut Gradients<f32, D>, Result<f64, D::Err>);
     impl<D: UNetDevice> Visitor<D> for Norm<'_, D> {
         fn visit<S: Shape>(&mut self, _: &str, p: &mut Tensor<S, f32, D>) {
@@ -89,7 +92,12 @@ impl<D: UNetDevice> Optimizer<D> {
     ///
     /// # Errors
     /// If the device is out of memory.
-    pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>, gradients: &mut Gradients<f32, D>) -> Result<f64, D::Err> {
+    pub fn update(
+        &mut self,
+        step: u64,
+        model: &mut impl Parameters<D>,
+        gradients: &mut Gradients<f32, D>,
+    ) -> Result<f64, D::Err> {
         let norm = gradient_norm(model, gradients)?;
         let c = &self.config;
         let count = (step + 1) as f64;

@@ -117,7 +117,12 @@ impl<D: UNetDevice> Trainer<D> {
 
 // ANCHOR: training_batch
 /// Images to learn from; half of them mirrored, where the mirror image could be in the set too.
-pub fn training_batch<D: UNetDevice>(device: &D, dataset: &dyn Dataset, indices: &[usize], rng: &mut impl Rng) -> Images<D> {
+pub fn training_batch<D: UNetDevice>(
+    device: &D,
+    dataset: &dyn Dataset,
+    indices: &[usize],
+    rng: &mut impl Rng,
+) -> Images<D> {
     let images = ch01_tensors::batch(device, dataset, indices);
     if !dataset.may_flip() {
         return images;

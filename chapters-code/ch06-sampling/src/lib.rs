@@ -60,7 +60,13 @@ impl<'a> Sampler<'a> {
     }
 
     /// One step back (algorithm 2): from x_t to x_{t-1}. `noise` is ignored at t = 0.
-    pub fn p_sample<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>, noise: &Images<D>) -> Images<D> {
+    pub fn p_sample<D: UNetDevice>(
+        &self,
+        t: usize,
+        x_t: &Images<D>,
+        answer: &Images<D>,
+        noise: &Images<D>,
+    ) -> Images<D> {
         let x0 = self.x0_prediction(t, x_t, answer);
         let mean = posterior_mean(self.schedule, t, &x0, x_t);
         if t == 0 {
@@ -99,7 +105,11 @@ impl<'a> Sampler<'a> {
 ///
 /// # Panics
 /// If there is not one source per image.
-pub fn noise_per_image<D: UNetDevice>(device: &D, shape: (usize, usize, usize, usize), rngs: &mut [impl Rng]) -> Images<D> {
+pub fn noise_per_image<D: UNetDevice>(
+    device: &D,
+    shape: (usize, usize, usize, usize),
+    rngs: &mut [impl Rng],
+) -> Images<D> {
     let (batch, channels, height, width) = shape;
     assert_eq!(rngs.len(), batch, "one random source per image");
     let image = |rng| standard_normal(device, (1, channels, height, width), rng).as_vec();

@@ -66,12 +66,19 @@ fn main() -> std::process::ExitCode {
         }
         let config = model.unet.config();
         if config.in_channels != config.out_channels {
-            anyhow::bail!("{}: the network takes {} channels and gives {}: it does not denoise", args.model.display(), config.in_channels, config.out_channels);
+            anyhow::bail!(
+                "{}: the network takes {} channels and gives {}: it does not denoise",
+                args.model.display(),
+                config.in_channels,
+                config.out_channels
+            );
         }
         let shape = match (args.image_size, config.input_shape()) {
             (Some(size), _) => [config.in_channels, size as usize, size as usize],
             (None, Some(shape)) => shape,
-            (None, None) => anyhow::bail!("{}: the config has no sample_size: say which with --image-size", args.model.display()),
+            (None, None) => {
+                anyhow::bail!("{}: the config has no sample_size: say which with --image-size", args.model.display())
+            }
         };
         if shape[1] % config.size_factor() != 0 || shape[2] % config.size_factor() != 0 {
             anyhow::bail!("--image-size {}: this network needs a multiple of {}", shape[1], config.size_factor());
@@ -95,7 +102,10 @@ fn main() -> std::process::ExitCode {
         }
         progress.finish();
         if drawn.iter().any(|v| !v.is_finite()) {
-            anyhow::bail!("{}: the network's answers are not finite numbers: the model is damaged or did not learn", args.model.display());
+            anyhow::bail!(
+                "{}: the network's answers are not finite numbers: the model is damaged or did not learn",
+                args.model.display()
+            );
         }
         let images = device.tensor_from_vec(drawn, (count, shape[0], shape[1], shape[2]));
         let columns = (count as f64).sqrt().ceil() as usize;
@@ -117,7 +127,14 @@ struct Film {
 }
 
 impl Film {
-    fn record(&mut self, args: &Args, total: usize, t: usize, x0: &dyn Fn() -> Images<AutoDevice>, x: &Images<AutoDevice>) {
+    fn record(
+        &mut self,
+        args: &Args,
+        total: usize,
+        t: usize,
+        x0: &dyn Fn() -> Images<AutoDevice>,
+        x: &Images<AutoDevice>,
+    ) {
         let step = total - 1 - t;
         // `n` moments, evenly spread, the last one among them.
         let chosen = |n: usize| t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total);

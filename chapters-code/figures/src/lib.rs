@@ -7,7 +7,7 @@ mod plots;
 
 pub use image::RgbImage;
 pub use pixels::{grid, save_gif, save_png, Picture};
-pub use plots::{histograms, line_plot, Axes, Scale, Series};
+pub use plots::{histograms, line_plot, Axes, Scale, Series, Values};
 
 /// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the whole book.
 pub mod palette {
@@ -20,8 +20,7 @@ pub mod palette {
     /// The data set.
     pub const DATA: (u8, u8, u8) = (204, 121, 167);
     /// In this order, for series that stand for none of the above.
-    pub const SERIES: [(u8, u8, u8); 6] =
-        [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
+    pub const SERIES: [(u8, u8, u8); 6] = [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
     /// Text and axes: readable on white and on black.
     pub const INK: (u8, u8, u8) = (128, 128, 128);
 }

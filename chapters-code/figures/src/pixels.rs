@@ -20,7 +20,8 @@ pub struct Picture<'a> {
 impl Picture<'_> {
     fn pixel(&self, x: usize, y: usize) -> Rgb<u8> {
         let plane = self.height * self.width;
-        let byte = |c: usize| ((self.values[c * plane + y * self.width + x].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
+        let byte =
+            |c: usize| ((self.values[c * plane + y * self.width + x].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
         Rgb(if self.channels == 3 { [byte(0), byte(1), byte(2)] } else { [byte(0); 3] })
     }
 }

@@ -65,7 +65,13 @@ pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Resu
     }
 }
 
-fn draw<Y>(path: impl AsRef<Path>, axes: &Axes, series: &[Series], xs: std::ops::Range<f64>, ys: Y) -> Result<(), FigureError>
+fn draw<Y>(
+    path: impl AsRef<Path>,
+    axes: &Axes,
+    series: &[Series],
+    xs: std::ops::Range<f64>,
+    ys: Y,
+) -> Result<(), FigureError>
 where
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -115,6 +121,9 @@ where
     Ok(files::write(path, svg.as_bytes())?)
 }
 
+/// Values whose histogram is to be drawn: name, values, colour.
+pub type Values = (String, Vec<f32>, (u8, u8, u8));
+
 /// Draws the densities of several sets of values as curves over `bins` equal bins of `range`.
 ///
 /// # Errors
@@ -124,7 +133,7 @@ pub fn histograms(
     axes: &Axes,
     range: (f64, f64),
     bins: usize,
-    sets: &[(String, Vec<f32>, (u8, u8, u8))],
+    sets: &[Values],
 ) -> Result<(), FigureError> {
     let width = (range.1 - range.0) / bins as f64;
     let series: Vec<Series> = sets

@@ -137,6 +137,7 @@ pub trait UNetDevice: Device<f32> {
     fn accumulate(&self, a: Self::Read<'_>, y: Self::Write<'_>);
     /// `y (planes, pixels) = x + c (planes)`.
     fn add_per_plane(&self, pixels: usize, x: Self::Read<'_>, c: Self::Read<'_>, y: Self::Write<'_>);
+    #[allow(clippy::too_many_arguments)]
     /// Copies rows of `len` elements from `src` to `dst`, adding if `accumulate`:
     /// row `i` starts at `i · src_stride + src_start` and at `i · dst_stride + dst_start`.
     fn copy_rows(&self, rows: usize, len: usize, src: Self::Read<'_>, from: [usize; 2], dst: Self::Write<'_>, to: [usize; 2], accumulate: bool);

@@ -33,7 +33,8 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 /// If the image has another size.
 pub fn attributes_of(image: &[f32]) -> Attributes {
     assert_eq!(image.len(), 3 * super::SIZE * super::SIZE, "a cat has 3 x 16 x 16 values");
-    let mut ranking: Vec<(f32, usize)> = table().iter().enumerate().map(|(i, (_, _, cat))| (distance(image, cat), i)).collect();
+    let mut ranking: Vec<(f32, usize)> =
+        table().iter().enumerate().map(|(i, (_, _, cat))| (distance(image, cat), i)).collect();
     ranking.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut finalists: Vec<(Attributes, Pose, f32)> = Vec::new();
     for (distance, i) in ranking {

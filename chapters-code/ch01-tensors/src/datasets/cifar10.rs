@@ -6,8 +6,7 @@ use crate::{from_byte, Dataset, Split};
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
 const RECORD: usize = 1 + PIXELS;
-const CLASSES: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// The binary version of CIFAR-10 (Krizhevsky 2009): records of a label byte and 3 × 32 × 32 pixel bytes.
 #[derive(Clone, Debug)]
@@ -36,11 +35,17 @@ impl Cifar10 {
             }
             let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
             if bytes.is_empty() || bytes.len() % RECORD != 0 {
-                let problem = format!("has {} bytes, not a multiple of {RECORD}: the file is cut short or no CIFAR-10 batch", bytes.len());
+                let problem = format!(
+                    "has {} bytes, not a multiple of {RECORD}: the file is cut short or no CIFAR-10 batch",
+                    bytes.len()
+                );
                 return Err(DataError::bad(&path, problem));
             }
             if let Some(i) = bytes.chunks(RECORD).position(|r| r[0] > 9) {
-                return Err(DataError::bad(&path, format!("record {i} has label {}, not in 0..=9: this is no CIFAR-10 batch", bytes[i * RECORD])));
+                return Err(DataError::bad(
+                    &path,
+                    format!("record {i} has label {}, not in 0..=9: this is no CIFAR-10 batch", bytes[i * RECORD]),
+                ));
             }
             records.extend(bytes);
         }

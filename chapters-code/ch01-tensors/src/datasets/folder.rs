@@ -43,7 +43,9 @@ impl Folder {
             if (i % HELD_OUT == HELD_OUT - 1) != (split == Split::HeldOut) {
                 continue;
             }
-            let image = image::open(path).map_err(|e| DataError::bad(path, format!("is not an image that can be read ({e}): repair or remove it")))?;
+            let image = image::open(path).map_err(|e| {
+                DataError::bad(path, format!("is not an image that can be read ({e}): repair or remove it"))
+            })?;
             let side = image.width().min(image.height());
             let square = image.crop_imm((image.width() - side) / 2, (image.height() - side) / 2, side, side);
             let pixels = square.resize_exact(size as u32, size as u32, FilterType::Triangle).to_rgb8();
@@ -53,8 +55,15 @@ impl Folder {
             images.push((pixels.into_raw(), label, caption));
         }
         if images.is_empty() {
-            let need = if split == Split::HeldOut { "fewer than ten images (every tenth is held out)" } else { "no image (PNG, JPEG, GIF, BMP or WebP)" };
-            return Err(DataError::bad(folder, format!("holds {need}, directly or in a subfolder: add images or choose another --data-dir")));
+            let need = if split == Split::HeldOut {
+                "fewer than ten images (every tenth is held out)"
+            } else {
+                "no image (PNG, JPEG, GIF, BMP or WebP)"
+            };
+            return Err(DataError::bad(
+                folder,
+                format!("holds {need}, directly or in a subfolder: add images or choose another --data-dir"),
+            ));
         }
         Ok(Self { size, labels, images })
     }
@@ -68,7 +77,11 @@ impl Folder {
 /// What a folder holds, in the order of names.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let read = |source| DataError::Read { path: folder.to_path_buf(), source };
-    let mut paths = std::fs::read_dir(folder).map_err(read)?.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(read)?;
+    let mut paths = std::fs::read_dir(folder)
+        .map_err(read)?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(read)?;
     paths.sort();
     Ok(paths)
 }

@@ -36,14 +36,21 @@ impl Idx {
         let (label_path, labels) = find(folder, &format!("{part}-labels-idx1-ubyte"))?;
         let ([count], labels) = parse::<1>(&label_path, &labels)?;
         if count != sizes[0] {
-            let problem = format!("holds {count} labels, but {} holds {} images: they do not belong together", image_path.display(), sizes[0]);
+            let problem = format!(
+                "holds {count} labels, but {} holds {} images: they do not belong together",
+                image_path.display(),
+                sizes[0]
+            );
             return Err(DataError::bad(&label_path, problem));
         }
         if let Some(label) = labels.iter().find(|&&l| l > 9) {
             return Err(DataError::bad(&label_path, format!("label {label} is not in 0..=9: the file is damaged")));
         }
         if sizes.contains(&0) {
-            return Err(DataError::bad(&image_path, format!("holds {} images of {}x{} pixels: nothing to learn from", sizes[0], sizes[1], sizes[2])));
+            return Err(DataError::bad(
+                &image_path,
+                format!("holds {} images of {}x{} pixels: nothing to learn from", sizes[0], sizes[1], sizes[2]),
+            ));
         }
         Ok(Self { name, pixels: pixels.to_vec(), labels: labels.to_vec(), height: sizes[1], width: sizes[2] })
     }
@@ -60,7 +67,9 @@ fn find(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
             if bytes.starts_with(&[0x1f, 0x8b]) {
                 let mut plain = Vec::new();
                 let unzipped = flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut plain);
-                unzipped.map_err(|e| DataError::bad(&path, format!("the gzip data is damaged or cut short ({e}): fetch the file again")))?;
+                unzipped.map_err(|e| {
+                    DataError::bad(&path, format!("the gzip data is damaged or cut short ({e}): fetch the file again"))
+                })?;
                 return Ok((path, plain));
             }
             return Ok((path, bytes));
@@ -73,7 +82,8 @@ fn find(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
 fn parse<'a, const N: usize>(path: &Path, bytes: &'a [u8]) -> Result<([usize; N], &'a [u8]), DataError> {
     let header = 4 + 4 * N;
     if bytes.len() < header {
-        let problem = format!("has {} bytes, fewer than the {header} of an IDX header: fetch the file again", bytes.len());
+        let problem =
+            format!("has {} bytes, fewer than the {header} of an IDX header: fetch the file again", bytes.len());
         return Err(DataError::bad(path, problem));
     }
     let number = |i: usize| u32::from_be_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
@@ -86,7 +96,10 @@ fn parse<'a, const N: usize>(path: &Path, bytes: &'a [u8]) -> Result<([usize; N]
     let expected = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let data = &bytes[header..];
     if expected != Some(data.len()) {
-        let problem = format!("its header promises sizes {sizes:?}, but {} bytes follow: the file is cut short or damaged", data.len());
+        let problem = format!(
+            "its header promises sizes {sizes:?}, but {} bytes follow: the file is cut short or damaged",
+            data.len()
+        );
         return Err(DataError::bad(path, problem));
     }
     Ok((sizes, data))

@@ -81,7 +81,12 @@ impl DataError {
 ///
 /// # Errors
 /// If a file is missing, truncated or of another format.
-pub fn open(name: DatasetName, directory: Option<&Path>, split: Split, size: usize) -> Result<Box<dyn Dataset>, DataError> {
+pub fn open(
+    name: DatasetName,
+    directory: Option<&Path>,
+    split: Split,
+    size: usize,
+) -> Result<Box<dyn Dataset>, DataError> {
     let needed = |label| directory.ok_or(DataError::NoDirectory(label));
     Ok(match name {
         DatasetName::Cats => Box::new(crate::Cats::new(split)),

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 pub type Device = ops::AutoDevice;
 
 pub fn device() -> Device {
-    Device::default()
+    ops::open_device(0).unwrap()
 }
 
 pub fn rng(seed: u64) -> ChaCha8Rng {

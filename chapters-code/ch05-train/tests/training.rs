@@ -1,0 +1,184 @@
+//! Training learns, clips, averages, and goes on after a stop as if nothing had been.
+
+use ch01_tensors::{Cats, Dataset, Split};
+use ch02_schedule::BetaSchedule;
+use ch03_forward::PredictionType;
+use ch04_unet::model_dir::{self, SchedulerConfig};
+use ch04_unet::{Preset, UNet};
+use ch05_train::{heldout_loss, learning_rate, Ema, OptimizerConfig, TrainConfig, TrainError, Trainer};
+use ops::layers::{Parameters, Visitor};
+use ops::params::{count, to_host};
+use ops::AutoDevice as Dev;
+
+fn config(prediction_type: PredictionType) -> TrainConfig {
+    TrainConfig {
+        unet: Preset::Tiny.config([3, 16, 16]),
+        scheduler: SchedulerConfig {
+            beta_schedule: BetaSchedule::SquaredcosCapV2,
+            num_train_timesteps: 100,
+            prediction_type,
+            ..Default::default()
+        },
+        optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 20, ..Default::default() },
+        batch_size: 8,
+        ema_decay: 0.9,
+        seed: 1,
+    }
+}
+
+/// The first eight cats, and no others.
+struct Eight(Cats);
+
+impl Dataset for Eight {
+    fn name(&self) -> &str {
+        "eight cats"
+    }
+    fn len(&self) -> usize {
+        8
+    }
+    fn shape(&self) -> [usize; 3] {
+        self.0.shape()
+    }
+    fn image(&self, index: usize) -> Vec<f32> {
+        self.0.image(index)
+    }
+    fn label(&self, index: usize) -> usize {
+        self.0.label(index)
+    }
+    fn caption(&self, index: usize) -> String {
+        self.0.caption(index)
+    }
+    fn may_flip(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_tiny_model_overfits_eight_images() {
+    let device = ops::open_device(0).unwrap();
+    for (kind, bound) in
+        [(PredictionType::Epsilon, 0.2), (PredictionType::Sample, 0.25), (PredictionType::VPrediction, 0.35)]
+    {
+        let mut trainer = Trainer::new(&device, config(kind)).unwrap();
+        let dataset = Eight(Cats::new(Split::Train));
+        let mut losses = Vec::new();
+        for _ in 0..400 {
+            losses.push(trainer.train_step(&dataset).unwrap().loss);
+        }
+        let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
+        let (first, last) = (mean(&losses[..10]), mean(&losses[350..]));
+        println!("{kind:?}: {first} to {last}");
+        assert!(last < bound, "{kind:?}: the loss is {last} after 400 steps, not below {bound}");
+        assert!(last < 0.4 * first, "{kind:?}: the loss fell only from {first} to {last}");
+    }
+}
+
+fn run(trainer: &mut Trainer<Dev>, steps: usize) -> Vec<f32> {
+    let dataset = Cats::new(Split::Train);
+    (0..steps).map(|_| trainer.train_step(&dataset).unwrap().loss).collect()
+}
+
+#[test]
+fn a_resumed_training_equals_one_that_was_never_stopped() {
+    let device = ops::open_device(0).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    let losses = run(&mut whole, 12);
+    let mut first = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    let mut again = run(&mut first, 5);
+    first.save(folder.path()).unwrap();
+    drop(first);
+    let mut second = Trainer::load(&device, folder.path()).unwrap();
+    again.extend(run(&mut second, 7));
+    assert_eq!(losses, again);
+    assert_eq!(to_host(&mut whole.unet), to_host(&mut second.unet));
+    assert_eq!(to_host(&mut whole.model().unet), to_host(&mut second.model().unet));
+    // The model directory holds the averages, and loads.
+    second.save(folder.path()).unwrap();
+    let mut loaded = model_dir::load(&device, folder.path()).unwrap();
+    assert_eq!(to_host(&mut loaded.unet), to_host(&mut second.model().unet));
+    assert_eq!(loaded.scheduler, second.config.scheduler);
+}
+
+#[test]
+fn another_seed_is_another_training() {
+    let device = ops::open_device(0).unwrap();
+    let mut a = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    let mut b = Trainer::new(&device, TrainConfig { seed: 2, ..config(PredictionType::Epsilon) }).unwrap();
+    assert_ne!(run(&mut a, 1), run(&mut b, 1));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
+    struct Spoil;
+    impl Visitor<Dev> for Spoil {
+        fn visit<S: dfdx::prelude::Shape>(&mut self, name: &str, parameter: &mut dfdx::prelude::Tensor<S, f32, Dev>) {
+            if name == "conv_out.bias" {
+                parameter.copy_from(&[f32::NAN, 0.0, 0.0]);
+            }
+        }
+    }
+    let device = ops::open_device(0).unwrap();
+    let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    trainer.unet.visit("", &mut Spoil);
+    let before = to_host(&mut trainer.unet)["conv_in.weight"].clone();
+    let error = trainer.train_step(&Cats::new(Split::Train)).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
+    assert_eq!(to_host(&mut trainer.unet)["conv_in.weight"], before);
+    assert_eq!(trainer.step, 0);
+}
+
+#[test]
+fn long_gradients_are_cut() {
+    // With a plain gradient step in place of AdamW's, moments show what the optimiser saw: m = (1 - beta1) · scaled g.
+    let device = ops::open_device(0).unwrap();
+    let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    trainer.optimizer.config.max_gradient_norm = 0.01;
+    let report = trainer.train_step(&Cats::new(Split::Train)).unwrap();
+    assert!(report.gradient_norm > 0.01, "the test needs a gradient to cut");
+    let squares: f64 = trainer.optimizer.m.iter().flat_map(|m| m.as_vec()).map(|m| (m as f64 / 0.1).powi(2)).sum();
+    assert!((squares.sqrt() - 0.01).abs() < 1e-5, "the length is {} after cutting", squares.sqrt());
+}
+
+#[test]
+fn warm_up_rises_to_the_learning_rate_and_stays() {
+    let config = OptimizerConfig { learning_rate: 0.5, warmup_steps: 4, ..Default::default() };
+    let rates: Vec<f64> = (0..6).map(|step| learning_rate(&config, step)).collect();
+    assert_eq!(rates, [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]);
+    assert_eq!(learning_rate(&OptimizerConfig { warmup_steps: 0, ..config }, 0), 0.5);
+}
+
+#[test]
+fn the_average_follows_its_formula() {
+    let device = ops::open_device(0).unwrap();
+    let unet = Preset::Tiny.config([1, 8, 8]);
+    let mut a = UNet::new(&device, &unet, &mut ch03_forward::rng(1, 0)).unwrap();
+    let mut b = UNet::new(&device, &unet, &mut ch03_forward::rng(2, 0)).unwrap();
+    let mut ema: Ema<Dev> = Ema::new(0.9, &mut a);
+    assert_eq!(ema.decay_at(0), 0.1);
+    assert_eq!(ema.decay_at(1_000_000), 0.9);
+    ema.update(1_000_000, &mut b);
+    let (va, vb) = (to_host(&mut a), to_host(&mut b));
+    let averaged = to_host(&mut ema.apply(&a));
+    let mut compared = 0;
+    for (name, average) in averaged {
+        for ((average, a), b) in average.values.iter().zip(&va[&name].values).zip(&vb[&name].values) {
+            assert!((average - (0.9 * a + 0.1 * b)).abs() < 1e-6);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, count(&mut a));
+}
+
+#[test]
+fn heldout_losses_are_comparable() {
+    let device = ops::open_device(0).unwrap();
+    let trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    let heldout = Cats::new(Split::HeldOut);
+    let measure =
+        |seed| heldout_loss(&device, &trainer.unet, &trainer.schedule, PredictionType::Epsilon, &heldout, 32, seed);
+    assert_eq!(measure(1), measure(1), "the same task every time");
+    assert_ne!(measure(1), measure(2));
+    // An untrained network answers about 0, so its error is about the variance of the noise.
+    assert!((measure(1).mean() - 1.0).abs() < 0.4, "{}", measure(1).mean());
+}

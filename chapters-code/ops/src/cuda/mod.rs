@@ -1,0 +1,345 @@
+//! The kernels on a GPU: `kernels.cu`, compiled when the first of them is needed and launched on dfdx's own stream.
+
+use std::fmt::Write as _;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaDevice, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, LaunchAsync, LaunchConfig};
+use dfdx::prelude::*;
+use dfdx::tensor::Storage;
+
+use crate::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
+
+const SOURCE: &str = include_str!("kernels.cu");
+const MODULE: &str = "ops";
+const KERNELS: [&str; 27] = [
+    "ops_conv2d",
+    "ops_conv2d_backward_input",
+    "ops_conv2d_backward_weight",
+    "ops_sum_per_channel",
+    "ops_linear",
+    "ops_linear_backward_input",
+    "ops_linear_backward_weight",
+    "ops_norm_statistics",
+    "ops_norm",
+    "ops_norm_means",
+    "ops_norm_backward_input",
+    "ops_norm_backward_parameters",
+    "ops_silu",
+    "ops_silu_backward",
+    "ops_upsample",
+    "ops_upsample_backward",
+    "ops_attention_weights",
+    "ops_attention",
+    "ops_attention_scores_backward",
+    "ops_attention_backward",
+    "ops_add",
+    "ops_accumulate",
+    "ops_add_per_plane",
+    "ops_copy_rows",
+    "ops_adamw",
+    "ops_blend",
+    "ops_sum_of_squares",
+];
+
+/// `Conv` of `kernels.cu`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Conv([i32; 10]);
+// SAFETY: plain numbers, laid out as the kernel expects.
+unsafe impl DeviceRepr for Conv {}
+
+impl From<&ConvShape> for Conv {
+    fn from(s: &ConvShape) -> Self {
+        Self([s.batch, s.cin, s.cout, s.h, s.w, s.ho, s.wo, s.kernel, s.stride, s.pad].map(|v| v as i32))
+    }
+}
+
+/// `Norm` of `kernels.cu`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Norm([i32; 5], f32);
+// SAFETY: plain numbers, laid out as the kernel expects.
+unsafe impl DeviceRepr for Norm {}
+
+impl From<&NormShape> for Norm {
+    fn from(s: &NormShape) -> Self {
+        Self([s.batch, s.channels, s.pixels, s.groups, s.silu as usize].map(|v| v as i32), s.eps)
+    }
+}
+
+/// `Adam` of `kernels.cu`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Adam([f32; 8]);
+// SAFETY: plain numbers, laid out as the kernel expects.
+unsafe impl DeviceRepr for Adam {}
+
+/// Numbers in the GPU's memory that live as long as what they were taken from.
+#[derive(Clone, Copy)]
+pub struct DeviceRead<'a> {
+    pointer: u64,
+    len: usize,
+    owner: PhantomData<&'a ()>,
+}
+
+/// Numbers in the GPU's memory, to write.
+pub struct DeviceWrite<'a> {
+    pointer: u64,
+    len: usize,
+    owner: PhantomData<&'a mut ()>,
+}
+
+/// The address of a tensor's storage. dfdx keeps it to itself, but prints it with `{:?}`; a test watches that.
+fn address<S: Shape>(t: &Tensor<S, f32, Cuda>) -> u64 {
+    const KEY: &str = "cu_device_ptr: ";
+    /// Collects text until the number behind KEY is complete, then stops the printing.
+    struct Find(String);
+    impl std::fmt::Write for Find {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.push_str(text);
+            let found = self.0.find(KEY).map(|at| &self.0[at + KEY.len()..]);
+            match found {
+                Some(rest) if rest.contains(|c: char| !c.is_ascii_digit()) => Err(std::fmt::Error),
+                _ => Ok(()),
+            }
+        }
+    }
+    let mut find = Find(String::new());
+    // The error is how the printing stops.
+    let _ = write!(find, "{t:?}");
+    let at = find.0.find(KEY).expect("dfdx 0.13.0 prints the address of a tensor") + KEY.len();
+    let digits = find.0[at..].split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().expect("the address is a number")
+}
+
+fn pointer_of<S: Shape>(t: &Tensor<S, f32, Cuda>) -> (u64, usize) {
+    let len = t.shape().num_elements();
+    assert!(len > 0, "a tensor without elements");
+    let pointer = address(t);
+    // Reshaping a contiguous tensor shares its storage, any other is copied.
+    let flat = t.clone().reshape_like(&(len,));
+    assert_eq!(address(&flat), pointer, "the tensor is not contiguous: call .contiguous() first");
+    (pointer, len)
+}
+
+/// dfdx's handle of the GPU, with our kernels loaded.
+fn gpu(device: &Cuda) -> Arc<CudaDevice> {
+    let token: Buffer<Cuda> = allocate(device, 1);
+    let gpu = token.device();
+    if !gpu.has_func(MODULE, KERNELS[0]) {
+        let ptx = cudarc::nvrtc::compile_ptx(SOURCE).unwrap_or_else(|e| panic!("the CUDA kernels do not compile: {e:?}"));
+        gpu.load_ptx(ptx, MODULE, &KERNELS).unwrap_or_else(|e| panic!("the CUDA kernels do not load: {e:?}"));
+    }
+    gpu
+}
+
+/// Zeros.
+fn allocate(device: &Cuda, len: usize) -> Buffer<Cuda> {
+    Storage::<f32>::try_alloc_len(device, len)
+        .unwrap_or_else(|e| panic!("the GPU has no memory for {len} numbers ({e:?}): try a smaller --batch-size"))
+}
+
+/// Launches a kernel with one thread per result.
+macro_rules! launch {
+    ($device:expr, $name:literal, $count:expr, ($($argument:expr),+ $(,)?)) => {{
+        let count: usize = $count;
+        let blocks = u32::try_from(count.div_ceil(256)).expect("a kernel has fewer than 2^32 blocks");
+        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 };
+        let function = gpu($device).get_func(MODULE, $name).expect(concat!("there is a kernel ", $name));
+        // SAFETY: the arguments are those of the kernel of this name in kernels.cu, and its reads and writes stay within the
+        // lengths that the shapes give, which `functions.rs` has checked.
+        unsafe { function.launch(config, ($($argument,)+)) }
+            .unwrap_or_else(|e| panic!("the GPU refused the kernel {}: {e:?}", $name));
+    }};
+}
+
+impl UNetDevice for Cuda {
+    type Read<'a> = DeviceRead<'a>;
+    type Write<'a> = DeviceWrite<'a>;
+
+    fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> DeviceRead<'_> {
+        let (pointer, len) = pointer_of(t);
+        DeviceRead { pointer, len, owner: PhantomData }
+    }
+    fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> DeviceWrite<'_> {
+        // An in-place operation that changes nothing, but first copies a storage that others share.
+        let zeros = t.device().zeros_like(t.shape());
+        t.axpy(1.0, &zeros, 0.0);
+        let (pointer, len) = pointer_of(t);
+        DeviceWrite { pointer, len, owner: PhantomData }
+    }
+    fn read_buffer(b: &Buffer<Self>) -> DeviceRead<'_> {
+        DeviceRead { pointer: *b.device_ptr(), len: b.len(), owner: PhantomData }
+    }
+    fn write_buffer(b: &mut Buffer<Self>) -> DeviceWrite<'_> {
+        DeviceWrite { pointer: *b.device_ptr_mut(), len: b.len(), owner: PhantomData }
+    }
+
+    fn conv2d(&self, s: &ConvShape, x: DeviceRead, w: DeviceRead, b: Option<DeviceRead>, y: DeviceWrite) {
+        let bias = b.map_or(0, |b| b.pointer);
+        launch!(self, "ops_conv2d", y.len, (Conv::from(s), x.pointer, w.pointer, bias, b.is_some() as i32, y.pointer));
+    }
+    fn conv2d_backward_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+        launch!(self, "ops_conv2d_backward_input", dx.len, (Conv::from(s), w.pointer, dy.pointer, dx.pointer));
+    }
+    fn conv2d_backward_weight(&self, s: &ConvShape, x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
+        launch!(self, "ops_conv2d_backward_weight", dw.len, (Conv::from(s), x.pointer, dy.pointer, dw.pointer));
+    }
+    fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: DeviceRead, db: DeviceWrite) {
+        let dims = (batch as i32, channels as i32, pixels as i32);
+        launch!(self, "ops_sum_per_channel", channels, (dims.0, dims.1, dims.2, dy.pointer, db.pointer));
+    }
+
+    fn linear(&self, d: [usize; 3], x: DeviceRead, w: DeviceRead, b: Option<DeviceRead>, y: DeviceWrite) {
+        let (bias, has_bias) = (b.map_or(0, |b| b.pointer), b.is_some() as i32);
+        let d = d.map(|v| v as i32);
+        launch!(self, "ops_linear", y.len, (d[0], d[1], d[2], x.pointer, w.pointer, bias, has_bias, y.pointer));
+    }
+    fn linear_backward_input(&self, d: [usize; 3], w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+        let d = d.map(|v| v as i32);
+        launch!(self, "ops_linear_backward_input", dx.len, (d[0], d[1], d[2], w.pointer, dy.pointer, dx.pointer));
+    }
+    fn linear_backward_weight(&self, d: [usize; 3], x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
+        let d = d.map(|v| v as i32);
+        launch!(self, "ops_linear_backward_weight", dw.len, (d[0], d[1], d[2], x.pointer, dy.pointer, dw.pointer));
+    }
+
+    fn group_norm(&self, s: &NormShape, x: DeviceRead, gamma: DeviceRead, beta: DeviceRead, y: DeviceWrite) {
+        let statistics = statistics(self, s, x);
+        let st = *statistics.device_ptr();
+        launch!(self, "ops_norm", y.len, (Norm::from(s), x.pointer, gamma.pointer, beta.pointer, st, y.pointer));
+    }
+    fn group_norm_backward(
+        &self,
+        s: &NormShape,
+        x: DeviceRead,
+        gamma: DeviceRead,
+        beta: DeviceRead,
+        dy: DeviceRead,
+        dx: DeviceWrite,
+        dgamma: DeviceWrite,
+        dbeta: DeviceWrite,
+    ) {
+        let statistics = statistics(self, s, x);
+        let groups = s.batch * s.groups;
+        let means = allocate(self, 2 * groups);
+        let (st, me, n) = (*statistics.device_ptr(), *means.device_ptr(), Norm::from(s));
+        let (x, gamma, beta, dy) = (x.pointer, gamma.pointer, beta.pointer, dy.pointer);
+        launch!(self, "ops_norm_means", groups, (n, x, gamma, beta, st, dy, me));
+        launch!(self, "ops_norm_backward_input", dx.len, (n, x, gamma, beta, st, me, dy, dx.pointer));
+        let parameters = (dgamma.pointer, dbeta.pointer);
+        launch!(self, "ops_norm_backward_parameters", s.channels, (n, x, gamma, beta, st, dy, parameters.0, parameters.1));
+    }
+
+    fn silu(&self, x: DeviceRead, y: DeviceWrite) {
+        launch!(self, "ops_silu", y.len, (y.len as i64, x.pointer, y.pointer));
+    }
+    fn silu_backward(&self, x: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+        launch!(self, "ops_silu_backward", dx.len, (dx.len as i64, x.pointer, dy.pointer, dx.pointer));
+    }
+
+    fn upsample(&self, [planes, h, w, ho, wo]: [usize; 5], x: DeviceRead, y: DeviceWrite) {
+        let d = [h, w, ho, wo].map(|v| v as i32);
+        launch!(self, "ops_upsample", y.len, (planes as i64, d[0], d[1], d[2], d[3], x.pointer, y.pointer));
+    }
+    fn upsample_backward(&self, [planes, h, w, ho, wo]: [usize; 5], dy: DeviceRead, dx: DeviceWrite) {
+        let d = [h, w, ho, wo].map(|v| v as i32);
+        launch!(self, "ops_upsample_backward", dx.len, (planes as i64, d[0], d[1], d[2], d[3], dy.pointer, dx.pointer));
+    }
+
+    fn attention(&self, dims: [usize; 3], q: DeviceRead, k: DeviceRead, v: DeviceRead, y: DeviceWrite) {
+        let weights = attention_weights(self, dims, q, k);
+        let d = dims.map(|v| v as i32);
+        launch!(self, "ops_attention", y.len, (d[0], d[1], d[2], v.pointer, *weights.device_ptr(), y.pointer));
+    }
+    fn attention_backward(
+        &self,
+        dims: [usize; 3],
+        q: DeviceRead,
+        k: DeviceRead,
+        v: DeviceRead,
+        dy: DeviceRead,
+        dq: DeviceWrite,
+        dk: DeviceWrite,
+        dv: DeviceWrite,
+    ) {
+        let [heads, _, n] = dims;
+        let weights = attention_weights(self, dims, q, k);
+        let scores = allocate(self, heads * n * n);
+        let (we, sc) = (*weights.device_ptr(), *scores.device_ptr());
+        let d = dims.map(|v| v as i32);
+        let rows = heads * n;
+        launch!(self, "ops_attention_scores_backward", rows, (d[0], d[1], d[2], v.pointer, we, dy.pointer, sc));
+        let (q, k, dy) = (q.pointer, k.pointer, dy.pointer);
+        let gradients = (dq.pointer, dk.pointer, dv.pointer);
+        launch!(
+            self,
+            "ops_attention_backward",
+            dq.len,
+            (d[0], d[1], d[2], q, k, we, sc, dy, gradients.0, gradients.1, gradients.2)
+        );
+    }
+
+    fn add(&self, a: DeviceRead, b: DeviceRead, y: DeviceWrite) {
+        launch!(self, "ops_add", y.len, (y.len as i64, a.pointer, b.pointer, y.pointer));
+    }
+    fn accumulate(&self, a: DeviceRead, y: DeviceWrite) {
+        launch!(self, "ops_accumulate", y.len, (y.len as i64, a.pointer, y.pointer));
+    }
+    fn add_per_plane(&self, pixels: usize, x: DeviceRead, c: DeviceRead, y: DeviceWrite) {
+        launch!(self, "ops_add_per_plane", y.len, (y.len as i64, pixels as i32, x.pointer, c.pointer, y.pointer));
+    }
+    fn copy_rows(
+        &self,
+        rows: usize,
+        len: usize,
+        src: DeviceRead,
+        from: [usize; 2],
+        dst: DeviceWrite,
+        to: [usize; 2],
+        accumulate: bool,
+    ) {
+        let ([a, b], [c, d]) = (from.map(|v| v as i64), to.map(|v| v as i64));
+        let size = (rows as i64, len as i64);
+        launch!(
+            self,
+            "ops_copy_rows",
+            rows * len,
+            (size.0, size.1, src.pointer, a, b, dst.pointer, c, d, accumulate as i32)
+        );
+    }
+
+    fn adamw(&self, h: &AdamW, p: DeviceWrite, g: DeviceRead, m: DeviceWrite, v: DeviceWrite) {
+        let corrections = [h.bias_correction1, h.bias_correction2];
+        let numbers = [h.learning_rate, h.beta1, h.beta2, h.eps, h.weight_decay, corrections[0], corrections[1], h.gradient_scale];
+        launch!(self, "ops_adamw", p.len, (p.len as i64, Adam(numbers), p.pointer, g.pointer, m.pointer, v.pointer));
+    }
+    fn blend(&self, keep: f32, x: DeviceRead, y: DeviceWrite) {
+        launch!(self, "ops_blend", y.len, (y.len as i64, keep, x.pointer, y.pointer));
+    }
+    fn sum_of_squares(&self, x: DeviceRead) -> f64 {
+        let pieces = x.len.min(4096);
+        let sums = allocate(self, pieces);
+        launch!(self, "ops_sum_of_squares", pieces, (x.len as i64, pieces as i32, x.pointer, *sums.device_ptr()));
+        let mut host = vec![0.0f32; pieces];
+        let copied = gpu(self).dtoh_sync_copy_into(&sums, &mut host);
+        copied.unwrap_or_else(|e| panic!("the GPU did not answer: {e:?}"));
+        host.iter().map(|&v| v as f64).sum()
+    }
+}
+
+fn statistics(device: &Cuda, s: &NormShape, x: DeviceRead) -> Buffer<Cuda> {
+    let groups = s.batch * s.groups;
+    let statistics = allocate(device, 2 * groups);
+    launch!(device, "ops_norm_statistics", groups, (Norm::from(s), x.pointer, *statistics.device_ptr()));
+    statistics
+}
+
+fn attention_weights(device: &Cuda, [heads, d, n]: [usize; 3], q: DeviceRead, k: DeviceRead) -> Buffer<Cuda> {
+    let weights = allocate(device, heads * n * n);
+    let dims = (heads as i32, d as i32, n as i32);
+    let rows = heads * n;
+    launch!(device, "ops_attention_weights", rows, (dims.0, dims.1, dims.2, q.pointer, k.pointer, *weights.device_ptr()));
+    weights
+}
