@@ -135,6 +135,16 @@ fn a_killed_training_ends_as_if_never_stopped() {
 }
 
 #[test]
+fn the_number_of_threads_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    finish(train(folder, "two", "6", &[]));
+    let one: Vec<&str> = TINY[..14].iter().copied().chain(["--threads", "1", "--out", "one", "--steps", "6"]).collect();
+    succeed("ch05-train", folder, &one);
+    assert_same(&folder.join("two"), &folder.join("one"));
+}
+
+#[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -248,7 +258,7 @@ fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
     let before = files(&folder.join("good"));
     let config = folder.join("good/training/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("\"learning_rate\": 0.001", "\"learning_rate\": 1e38")).unwrap();
+    std::fs::write(&config, text.replace("\"learning_rate\": 0.002", "\"learning_rate\": 1e38")).unwrap();
     fail(
         "ch05-train",
         folder,

@@ -32,19 +32,19 @@ pub struct Args {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
     /// How far each step goes
-    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    #[arg(long, default_value_t = 2e-3, value_parser = positive, allow_negative_numbers = true)]
     learning_rate: f64,
     /// Steps over which the learning rate rises to its value
     #[arg(long, default_value_t = 100)]
     warmup_steps: u64,
     /// How strongly weights are pulled towards 0
-    #[arg(long, default_value_t = 0.01, value_parser = not_negative)]
+    #[arg(long, default_value_t = 0.01, value_parser = not_negative, allow_negative_numbers = true)]
     weight_decay: f64,
     /// Longer gradients are cut to this length
-    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     max_gradient_norm: f64,
     /// How slowly the averaged weights follow
-    #[arg(long, default_value_t = 0.995, value_parser = fraction)]
+    #[arg(long, default_value_t = 0.995, value_parser = fraction, allow_negative_numbers = true)]
     ema_decay: f64,
     /// How fast the noise comes
     #[arg(long, value_enum, default_value = "linear")]
@@ -68,10 +68,10 @@ pub struct Args {
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub heldout_every: u64,
     /// Draw images every so many steps (and at the end)
-    #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub sample_every: u64,
     /// How many images to draw at the end
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = 36, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub samples: u32,
     /// Decides the noise from which images are drawn
     #[arg(long, default_value_t = 0)]
@@ -103,8 +103,8 @@ impl Args {
     /// How many steps to train in all.
     pub fn steps(&self) -> u64 {
         self.steps.unwrap_or(match self.data.dataset {
-            DatasetName::Cats => 2400,
-            DatasetName::Mnist | DatasetName::FashionMnist => 3000,
+            DatasetName::Cats => 1200,
+            DatasetName::Mnist | DatasetName::FashionMnist => 1200,
             DatasetName::Cifar10 | DatasetName::Folder => 50_000,
         })
     }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use args::Args;
 use ch01_tensors::{Dataset, Split};
 use ch05_train::{heldout_loss, TrainError, Trainer};
@@ -154,22 +153,23 @@ fn train(
             progress.note(&format!("step {step}: held-out loss {:.4}", loss.mean()));
             metrics.push_heldout(step, loss);
         }
+        // Pictures before the checkpoint: a training that resumes from it has them behind it.
+        if step < total && step % args.sample_every == 0 {
+            let path = out.join(format!("samples/step_{step:06}.png"));
+            draw(args, device, trainer, args.samples.min(9), &path)?;
+            progress.note(&format!("step {step}: drew {}", path.display()));
+        }
         if args.every(args.save_every, step, total) {
             save(trainer, metrics, &out)?;
             saved = Some(step);
         }
-        if args.every(args.sample_every, step, total) {
-            let path = out.join(format!("samples/step_{step:06}.png"));
-            draw(args, device, trainer, if step == total { args.samples } else { args.samples.min(16) }, &path)?;
-            if step == total {
-                std::fs::copy(&path, out.join("samples.png"))
-                    .with_context(|| format!("cannot write {}", out.join("samples.png").display()))?;
-            }
-            progress.note(&format!("step {step}: drew {}", path.display()));
-        }
     }
     if saved != Some(trainer.step) {
         save(trainer, metrics, &out)?;
+    }
+    if trainer.step == total {
+        progress.note("drawing the last samples");
+        draw(args, device, trainer, args.samples, &out.join("samples.png"))?;
     }
     progress.finish();
     Ok(())
@@ -199,6 +199,6 @@ fn draw(
             trainer.step
         );
     }
-    figures::save_png(path, &cli::grid(&images, columns, (128 / shape[2]).clamp(1, 8)))?;
-    Ok(())
+    let picture = cli::grid(&images, columns, (128 / shape[2]).clamp(1, 8));
+    Ok(figures::save_png(path, &picture)?)
 }

@@ -62,7 +62,7 @@ pub struct OptimizerConfig {
 impl Default for OptimizerConfig {
     fn default() -> Self {
         let (beta1, beta2, eps) = (0.9, 0.999, 1e-8);
-        Self { learning_rate: 1e-3, warmup_steps: 100, beta1, beta2, eps, weight_decay: 0.01, max_gradient_norm: 1.0 }
+        Self { learning_rate: 2e-3, warmup_steps: 100, beta1, beta2, eps, weight_decay: 0.01, max_gradient_norm: 1.0 }
     }
 }
 

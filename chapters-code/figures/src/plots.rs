@@ -38,6 +38,15 @@ fn failed(e: impl std::fmt::Display) -> FigureError {
     FigureError::Draw(e.to_string())
 }
 
+/// A number on an axis, without noise behind the digits that matter.
+fn number(v: f64) -> String {
+    if v != 0.0 && !(1e-3..1e6).contains(&v.abs()) {
+        return format!("{v:.0e}");
+    }
+    let text = format!("{v:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
 /// Smallest and largest of the finite values, widened a little so that no curve lies on the frame.
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.filter(|v| v.is_finite()).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
@@ -94,6 +103,8 @@ where
             .bold_line_style(ink.mix(0.25))
             .axis_style(ink)
             .label_style(text.clone())
+            .x_label_formatter(&|v| number(*v))
+            .y_label_formatter(&|v| number(*v))
             .x_desc(axes.x)
             .y_desc(axes.y)
             .draw()

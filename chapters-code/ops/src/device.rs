@@ -74,7 +74,14 @@ pub trait UNetDevice: Device<f32> {
     fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
 
     /// `y = x * w + b`; `w` is `(cout, cin, kernel, kernel)`, `b` is `(cout)`.
-    fn conv2d(&self, s: &ConvShape, x: Self::Read<'_>, w: Self::Read<'_>, b: Option<Self::Read<'_>>, y: Self::Write<'_>);
+    fn conv2d(
+        &self,
+        s: &ConvShape,
+        x: Self::Read<'_>,
+        w: Self::Read<'_>,
+        b: Option<Self::Read<'_>>,
+        y: Self::Write<'_>,
+    );
     /// Adds the gradient of the input.
     fn conv2d_backward_input(&self, s: &ConvShape, w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
     /// Adds the gradient of the weight.
@@ -83,14 +90,28 @@ pub trait UNetDevice: Device<f32> {
     fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: Self::Read<'_>, db: Self::Write<'_>);
 
     /// `y (rows, out) = x (rows, inp) · wᵀ (out, inp) + b`.
-    fn linear(&self, dims: [usize; 3], x: Self::Read<'_>, w: Self::Read<'_>, b: Option<Self::Read<'_>>, y: Self::Write<'_>);
+    fn linear(
+        &self,
+        dims: [usize; 3],
+        x: Self::Read<'_>,
+        w: Self::Read<'_>,
+        b: Option<Self::Read<'_>>,
+        y: Self::Write<'_>,
+    );
     /// Adds the gradient of the input; `dims` is `[rows, inp, out]`, as in `linear`.
     fn linear_backward_input(&self, dims: [usize; 3], w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
     /// Adds the gradient of the weight.
     fn linear_backward_weight(&self, dims: [usize; 3], x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
 
     /// Group normalisation, with SiLU behind it if `s.silu`.
-    fn group_norm(&self, s: &NormShape, x: Self::Read<'_>, gamma: Self::Read<'_>, beta: Self::Read<'_>, y: Self::Write<'_>);
+    fn group_norm(
+        &self,
+        s: &NormShape,
+        x: Self::Read<'_>,
+        gamma: Self::Read<'_>,
+        beta: Self::Read<'_>,
+        y: Self::Write<'_>,
+    );
     /// Adds the gradients of input, scale and shift.
     #[allow(clippy::too_many_arguments)]
     fn group_norm_backward(
@@ -140,7 +161,16 @@ pub trait UNetDevice: Device<f32> {
     #[allow(clippy::too_many_arguments)]
     /// Copies rows of `len` elements from `src` to `dst`, adding if `accumulate`:
     /// row `i` starts at `i · src_stride + src_start` and at `i · dst_stride + dst_start`.
-    fn copy_rows(&self, rows: usize, len: usize, src: Self::Read<'_>, from: [usize; 2], dst: Self::Write<'_>, to: [usize; 2], accumulate: bool);
+    fn copy_rows(
+        &self,
+        rows: usize,
+        len: usize,
+        src: Self::Read<'_>,
+        from: [usize; 2],
+        dst: Self::Write<'_>,
+        to: [usize; 2],
+        accumulate: bool,
+    );
 
     /// One AdamW update of `p` with gradient `g` and moments `m` and `v`, all of one length.
     fn adamw(&self, h: &AdamW, p: Self::Write<'_>, g: Self::Read<'_>, m: Self::Write<'_>, v: Self::Write<'_>);

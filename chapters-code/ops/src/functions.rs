@@ -55,7 +55,10 @@ pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
     assert_eq!(kernel, kw, "conv2d: the kernel is {kernel}x{kw}, but must be square");
     assert_eq!(cin, wcin, "conv2d: the input has {cin} channels, the weight expects {wcin}");
     let pad = options.pad_before + options.pad_after;
-    assert!(h + pad >= kernel && w + pad >= kernel, "conv2d: a {h}x{w} image is too small for a {kernel}x{kernel} kernel");
+    assert!(
+        h + pad >= kernel && w + pad >= kernel,
+        "conv2d: a {h}x{w} image is too small for a {kernel}x{kernel} kernel"
+    );
     let (ho, wo) = ((h + pad - kernel) / options.stride + 1, (w + pad - kernel) / options.stride + 1);
     let s = ConvShape { batch, cin, cout, h, w, ho, wo, kernel, stride: options.stride, pad: options.pad_before };
     convolve(s, x, weight, bias)

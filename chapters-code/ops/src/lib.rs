@@ -29,8 +29,8 @@ mod cpu;
 mod cuda;
 mod device;
 mod functions;
-mod open;
 pub mod layers;
+mod open;
 pub mod params;
 
 pub use cpu::forced::{force_simd, SimdLevel};

@@ -24,7 +24,8 @@ pub fn open_device(seed: u64) -> Result<AutoDevice, String> {
     // Ask the driver first: dfdx panics where there is a driver but no GPU.
     let hint = "check the NVIDIA driver with nvidia-smi, or build without --features cuda";
     cudarc::driver::result::init().map_err(|e| format!("the CUDA driver does not start ({e:?}): {hint}"))?;
-    let count = cudarc::driver::result::device::get_count().map_err(|e| format!("no GPU can be counted ({e:?}): {hint}"))?;
+    let count =
+        cudarc::driver::result::device::get_count().map_err(|e| format!("no GPU can be counted ({e:?}): {hint}"))?;
     if count == 0 {
         return Err(format!("there is no GPU: {hint}"));
     }

@@ -206,8 +206,19 @@ fn correlate(s: &ConvShape, x: &[f32], packed: &[f32], b: Option<&[f32]>, y: &mu
                 for (block, starts) in patch.starts.iter().enumerate() {
                     for (panel, y) in y.chunks_mut(ROWS * pixels).enumerate() {
                         let rows = y.len() / pixels;
-                        let a = &packed[((first + panel) * depth + block * BLOCK) * ROWS..][..starts.offsets.len() * ROWS];
-                        arch().dispatch(Tiles { a, a_row: 1, a_column: ROWS, b: source, starts, runs, out: y, out_row: pixels, rows });
+                        let a =
+                            &packed[((first + panel) * depth + block * BLOCK) * ROWS..][..starts.offsets.len() * ROWS];
+                        arch().dispatch(Tiles {
+                            a,
+                            a_row: 1,
+                            a_column: ROWS,
+                            b: source,
+                            starts,
+                            runs,
+                            out: y,
+                            out_row: pixels,
+                            rows,
+                        });
                     }
                 }
             }
@@ -310,14 +321,26 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
     let taps = s.kernel * s.kernel;
     if s.stride == 1 && s.pad < s.kernel {
         // An input pixel is reached by the outputs around it through the kernel turned by 180 degrees.
-        let turned = ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
+        let turned =
+            ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
         let packed = pack(s.cin, s.cout * taps, |c, k| w[(k / taps * s.cin + c) * taps + taps - 1 - k % taps]);
         return correlate(&turned, dy, &packed, None, dx, true);
     }
     // Gradients of all (channel, kernel position) inputs of every output pixel, then added where they came from.
     let pixels = s.ho * s.wo;
     let depth = s.cin * taps;
-    let columns = ConvShape { cin: s.cout, cout: depth, h: s.ho, w: s.wo, ho: s.ho, wo: s.wo, kernel: 1, stride: 1, pad: 0, ..*s };
+    let columns = ConvShape {
+        cin: s.cout,
+        cout: depth,
+        h: s.ho,
+        w: s.wo,
+        ho: s.ho,
+        wo: s.wo,
+        kernel: 1,
+        stride: 1,
+        pad: 0,
+        ..*s
+    };
     let packed = pack(depth, s.cout, |k, o| w[o * depth + k]);
     let mut gradient = vec![0.0; s.batch * depth * pixels];
     correlate(&columns, dy, &packed, None, &mut gradient, true);
@@ -341,7 +364,8 @@ const GROUPS: usize = 8;
 pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let lanes = lanes();
     let taps = s.kernel * s.kernel;
-    let (ph, pw) = (((s.ho - 1) * s.stride + s.kernel).max(s.h + s.pad), ((s.wo - 1) * s.stride + s.kernel).max(s.w + s.pad));
+    let (ph, pw) =
+        (((s.ho - 1) * s.stride + s.kernel).max(s.h + s.pad), ((s.wo - 1) * s.stride + s.kernel).max(s.w + s.pad));
     let pixels = s.ho * s.wo;
     let (image, result, padded_image) = (s.cin * s.h * s.w, s.cout * pixels, ph * pw * s.cin);
     let per_group = s.batch.div_ceil(GROUPS);
@@ -355,7 +379,11 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     let width = s.kernel * s.cin;
     for i in 0..s.kernel {
         for column in (0..width).step_by(lanes) {
-            runs.push(Run { source: i * pw * s.cin + column, target: i * width + column, len: lanes.min(width - column) });
+            runs.push(Run {
+                source: i * pw * s.cin + column,
+                target: i * width + column,
+                len: lanes.min(width - column),
+            });
         }
     }
     let row = taps * s.cin;
@@ -377,7 +405,17 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
                 for runs in runs.chunks(VECTORS) {
                     for (panel, out) in sums.chunks_mut(ROWS * row).enumerate() {
                         let a = &gradient[panel * ROWS * depth + block * BLOCK..];
-                        arch().dispatch(Tiles { a, a_row: depth, a_column: 1, b: &padded, starts, runs, out, out_row: row, rows: ROWS });
+                        arch().dispatch(Tiles {
+                            a,
+                            a_row: depth,
+                            a_column: 1,
+                            b: &padded,
+                            starts,
+                            runs,
+                            out,
+                            out_row: row,
+                            rows: ROWS,
+                        });
                     }
                 }
             }

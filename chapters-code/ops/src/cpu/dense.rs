@@ -94,7 +94,12 @@ pub(super) fn attention([_, d, n]: [usize; 3], q: &[f32], k: &[f32], v: &[f32], 
     );
 }
 
-pub(super) fn attention_backward([_, d, n]: [usize; 3], [q, k, v]: [&[f32]; 3], dy: &[f32], [dq, dk, dv]: [&mut [f32]; 3]) {
+pub(super) fn attention_backward(
+    [_, d, n]: [usize; 3],
+    [q, k, v]: [&[f32]; 3],
+    dy: &[f32],
+    [dq, dk, dv]: [&mut [f32]; 3],
+) {
     let len = d * n;
     let inputs = q.par_chunks(len).zip(k.par_chunks(len)).zip(v.par_chunks(len)).zip(dy.par_chunks(len));
     let outputs = dq.par_chunks_mut(len).zip(dk.par_chunks_mut(len)).zip(dv.par_chunks_mut(len));

@@ -151,7 +151,15 @@ pub(super) fn upsample_backward([_, h, w, ho, wo]: [usize; 5], dy: &[f32], dx: &
     });
 }
 
-pub(super) fn copy_rows(rows: usize, len: usize, src: &[f32], from: [usize; 2], dst: &mut [f32], to: [usize; 2], accumulate: bool) {
+pub(super) fn copy_rows(
+    rows: usize,
+    len: usize,
+    src: &[f32],
+    from: [usize; 2],
+    dst: &mut [f32],
+    to: [usize; 2],
+    accumulate: bool,
+) {
     for i in 0..rows {
         let src = &src[i * from[0] + from[1]..][..len];
         let dst = &mut dst[i * to[0] + to[1]..][..len];
@@ -168,7 +176,8 @@ pub(super) fn copy_rows(rows: usize, len: usize, src: &[f32], from: [usize; 2], 
 }
 
 pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-    let pieces = p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
+    let pieces =
+        p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
     pieces.for_each(|(((p, g), m), v)| {
         arch().dispatch(|| {
             for i in 0..p.len() {

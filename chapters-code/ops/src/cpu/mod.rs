@@ -139,7 +139,16 @@ impl UNetDevice for Cpu {
     fn add_per_plane(&self, pixels: usize, x: &[f32], c: &[f32], y: &mut [f32]) {
         elementwise::add_per_plane(pixels, x, c, y)
     }
-    fn copy_rows(&self, rows: usize, len: usize, src: &[f32], from: [usize; 2], dst: &mut [f32], to: [usize; 2], accumulate: bool) {
+    fn copy_rows(
+        &self,
+        rows: usize,
+        len: usize,
+        src: &[f32],
+        from: [usize; 2],
+        dst: &mut [f32],
+        to: [usize; 2],
+        accumulate: bool,
+    ) {
         elementwise::copy_rows(rows, len, src, from, dst, to, accumulate)
     }
 

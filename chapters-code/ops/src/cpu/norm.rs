@@ -56,7 +56,8 @@ pub(super) fn backward(
     let len = per_group * s.pixels;
     // Every image adds to the gradients of gamma and beta: keep each image's share, add them up in order below.
     let mut shares = vec![[0.0f32; 2]; s.batch * s.channels];
-    let pieces = dx.par_chunks_mut(len).zip(x.par_chunks(len)).zip(dy.par_chunks(len)).zip(shares.par_chunks_mut(per_group));
+    let pieces =
+        dx.par_chunks_mut(len).zip(x.par_chunks(len)).zip(dy.par_chunks(len)).zip(shares.par_chunks_mut(per_group));
     pieces.enumerate().for_each_init(
         || vec![0.0; len],
         |dz, (i, (((dx, x), dy), shares))| {

@@ -128,7 +128,8 @@ fn gpu(device: &Cuda) -> Arc<CudaDevice> {
     let token: Buffer<Cuda> = allocate(device, 1);
     let gpu = token.device();
     if !gpu.has_func(MODULE, KERNELS[0]) {
-        let ptx = cudarc::nvrtc::compile_ptx(SOURCE).unwrap_or_else(|e| panic!("the CUDA kernels do not compile: {e:?}"));
+        let ptx =
+            cudarc::nvrtc::compile_ptx(SOURCE).unwrap_or_else(|e| panic!("the CUDA kernels do not compile: {e:?}"));
         gpu.load_ptx(ptx, MODULE, &KERNELS).unwrap_or_else(|e| panic!("the CUDA kernels do not load: {e:?}"));
     }
     gpu
@@ -229,7 +230,12 @@ impl UNetDevice for Cuda {
         launch!(self, "ops_norm_means", groups, (n, x, gamma, beta, st, dy, me));
         launch!(self, "ops_norm_backward_input", dx.len, (n, x, gamma, beta, st, me, dy, dx.pointer));
         let parameters = (dgamma.pointer, dbeta.pointer);
-        launch!(self, "ops_norm_backward_parameters", s.channels, (n, x, gamma, beta, st, dy, parameters.0, parameters.1));
+        launch!(
+            self,
+            "ops_norm_backward_parameters",
+            s.channels,
+            (n, x, gamma, beta, st, dy, parameters.0, parameters.1)
+        );
     }
 
     fn silu(&self, x: DeviceRead, y: DeviceWrite) {
@@ -312,7 +318,16 @@ impl UNetDevice for Cuda {
 
     fn adamw(&self, h: &AdamW, p: DeviceWrite, g: DeviceRead, m: DeviceWrite, v: DeviceWrite) {
         let corrections = [h.bias_correction1, h.bias_correction2];
-        let numbers = [h.learning_rate, h.beta1, h.beta2, h.eps, h.weight_decay, corrections[0], corrections[1], h.gradient_scale];
+        let numbers = [
+            h.learning_rate,
+            h.beta1,
+            h.beta2,
+            h.eps,
+            h.weight_decay,
+            corrections[0],
+            corrections[1],
+            h.gradient_scale,
+        ];
         launch!(self, "ops_adamw", p.len, (p.len as i64, Adam(numbers), p.pointer, g.pointer, m.pointer, v.pointer));
     }
     fn blend(&self, keep: f32, x: DeviceRead, y: DeviceWrite) {
@@ -340,6 +355,11 @@ fn attention_weights(device: &Cuda, [heads, d, n]: [usize; 3], q: DeviceRead, k:
     let weights = allocate(device, heads * n * n);
     let dims = (heads as i32, d as i32, n as i32);
     let rows = heads * n;
-    launch!(device, "ops_attention_weights", rows, (dims.0, dims.1, dims.2, q.pointer, k.pointer, *weights.device_ptr()));
+    launch!(
+        device,
+        "ops_attention_weights",
+        rows,
+        (dims.0, dims.1, dims.2, q.pointer, k.pointer, *weights.device_ptr())
+    );
     weights
 }
