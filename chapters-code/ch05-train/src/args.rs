@@ -104,7 +104,7 @@ impl Args {
     pub fn steps(&self) -> u64 {
         self.steps.unwrap_or(match self.data.dataset {
             DatasetName::Cats => 1200,
-            DatasetName::Mnist | DatasetName::FashionMnist => 1200,
+            DatasetName::Mnist | DatasetName::FashionMnist => 4000,
             DatasetName::Cifar10 | DatasetName::Folder => 50_000,
         })
     }

@@ -154,7 +154,7 @@ fn train(
             metrics.push_heldout(step, loss);
         }
         // Pictures before the checkpoint: a training that resumes from it has them behind it.
-        if step < total && step % args.sample_every == 0 {
+        if step < total && step.is_multiple_of(args.sample_every) {
             let path = out.join(format!("samples/step_{step:06}.png"));
             draw(args, device, trainer, args.samples.min(9), &path)?;
             progress.note(&format!("step {step}: drew {}", path.display()));
