@@ -92,8 +92,17 @@ impl<D: UNetDevice> Trainer<D> {
         let timesteps: Vec<usize> = indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();
         let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
 
+        self.learn(&x0, &timesteps, &eps)
+    }
+
+    /// What a step learns from these images `(batch, channels, h, w)`, a timestep for each, and this noise.
+    ///
+    /// # Errors
+    /// As [`Trainer::train_step`].
+    pub fn learn(&mut self, x0: &Images<D>, timesteps: &[usize], eps: &Images<D>) -> Result<StepReport, TrainError> {
+        let step = self.step;
         let kind = self.config.scheduler.prediction_type;
-        let loss = l_simple::<D, OwnedTape<f32, D>>(&self.unet, &self.schedule, kind, &x0, &timesteps, &eps);
+        let loss = l_simple::<D, OwnedTape<f32, D>>(&self.unet, &self.schedule, kind, x0, timesteps, eps);
         let value = loss.as_vec()[0];
         if !value.is_finite() {
             return Err(TrainError::NotFinite { step, loss: value });

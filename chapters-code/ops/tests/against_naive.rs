@@ -98,6 +98,87 @@ impl Conv {
     }
 }
 
+impl Conv {
+    /// The gradients of x, w and b: each product in [`Conv::naive`], the other way round.
+    fn naive_gradients(&self, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f64>; 3] {
+        let (ho, wo) = self.out();
+        let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; self.cout]);
+        for (at, dy) in dy.iter().enumerate() {
+            let (n, o, i, j) = (at / (wo * ho * self.cout), at / (wo * ho) % self.cout, at / wo % ho, at % wo);
+            db[o] += dy;
+            for tap in 0..self.cin * self.kernel * self.kernel {
+                let (c, ki, kj) = (tap / self.kernel.pow(2), tap / self.kernel % self.kernel, tap % self.kernel);
+                let r = (i * self.o.stride + ki).wrapping_sub(self.o.pad_before);
+                let s = (j * self.o.stride + kj).wrapping_sub(self.o.pad_before);
+                if r < self.h && s < self.w {
+                    let (x_at, w_at) =
+                        (((n * self.cin + c) * self.h + r) * self.w + s, o * self.cin * self.kernel.pow(2) + tap);
+                    dx[x_at] += dy * w[w_at];
+                    dw[w_at] += dy * x[x_at];
+                }
+            }
+        }
+        [dx, dw, db]
+    }
+
+    /// As [`Conv::check`], for sizes at which finite differences would take too long.
+    fn check_large(&self, rng: &mut impl Rng) {
+        let dev = device();
+        let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
+        let inputs = [
+            random(self.batch * self.cin * self.h * self.w),
+            random(self.cout * self.cin * self.kernel * self.kernel),
+            random(self.cout),
+        ];
+        let x = dev.tensor_from_vec(inputs[0].clone(), (self.batch, self.cin, self.h, self.w));
+        let w = dev.tensor_from_vec(inputs[1].clone(), (self.cout, self.cin, self.kernel, self.kernel));
+        let b = dev.tensor_from_vec(inputs[2].clone(), (self.cout,));
+        let y = ops::conv2d(x.leaky_trace(), &w, Some(&b), self.o);
+        let inputs = inputs.map(|v| to_f64(&v));
+        let expected = self.naive(&inputs);
+        assert_close(&format!("{self:?}: y"), &host(&y), &expected, TOLERANCE);
+        let dy = random(expected.len());
+        let grads = backward(y, &dy);
+        let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
+        let expected = self.naive_gradients(&inputs[0], &inputs[1], &to_f64(&dy));
+        for ((name, found), expected) in ["dx", "dw", "db"].iter().zip(found).zip(expected) {
+            assert_close(&format!("{self:?}: {name}"), &found, &expected, TOLERANCE);
+        }
+    }
+}
+
+/// Sizes for which the convolution takes the way of fewer multiplications: images that are whole tiles of 4×4 or not,
+/// fewer images than threads, several bands of tiles, channels that are no multiple of a vector, all paddings.
+#[test]
+fn conv2d_of_many_channels() {
+    every_level(|| {
+        let mut rng = rng(11);
+        let one = Conv2dOptions::new(1, 1);
+        let sizes = [
+            Conv { batch: 2, cin: 16, cout: 16, h: 8, w: 8, kernel: 3, o: one },
+            Conv { batch: 1, cin: 17, cout: 35, h: 13, w: 10, kernel: 3, o: one },
+            Conv { batch: 9, cin: 24, cout: 18, h: 4, w: 4, kernel: 3, o: one },
+            Conv { batch: 3, cin: 16, cout: 48, h: 7, w: 7, kernel: 3, o: one },
+            Conv { batch: 1, cin: 32, cout: 16, h: 28, w: 28, kernel: 3, o: one },
+            Conv { batch: 70, cin: 16, cout: 16, h: 3, w: 2, kernel: 3, o: one },
+            Conv { batch: 2, cin: 20, cout: 20, h: 9, w: 12, kernel: 3, o: Conv2dOptions::new(1, 0) },
+            Conv { batch: 2, cin: 16, cout: 16, h: 6, w: 9, kernel: 3, o: Conv2dOptions::new(1, 2) },
+            Conv {
+                batch: 2,
+                cin: 16,
+                cout: 16,
+                h: 9,
+                w: 8,
+                kernel: 3,
+                o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
+            },
+        ];
+        for conv in sizes {
+            conv.check_large(&mut rng);
+        }
+    });
+}
+
 #[test]
 fn conv2d() {
     every_level(|| {

@@ -2,7 +2,7 @@
 //!
 //! All three passes are sums of the form `out[i][j] = Σ_k a[i][k] · b[k][j]`, where a row `b[k]` is a run of
 //! neighbouring numbers in an image that lies ready in memory: only its start has to be known. So one small kernel,
-//! [`tile`], does them all. It keeps a tile of the result, 4 rows by up to 2 vectors, in registers while it runs
+//! [`Tiles`], does them all. It keeps a tile of the result, 4 rows by up to 2 vectors, in registers while it runs
 //! over all k, and looks up where each `b[k]` starts in a table.
 //!
 //! - Forward: `a` is the weight, k runs over input channel and kernel position, `b[k]` is the image shifted by
@@ -10,158 +10,26 @@
 //! - Gradient of the input, stride 1: the same, with the weight turned around. Other strides scatter instead.
 //! - Gradient of the weight: `a` is the output's gradient, k runs over pixels, `b[k]` are the channels at that
 //!   pixel, for which the padded image is kept with channels last.
+//!
+//! Most convolutions of a U-Net are 3×3 with many channels; those go the shorter way of [`winograd`].
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::forced::arch;
+use super::tiles::{lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
+use super::winograd;
 use crate::ConvShape;
 
-/// Rows of the result in one tile. Eight sums keep both multipliers of a core busy, and with two vectors of `b` and one of `a`
-/// they fit into the sixteen registers of AVX2 (twelve sums did not: the compiler moved one to memory and back).
-const ROWS: usize = 4;
-/// Vectors of the result in one tile.
-const VECTORS: usize = 2;
 /// Inputs (k) per block of work: as many as fit into the nearest cache beside the rest.
 const BLOCK: usize = 256;
-/// Numbers behind the end of a buffer that a vector may read but nobody uses.
-const SLACK: usize = 16;
-
-/// A run of at most one vector of neighbouring results.
-#[derive(Clone, Copy, Default)]
-struct Run {
-    /// Added to every entry of the table of starts.
-    source: usize,
-    /// Where in a row of the result the run begins.
-    target: usize,
-    len: usize,
-}
-
-/// Where each `b[k]` starts, and the largest of these numbers.
-struct Starts {
-    offsets: Vec<usize>,
-    max: usize,
-}
-
-impl Starts {
-    fn new(offsets: Vec<usize>) -> Self {
-        let max = offsets.iter().copied().max().expect("a convolution has inputs");
-        Self { offsets, max }
-    }
-}
-
-/// `out[i][j] += Σ_k a[i][k] · b[k][j]` for four rows i and up to two runs of j.
-///
-/// `a[i][k]` is at `i · a_row + k · a_column`; `b[k][j]` of a run at `starts[k] + run.source + j`; `out[i][j]` at
-/// `i · out_row + run.target + j`. Rows from `rows` on are computed but not stored.
-struct Tiles<'a> {
-    a: &'a [f32],
-    a_row: usize,
-    a_column: usize,
-    b: &'a [f32],
-    starts: &'a Starts,
-    runs: &'a [Run],
-    out: &'a mut [f32],
-    out_row: usize,
-    rows: usize,
-}
 
 impl WithSimd for Tiles<'_> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let last_a = (ROWS - 1) * self.a_row + (self.starts.offsets.len() - 1) * self.a_column;
-        assert!(last_a < self.a.len());
-        let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
-        assert!(reach + S::F32_LANES <= self.b.len());
-        let mut runs = self.runs;
-        while !runs.is_empty() {
-            // SAFETY: the two assertions hold for every entry of `starts` and every run.
-            let used = unsafe {
-                match runs.len() {
-                    1 => tile::<S, 1>(simd, &mut self, runs),
-                    _ => tile::<S, VECTORS>(simd, &mut self, runs),
-                }
-            };
-            runs = &runs[used..];
-        }
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.compute(simd)
     }
-}
-
-/// Computes and stores the first `N` runs; returns `N`.
-///
-/// The loops over `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps `sums` in registers.
-#[inline(always)]
-#[allow(clippy::needless_range_loop)] // iterators here end up in memory
-unsafe fn tile<S: Simd, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run]) -> usize {
-    let zero = simd.splat_f32s(0.0);
-    let mut sums = [[zero; N]; ROWS];
-    let mut a = t.a.as_ptr();
-    let (row, column) = (t.a_row, t.a_column);
-    let mut bases = [t.b.as_ptr(); N];
-    for j in 0..N {
-        bases[j] = bases[j].add(runs[j].source);
-    }
-    for &start in &t.starts.offsets {
-        let mut b = [zero; N];
-        for j in 0..N {
-            b[j] = load::<S>(bases[j].add(start));
-        }
-        for i in 0..ROWS {
-            let a = simd.splat_f32s(*a.add(i * row));
-            for j in 0..N {
-                sums[i][j] = simd.mul_add_e_f32s(a, b[j], sums[i][j]);
-            }
-        }
-        a = a.add(column);
-    }
-    for i in 0..ROWS {
-        for j in 0..N {
-            if i < t.rows {
-                let out = &mut t.out[i * t.out_row + runs[j].target..][..runs[j].len];
-                add_to(simd, sums[i][j], out);
-            }
-        }
-    }
-    N
-}
-
-/// A vector from any address.
-#[inline(always)]
-unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
-    std::ptr::read_unaligned(from as *const S::f32s)
-}
-
-/// Adds the first numbers of a vector to `out`.
-#[inline(always)]
-fn add_to<S: Simd>(simd: S, sum: S::f32s, out: &mut [f32]) {
-    if out.len() == S::F32_LANES {
-        // SAFETY: `out` is exactly one vector long.
-        unsafe {
-            let total = simd.add_f32s(load::<S>(out.as_ptr()), sum);
-            std::ptr::write_unaligned(out.as_mut_ptr() as *mut S::f32s, total);
-        }
-    } else {
-        let mut values = [0.0f32; SLACK];
-        // SAFETY: no vector is longer than SLACK.
-        unsafe { std::ptr::write_unaligned(values.as_mut_ptr() as *mut S::f32s, sum) };
-        for (out, value) in out.iter_mut().zip(values) {
-            *out += value;
-        }
-    }
-}
-
-/// How many numbers one vector of the current instruction set holds.
-fn lanes() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    arch().dispatch(Lanes)
 }
 
 /// The weight in groups of four output channels, `[cout / 4][k][4]`: the order in which tiles read it.
@@ -177,6 +45,9 @@ fn pack(cout: usize, depth: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32>
 /// `y = conv(x, w) + b`; with `accumulate`, `y += conv(x, w)`.
 pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
     let depth = s.cin * s.kernel * s.kernel;
+    if winograd::suits(s) {
+        return winograd::correlate(s, x, |o, c, k| w[(o * s.cin + c) * 9 + k], b, y, accumulate);
+    }
     let packed = pack(s.cout, depth, |o, k| w[o * depth + k]);
     correlate(s, x, &packed, b, y, accumulate)
 }
@@ -199,27 +70,24 @@ fn correlate(s: &ConvShape, x: &[f32], packed: &[f32], b: Option<&[f32]>, y: &mu
                 plane.fill(b.map_or(0.0, |b| b[first * ROWS + o]));
             }
         }
-        with_scratch(|buffer| {
+        with_scratch(|[buffer, ..]| {
             let source = patch.fill(s, &x[n * image..][..image], buffer);
             // All output channels for a few runs and a block of inputs, so that these stay in the nearest cache.
             for runs in runs.chunks(VECTORS) {
                 for (block, starts) in patch.starts.iter().enumerate() {
-                    for (panel, y) in y.chunks_mut(ROWS * pixels).enumerate() {
-                        let rows = y.len() / pixels;
-                        let a =
-                            &packed[((first + panel) * depth + block * BLOCK) * ROWS..][..starts.offsets.len() * ROWS];
-                        arch().dispatch(Tiles {
-                            a,
-                            a_row: 1,
-                            a_column: ROWS,
-                            b: source,
-                            starts,
-                            runs,
-                            out: y,
-                            out_row: pixels,
-                            rows,
-                        });
-                    }
+                    arch().dispatch(Tiles {
+                        a: &packed[(first * depth + block * BLOCK) * ROWS..],
+                        a_panel: depth * ROWS,
+                        a_row: 1,
+                        a_column: ROWS,
+                        b: source,
+                        starts,
+                        runs,
+                        rows: y.len() / pixels,
+                        out: y,
+                        out_row: pixels,
+                        accumulate: true,
+                    });
                 }
             }
         });
@@ -232,12 +100,6 @@ fn correlate(s: &ConvShape, x: &[f32], packed: &[f32], b: Option<&[f32]>, y: &mu
             pieces.for_each(|(piece, y)| work(n, piece * per_piece, y));
         }
     }
-}
-
-/// Lends `work` memory that this thread keeps from one call to the next.
-fn with_scratch<R>(work: impl FnOnce(&mut Vec<f32>) -> R) -> R {
-    thread_local!(static SCRATCH: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) });
-    SCRATCH.with(|scratch| work(&mut scratch.borrow_mut()))
 }
 
 /// Where the inputs of a convolution lie: in a padded copy of the image, or, where its rows are shorter than a vector
@@ -269,14 +131,7 @@ impl Patches {
     fn runs(&self, s: &ConvShape, lanes: usize) -> Vec<Run> {
         let gapless = self.unfolded || self.padded[1] == s.wo;
         let (rows, width) = if gapless { (1, s.ho * s.wo) } else { (s.ho, s.wo) };
-        let mut runs = Vec::new();
-        for row in 0..rows {
-            for column in (0..width).step_by(lanes) {
-                let source = row * self.padded[1] + column;
-                runs.push(Run { source, target: row * width + column, len: lanes.min(width - column) });
-            }
-        }
-        runs
+        (0..rows).flat_map(|row| runs(row * self.padded[1], row * width, width, lanes)).collect()
     }
 
     /// Copies one image `(cin, h, w)` into `buffer` as described above.
@@ -323,6 +178,10 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
         // An input pixel is reached by the outputs around it through the kernel turned by 180 degrees.
         let turned =
             ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
+        if winograd::suits(&turned) {
+            let at = |c: usize, o: usize, k: usize| w[(o * s.cin + c) * 9 + 8 - k];
+            return winograd::correlate(&turned, dy, at, None, dx, true);
+        }
         let packed = pack(s.cin, s.cout * taps, |c, k| w[(k / taps * s.cin + c) * taps + taps - 1 - k % taps]);
         return correlate(&turned, dy, &packed, None, dx, true);
     }
@@ -362,6 +221,9 @@ const GROUPS: usize = 8;
 
 /// Adds the gradient of the weight.
 pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    if winograd::suits(s) {
+        return winograd::backward_weight(s, x, dy, dw);
+    }
     let lanes = lanes();
     let taps = s.kernel * s.kernel;
     let (ph, pw) =
@@ -375,16 +237,10 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     let start = |p: usize| (p / pixels) * padded_image + (p % pixels / s.wo * pw + p % s.wo) * s.stride * s.cin;
     let starts: Vec<usize> = (0..together * pixels).map(start).collect();
     // j runs over (kernel row) x (kernel column, channel): the latter lie next to each other.
-    let mut runs = Vec::new();
+    let mut taken = Vec::new();
     let width = s.kernel * s.cin;
     for i in 0..s.kernel {
-        for column in (0..width).step_by(lanes) {
-            runs.push(Run {
-                source: i * pw * s.cin + column,
-                target: i * width + column,
-                len: lanes.min(width - column),
-            });
-        }
+        taken.extend(runs(i * pw * s.cin, i * width, width, lanes));
     }
     let row = taps * s.cin;
     let sum_group = |group: usize| {
@@ -402,21 +258,20 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
             }
             for (block, starts) in starts[..depth].chunks(BLOCK).enumerate() {
                 let starts = &Starts::new(starts.to_vec());
-                for runs in runs.chunks(VECTORS) {
-                    for (panel, out) in sums.chunks_mut(ROWS * row).enumerate() {
-                        let a = &gradient[panel * ROWS * depth + block * BLOCK..];
-                        arch().dispatch(Tiles {
-                            a,
-                            a_row: depth,
-                            a_column: 1,
-                            b: &padded,
-                            starts,
-                            runs,
-                            out,
-                            out_row: row,
-                            rows: ROWS,
-                        });
-                    }
+                for runs in taken.chunks(VECTORS) {
+                    arch().dispatch(Tiles {
+                        a: &gradient[block * BLOCK..],
+                        a_panel: ROWS * depth,
+                        a_row: depth,
+                        a_column: 1,
+                        b: &padded,
+                        starts,
+                        runs,
+                        out: &mut sums,
+                        out_row: row,
+                        rows: s.cout,
+                        accumulate: true,
+                    });
                 }
             }
         }

@@ -5,6 +5,8 @@ mod dense;
 mod elementwise;
 pub(crate) mod forced;
 mod norm;
+mod tiles;
+mod winograd;
 
 use dfdx::prelude::*;
 

@@ -1,0 +1,209 @@
+//! Times this project beside PyTorch: the same network from the same model directory, the same images, turn by turn.
+
+mod ours;
+mod peer;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ch03_forward::{rng, standard_normal};
+use ch04_unet::model_dir::{self, SchedulerConfig};
+use ch04_unet::{summary, BlockType, Preset, UNet, UNetConfig};
+use clap::{Parser, Subcommand, ValueEnum};
+use dfdx::prelude::*;
+use ops::params::{self, HostTensor, NamedTensors};
+use peer::Peer;
+use rand::Rng;
+use report::Row;
+
+/// Time training and sampling beside PyTorch (which needs a Python with torch, diffusers and safetensors)
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The Python that has torch and diffusers
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// Threads for both sides (default: all)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Turns that each side gets; the median counts
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    turns: u32,
+    /// Only configurations whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Time our side alone
+    #[arg(long)]
+    alone: bool,
+    /// Also write the table here
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One side of the comparison: works when told to on standard input (the program starts this itself)
+    #[command(hide = true)]
+    Work(ours::Args),
+}
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// Forward, loss, backward, AdamW, moving average
+    Train,
+    /// One step of ancestral sampling
+    Sample,
+}
+
+/// One line of the table.
+struct Configuration {
+    name: &'static str,
+    task: Task,
+    unet: UNetConfig,
+    batch: usize,
+}
+
+/// The network for 32×32×3 that the table names.
+fn medium() -> UNetConfig {
+    use BlockType::*;
+    UNetConfig {
+        block_out_channels: vec![64, 128, 128],
+        down_block_types: vec![DownBlock2D, AttnDownBlock2D, DownBlock2D],
+        up_block_types: vec![UpBlock2D, AttnUpBlock2D, UpBlock2D],
+        layers_per_block: 2,
+        norm_num_groups: 32,
+        attention_head_dim: Some(64),
+        ..Preset::DdpmCifar10.config([3, 32, 32])
+    }
+}
+
+fn configurations() -> Vec<Configuration> {
+    let networks = [
+        ("cats 16x16x3", Preset::Cats.config([3, 16, 16]), 64),
+        ("mnist 28x28x1", Preset::Mnist.config([1, 28, 28]), 64),
+        ("medium 32x32x3", medium(), 32),
+    ];
+    let tasks = |(name, unet, batch): (&'static str, UNetConfig, usize)| {
+        [(Task::Train, batch), (Task::Sample, 1), (Task::Sample, 16)].map(|(task, batch)| Configuration {
+            name,
+            task,
+            unet: unet.clone(),
+            batch,
+        })
+    };
+    networks.into_iter().flat_map(tasks).collect()
+}
+
+fn main() -> std::process::ExitCode {
+    cli::run(|args: Args| match &args.command {
+        Some(Command::Work(work)) => ours::work(work),
+        None => compare(&args),
+    })
+}
+
+fn compare(args: &Args) -> anyhow::Result<()> {
+    let threads =
+        args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), |n| n as usize);
+    let mut rows = Vec::new();
+    let mut versions = String::new();
+    for configuration in configurations() {
+        let row_name =
+            format!("{} {:?} {}", configuration.name, configuration.task, configuration.batch).to_lowercase();
+        if row_name.contains(&args.only.to_lowercase()) {
+            let (row, peer) = measure(args, &configuration, threads)?;
+            eprintln!("{}", report::line(&row));
+            rows.push(row);
+            versions = peer;
+        }
+    }
+    anyhow::ensure!(!rows.is_empty(), "--only {}: no configuration has this in its name", args.only);
+    let table = report::table(&rows, threads, args.turns, &versions);
+    print!("{table}");
+    if let Some(out) = &args.out {
+        files::write(out, table.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Runs both sides, turn by turn.
+fn measure(args: &Args, configuration: &Configuration, threads: usize) -> anyhow::Result<(Row, String)> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path();
+    let multiply_adds = write_inputs(configuration, path)?;
+    let work = [
+        "--model".to_string(),
+        path.display().to_string(),
+        "--task".into(),
+        format!("{:?}", configuration.task).to_lowercase(),
+        "--threads".into(),
+    ];
+    let ours = |threads: usize| {
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        Peer::start(command.arg("work").args(&work).arg(threads.to_string()))
+    };
+    let mut us = ours(threads)?;
+    let mut single = ours(1)?;
+    // PyTorch knows two memory layouts; the faster one counts.
+    let mut them = Vec::new();
+    for layout in ["contiguous_format", "channels_last"].into_iter().filter(|_| !args.alone) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/pytorch.py");
+        let mut command = std::process::Command::new(&args.python);
+        command.arg(script).args(&work).args([&threads.to_string(), "--layout", layout]);
+        let peer = Peer::start(&mut command)?;
+        let (a, b) = (us.check, peer.check);
+        let name = configuration.name;
+        anyhow::ensure!((a - b).abs() <= 1e-4 * b.abs(), "{name}: the two sides compute different things: {a} and {b}");
+        them.push(peer);
+    }
+    for _ in 0..args.turns {
+        for peer in [&mut us, &mut single].into_iter().chain(&mut them) {
+            // Threads of the side that worked last may still be spinning.
+            std::thread::sleep(Duration::from_millis(50));
+            peer.turn()?;
+        }
+    }
+    let versions = them.first().map_or(String::new(), |them| them.versions.clone());
+    let factor = if configuration.task == Task::Train { 3.0 } else { 1.0 };
+    let row = Row {
+        name: configuration.name,
+        task: configuration.task,
+        batch: configuration.batch,
+        work: 2.0 * factor * multiply_adds as f64 * configuration.batch as f64,
+        ours: us.finish()?,
+        single: single.finish()?,
+        theirs: faster(them)?,
+    };
+    Ok((row, versions))
+}
+
+/// What the faster of PyTorch's processes took.
+fn faster(peers: Vec<Peer>) -> anyhow::Result<Option<peer::Result>> {
+    let results = peers.into_iter().map(Peer::finish).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(results.into_iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)))
+}
+
+/// A model directory with random weights and a batch to work on. Returns the multiplications per image.
+fn write_inputs(configuration: &Configuration, directory: &std::path::Path) -> anyhow::Result<usize> {
+    let device = Cpu::default();
+    let mut random = rng(0, 0);
+    let mut unet = UNet::new(&device, &configuration.unet, &mut random)?;
+    model_dir::save(directory, &configuration.unet, &params::to_host(&mut unet), &SchedulerConfig::default())?;
+
+    let [channels, height, width] = configuration.unet.input_shape().expect("every network has a size");
+    let batch = configuration.batch;
+    let mut normal = || HostTensor {
+        shape: vec![batch, channels, height, width],
+        values: standard_normal(&device, (batch, channels, height, width), &mut random).as_vec(),
+    };
+    let (x0, eps) = (normal(), normal());
+    let timesteps =
+        HostTensor { shape: vec![batch], values: (0..batch).map(|_| random.gen_range(0..1000) as f32).collect() };
+    let tensors = NamedTensors::from([("x0".into(), x0), ("eps".into(), eps), ("timesteps".into(), timesteps)]);
+    files::write(directory.join("batch.safetensors"), &params::to_safetensors(&tensors, &[]))?;
+
+    let stages = summary(&mut unet, device.zeros_like(&(1, channels, height, width)));
+    Ok(stages.iter().map(|stage| stage.multiply_adds).sum())
+}

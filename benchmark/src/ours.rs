@@ -1,0 +1,127 @@
+//! Our side of the comparison.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ch03_forward::{rng, standard_normal};
+use ch04_unet::model_dir::{self, Model};
+use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
+use ch06_sampling::{noise_per_image, Sampler};
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
+use rand::Rng;
+use serde::Serialize;
+
+use crate::peer::{Answer, Hello};
+use crate::Task;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(long)]
+    model: PathBuf,
+    #[arg(long)]
+    task: Task,
+    #[arg(long)]
+    threads: usize,
+}
+
+/// A turn lasts at least so many seconds.
+const TURN: f64 = 0.3;
+/// The timestep of a sampling step.
+const TIMESTEP: usize = 500;
+
+struct Inputs {
+    device: AutoDevice,
+    model: Model<AutoDevice>,
+    x0: Images<AutoDevice>,
+    eps: Images<AutoDevice>,
+    timesteps: Vec<usize>,
+}
+
+pub fn work(args: &Args) -> anyhow::Result<()> {
+    cli::set_threads(Some(args.threads))?;
+    let device = cli::device(0)?;
+    let model = model_dir::load(&device, &args.model)?;
+    let batch = model_dir::read_tensors(&args.model.join("batch.safetensors"))?;
+    let [b, c, h, w] = batch["x0"].shape[..] else { anyhow::bail!("batch.safetensors: x0 is no batch of images") };
+    let images = |name: &str| device.tensor_from_vec(batch[name].values.clone(), (b, c, h, w));
+    let timesteps = batch["timesteps"].values.iter().map(|&t| t as usize).collect();
+    let inputs = Inputs { x0: images("x0"), eps: images("eps"), timesteps, device, model };
+    match args.task {
+        Task::Train => train(inputs),
+        Task::Sample => sample(inputs),
+    }
+}
+
+/// Steps of training on one batch, with fresh noise and timesteps each time.
+fn train(inputs: Inputs) -> anyhow::Result<()> {
+    let Inputs { device, model, x0, eps, timesteps } = inputs;
+    let config = TrainConfig {
+        unet: model.unet.config().clone(),
+        scheduler: model.scheduler.clone(),
+        optimizer: OptimizerConfig::default(),
+        batch_size: x0.shape().0,
+        ema_decay: 0.999,
+        seed: 0,
+    };
+    let mut trainer = Trainer::new(&device, config)?;
+    trainer.unet = model.unet;
+    let first = trainer.learn(&x0, &timesteps, &eps)?;
+    let mut random = rng(0, 0);
+    serve(first.loss as f64, || {
+        let timesteps: Vec<usize> = timesteps.iter().map(|_| random.gen_range(0..trainer.schedule.len())).collect();
+        let eps = standard_normal(&device, *x0.shape(), &mut random);
+        trainer.learn(&x0, &timesteps, &eps)?;
+        device.synchronize();
+        Ok(())
+    })
+}
+
+/// Sampling steps from one x_t.
+fn sample(inputs: Inputs) -> anyhow::Result<()> {
+    let Inputs { device, model, x0: x_t, .. } = inputs;
+    let batch = x_t.shape().0;
+    let timesteps = vec![TIMESTEP; batch];
+    let answer = model.unet.forward(x_t.clone(), &timesteps).as_vec();
+    let check = answer.iter().map(|v| v.abs() as f64).sum::<f64>() / answer.len() as f64;
+    let sampler = Sampler::of(&model);
+    let mut random: Vec<_> = (0..batch as u64).map(|image| rng(0, image)).collect();
+    serve(check, || {
+        let answer = model.unet.forward(x_t.clone(), &timesteps);
+        let noise = noise_per_image(&device, *x_t.shape(), &mut random);
+        sampler.p_sample(TIMESTEP, &x_t, &answer, &noise);
+        device.synchronize();
+        Ok(())
+    })
+}
+
+/// Says hello, then answers each line on standard input with the time that a step takes.
+fn serve(check: f64, mut step: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    step()?;
+    say(&Hello { check, versions: String::new() })?;
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let start = Instant::now();
+        let mut steps = 0;
+        while steps == 0 || start.elapsed().as_secs_f64() < TURN {
+            step()?;
+            steps += 1;
+        }
+        say(&Answer { seconds: start.elapsed().as_secs_f64() / steps as f64, peak_memory: peak_memory() })?;
+    }
+    Ok(())
+}
+
+fn say(message: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(message)?)?;
+    Ok(out.flush()?)
+}
+
+/// The most memory that this process ever had, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,164 @@
+//! The small kernel that all matrix-like work of the convolutions comes down to.
+
+use pulp::{Simd, WithSimd};
+
+use super::forced::arch;
+
+/// Rows of the result in one tile. Eight sums keep both multipliers of a core busy, and with two vectors of `b` and one of `a`
+/// they fit into the sixteen registers of AVX2 (twelve sums did not: the compiler moved one to memory and back).
+pub(super) const ROWS: usize = 4;
+/// Vectors of the result in one tile.
+pub(super) const VECTORS: usize = 2;
+/// Numbers behind the end of a buffer that a vector may read but nobody uses.
+pub(super) const SLACK: usize = 16;
+
+/// A run of at most one vector of neighbouring results.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Run {
+    /// Added to every entry of the table of starts.
+    pub source: usize,
+    /// Where in a row of the result the run begins.
+    pub target: usize,
+    pub len: usize,
+}
+
+/// The runs that cover `len` neighbouring numbers, from `source` to `target`.
+pub(super) fn runs(source: usize, target: usize, len: usize, lanes: usize) -> impl Iterator<Item = Run> {
+    let run = move |i| Run { source: source + i, target: target + i, len: lanes.min(len - i) };
+    (0..len).step_by(lanes).map(run)
+}
+
+/// Where each `b[k]` starts, and the largest of these numbers.
+pub(super) struct Starts {
+    pub offsets: Vec<usize>,
+    max: usize,
+}
+
+impl Starts {
+    pub fn new(offsets: Vec<usize>) -> Self {
+        let max = offsets.iter().copied().max().expect("a sum has terms");
+        Self { offsets, max }
+    }
+}
+
+/// `out[i][j] = Σ_k a[i][k] · b[k][j]` for some rows i and runs of j; with `accumulate`, `out[i][j] += …`.
+///
+/// `a[i][k]` is at `i / 4 · a_panel + i % 4 · a_row + k · a_column`; it must exist, with any value, for i up to the
+/// next multiple of four. `b[k][j]` of a run is at `starts[k] + run.source + j`; `out[i][j]` at
+/// `i · out_row + run.target + j`.
+pub(super) struct Tiles<'a> {
+    pub a: &'a [f32],
+    pub a_panel: usize,
+    pub a_row: usize,
+    pub a_column: usize,
+    pub b: &'a [f32],
+    pub starts: &'a Starts,
+    pub runs: &'a [Run],
+    pub out: &'a mut [f32],
+    pub out_row: usize,
+    pub rows: usize,
+    pub accumulate: bool,
+}
+
+impl Tiles<'_> {
+    /// All rows for two runs, then for the next two: `b` of two runs stays in the nearest cache.
+    #[inline(always)]
+    pub fn compute<S: Simd>(mut self, simd: S) {
+        let panels = self.rows.div_ceil(ROWS);
+        let depth = self.starts.offsets.len();
+        let last_a = (panels - 1) * self.a_panel + (ROWS - 1) * self.a_row + (depth - 1) * self.a_column;
+        assert!(last_a < self.a.len());
+        let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
+        assert!(reach + S::F32_LANES <= self.b.len());
+        for runs in self.runs.chunks(VECTORS) {
+            for panel in 0..panels {
+                // SAFETY: the two assertions hold for every entry of `starts`, every run and every panel.
+                unsafe {
+                    match runs.len() {
+                        1 => tile::<S, 1>(simd, &mut self, runs, panel),
+                        _ => tile::<S, VECTORS>(simd, &mut self, runs, panel),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Computes and stores four rows of the first `N` runs.
+///
+/// The loops over `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps `sums` in registers.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // iterators here end up in memory
+unsafe fn tile<S: Simd, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run], panel: usize) {
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; N]; ROWS];
+    let mut a = t.a.as_ptr().add(panel * t.a_panel);
+    let (row, column) = (t.a_row, t.a_column);
+    let mut bases = [t.b.as_ptr(); N];
+    for j in 0..N {
+        bases[j] = bases[j].add(runs[j].source);
+    }
+    for &start in &t.starts.offsets {
+        let mut b = [zero; N];
+        for j in 0..N {
+            b[j] = load::<S>(bases[j].add(start));
+        }
+        for i in 0..ROWS {
+            let a = simd.splat_f32s(*a.add(i * row));
+            for j in 0..N {
+                sums[i][j] = simd.mul_add_e_f32s(a, b[j], sums[i][j]);
+            }
+        }
+        a = a.add(column);
+    }
+    for i in 0..ROWS.min(t.rows - panel * ROWS) {
+        for j in 0..N {
+            let out = &mut t.out[(panel * ROWS + i) * t.out_row + runs[j].target..][..runs[j].len];
+            store(simd, sums[i][j], out, t.accumulate);
+        }
+    }
+}
+
+/// A vector from any address.
+#[inline(always)]
+pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    std::ptr::read_unaligned(from as *const S::f32s)
+}
+
+/// Writes the first numbers of a vector to `out`, or adds them to it.
+#[inline(always)]
+fn store<S: Simd>(simd: S, sum: S::f32s, out: &mut [f32], accumulate: bool) {
+    if out.len() == S::F32_LANES {
+        // SAFETY: `out` is exactly one vector long.
+        unsafe {
+            let total = if accumulate { simd.add_f32s(load::<S>(out.as_ptr()), sum) } else { sum };
+            std::ptr::write_unaligned(out.as_mut_ptr() as *mut S::f32s, total);
+        }
+    } else {
+        let mut values = [0.0f32; SLACK];
+        // SAFETY: no vector is longer than SLACK.
+        unsafe { std::ptr::write_unaligned(values.as_mut_ptr() as *mut S::f32s, sum) };
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = if accumulate { *out + value } else { value };
+        }
+    }
+}
+
+/// How many numbers one vector of the current instruction set holds.
+pub(super) fn lanes() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    arch().dispatch(Lanes)
+}
+
+/// Lends `work` memory that this thread keeps from one call to the next.
+pub(super) fn with_scratch<R>(work: impl FnOnce(&mut [Vec<f32>; 3]) -> R) -> R {
+    thread_local!(static SCRATCH: std::cell::RefCell<[Vec<f32>; 3]> = const { std::cell::RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+    SCRATCH.with(|scratch| work(&mut scratch.borrow_mut()))
+}

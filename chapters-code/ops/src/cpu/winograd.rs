@@ -1,0 +1,636 @@
+//! 3×3 convolution of stride 1 with a quarter of the multiplications: Winograd's F(4×4, 3×3)
+//! (Lavin & Gray 2015, "Fast Algorithms for Convolutional Neural Networks").
+//!
+//! The result is cut into tiles of 4×4 pixels. Each depends on 6×6 inputs, and
+//!
+//! ```text
+//! y = Aᵀ [ (G w Gᵀ) ∘ (Bᵀ x B) ] A          (their eq. 12)
+//! ```
+//!
+//! Between the transforms every one of the 36 places is on its own: there, a sum over channels is a matrix product of
+//! (tiles × input channels) with (input channels × output channels). That is 36 multiplications where the direct way
+//! takes 9 · 16 = 144. The gradient of the input is the same convolution with the weight turned around; the gradient
+//! of the weight is the transpose of the formula:
+//!
+//! ```text
+//! dw = Gᵀ [ Σ over tiles of (A dy Aᵀ) ∘ (Bᵀ x B) ] G
+//! ```
+//!
+//! Vectors run over channels: groups of as many channels as a vector holds are brought side by side first.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::forced::arch;
+use super::tiles::{lanes, load, runs, with_scratch, Starts, Tiles, SLACK};
+use crate::ConvShape;
+
+/// Side of a tile of the result.
+const TILE: usize = 4;
+/// Side of the inputs that a tile depends on.
+const REACH: usize = TILE + 2;
+/// Places in a transformed tile.
+const PLACES: usize = REACH * REACH;
+/// Tiles that are in work together, if there are so many: enough that a transformed weight, once fetched, is used
+/// often, and few enough that the tiles stay near.
+const TOGETHER: usize = 32;
+
+/// Whether this method can do a convolution, and is faster than the direct one.
+pub(super) fn suits(s: &ConvShape) -> bool {
+    let grid = Grid::new(s.ho, s.wo);
+    s.kernel == 3 && s.stride == 1 && s.pad < 3 && s.cin.min(s.cout) >= 16 && s.batch * grid.rows * grid.columns >= 8
+}
+
+/// The tiles of one image.
+#[derive(Clone, Copy)]
+struct Grid {
+    rows: usize,
+    columns: usize,
+}
+
+/// Tiles in work together: all tiles of some images, or some rows of tiles of one image.
+#[derive(Clone, Copy)]
+struct Band {
+    image: usize,
+    images: usize,
+    row: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl Grid {
+    fn new(height: usize, width: usize) -> Self {
+        Self { rows: height.div_ceil(TILE), columns: width.div_ceil(TILE) }
+    }
+
+    /// Cuts `images` images into bands of about `TOGETHER` tiles, of at most `most` images.
+    fn bands(self, images: usize, most: usize) -> Vec<Band> {
+        let per_image = self.rows * self.columns;
+        let together = (TOGETHER / per_image).clamp(1, most);
+        let band_rows = if together > 1 { self.rows } else { TOGETHER.div_ceil(self.columns).min(self.rows) };
+        let mut bands = Vec::new();
+        for image in (0..images).step_by(together) {
+            for row in (0..self.rows).step_by(band_rows) {
+                let rows = band_rows.min(self.rows - row);
+                bands.push(Band { image, images: together.min(images - image), row, rows, columns: self.columns });
+            }
+        }
+        bands
+    }
+}
+
+impl Band {
+    fn tiles(&self) -> usize {
+        self.images * self.rows * self.columns
+    }
+}
+
+/// A buffer of 36 matrices of `rows` rows with `width` numbers each.
+#[derive(Clone, Copy)]
+struct Places {
+    width: usize,
+    /// From one matrix to the next: not a power of two, so that the 36 do not fight for the same lines of cache.
+    step: usize,
+}
+
+impl Places {
+    fn new(rows: usize, channels: usize, lanes: usize) -> Self {
+        let width = channels.next_multiple_of(lanes);
+        Self { width, step: (rows.next_multiple_of(4) * width).next_multiple_of(SLACK) + SLACK }
+    }
+
+    fn len(&self) -> usize {
+        PLACES * self.step
+    }
+}
+
+type Block<V, const N: usize> = [[V; N]; N];
+
+/// One of the linear maps of the method (Lavin & Gray, section 4.3), from N numbers to M, on vectors of numbers.
+///
+/// Traits and plain loops, where closures would read better: only what is sure to be inlined is compiled for the
+/// instruction set that was detected.
+trait Map<const N: usize, const M: usize> {
+    fn of<S: Simd>(simd: S, v: [S::f32s; N]) -> [S::f32s; M];
+}
+
+/// `t m tᵀ`: applies `T` to the columns of m and then to its rows.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn both_ways<S: Simd, T: Map<N, M>, const N: usize, const M: usize>(
+    simd: S,
+    m: &Block<S::f32s, N>,
+) -> Block<S::f32s, M> {
+    let zero = simd.splat_f32s(0.0);
+    let mut columns = [[zero; M]; N];
+    for j in 0..N {
+        let mut column = [zero; N];
+        for i in 0..N {
+            column[i] = m[i][j];
+        }
+        columns[j] = T::of(simd, column);
+    }
+    let mut result = [[zero; M]; M];
+    for i in 0..M {
+        let mut row = [zero; N];
+        for j in 0..N {
+            row[j] = columns[j][i];
+        }
+        result[i] = T::of(simd, row);
+    }
+    result
+}
+
+/// `k · a + b`
+#[inline(always)]
+fn fma<S: Simd>(simd: S, k: f32, a: S::f32s, b: S::f32s) -> S::f32s {
+    simd.mul_add_e_f32s(simd.splat_f32s(k), a, b)
+}
+
+#[inline(always)]
+fn scale<S: Simd>(simd: S, k: f32, a: S::f32s) -> S::f32s {
+    simd.mul_f32s(simd.splat_f32s(k), a)
+}
+
+/// Bᵀ, from inputs to places.
+struct OfInput;
+impl Map<6, 6> for OfInput {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
+        let (a, b) = (fma(s, -4.0, d[2], d[4]), fma(s, -4.0, d[1], d[3]));
+        let (c, e) = (s.sub_f32s(d[4], d[2]), scale(s, 2.0, s.sub_f32s(d[3], d[1])));
+        [
+            fma(s, 4.0, d[0], fma(s, -5.0, d[2], d[4])),
+            s.add_f32s(a, b),
+            s.sub_f32s(a, b),
+            s.add_f32s(c, e),
+            s.sub_f32s(c, e),
+            fma(s, 4.0, d[1], fma(s, -5.0, d[3], d[5])),
+        ]
+    }
+}
+
+/// G, from weights to places.
+struct OfWeight;
+impl Map<3, 6> for OfWeight {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, w: [S::f32s; 3]) -> [S::f32s; 6] {
+        let even = scale(s, -1.0 / 6.0, s.add_f32s(w[0], w[2]));
+        let odd = scale(s, -1.0 / 6.0, w[1]);
+        let far = fma(s, 1.0 / 24.0, w[0], scale(s, 1.0 / 6.0, w[2]));
+        let slope = scale(s, 1.0 / 12.0, w[1]);
+        [
+            scale(s, 0.25, w[0]),
+            s.add_f32s(even, odd),
+            s.sub_f32s(even, odd),
+            s.add_f32s(far, slope),
+            s.sub_f32s(far, slope),
+            w[2],
+        ]
+    }
+}
+
+/// Aᵀ, from places to results.
+struct ToResult;
+impl Map<6, 4> for ToResult {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
+        let (a, b) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
+        let (p, q) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
+        [s.add_f32s(s.add_f32s(m[0], a), p), fma(s, 2.0, q, b), fma(s, 4.0, p, a), s.add_f32s(fma(s, 8.0, q, b), m[5])]
+    }
+}
+
+/// A, from the gradient of results to places.
+struct OfResult;
+impl Map<4, 6> for OfResult {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
+        let (even, odd) = (s.add_f32s(y[0], y[2]), s.add_f32s(y[1], y[3]));
+        let far = fma(s, 4.0, y[2], y[0]);
+        let slope = fma(s, 8.0, y[3], scale(s, 2.0, y[1]));
+        [y[0], s.add_f32s(even, odd), s.sub_f32s(even, odd), s.add_f32s(far, slope), s.sub_f32s(far, slope), y[3]]
+    }
+}
+
+/// Gᵀ, from places to the gradient of weights.
+struct ToWeight;
+impl Map<6, 3> for ToWeight {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, u: [S::f32s; 6]) -> [S::f32s; 3] {
+        let (a, b) = (s.add_f32s(u[1], u[2]), s.sub_f32s(u[2], u[1]));
+        let (p, q) = (s.add_f32s(u[3], u[4]), s.sub_f32s(u[3], u[4]));
+        let even = scale(s, -1.0 / 6.0, a);
+        [
+            fma(s, 0.25, u[0], fma(s, 1.0 / 24.0, p, even)),
+            fma(s, 1.0 / 6.0, b, scale(s, 1.0 / 12.0, q)),
+            fma(s, 1.0 / 6.0, p, s.add_f32s(even, u[5])),
+        ]
+    }
+}
+
+/// A block of N×N vectors: row i, column j at `at + i · row + j · column`.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn get_block<S: Simd, const N: usize>(
+    simd: S,
+    from: &[f32],
+    at: usize,
+    row: usize,
+    column: usize,
+) -> Block<S::f32s, N> {
+    let mut block = [[simd.splat_f32s(0.0); N]; N];
+    let from = &from[at..at + (N - 1) * (row + column) + S::F32_LANES];
+    for i in 0..N {
+        for j in 0..N {
+            // SAFETY: the largest i and j are within `from`, which is cut so.
+            block[i][j] = unsafe { load::<S>(from.as_ptr().add(i * row + j * column)) };
+        }
+    }
+    block
+}
+
+/// Stores a block, as [`get_block`] reads it.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn put_block<S: Simd, const N: usize>(to: &mut [f32], at: usize, row: usize, column: usize, block: Block<S::f32s, N>) {
+    let to = &mut to[at..at + (N - 1) * (row + column) + S::F32_LANES];
+    for i in 0..N {
+        for j in 0..N {
+            // SAFETY: the largest i and j are within `to`, which is cut so.
+            unsafe {
+                std::ptr::write_unaligned(to.as_mut_ptr().add(i * row + j * column) as *mut S::f32s, block[i][j])
+            };
+        }
+    }
+}
+
+/// A piece of images with the channels of one group side by side: `(rows, width, lanes)`, zero outside the images.
+struct Window {
+    /// Rows and columns of the image that lie before it.
+    row: isize,
+    pad: usize,
+    rows: usize,
+    width: usize,
+}
+
+impl Window {
+    /// Copies `channels` planes of `(h, w)` in.
+    #[inline(always)]
+    fn fill<S: Simd>(&self, planes: &[f32], h: usize, w: usize, channels: usize, to: &mut [f32]) {
+        let lanes = S::F32_LANES;
+        to[..self.rows * self.width * lanes].fill(0.0);
+        let used = w.min(self.width - self.pad);
+        for r in 0..self.rows {
+            let source = r as isize + self.row;
+            if source < 0 || source >= h as isize {
+                continue;
+            }
+            let to = &mut to[(r * self.width + self.pad) * lanes..][..used * lanes];
+            for c in 0..channels {
+                let from = &planes[(c * h + source as usize) * w..][..used];
+                for (to, &value) in to.chunks_exact_mut(lanes).zip(from) {
+                    to[c] = value;
+                }
+            }
+        }
+    }
+}
+
+/// Transforms blocks of N×N inputs, `TILE` apart, of all channels of a band's images into its 36 matrices.
+struct Transform<'a> {
+    band: Band,
+    /// All images, `(image, channels, h, w)`.
+    x: &'a [f32],
+    channels: usize,
+    h: usize,
+    w: usize,
+    pad: usize,
+    places: Places,
+    to: &'a mut [f32],
+    window: &'a mut Vec<f32>,
+}
+
+impl Transform<'_> {
+    #[inline(always)]
+    fn run<S: Simd, T: Map<N, REACH>, const N: usize>(self, simd: S) {
+        let lanes = S::F32_LANES;
+        let band = self.band;
+        let window = Window {
+            row: (band.row * TILE) as isize - self.pad as isize,
+            pad: self.pad,
+            rows: (band.rows - 1) * TILE + N,
+            width: (band.columns - 1) * TILE + N,
+        };
+        self.window.resize(window.rows * window.width * lanes, 0.0);
+        let plane = self.h * self.w;
+        for image in 0..band.images {
+            for first in (0..self.channels).step_by(lanes) {
+                let planes = &self.x[((band.image + image) * self.channels + first) * plane..];
+                window.fill::<S>(planes, self.h, self.w, lanes.min(self.channels - first), self.window);
+                for row in 0..band.rows {
+                    for column in 0..band.columns {
+                        let corner = (row * window.width + column) * TILE * lanes;
+                        let block = get_block::<S, N>(simd, self.window, corner, window.width * lanes, lanes);
+                        let block = both_ways::<S, T, N, REACH>(simd, &block);
+                        let tile = (image * band.rows + row) * band.columns + column;
+                        let Places { width, step } = self.places;
+                        put_block::<S, REACH>(self.to, tile * width + first, REACH * step, step, block);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transformed weights: 36 matrices of `cin` rows with `cout` numbers. `at(o, c, k)` is the weight from input channel c to
+/// output channel o at kernel position k.
+struct Weights<F> {
+    cin: usize,
+    cout: usize,
+    at: F,
+}
+
+impl<F: Fn(usize, usize, usize) -> f32 + Sync> WithSimd for Weights<F> {
+    type Output = (Places, Vec<f32>);
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let lanes = S::F32_LANES;
+        let places = Places::new(self.cin, self.cout, lanes);
+        let mut to = vec![0.0; places.len()];
+        let mut taps = [0.0f32; 9 * SLACK];
+        for c in 0..self.cin {
+            for first in (0..self.cout).step_by(lanes) {
+                for k in 0..9 {
+                    for lane in 0..lanes.min(self.cout - first) {
+                        taps[k * lanes + lane] = (self.at)(first + lane, c, k);
+                    }
+                }
+                let block = get_block::<S, 3>(simd, &taps, 0, 3 * lanes, lanes);
+                let block = both_ways::<S, OfWeight, 3, REACH>(simd, &block);
+                put_block::<S, REACH>(&mut to, c * places.width + first, REACH * places.step, places.step, block);
+            }
+        }
+        (places, to)
+    }
+}
+
+/// Some images, some output channels, from x to y.
+struct Forward<'a> {
+    s: &'a ConvShape,
+    band: Band,
+    x: &'a [f32],
+    u_places: Places,
+    u: &'a [f32],
+    bias: Option<&'a [f32]>,
+    /// The first output channel, and how many.
+    first: usize,
+    count: usize,
+    /// The results of the band's images and these channels.
+    y: &'a mut [f32],
+    accumulate: bool,
+    scratch: &'a mut [Vec<f32>; 3],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let lanes = S::F32_LANES;
+        let (s, band) = (self.s, self.band);
+        let [v, m, window] = self.scratch;
+        let v_places = Places::new(band.tiles(), s.cin, lanes);
+        let m_places = Places::new(band.tiles(), self.count, lanes);
+        v.resize(v_places.len(), 0.0);
+        m.resize(m_places.len(), 0.0);
+        Transform { band, x: self.x, channels: s.cin, h: s.h, w: s.w, pad: s.pad, places: v_places, to: v, window }
+            .run::<S, OfInput, REACH>(simd);
+        let starts = Starts::new((0..s.cin).map(|c| c * self.u_places.width).collect());
+        let runs: Vec<_> = runs(self.first, 0, m_places.width, lanes).collect();
+        for place in 0..PLACES {
+            let tiles = Tiles {
+                a: &v[place * v_places.step..][..v_places.step],
+                a_panel: 4 * v_places.width,
+                a_row: v_places.width,
+                a_column: 1,
+                b: &self.u[place * self.u_places.step..][..self.u_places.step],
+                starts: &starts,
+                runs: &runs,
+                out: &mut m[place * m_places.step..][..m_places.step],
+                out_row: m_places.width,
+                rows: band.tiles(),
+                accumulate: false,
+            };
+            tiles.compute(simd);
+        }
+        // Back to pixels: a group of channels side by side first, then each channel to its plane.
+        let width = band.columns * TILE;
+        window.resize(band.rows * TILE * width * lanes, 0.0);
+        let top = band.row * TILE;
+        let rows = (band.rows * TILE).min(s.ho - top);
+        for image in 0..band.images {
+            for first in (0..self.count).step_by(lanes) {
+                for row in 0..band.rows {
+                    for column in 0..band.columns {
+                        let tile = (image * band.rows + row) * band.columns + column;
+                        let at = tile * m_places.width + first;
+                        let block = get_block::<S, REACH>(simd, m, at, REACH * m_places.step, m_places.step);
+                        let block = both_ways::<S, ToResult, REACH, TILE>(simd, &block);
+                        let corner = (row * width + column) * TILE * lanes;
+                        put_block::<S, TILE>(window, corner, width * lanes, lanes, block);
+                    }
+                }
+                for c in 0..lanes.min(self.count - first) {
+                    let bias = self.bias.map_or(0.0, |b| b[self.first + first + c]);
+                    let plane = &mut self.y[(image * self.count + first + c) * s.ho * s.wo..][..s.ho * s.wo];
+                    for r in 0..rows {
+                        let y = &mut plane[(top + r) * s.wo..][..s.wo];
+                        let from = window[r * width * lanes..].chunks_exact(lanes);
+                        if self.accumulate {
+                            for (y, from) in y.iter_mut().zip(from) {
+                                *y += from[c];
+                            }
+                        } else {
+                            for (y, from) in y.iter_mut().zip(from) {
+                                *y = from[c] + bias;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `y = conv(x, w) + b`, or `y += conv(x, w)` with `accumulate`; `at` gives the weights as for [`Weights`].
+pub(super) fn correlate(
+    s: &ConvShape,
+    x: &[f32],
+    at: impl Fn(usize, usize, usize) -> f32 + Sync,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    accumulate: bool,
+) {
+    let (u_places, u) = arch().dispatch(Weights { cin: s.cin, cout: s.cout, at });
+    let u = &u;
+    let threads = rayon::current_num_threads();
+    let bands = Grid::new(s.ho, s.wo).bands(s.batch, s.batch.div_ceil(threads));
+    let work = |bands: &[Band], first: usize, count: usize, y: &mut [f32]| {
+        with_scratch(|scratch| {
+            for &band in bands {
+                arch().dispatch(Forward {
+                    s,
+                    band,
+                    x,
+                    u_places,
+                    u,
+                    bias,
+                    first,
+                    count,
+                    y: &mut *y,
+                    accumulate,
+                    scratch,
+                });
+            }
+        })
+    };
+    // One piece of work is all bands of the same images, or, with fewer images than threads, some channels of an image.
+    let pieces: Vec<&[Band]> = bands.chunk_by(|a, b| a.image == b.image).collect();
+    let pixels = s.ho * s.wo;
+    let y = y.par_chunks_mut(pieces[0][0].images * s.cout * pixels).zip(&pieces);
+    let split = threads / pieces.len();
+    if split <= 1 {
+        y.for_each(|(y, bands)| work(bands, 0, s.cout, y));
+    } else {
+        let channels = s.cout.div_ceil(split).next_multiple_of(SLACK);
+        y.for_each(|(y, bands)| {
+            let parts = y.par_chunks_mut(channels * pixels).enumerate();
+            parts.for_each(|(part, y)| work(bands, part * channels, y.len() / pixels, y));
+        });
+    }
+}
+
+/// Bands whose transformed tiles are in memory at once while the gradient of a weight is summed.
+const BANDS: usize = 32;
+
+/// Adds the gradient of the weight.
+pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let lanes = lanes();
+    let bands = Grid::new(s.ho, s.wo).bands(s.batch, s.batch);
+    let most = bands.iter().map(Band::tiles).max().expect("a convolution has results");
+    let (v_places, m_places) = (Places::new(most, s.cin, lanes), Places::new(most, s.cout, lanes));
+    let u_places = Places::new(s.cin, s.cout, lanes);
+    let together = BANDS.min(bands.len());
+    let mut u = vec![0.0; u_places.len()];
+    let mut v = vec![0.0; together * v_places.len()];
+    let mut m = vec![0.0; together * m_places.len()];
+    for bands in bands.chunks(BANDS) {
+        let buffers = v.par_chunks_mut(v_places.len()).zip(m.par_chunks_mut(m_places.len()));
+        bands.par_iter().zip(buffers).for_each(|(&band, (v, m))| {
+            with_scratch(|[_, _, window]| {
+                arch().dispatch(TransformBoth { s, band, x, dy, v_places, m_places, v, m, window })
+            })
+        });
+        u.par_chunks_mut(u_places.step).enumerate().for_each(|(place, u)| {
+            arch().dispatch(SumTiles { s, bands, place, v_places, m_places, u_places, v: &v, m: &m, u })
+        });
+    }
+    arch().dispatch(WeightGradient { s, u_places, u: &u, dw })
+}
+
+/// Inputs and gradients of one band into their 36 matrices.
+struct TransformBoth<'a> {
+    s: &'a ConvShape,
+    band: Band,
+    x: &'a [f32],
+    dy: &'a [f32],
+    v_places: Places,
+    m_places: Places,
+    v: &'a mut [f32],
+    m: &'a mut [f32],
+    window: &'a mut Vec<f32>,
+}
+
+impl WithSimd for TransformBoth<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (s, band, window) = (self.s, self.band, self.window);
+        let (x, dy) = (self.x, self.dy);
+        Transform { band, x, channels: s.cin, h: s.h, w: s.w, pad: s.pad, places: self.v_places, to: self.v, window }
+            .run::<S, OfInput, REACH>(simd);
+        let places = self.m_places;
+        Transform { band, x: dy, channels: s.cout, h: s.ho, w: s.wo, pad: 0, places, to: self.m, window }
+            .run::<S, OfResult, TILE>(simd);
+    }
+}
+
+/// For one of the 36 places: the sum over tiles of input times gradient, for every pair of channels.
+struct SumTiles<'a> {
+    s: &'a ConvShape,
+    bands: &'a [Band],
+    place: usize,
+    v_places: Places,
+    m_places: Places,
+    u_places: Places,
+    v: &'a [f32],
+    m: &'a [f32],
+    u: &'a mut [f32],
+}
+
+impl WithSimd for SumTiles<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (v_places, m_places) = (self.v_places, self.m_places);
+        let runs: Vec<_> = runs(0, 0, m_places.width, S::F32_LANES).collect();
+        for (i, band) in self.bands.iter().enumerate() {
+            let starts = Starts::new((0..band.tiles()).map(|tile| tile * m_places.width).collect());
+            let tiles = Tiles {
+                a: &self.v[i * v_places.len() + self.place * v_places.step..][..v_places.step],
+                a_panel: 4,
+                a_row: 1,
+                a_column: v_places.width,
+                b: &self.m[i * m_places.len() + self.place * m_places.step..][..m_places.step],
+                starts: &starts,
+                runs: &runs,
+                out: self.u,
+                out_row: self.u_places.width,
+                rows: self.s.cin,
+                accumulate: true,
+            };
+            tiles.compute(simd);
+        }
+    }
+}
+
+/// The last transform of the gradient of the weight.
+struct WeightGradient<'a> {
+    s: &'a ConvShape,
+    u_places: Places,
+    u: &'a [f32],
+    dw: &'a mut [f32],
+}
+
+impl WithSimd for WeightGradient<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (lanes, s) = (S::F32_LANES, self.s);
+        let mut taps = [0.0f32; 9 * SLACK];
+        for c in 0..s.cin {
+            for first in (0..s.cout).step_by(lanes) {
+                let Places { width, step } = self.u_places;
+                let block = get_block::<S, REACH>(simd, self.u, c * width + first, REACH * step, step);
+                let block = both_ways::<S, ToWeight, REACH, 3>(simd, &block);
+                put_block::<S, 3>(&mut taps, 0, 3 * lanes, lanes, block);
+                for lane in 0..lanes.min(s.cout - first) {
+                    let dw = &mut self.dw[((first + lane) * s.cin + c) * 9..][..9];
+                    for (k, dw) in dw.iter_mut().enumerate() {
+                        *dw += taps[k * lanes + lane];
+                    }
+                }
+            }
+        }
+    }
+}
