@@ -44,7 +44,7 @@ pub fn device(seed: u64) -> anyhow::Result<AutoDevice> {
 /// If the threads cannot be started.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
     }
     Ok(())
 }

@@ -13,6 +13,8 @@
 //!
 //! Most convolutions of a U-Net are 3×3 with many channels; those go the shorter way of [`winograd`].
 
+use std::borrow::Cow;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -32,72 +34,102 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// The weight in groups of four output channels, `[cout / 4][k][4]`: the order in which tiles read it.
-/// `at(o, k)` is the weight from input k to output channel o.
-fn pack(cout: usize, depth: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
-    let mut packed = vec![0.0; cout.div_ceil(ROWS) * depth * ROWS];
-    for (o, column) in (0..cout).flat_map(|o| (0..depth).map(move |k| (o, k))) {
-        packed[(o / ROWS * depth + column) * ROWS + o % ROWS] = at(o, column);
+/// The left factor of the product: one row per output channel, one column per input k.
+struct Left<'a> {
+    values: Cow<'a, [f32]>,
+    /// From one row to the next.
+    row: usize,
+    /// From one column to the next.
+    column: usize,
+}
+
+impl<'a> Left<'a> {
+    /// Tiles read whole groups of four rows: where the last one would leave `values`, zeros are put behind.
+    fn new(values: &'a [f32], rows: usize, row: usize, columns: usize, column: usize) -> Self {
+        let reach = (rows.next_multiple_of(ROWS) - 1) * row + (columns - 1) * column + 1;
+        let mut values = Cow::Borrowed(values);
+        if reach > values.len() {
+            values.to_mut().resize(reach, 0.0);
+        }
+        Self { values, row, column }
     }
-    packed
 }
 
 /// `y = conv(x, w) + b`; with `accumulate`, `y += conv(x, w)`.
 pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
-    let depth = s.cin * s.kernel * s.kernel;
     if winograd::suits(s) {
-        return winograd::correlate(s, x, |o, c, k| w[(o * s.cin + c) * 9 + k], b, y, accumulate);
+        let weight = winograd::Weight { w, of_output: s.cin * 9, of_input: 9, turned: false };
+        return winograd::correlate(s, x, weight, b, y, accumulate);
     }
-    let packed = pack(s.cout, depth, |o, k| w[o * depth + k]);
-    correlate(s, x, &packed, b, y, accumulate)
+    let depth = s.cin * s.kernel * s.kernel;
+    correlate(s, x, &Left::new(w, s.cout, depth, depth, 1), b, y, accumulate)
 }
 
-/// [`forward`] with the weight already packed.
-fn correlate(s: &ConvShape, x: &[f32], packed: &[f32], b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
-    let depth = s.cin * s.kernel * s.kernel;
+/// [`forward`], directly, with any weight.
+fn correlate(s: &ConvShape, x: &[f32], w: &Left, b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
     let lanes = lanes();
     let patch = Patches::new(s, lanes);
     let pixels = s.ho * s.wo;
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
-    // One piece of work is one image, or, with fewer images than threads, some output channels of one.
-    let panels = s.cout.div_ceil(ROWS);
-    let split = (2 * rayon::current_num_threads()).div_ceil(s.batch).clamp(1, panels);
-    let per_piece = panels.div_ceil(split);
     let runs = patch.runs(s, lanes);
-    let work = |n: usize, first: usize, y: &mut [f32]| {
+    let work = |source: &[f32], first: usize, y: &mut [f32]| {
         if !accumulate {
             for (o, plane) in y.chunks_mut(pixels).enumerate() {
-                plane.fill(b.map_or(0.0, |b| b[first * ROWS + o]));
+                plane.fill(b.map_or(0.0, |b| b[first + o]));
             }
         }
-        with_scratch(|[buffer, ..]| {
-            let source = patch.fill(s, &x[n * image..][..image], buffer);
-            // All output channels for a few runs and a block of inputs, so that these stay in the nearest cache.
-            for runs in runs.chunks(VECTORS) {
-                for (block, starts) in patch.starts.iter().enumerate() {
-                    arch().dispatch(Tiles {
-                        a: &packed[(first * depth + block * BLOCK) * ROWS..],
-                        a_panel: depth * ROWS,
-                        a_row: 1,
-                        a_column: ROWS,
-                        b: source,
-                        starts,
-                        runs,
-                        rows: y.len() / pixels,
-                        out: y,
-                        out_row: pixels,
-                        accumulate: true,
-                    });
-                }
+        // All output channels for a few runs and a block of inputs, so that these stay in the nearest cache.
+        for runs in runs.chunks(VECTORS) {
+            for (block, starts) in patch.starts.iter().enumerate() {
+                arch().dispatch(Tiles {
+                    a: &w.values[first * w.row + block * BLOCK * w.column..],
+                    a_panel: ROWS * w.row,
+                    a_row: w.row,
+                    a_column: w.column,
+                    b: source,
+                    starts,
+                    runs,
+                    rows: y.len() / pixels,
+                    out: y,
+                    out_row: pixels,
+                    accumulate: true,
+                });
             }
-        });
+        }
     };
-    if split == 1 {
-        y.par_chunks_mut(result).enumerate().for_each(|(n, y)| work(n, 0, y));
+    let threads = rayon::current_num_threads();
+    if s.batch >= threads {
+        y.par_chunks_mut(result).zip(x.par_chunks(image)).for_each(|(y, x)| {
+            with_scratch(|[buffer, ..]| {
+                if patch.needed(s, lanes) {
+                    buffer.clear();
+                    buffer.resize(patch.len(s), 0.0);
+                    for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(patch.per_channel(s))) {
+                        patch.fill(s, x, plane);
+                    }
+                    work(buffer, 0, y)
+                } else {
+                    work(x, 0, y)
+                }
+            })
+        });
     } else {
-        for (n, y) in y.chunks_mut(result).enumerate() {
-            let pieces = y.par_chunks_mut(per_piece * ROWS * pixels).enumerate();
-            pieces.for_each(|(piece, y)| work(n, piece * per_piece, y));
+        // Fewer images than threads: these share the output channels of each.
+        let panels = s.cout.div_ceil(ROWS);
+        let per_piece = panels.div_ceil((2 * threads).div_ceil(s.batch).min(panels)) * ROWS;
+        let mut buffer = Vec::new();
+        for (y, x) in y.chunks_mut(result).zip(x.chunks(image)) {
+            let source = if patch.needed(s, lanes) {
+                buffer.clear();
+                buffer.resize(patch.len(s), 0.0);
+                let planes = buffer.par_chunks_mut(patch.per_channel(s)).with_min_len(4);
+                planes.zip(x.par_chunks(s.h * s.w)).for_each(|(plane, x)| patch.fill(s, x, plane));
+                &buffer
+            } else {
+                x
+            };
+            let pieces = y.par_chunks_mut(per_piece * pixels).enumerate();
+            pieces.for_each(|(piece, y)| work(source, piece * per_piece, y));
         }
     }
 }
@@ -134,40 +166,55 @@ impl Patches {
         (0..rows).flat_map(|row| runs(row * self.padded[1], row * width, width, lanes)).collect()
     }
 
-    /// Copies one image `(cin, h, w)` into `buffer` as described above.
-    fn fill<'a>(&self, s: &ConvShape, x: &[f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        let [ph, pw] = self.padded;
-        buffer.clear();
-        if !self.unfolded {
-            buffer.resize(s.cin * ph * pw + SLACK, 0.0);
-            let width = s.w.min(pw - s.pad);
-            for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(ph * pw)) {
-                for (x, row) in x.chunks(s.w).zip(plane.chunks_mut(pw).skip(s.pad)) {
-                    row[s.pad..s.pad + width].copy_from_slice(&x[..width]);
-                }
-            }
+    /// Whether a copy is needed: not if vectors may run over the image itself.
+    fn needed(&self, s: &ConvShape, lanes: usize) -> bool {
+        s.kernel > 1 || s.stride > 1 || s.pad > 0 || !(s.h * s.w).is_multiple_of(lanes) || [s.h, s.w] != [s.ho, s.wo]
+    }
+
+    /// Numbers in the copy of one channel.
+    fn per_channel(&self, s: &ConvShape) -> usize {
+        if self.unfolded {
+            s.kernel * s.kernel * s.ho * s.wo
         } else {
-            let pixels = s.ho * s.wo;
-            let depth = s.cin * s.kernel * s.kernel;
-            buffer.resize(depth * pixels + SLACK, 0.0);
-            for (k, plane) in buffer.chunks_mut(pixels).enumerate().take(depth) {
-                let (c, i, j) = (k / (s.kernel * s.kernel), k / s.kernel % s.kernel, k % s.kernel);
-                let x = &x[c * s.h * s.w..][..s.h * s.w];
-                for (row, values) in plane.chunks_mut(s.wo).enumerate() {
-                    // Coordinates in the image; the border wraps to huge numbers.
-                    let row = (row * s.stride + i).wrapping_sub(s.pad);
-                    if row < s.h {
-                        for (column, value) in values.iter_mut().enumerate() {
-                            let column = (column * s.stride + j).wrapping_sub(s.pad);
-                            if column < s.w {
-                                *value = x[row * s.w + column];
-                            }
-                        }
-                    }
+            self.padded[0] * self.padded[1]
+        }
+    }
+
+    /// Numbers in the copy.
+    fn len(&self, s: &ConvShape) -> usize {
+        s.cin * self.per_channel(s) + SLACK
+    }
+
+    /// Copies one channel `(h, w)` as described above into zeros.
+    fn fill(&self, s: &ConvShape, x: &[f32], plane: &mut [f32]) {
+        if !self.unfolded {
+            let width = s.w.min(self.padded[1] - s.pad);
+            for (x, row) in x.chunks(s.w).zip(plane.chunks_mut(self.padded[1]).skip(s.pad)) {
+                row[s.pad..s.pad + width].copy_from_slice(&x[..width]);
+            }
+            return;
+        }
+        // The outputs whose input at kernel position `i` is not in the border, along an axis of `len` inputs.
+        let inside = |i: usize, len: usize, outputs: usize| {
+            let first = s.pad.saturating_sub(i).div_ceil(s.stride);
+            let end = (len + s.pad).saturating_sub(i).div_ceil(s.stride).min(outputs);
+            first..end.max(first)
+        };
+        for (k, plane) in plane.chunks_mut(s.ho * s.wo).enumerate().take(s.kernel * s.kernel) {
+            let (i, j) = (k / s.kernel, k % s.kernel);
+            let columns = inside(j, s.w, s.wo);
+            if columns.is_empty() {
+                continue;
+            }
+            let first = columns.start * s.stride + j - s.pad;
+            for row in inside(i, s.h, s.ho) {
+                let x = &x[(row * s.stride + i - s.pad) * s.w..][first..s.w];
+                let to = &mut plane[row * s.wo..][columns.clone()];
+                for (to, &from) in to.iter_mut().zip(x.iter().step_by(s.stride)) {
+                    *to = from;
                 }
             }
         }
-        buffer
     }
 }
 
@@ -179,11 +226,22 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
         let turned =
             ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
         if winograd::suits(&turned) {
-            let at = |c: usize, o: usize, k: usize| w[(o * s.cin + c) * 9 + 8 - k];
-            return winograd::correlate(&turned, dy, at, None, dx, true);
+            let weight = winograd::Weight { w, of_output: 9, of_input: s.cin * 9, turned: true };
+            return winograd::correlate(&turned, dy, weight, None, dx, true);
         }
-        let packed = pack(s.cin, s.cout * taps, |c, k| w[(k / taps * s.cin + c) * taps + taps - 1 - k % taps]);
-        return correlate(&turned, dy, &packed, None, dx, true);
+        if taps == 1 {
+            return correlate(&turned, dy, &Left::new(w, s.cin, 1, s.cout, s.cin), None, dx, true);
+        }
+        let depth = s.cout * taps;
+        let mut around = vec![0.0; s.cin * depth];
+        for (c, row) in around.chunks_mut(depth).enumerate() {
+            for (o, row) in row.chunks_mut(taps).enumerate() {
+                for (to, &from) in row.iter_mut().rev().zip(&w[(o * s.cin + c) * taps..]) {
+                    *to = from;
+                }
+            }
+        }
+        return correlate(&turned, dy, &Left::new(&around, s.cin, depth, depth, 1), None, dx, true);
     }
     // Gradients of all (channel, kernel position) inputs of every output pixel, then added where they came from.
     let pixels = s.ho * s.wo;
@@ -200,9 +258,8 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
         pad: 0,
         ..*s
     };
-    let packed = pack(depth, s.cout, |k, o| w[o * depth + k]);
     let mut gradient = vec![0.0; s.batch * depth * pixels];
-    correlate(&columns, dy, &packed, None, &mut gradient, true);
+    correlate(&columns, dy, &Left::new(w, depth, 1, s.cout, depth), None, &mut gradient, true);
     dx.par_chunks_mut(s.h * s.w).zip(gradient.par_chunks(taps * pixels)).for_each(|(dx, gradient)| {
         for (k, plane) in gradient.chunks(pixels).enumerate() {
             for (p, value) in plane.iter().enumerate() {

@@ -160,9 +160,10 @@ pub(super) fn copy_rows(
     to: [usize; 2],
     accumulate: bool,
 ) {
-    for i in 0..rows {
+    // Whatever lies between the rows of `dst` belongs to their pieces, and stays.
+    dst.par_chunks_mut(to[0]).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(|(i, dst)| {
         let src = &src[i * from[0] + from[1]..][..len];
-        let dst = &mut dst[i * to[0] + to[1]..][..len];
+        let dst = &mut dst[to[1]..][..len];
         if accumulate {
             arch().dispatch(|| {
                 for (d, s) in dst.iter_mut().zip(src) {
@@ -172,7 +173,7 @@ pub(super) fn copy_rows(
         } else {
             dst.copy_from_slice(src);
         }
-    }
+    });
 }
 
 pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {

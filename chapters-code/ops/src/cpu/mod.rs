@@ -5,6 +5,7 @@ mod dense;
 mod elementwise;
 pub(crate) mod forced;
 mod norm;
+mod threads;
 mod tiles;
 mod winograd;
 
@@ -62,12 +63,15 @@ impl UNetDevice for Cpu {
     }
 
     fn conv2d(&self, s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
+        threads::awake();
         conv::forward(s, x, w, b, y, false)
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
+        threads::awake();
         conv::backward_input(s, w, dy, dx)
     }
     fn conv2d_backward_weight(&self, s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        threads::awake();
         conv::backward_weight(s, x, dy, dw)
     }
     fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
@@ -85,6 +89,7 @@ impl UNetDevice for Cpu {
     }
 
     fn group_norm(&self, s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+        threads::awake();
         norm::forward(s, x, gamma, beta, y)
     }
     fn group_norm_backward(
@@ -98,6 +103,7 @@ impl UNetDevice for Cpu {
         dgamma: &mut [f32],
         dbeta: &mut [f32],
     ) {
+        threads::awake();
         norm::backward(s, x, gamma, beta, dy, dx, dgamma, dbeta)
     }
 

@@ -343,35 +343,86 @@ impl Transform<'_> {
     }
 }
 
-/// Transformed weights: 36 matrices of `cin` rows with `cout` numbers. `at(o, c, k)` is the weight from input channel c to
-/// output channel o at kernel position k.
-struct Weights<F> {
-    cin: usize,
-    cout: usize,
-    at: F,
+/// A weight in memory: the nine numbers from input channel c to output channel o start at
+/// `o · of_output + c · of_input`, and are read backwards if `turned`.
+#[derive(Clone, Copy)]
+pub(super) struct Weight<'a> {
+    pub w: &'a [f32],
+    pub of_output: usize,
+    pub of_input: usize,
+    pub turned: bool,
 }
 
-impl<F: Fn(usize, usize, usize) -> f32 + Sync> WithSimd for Weights<F> {
-    type Output = (Places, Vec<f32>);
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let lanes = S::F32_LANES;
-        let places = Places::new(self.cin, self.cout, lanes);
+impl Weight<'_> {
+    /// The transformed weight: 36 matrices of `cin` rows with `cout` numbers.
+    fn transform(&self, cin: usize, cout: usize) -> (Places, Vec<f32>) {
+        let places = Places::new(cin, cout, lanes());
         let mut to = vec![0.0; places.len()];
-        let mut taps = [0.0f32; 9 * SLACK];
-        for c in 0..self.cin {
-            for first in (0..self.cout).step_by(lanes) {
-                for k in 0..9 {
-                    for lane in 0..lanes.min(self.cout - first) {
-                        taps[k * lanes + lane] = (self.at)(first + lane, c, k);
-                    }
-                }
-                let block = get_block::<S, 3>(simd, &taps, 0, 3 * lanes, lanes);
-                let block = both_ways::<S, OfWeight, 3, REACH>(simd, &block);
-                put_block::<S, REACH>(&mut to, c * places.width + first, REACH * places.step, places.step, block);
+        // Each thread takes some rows of all matrices.
+        let together = cin.div_ceil(rayon::current_num_threads()).max(8);
+        let mut pieces: Vec<Vec<&mut [f32]>> = Vec::new();
+        pieces.resize_with(cin.div_ceil(together), Vec::new);
+        for matrix in to.chunks_mut(places.step) {
+            let rows = matrix[..cin * places.width].chunks_mut(together * places.width);
+            for (piece, rows) in pieces.iter_mut().zip(rows) {
+                piece.push(rows);
             }
         }
+        pieces.par_iter_mut().enumerate().for_each(|(piece, matrices)| {
+            let first = piece * together;
+            arch().dispatch(TransformWeight { weight: self, first, width: places.width, cout, matrices })
+        });
         (places, to)
+    }
+}
+
+/// Some rows of the 36 matrices of a transformed weight, from input channel `first` on.
+struct TransformWeight<'a, 'b> {
+    weight: &'a Weight<'a>,
+    first: usize,
+    width: usize,
+    cout: usize,
+    matrices: &'a mut [&'b mut [f32]],
+}
+
+impl WithSimd for TransformWeight<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        /// Input channels taken together, so that what is written is not read back at once.
+        const CHANNELS: usize = 8;
+        let lanes = S::F32_LANES;
+        let Weight { w, of_output, of_input, turned } = *self.weight;
+        let mut taps = [0.0f32; CHANNELS * 9 * SLACK];
+        let rows = self.matrices[0].len() / self.width;
+        for o in (0..self.cout).step_by(lanes) {
+            for c in (0..rows).step_by(CHANNELS) {
+                let channels = CHANNELS.min(rows - c);
+                for lane in 0..lanes.min(self.cout - o) {
+                    for i in 0..channels {
+                        let w = &w[(o + lane) * of_output + (self.first + c + i) * of_input..][..9];
+                        let taps = &mut taps[i * 9 * lanes + lane..][..8 * lanes + 1];
+                        for k in 0..9 {
+                            taps[k * lanes] = w[if turned { 8 - k } else { k }];
+                        }
+                    }
+                }
+                for i in 0..channels {
+                    let block = get_block::<S, 3>(simd, &taps, i * 9 * lanes, 3 * lanes, lanes);
+                    let block = both_ways::<S, OfWeight, 3, REACH>(simd, &block);
+                    for place in 0..PLACES {
+                        let to = &mut self.matrices[place][(c + i) * self.width + o..][..lanes];
+                        // SAFETY: `to` is exactly one vector long.
+                        unsafe {
+                            std::ptr::write_unaligned(
+                                to.as_mut_ptr() as *mut S::f32s,
+                                block[place / REACH][place % REACH],
+                            )
+                        };
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -462,16 +513,16 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// `y = conv(x, w) + b`, or `y += conv(x, w)` with `accumulate`; `at` gives the weights as for [`Weights`].
+/// `y = conv(x, w) + b`, or `y += conv(x, w)` with `accumulate`.
 pub(super) fn correlate(
     s: &ConvShape,
     x: &[f32],
-    at: impl Fn(usize, usize, usize) -> f32 + Sync,
+    weight: Weight,
     bias: Option<&[f32]>,
     y: &mut [f32],
     accumulate: bool,
 ) {
-    let (u_places, u) = arch().dispatch(Weights { cin: s.cin, cout: s.cout, at });
+    let (u_places, u) = weight.transform(s.cin, s.cout);
     let u = &u;
     let threads = rayon::current_num_threads();
     let bands = Grid::new(s.ho, s.wo).bands(s.batch, s.batch.div_ceil(threads));

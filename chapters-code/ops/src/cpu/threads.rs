@@ -1,0 +1,45 @@
+//! Keeps rayon's threads awake between kernels.
+//!
+//! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes longer than a small
+//! kernel lasts. A step of training or sampling is a chain of hundreds of kernels, so here a thread that ran out of work goes
+//! on looking for a moment, as the threads of OpenMP do.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long a thread goes on looking for work after the start of the last kernel.
+const PATIENCE: Duration = Duration::from_micros(500);
+
+/// Whether threads are looking.
+static AWAKE: AtomicBool = AtomicBool::new(false);
+/// When the last kernel started, in nanoseconds since the first.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+fn now() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+/// Every kernel with parallel work calls this when it starts.
+pub(super) fn awake() {
+    LAST.store(now(), Ordering::Relaxed);
+    if !AWAKE.swap(true, Ordering::Relaxed) {
+        let caller = rayon::current_thread_index();
+        rayon::spawn_broadcast(move |context| {
+            // The caller has better things to do.
+            if Some(context.index()) != caller {
+                look_for_work();
+            }
+        });
+    }
+}
+
+fn look_for_work() {
+    while now().saturating_sub(LAST.load(Ordering::Relaxed)) < PATIENCE.as_nanos() as u64 {
+        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            std::thread::yield_now();
+        }
+    }
+    AWAKE.store(false, Ordering::Relaxed);
+}
