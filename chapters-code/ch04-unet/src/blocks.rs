@@ -76,14 +76,13 @@ impl<D: UNetDevice> ResnetBlock<D> {
     /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has been through SiLU already.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
         let direct = x.with_empty_tape();
-        let h = self.conv1.forward(self.norm1.forward_silu(x));
-        let h = ops::add_per_channel(h, self.time_emb_proj.forward(time));
-        let h = self.conv2.forward(self.norm2.forward_silu(h));
+        let time = self.time_emb_proj.forward(time);
+        let h = self.conv1.forward_plus_channels(self.norm1.forward_silu(x), time);
         let direct = match &self.conv_shortcut {
             Some(conv) => conv.forward(direct),
             None => direct,
         };
-        rescale(ops::add(direct, h), self.scale)
+        rescale(self.conv2.forward_plus_images(self.norm2.forward_silu(h), direct), self.scale)
     }
 }
 // ANCHOR_END: resnet
@@ -144,8 +143,8 @@ impl<D: UNetDevice> AttentionBlock<D> {
         let k = self.to_k.forward_pixels(h.with_empty_tape());
         let v = self.to_v.forward_pixels(h.with_empty_tape());
         let q = self.to_q.forward_pixels(h);
-        let h = self.to_out.forward_pixels(ops::attention(q, k, v, self.heads));
-        rescale(ops::add(direct, h), self.scale)
+        let h = ops::attention(q, k, v, self.heads);
+        rescale(self.to_out.forward_pixels_plus_images(h, direct), self.scale)
     }
 }
 // ANCHOR_END: attention

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
 use dfdx::prelude::Cpu;
-use ops::{AdamW, ConvShape, NormShape, UNetDevice};
+use ops::{AdamW, Added, ConvShape, NormShape, UNetDevice};
 
 type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
@@ -50,7 +50,10 @@ fn convolution(c: &mut Criterion) {
         let (x, w, b) = (numbers(batch * cin * side * side), numbers(cout * cin * kernel * kernel), numbers(cout));
         let mut y = numbers(batch * cout * out * out);
         let (mut dx, mut dw) = (x.clone(), w.clone());
-        group.bench_function("forward", |bench| bench.iter(|| dev.conv2d(&s, &x, &w, Some(&b), black_box(&mut y))));
+        group.bench_function("forward", |bench| {
+            let added = Added { bias: Some(&b[..]), channels: None, images: None };
+            bench.iter(|| dev.conv2d(&s, &x, &w, added, black_box(&mut y)))
+        });
         group.bench_function("backward input", |bench| {
             bench.iter(|| dev.conv2d_backward_input(&s, &w, &y, black_box(&mut dx)))
         });
@@ -106,7 +109,6 @@ fn others(c: &mut Criterion) {
     let mut y = numbers(len);
     let mut group = group(c, "others");
     group.throughput(Throughput::Bytes(12 * len as u64));
-    group.bench_function("add", |bench| bench.iter(|| dev.add(&a, &b, black_box(&mut y))));
     group.bench_function("accumulate", |bench| bench.iter(|| dev.accumulate(&a, black_box(&mut y))));
     group.throughput(Throughput::Bytes(5 * len as u64));
     group.bench_function("upsample", |bench| {

@@ -23,6 +23,17 @@ pub struct ConvShape {
     pub pad: usize,
 }
 
+/// What a convolution adds to its result in the same pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Added<R> {
+    /// One number per output channel, `(cout)`.
+    pub bias: Option<R>,
+    /// One number per image and output channel, `(batch, cout)`.
+    pub channels: Option<R>,
+    /// Images like the result, `(batch, cout, ho, wo)`.
+    pub images: Option<R>,
+}
+
 /// Sizes of one group normalisation over `(batch, channels, pixels)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormShape {
@@ -73,13 +84,13 @@ pub trait UNetDevice: Device<f32> {
     /// The elements of a gradient, to write.
     fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
 
-    /// `y = x * w + b`; `w` is `(cout, cin, kernel, kernel)`, `b` is `(cout)`.
+    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`.
     fn conv2d(
         &self,
         s: &ConvShape,
         x: Self::Read<'_>,
         w: Self::Read<'_>,
-        b: Option<Self::Read<'_>>,
+        added: Added<Self::Read<'_>>,
         y: Self::Write<'_>,
     );
     /// Adds the gradient of the input.
@@ -152,12 +163,8 @@ pub trait UNetDevice: Device<f32> {
         dv: Self::Write<'_>,
     );
 
-    /// `y = a + b`.
-    fn add(&self, a: Self::Read<'_>, b: Self::Read<'_>, y: Self::Write<'_>);
     /// `y += a`.
     fn accumulate(&self, a: Self::Read<'_>, y: Self::Write<'_>);
-    /// `y (planes, pixels) = x + c (planes)`.
-    fn add_per_plane(&self, pixels: usize, x: Self::Read<'_>, c: Self::Read<'_>, y: Self::Write<'_>);
     #[allow(clippy::too_many_arguments)]
     /// Copies rows of `len` elements from `src` to `dst`, adding if `accumulate`:
     /// row `i` starts at `i · src_stride + src_start` and at `i · dst_stride + dst_start`.

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::{ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
+use crate::{Added, ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
 
 /// Takes a gradient out of `$grads`, leaving a token in its place.
 macro_rules! take_gradient {
@@ -37,6 +37,22 @@ impl Conv2dOptions {
     }
 }
 
+impl Conv2dOptions {
+    /// The sizes of `x (batch, cin, h, w)` convolved with `weight (cout, cin, k, k)`.
+    fn shape<D: UNetDevice>(self, (batch, cin, h, w): (usize, usize, usize, usize), weight: &Images<D>) -> ConvShape {
+        let (cout, wcin, kernel, kw) = *weight.shape();
+        assert_eq!(kernel, kw, "conv2d: the kernel is {kernel}x{kw}, but must be square");
+        assert_eq!(cin, wcin, "conv2d: the input has {cin} channels, the weight expects {wcin}");
+        let pad = self.pad_before + self.pad_after;
+        assert!(
+            h + pad >= kernel && w + pad >= kernel,
+            "conv2d: a {h}x{w} image is too small for a {kernel}x{kernel} kernel"
+        );
+        let (ho, wo) = ((h + pad - kernel) / self.stride + 1, (w + pad - kernel) / self.stride + 1);
+        ConvShape { batch, cin, cout, h, w, ho, wo, kernel, stride: self.stride, pad: self.pad_before }
+    }
+}
+
 /// 2-D convolution (cross-correlation, as in every deep-learning library).
 ///
 /// `x` is `(batch, cin, h, w)`, `weight` is `(cout, cin, k, k)`, `bias` is `(cout)`; the result is
@@ -50,18 +66,43 @@ pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
 ) -> Images<D, T> {
-    let (batch, cin, h, w) = *x.shape();
-    let (cout, wcin, kernel, kw) = *weight.shape();
-    assert_eq!(kernel, kw, "conv2d: the kernel is {kernel}x{kw}, but must be square");
-    assert_eq!(cin, wcin, "conv2d: the input has {cin} channels, the weight expects {wcin}");
-    let pad = options.pad_before + options.pad_after;
-    assert!(
-        h + pad >= kernel && w + pad >= kernel,
-        "conv2d: a {h}x{w} image is too small for a {kernel}x{kernel} kernel"
-    );
-    let (ho, wo) = ((h + pad - kernel) / options.stride + 1, (w + pad - kernel) / options.stride + 1);
-    let s = ConvShape { batch, cin, cout, h, w, ho, wo, kernel, stride: options.stride, pad: options.pad_before };
-    convolve(s, x, weight, bias)
+    let s = options.shape(*x.shape(), weight);
+    let (x, tape) = x.split_tape();
+    convolve(s, x, weight, bias, None, None, tape)
+}
+
+/// [`conv2d`], and `channels (batch, cout)` added to every pixel: how the time embedding enters a block.
+///
+/// # Panics
+/// As [`conv2d`], or if `channels` has another shape.
+pub fn conv2d_plus_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    x: Images<D, T>,
+    weight: &Images<D>,
+    bias: Option<&Vector<D>>,
+    options: Conv2dOptions,
+    channels: Rows<D, T>,
+) -> Images<D, T> {
+    let s = options.shape(*x.shape(), weight);
+    assert_eq!(*channels.shape(), (s.batch, s.cout), "conv2d_plus_channels: one number per image and channel");
+    let ((x, tape), (channels, tape_of_channels)) = (x.split_tape(), channels.split_tape());
+    convolve(s, x, weight, bias, Some(channels), None, tape.merge(tape_of_channels))
+}
+
+/// [`conv2d`], and `images`, of the shape of its result, added: how a residual block ends.
+///
+/// # Panics
+/// As [`conv2d`], or if `images` has another shape.
+pub fn conv2d_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    x: Images<D, T>,
+    weight: &Images<D>,
+    bias: Option<&Vector<D>>,
+    options: Conv2dOptions,
+    images: Images<D, T>,
+) -> Images<D, T> {
+    let s = options.shape(*x.shape(), weight);
+    assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "conv2d_plus_images: images like the result");
+    let ((x, tape), (images, tape_of_images)) = (x.split_tape(), images.split_tape());
+    convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
 }
 
 /// A linear map over channels, the same at every pixel: a 1×1 convolution with a `(cout, cin)` weight.
@@ -73,32 +114,63 @@ pub fn pointwise<D: UNetDevice, T: Tape<f32, D>>(
     weight: &Rows<D>,
     bias: Option<&Vector<D>>,
 ) -> Images<D, T> {
-    let (batch, cin, h, w) = *x.shape();
+    let s = pointwise_shape(*x.shape(), weight);
+    let (x, tape) = x.split_tape();
+    convolve(s, x, weight, bias, None, None, tape)
+}
+
+/// [`pointwise`], and `images`, of the shape of its result, added.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn pointwise_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    x: Images<D, T>,
+    weight: &Rows<D>,
+    bias: Option<&Vector<D>>,
+    images: Images<D, T>,
+) -> Images<D, T> {
+    let s = pointwise_shape(*x.shape(), weight);
+    assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "pointwise_plus_images: images like the result");
+    let ((x, tape), (images, tape_of_images)) = (x.split_tape(), images.split_tape());
+    convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
+}
+
+fn pointwise_shape<D: UNetDevice>((batch, cin, h, w): (usize, usize, usize, usize), weight: &Rows<D>) -> ConvShape {
     let (cout, wcin) = *weight.shape();
     assert_eq!(cin, wcin, "pointwise: the input has {cin} channels, the weight expects {wcin}");
-    let s = ConvShape { batch, cin, cout, h, w, ho: h, wo: w, kernel: 1, stride: 1, pad: 0 };
-    convolve(s, x, weight, bias)
+    ConvShape { batch, cin, cout, h, w, ho: h, wo: w, kernel: 1, stride: 1, pad: 0 }
 }
 
 fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     s: ConvShape,
-    x: Images<D, T>,
+    x: Images<D>,
     weight: &Tensor<W, f32, D>,
     bias: Option<&Vector<D>>,
+    channels: Option<Rows<D>>,
+    images: Option<Images<D>>,
+    mut tape: T,
 ) -> Images<D, T> {
-    let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
     let y = output(&dev, (s.batch, s.cout, s.ho, s.wo), |y| {
-        dev.conv2d(&s, D::read(&x), D::read(weight), bias.map(D::read), y)
+        let (channels, images) = (channels.as_ref().map(D::read), images.as_ref().map(D::read));
+        dev.conv2d(&s, D::read(&x), D::read(weight), Added { bias: bias.map(D::read), channels, images }, y)
     });
     if T::OWNS_TAPE {
         let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());
+        let (channels, images) = (channels.map(|c| c.ghost()), images.map(|i| i.ghost()));
+        let pixels = s.ho * s.wo;
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
             let dy = D::read_buffer(&dy);
             if let Some(bias) = &bias {
-                let db = D::write_buffer(grads.get_or_alloc_mut(bias)?);
-                dev.sum_per_channel(s.batch, s.cout, s.ho * s.wo, dy, db);
+                dev.sum_per_channel(s.batch, s.cout, pixels, dy, D::write_buffer(grads.get_or_alloc_mut(bias)?));
+            }
+            if let Some(channels) = &channels {
+                let dc = D::write_buffer(grads.get_or_alloc_mut(channels)?);
+                dev.sum_per_channel(1, s.batch * s.cout, pixels, dy, dc);
+            }
+            if let Some(images) = &images {
+                dev.accumulate(dy, D::write_buffer(grads.get_or_alloc_mut(images)?));
             }
             let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
             dev.conv2d_backward_weight(&s, D::read(&x), dy, dw);
@@ -273,55 +345,6 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
             *grads.get_or_alloc_mut(&q)? = dq;
             *grads.get_or_alloc_mut(&k)? = dk;
             *grads.get_or_alloc_mut(&v)? = dv;
-            Ok(())
-        });
-    }
-    y.put_tape(tape)
-}
-
-/// `a + b`, of one shape.
-///
-/// # Panics
-/// If the shapes differ.
-pub fn add<S: Shape, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
-    a: Tensor<S, f32, D, T>,
-    b: Tensor<S, f32, D, T>,
-) -> Tensor<S, f32, D, T> {
-    assert_eq!(a.shape(), b.shape(), "add: the shapes differ");
-    let ((a, tape), (b, tb)) = (a.split_tape(), b.split_tape());
-    let mut tape = tape.merge(tb);
-    let dev = a.device().clone();
-    let y = output(&dev, *a.shape(), |y| dev.add(D::read(&a), D::read(&b), y));
-    if T::OWNS_TAPE {
-        let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
-        tape.add_backward_op(move |grads| {
-            let dy = take_gradient!(grads, ghost, dev);
-            dev.accumulate(D::read_buffer(&dy), D::write_buffer(grads.get_or_alloc_mut(&a)?));
-            dev.accumulate(D::read_buffer(&dy), D::write_buffer(grads.get_or_alloc_mut(&b)?));
-            Ok(())
-        });
-    }
-    y.put_tape(tape)
-}
-
-/// Adds `c (batch, channels)` to every pixel of `x (batch, channels, h, w)`: how the time embedding enters a block.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn add_per_channel<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(x: Images<D, T>, c: Rows<D, T>) -> Images<D, T> {
-    let (batch, channels, h, w) = *x.shape();
-    assert_eq!(*c.shape(), (batch, channels), "add_per_channel: one number per image and channel");
-    let ((x, tape), (c, tc)) = (x.split_tape(), c.split_tape());
-    let mut tape = tape.merge(tc);
-    let dev = x.device().clone();
-    let y = output(&dev, *x.shape(), |y| dev.add_per_plane(h * w, D::read(&x), D::read(&c), y));
-    if T::OWNS_TAPE {
-        let (ghost, x, c) = (y.ghost(), x.ghost(), c.ghost());
-        tape.add_backward_op(move |grads| {
-            let dy = take_gradient!(grads, ghost, dev);
-            let dc = D::write_buffer(grads.get_or_alloc_mut(&c)?);
-            dev.sum_per_channel(1, batch * channels, h * w, D::read_buffer(&dy), dc);
-            dev.accumulate(D::read_buffer(&dy), D::write_buffer(grads.get_or_alloc_mut(&x)?));
             Ok(())
         });
     }

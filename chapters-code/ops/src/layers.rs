@@ -65,6 +65,24 @@ impl<D: UNetDevice> Conv2d<D> {
     pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
         crate::conv2d(x, &self.weight, Some(&self.bias), self.options)
     }
+
+    /// [`Conv2d::forward`], and `channels (batch, cout)` added to every pixel.
+    pub fn forward_plus_channels<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x: Images<D, T>,
+        channels: Rows<D, T>,
+    ) -> Images<D, T> {
+        crate::conv2d_plus_channels(x, &self.weight, Some(&self.bias), self.options, channels)
+    }
+
+    /// [`Conv2d::forward`], and `images (batch, cout, ho, wo)` added.
+    pub fn forward_plus_images<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x: Images<D, T>,
+        images: Images<D, T>,
+    ) -> Images<D, T> {
+        crate::conv2d_plus_images(x, &self.weight, Some(&self.bias), self.options, images)
+    }
 }
 
 /// [`crate::linear`] with its weight and bias; [`Linear::forward_pixels`] applies it at every pixel of an image.
@@ -91,6 +109,15 @@ impl<D: UNetDevice> Linear<D> {
     /// `(batch, inp, h, w)` to `(batch, out, h, w)`.
     pub fn forward_pixels<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
         crate::pointwise(x, &self.weight, Some(&self.bias))
+    }
+
+    /// [`Linear::forward_pixels`], and `images (batch, out, h, w)` added.
+    pub fn forward_pixels_plus_images<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x: Images<D, T>,
+        images: Images<D, T>,
+    ) -> Images<D, T> {
+        crate::pointwise_plus_images(x, &self.weight, Some(&self.bias), images)
     }
 }
 

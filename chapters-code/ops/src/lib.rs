@@ -34,7 +34,7 @@ mod open;
 pub mod params;
 
 pub use cpu::forced::{force_simd, SimdLevel};
-pub use device::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
+pub use device::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 pub use functions::*;
 pub use open::open_device;
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use dfdx::prelude::*;
-use ops::Conv2dOptions;
+use ops::{Conv2dOptions, Images, Vector};
 use rand::Rng;
 
 const TOLERANCE: f64 = 2e-5;
@@ -89,6 +89,7 @@ impl Conv {
         assert_close(&format!("{self:?}: y"), &host(&y), &expected, TOLERANCE);
         let c = random(expected.len());
         let grads = backward(y, &c);
+        self.check_additions(rng, &x, &w, &b, &expected);
         // The map is linear in each input, so finite differences are exact; sample to keep the test short.
         let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
         let slopes = finite_differences(&|v| self.naive(v), &inputs, &c);
@@ -99,6 +100,37 @@ impl Conv {
 }
 
 impl Conv {
+    /// What a convolution adds on the way: the result moves by it, and its gradient is the result's.
+    fn check_additions(
+        &self,
+        rng: &mut impl Rng,
+        x: &Images<ops::AutoDevice>,
+        w: &Images<ops::AutoDevice>,
+        b: &Vector<ops::AutoDevice>,
+        plain: &[f64],
+    ) {
+        let dev = device();
+        let (ho, wo) = self.out();
+        let pixels = ho * wo;
+        let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
+        let (per_channel, per_pixel) = (random(self.batch * self.cout), random(plain.len()));
+        let channels = dev.tensor_from_vec(per_channel.clone(), (self.batch, self.cout));
+        let images = dev.tensor_from_vec(per_pixel.clone(), (self.batch, self.cout, ho, wo));
+        let dy = random(plain.len());
+
+        let y = ops::conv2d_plus_channels(x.leaky_trace(), w, Some(b), self.o, channels.leaky_trace());
+        let expected: Vec<f64> = plain.iter().enumerate().map(|(i, v)| v + per_channel[i / pixels] as f64).collect();
+        assert_close(&format!("{self:?} plus channels"), &host(&y), &expected, TOLERANCE);
+        let sums: Vec<f64> = dy.chunks(pixels).map(|dy| dy.iter().map(|&v| v as f64).sum()).collect();
+        let found = host(&backward(y, &dy).get(&channels));
+        assert_close(&format!("{self:?} plus channels: dc"), &found, &sums, TOLERANCE);
+
+        let y = ops::conv2d_plus_images(x.leaky_trace(), w, Some(b), self.o, images.leaky_trace());
+        let expected: Vec<f64> = plain.iter().zip(&per_pixel).map(|(v, &p)| v + p as f64).collect();
+        assert_close(&format!("{self:?} plus images"), &host(&y), &expected, TOLERANCE);
+        assert_eq!(host(&backward(y, &dy).get(&images)), dy, "{self:?} plus images: di");
+    }
+
     /// The gradients of x, w and b: each product in [`Conv::naive`], the other way round.
     fn naive_gradients(&self, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f64>; 3] {
         let (ho, wo) = self.out();
@@ -139,6 +171,7 @@ impl Conv {
         assert_close(&format!("{self:?}: y"), &host(&y), &expected, TOLERANCE);
         let dy = random(expected.len());
         let grads = backward(y, &dy);
+        self.check_additions(rng, &x, &w, &b, &expected);
         let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
         let expected = self.naive_gradients(&inputs[0], &inputs[1], &to_f64(&dy));
         for ((name, found), expected) in ["dx", "dw", "db"].iter().zip(found).zip(expected) {
@@ -438,23 +471,13 @@ fn glue() {
     assert_eq!(host(&grads.get(&a)), [&c[0][..ca * h * w], &c[1][..ca * h * w]].concat());
     assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
 
-    let shift = random(&mut rng, batch * ca);
-    let s = dev.tensor_from_vec(shift.clone(), (batch, ca));
-    let y = ops::add_per_channel(a.leaky_trace(), s.leaky_trace());
-    let expected: Vec<f64> = a0.iter().enumerate().map(|(i, &v)| (v + shift[i / (h * w)]) as f64).collect();
-    assert_close("add_per_channel", &host(&y), &expected, 1e-7);
-    let c = random(&mut rng, expected.len());
-    let grads = backward(y, &c);
-    assert_eq!(host(&grads.get(&a)), c);
-    let sums: Vec<f64> = c.chunks(h * w).map(|c| c.iter().map(|&v| v as f64).sum()).collect();
-    assert_close("add_per_channel ds", &host(&grads.get(&s)), &sums, 1e-6);
-
-    // A tensor added to itself gets its gradient twice.
-    let y = ops::add(a.leaky_trace(), a.with_empty_tape().leaky_traced());
-    assert_close("add", &host(&y), &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 0.0);
+    // Two additions of one tensor: its gradient comes twice.
+    let ones = dev.tensor_from_vec((0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(), (ca, ca));
+    let y = ops::pointwise_plus_images(a.leaky_trace(), &ones, None, a.with_empty_tape().leaky_traced());
+    assert_close("identity plus itself", &host(&y), &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 1e-7);
     let c = random(&mut rng, a0.len());
     let grads = backward(y, &c);
-    assert_close("add da", &host(&grads.get(&a)), &c.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 0.0);
+    assert_close("its gradient", &host(&grads.get(&a)), &c.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 1e-7);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use super::forced::arch;
 use super::tiles::{lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
 use super::winograd;
-use crate::ConvShape;
+use crate::{Added, ConvShape};
 
 /// Inputs (k) per block of work: as many as fit into the nearest cache beside the rest.
 const BLOCK: usize = 256;
@@ -55,27 +55,48 @@ impl<'a> Left<'a> {
     }
 }
 
-/// `y = conv(x, w) + b`; with `accumulate`, `y += conv(x, w)`.
-pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
+/// What was there before the products are added.
+#[derive(Clone, Copy)]
+pub(super) enum Base<'a> {
+    /// The result's own numbers.
+    Itself,
+    Added(Added<&'a [f32]>),
+}
+
+impl Base<'_> {
+    /// For one output channel of one image: a number for all pixels, and, if there are some, numbers for each.
+    pub(super) fn plane(&self, s: &ConvShape, n: usize, o: usize) -> (f32, Option<&[f32]>) {
+        let Base::Added(Added { bias, channels, images }) = self else { return (0.0, None) };
+        let (plane, pixels) = (n * s.cout + o, s.ho * s.wo);
+        let constant = bias.map_or(0.0, |b| b[o]) + channels.map_or(0.0, |c| c[plane]);
+        (constant, images.map(|images| &images[plane * pixels..][..pixels]))
+    }
+}
+
+/// `y = conv(x, w) + added`.
+pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], added: Added<&[f32]>, y: &mut [f32]) {
     if winograd::suits(s) {
         let weight = winograd::Weight { w, of_output: s.cin * 9, of_input: 9, turned: false };
-        return winograd::correlate(s, x, weight, b, y, accumulate);
+        return winograd::correlate(s, x, weight, Base::Added(added), y);
     }
     let depth = s.cin * s.kernel * s.kernel;
-    correlate(s, x, &Left::new(w, s.cout, depth, depth, 1), b, y, accumulate)
+    correlate(s, x, &Left::new(w, s.cout, depth, depth, 1), Base::Added(added), y)
 }
 
 /// [`forward`], directly, with any weight.
-fn correlate(s: &ConvShape, x: &[f32], w: &Left, b: Option<&[f32]>, y: &mut [f32], accumulate: bool) {
+fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
     let lanes = lanes();
     let patch = Patches::new(s, lanes);
     let pixels = s.ho * s.wo;
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
     let runs = patch.runs(s, lanes);
-    let work = |source: &[f32], first: usize, y: &mut [f32]| {
-        if !accumulate {
+    let work = |n: usize, source: &[f32], first: usize, y: &mut [f32]| {
+        if let Base::Added(_) = base {
             for (o, plane) in y.chunks_mut(pixels).enumerate() {
-                plane.fill(b.map_or(0.0, |b| b[first + o]));
+                match base.plane(s, n, first + o) {
+                    (constant, None) => plane.fill(constant),
+                    (constant, Some(image)) => plane.iter_mut().zip(image).for_each(|(y, v)| *y = v + constant),
+                }
             }
         }
         // All output channels for a few runs and a block of inputs, so that these stay in the nearest cache.
@@ -99,7 +120,7 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, b: Option<&[f32]>, y: &mut [f32
     };
     let threads = rayon::current_num_threads();
     if s.batch >= threads {
-        y.par_chunks_mut(result).zip(x.par_chunks(image)).for_each(|(y, x)| {
+        y.par_chunks_mut(result).zip(x.par_chunks(image)).enumerate().for_each(|(n, (y, x))| {
             with_scratch(|[buffer, ..]| {
                 if patch.needed(s, lanes) {
                     buffer.clear();
@@ -107,9 +128,9 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, b: Option<&[f32]>, y: &mut [f32
                     for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(patch.per_channel(s))) {
                         patch.fill(s, x, plane);
                     }
-                    work(buffer, 0, y)
+                    work(n, buffer, 0, y)
                 } else {
-                    work(x, 0, y)
+                    work(n, x, 0, y)
                 }
             })
         });
@@ -118,7 +139,7 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, b: Option<&[f32]>, y: &mut [f32
         let panels = s.cout.div_ceil(ROWS);
         let per_piece = panels.div_ceil((2 * threads).div_ceil(s.batch).min(panels)) * ROWS;
         let mut buffer = Vec::new();
-        for (y, x) in y.chunks_mut(result).zip(x.chunks(image)) {
+        for (n, (y, x)) in y.chunks_mut(result).zip(x.chunks(image)).enumerate() {
             let source = if patch.needed(s, lanes) {
                 buffer.clear();
                 buffer.resize(patch.len(s), 0.0);
@@ -129,7 +150,7 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, b: Option<&[f32]>, y: &mut [f32
                 x
             };
             let pieces = y.par_chunks_mut(per_piece * pixels).enumerate();
-            pieces.for_each(|(piece, y)| work(source, piece * per_piece, y));
+            pieces.for_each(|(piece, y)| work(n, source, piece * per_piece, y));
         }
     }
 }
@@ -227,10 +248,10 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
             ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
         if winograd::suits(&turned) {
             let weight = winograd::Weight { w, of_output: 9, of_input: s.cin * 9, turned: true };
-            return winograd::correlate(&turned, dy, weight, None, dx, true);
+            return winograd::correlate(&turned, dy, weight, Base::Itself, dx);
         }
         if taps == 1 {
-            return correlate(&turned, dy, &Left::new(w, s.cin, 1, s.cout, s.cin), None, dx, true);
+            return correlate(&turned, dy, &Left::new(w, s.cin, 1, s.cout, s.cin), Base::Itself, dx);
         }
         let depth = s.cout * taps;
         let mut around = vec![0.0; s.cin * depth];
@@ -241,7 +262,7 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
                 }
             }
         }
-        return correlate(&turned, dy, &Left::new(&around, s.cin, depth, depth, 1), None, dx, true);
+        return correlate(&turned, dy, &Left::new(&around, s.cin, depth, depth, 1), Base::Itself, dx);
     }
     // Gradients of all (channel, kernel position) inputs of every output pixel, then added where they came from.
     let pixels = s.ho * s.wo;
@@ -259,7 +280,7 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
         ..*s
     };
     let mut gradient = vec![0.0; s.batch * depth * pixels];
-    correlate(&columns, dy, &Left::new(w, depth, 1, s.cout, depth), None, &mut gradient, true);
+    correlate(&columns, dy, &Left::new(w, depth, 1, s.cout, depth), Base::Itself, &mut gradient);
     dx.par_chunks_mut(s.h * s.w).zip(gradient.par_chunks(taps * pixels)).for_each(|(dx, gradient)| {
         for (k, plane) in gradient.chunks(pixels).enumerate() {
             for (p, value) in plane.iter().enumerate() {

@@ -65,16 +65,6 @@ pub(super) fn fold2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-pub(super) fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
-    y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).zip(b.par_chunks(PIECE)).for_each(|((y, a), b)| {
-        arch().dispatch(|| {
-            for i in 0..y.len() {
-                y[i] = a[i] + b[i];
-            }
-        })
-    });
-}
-
 pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(y, a)| {
         arch().dispatch(|| {
@@ -101,17 +91,6 @@ pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
             for i in 0..dx.len() {
                 let s = sigmoid(x[i]);
                 dx[i] += dy[i] * (s + x[i] * s * (1.0 - s));
-            }
-        })
-    });
-}
-
-pub(super) fn add_per_plane(pixels: usize, x: &[f32], c: &[f32], y: &mut [f32]) {
-    y.par_chunks_mut(pixels).with_min_len(1 + PIECE / pixels).enumerate().for_each(|(plane, y)| {
-        let x = &x[plane * pixels..][..pixels];
-        arch().dispatch(|| {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = x + c[plane];
             }
         })
     });

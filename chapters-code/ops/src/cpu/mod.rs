@@ -11,7 +11,7 @@ mod winograd;
 
 use dfdx::prelude::*;
 
-use crate::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
+use crate::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 
 /// The elements of a contiguous tensor, without copying.
 fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
@@ -62,9 +62,9 @@ impl UNetDevice for Cpu {
         b
     }
 
-    fn conv2d(&self, s: &ConvShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
+    fn conv2d(&self, s: &ConvShape, x: &[f32], w: &[f32], added: Added<&[f32]>, y: &mut [f32]) {
         threads::awake();
-        conv::forward(s, x, w, b, y, false)
+        conv::forward(s, x, w, added, y)
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
         threads::awake();
@@ -138,14 +138,8 @@ impl UNetDevice for Cpu {
         dense::attention_backward(dims, [q, k, v], dy, [dq, dk, dv])
     }
 
-    fn add(&self, a: &[f32], b: &[f32], y: &mut [f32]) {
-        elementwise::add(a, b, y)
-    }
     fn accumulate(&self, a: &[f32], y: &mut [f32]) {
         elementwise::accumulate(a, y)
-    }
-    fn add_per_plane(&self, pixels: usize, x: &[f32], c: &[f32], y: &mut [f32]) {
-        elementwise::add_per_plane(pixels, x, c, y)
     }
     fn copy_rows(
         &self,

@@ -1,5 +1,7 @@
 //! The small kernel that all matrix-like work of the convolutions comes down to.
 
+use std::cell::Cell;
+
 use pulp::{Simd, WithSimd};
 
 use super::forced::arch;
@@ -157,8 +159,12 @@ pub(super) fn lanes() -> usize {
     arch().dispatch(Lanes)
 }
 
-/// Lends `work` memory that this thread keeps from one call to the next.
+/// Lends `work` memory that this thread keeps from one call to the next. Its contents are whatever was left there.
 pub(super) fn with_scratch<R>(work: impl FnOnce(&mut [Vec<f32>; 3]) -> R) -> R {
-    thread_local!(static SCRATCH: std::cell::RefCell<[Vec<f32>; 3]> = const { std::cell::RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
-    SCRATCH.with(|scratch| work(&mut scratch.borrow_mut()))
+    thread_local!(static SCRATCH: Cell<[Vec<f32>; 3]> = const { Cell::new([Vec::new(), Vec::new(), Vec::new()]) });
+    // Taken away, not borrowed: `work` may wait for other threads, and meanwhile do work that asks for memory, too.
+    let mut scratch = SCRATCH.take();
+    let result = work(&mut scratch);
+    SCRATCH.set(scratch);
+    result
 }

@@ -21,6 +21,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::conv::Base;
 use super::forced::arch;
 use super::tiles::{lanes, load, runs, with_scratch, Starts, Tiles, SLACK};
 use crate::ConvShape;
@@ -433,13 +434,12 @@ struct Forward<'a> {
     x: &'a [f32],
     u_places: Places,
     u: &'a [f32],
-    bias: Option<&'a [f32]>,
+    base: Base<'a>,
     /// The first output channel, and how many.
     first: usize,
     count: usize,
     /// The results of the band's images and these channels.
     y: &'a mut [f32],
-    accumulate: bool,
     scratch: &'a mut [Vec<f32>; 3],
 }
 
@@ -492,18 +492,18 @@ impl WithSimd for Forward<'_> {
                     }
                 }
                 for c in 0..lanes.min(self.count - first) {
-                    let bias = self.bias.map_or(0.0, |b| b[self.first + first + c]);
+                    let (constant, added) = self.base.plane(s, band.image + image, self.first + first + c);
                     let plane = &mut self.y[(image * self.count + first + c) * s.ho * s.wo..][..s.ho * s.wo];
                     for r in 0..rows {
-                        let y = &mut plane[(top + r) * s.wo..][..s.wo];
-                        let from = window[r * width * lanes..].chunks_exact(lanes);
-                        if self.accumulate {
-                            for (y, from) in y.iter_mut().zip(from) {
-                                *y += from[c];
-                            }
-                        } else {
-                            for (y, from) in y.iter_mut().zip(from) {
-                                *y = from[c] + bias;
+                        let line = (top + r) * s.wo..(top + r + 1) * s.wo;
+                        let y = &mut plane[line.clone()];
+                        let from = window[r * width * lanes..].chunks_exact(lanes).map(|pixel| pixel[c]);
+                        match (self.base, added) {
+                            (Base::Itself, _) => y.iter_mut().zip(from).for_each(|(y, v)| *y += v),
+                            (_, None) => y.iter_mut().zip(from).for_each(|(y, v)| *y = v + constant),
+                            (_, Some(added)) => {
+                                let from = from.zip(&added[line]);
+                                y.iter_mut().zip(from).for_each(|(y, (v, added))| *y = v + constant + added)
                             }
                         }
                     }
@@ -513,15 +513,8 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// `y = conv(x, w) + b`, or `y += conv(x, w)` with `accumulate`.
-pub(super) fn correlate(
-    s: &ConvShape,
-    x: &[f32],
-    weight: Weight,
-    bias: Option<&[f32]>,
-    y: &mut [f32],
-    accumulate: bool,
-) {
+/// `y = conv(x, w) + base`.
+pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, base: Base, y: &mut [f32]) {
     let (u_places, u) = weight.transform(s.cin, s.cout);
     let u = &u;
     let threads = rayon::current_num_threads();
@@ -529,19 +522,7 @@ pub(super) fn correlate(
     let work = |bands: &[Band], first: usize, count: usize, y: &mut [f32]| {
         with_scratch(|scratch| {
             for &band in bands {
-                arch().dispatch(Forward {
-                    s,
-                    band,
-                    x,
-                    u_places,
-                    u,
-                    bias,
-                    first,
-                    count,
-                    y: &mut *y,
-                    accumulate,
-                    scratch,
-                });
+                arch().dispatch(Forward { s, band, x, u_places, u, base, first, count, y: &mut *y, scratch });
             }
         })
     };
@@ -562,7 +543,7 @@ pub(super) fn correlate(
 }
 
 /// Bands whose transformed tiles are in memory at once while the gradient of a weight is summed.
-const BANDS: usize = 32;
+const BANDS: usize = 4;
 
 /// Adds the gradient of the weight.
 pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
@@ -572,21 +553,24 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     let (v_places, m_places) = (Places::new(most, s.cin, lanes), Places::new(most, s.cout, lanes));
     let u_places = Places::new(s.cin, s.cout, lanes);
     let together = BANDS.min(bands.len());
-    let mut u = vec![0.0; u_places.len()];
-    let mut v = vec![0.0; together * v_places.len()];
-    let mut m = vec![0.0; together * m_places.len()];
-    for bands in bands.chunks(BANDS) {
-        let buffers = v.par_chunks_mut(v_places.len()).zip(m.par_chunks_mut(m_places.len()));
-        bands.par_iter().zip(buffers).for_each(|(&band, (v, m))| {
-            with_scratch(|[_, _, window]| {
-                arch().dispatch(TransformBoth { s, band, x, dy, v_places, m_places, v, m, window })
-            })
-        });
-        u.par_chunks_mut(u_places.step).enumerate().for_each(|(place, u)| {
-            arch().dispatch(SumTiles { s, bands, place, v_places, m_places, u_places, v: &v, m: &m, u })
-        });
-    }
-    arch().dispatch(WeightGradient { s, u_places, u: &u, dw })
+    with_scratch(|[u, v, m]| {
+        u.clear();
+        u.resize(u_places.len(), 0.0);
+        v.resize((together * v_places.len()).max(v.len()), 0.0);
+        m.resize((together * m_places.len()).max(m.len()), 0.0);
+        for bands in bands.chunks(BANDS) {
+            let buffers = v.par_chunks_mut(v_places.len()).zip(m.par_chunks_mut(m_places.len()));
+            bands.par_iter().zip(buffers).for_each(|(&band, (v, m))| {
+                with_scratch(|[window, ..]| {
+                    arch().dispatch(TransformBoth { s, band, x, dy, v_places, m_places, v, m, window })
+                })
+            });
+            u.par_chunks_mut(u_places.step).enumerate().for_each(|(place, u)| {
+                arch().dispatch(SumTiles { s, bands, place, v_places, m_places, u_places, v, m, u })
+            });
+        }
+        arch().dispatch(WeightGradient { s, u_places, u, dw })
+    });
 }
 
 /// Inputs and gradients of one band into their 36 matrices.

@@ -9,10 +9,13 @@ struct Adam { float learning_rate, beta1, beta2, eps, weight_decay, correction1,
 
 __device__ float ops_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
-extern "C" __global__ void ops_conv2d(Conv s, const float *x, const float *w, const float *b, int has_bias, float *y) {
+extern "C" __global__ void ops_conv2d(Conv s, const float *x, const float *w, const float *bias, const float *channels, const float *images, float *y) {
     INDEX((long long)s.batch * s.cout * s.ho * s.wo)
     int q = i % s.wo, p = i / s.wo % s.ho, o = i / (s.wo * s.ho) % s.cout, n = i / ((long long)s.wo * s.ho * s.cout);
-    float sum = has_bias ? b[o] : 0.0f;
+    float sum = 0.0f;
+    if (bias) sum += bias[o];
+    if (channels) sum += channels[n * s.cout + o];
+    if (images) sum += images[i];
     for (int c = 0; c < s.cin; c++)
         for (int ki = 0; ki < s.kernel; ki++) {
             int row = p * s.stride + ki - s.pad;
@@ -247,19 +250,9 @@ extern "C" __global__ void ops_attention_backward(int heads, int d, int n, const
     dv[i] += c;
 }
 
-extern "C" __global__ void ops_add(long long count, const float *a, const float *b, float *y) {
-    INDEX(count)
-    y[i] = a[i] + b[i];
-}
-
 extern "C" __global__ void ops_accumulate(long long count, const float *a, float *y) {
     INDEX(count)
     y[i] += a[i];
-}
-
-extern "C" __global__ void ops_add_per_plane(long long count, int pixels, const float *x, const float *c, float *y) {
-    INDEX(count)
-    y[i] = x[i] + c[i / pixels];
 }
 
 extern "C" __global__ void ops_copy_rows(long long rows, long long len, const float *src, long long src_stride, long long src_start, float *dst, long long dst_stride, long long dst_start, int accumulate) {

@@ -8,11 +8,11 @@ use cudarc::driver::{CudaDevice, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlic
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
-use crate::{AdamW, Buffer, ConvShape, NormShape, UNetDevice};
+use crate::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 
 const SOURCE: &str = include_str!("kernels.cu");
 const MODULE: &str = "ops";
-const KERNELS: [&str; 27] = [
+const KERNELS: [&str; 25] = [
     "ops_conv2d",
     "ops_conv2d_backward_input",
     "ops_conv2d_backward_weight",
@@ -33,9 +33,7 @@ const KERNELS: [&str; 27] = [
     "ops_attention",
     "ops_attention_scores_backward",
     "ops_attention_backward",
-    "ops_add",
     "ops_accumulate",
-    "ops_add_per_plane",
     "ops_copy_rows",
     "ops_adamw",
     "ops_blend",
@@ -177,9 +175,10 @@ impl UNetDevice for Cuda {
         DeviceWrite { pointer: *b.device_ptr_mut(), len: b.len(), owner: PhantomData }
     }
 
-    fn conv2d(&self, s: &ConvShape, x: DeviceRead, w: DeviceRead, b: Option<DeviceRead>, y: DeviceWrite) {
-        let bias = b.map_or(0, |b| b.pointer);
-        launch!(self, "ops_conv2d", y.len, (Conv::from(s), x.pointer, w.pointer, bias, b.is_some() as i32, y.pointer));
+    fn conv2d(&self, s: &ConvShape, x: DeviceRead, w: DeviceRead, added: Added<DeviceRead>, y: DeviceWrite) {
+        let Added { bias, channels, images } = added;
+        let [bias, channels, images] = [bias, channels, images].map(|a| a.map_or(0, |a| a.pointer));
+        launch!(self, "ops_conv2d", y.len, (Conv::from(s), x.pointer, w.pointer, bias, channels, images, y.pointer));
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
         launch!(self, "ops_conv2d_backward_input", dx.len, (Conv::from(s), w.pointer, dy.pointer, dx.pointer));
@@ -287,14 +286,8 @@ impl UNetDevice for Cuda {
         );
     }
 
-    fn add(&self, a: DeviceRead, b: DeviceRead, y: DeviceWrite) {
-        launch!(self, "ops_add", y.len, (y.len as i64, a.pointer, b.pointer, y.pointer));
-    }
     fn accumulate(&self, a: DeviceRead, y: DeviceWrite) {
         launch!(self, "ops_accumulate", y.len, (y.len as i64, a.pointer, y.pointer));
-    }
-    fn add_per_plane(&self, pixels: usize, x: DeviceRead, c: DeviceRead, y: DeviceWrite) {
-        launch!(self, "ops_add_per_plane", y.len, (y.len as i64, pixels as i32, x.pointer, c.pointer, y.pointer));
     }
     fn copy_rows(
         &self,
