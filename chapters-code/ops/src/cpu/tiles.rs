@@ -73,12 +73,15 @@ impl Tiles<'_> {
         let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
         assert!(reach + S::F32_LANES <= self.b.len());
         for runs in self.runs.chunks(VECTORS) {
-            for panel in 0..panels {
+            // Where only one run is left, two panels make as many sums.
+            let together = if runs.len() == 1 { 2 } else { 1 };
+            for panel in (0..panels).step_by(together) {
                 // SAFETY: the two assertions hold for every entry of `starts`, every run and every panel.
                 unsafe {
-                    match runs.len() {
-                        1 => tile::<S, 1>(simd, &mut self, runs, panel),
-                        _ => tile::<S, VECTORS>(simd, &mut self, runs, panel),
+                    match (runs.len(), panels - panel) {
+                        (1, 1) => tile::<S, 1, 1>(simd, &mut self, runs, panel),
+                        (1, _) => tile::<S, 2, 1>(simd, &mut self, runs, panel),
+                        _ => tile::<S, 1, VECTORS>(simd, &mut self, runs, panel),
                     }
                 }
             }
@@ -86,16 +89,16 @@ impl Tiles<'_> {
     }
 }
 
-/// Computes and stores four rows of the first `N` runs.
+/// Computes and stores `P` panels of the first `N` runs.
 ///
-/// The loops over `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps `sums` in registers.
+/// The loops over `P`, `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps `sums` in registers.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // iterators here end up in memory
-unsafe fn tile<S: Simd, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run], panel: usize) {
+unsafe fn tile<S: Simd, const P: usize, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run], panel: usize) {
     let zero = simd.splat_f32s(0.0);
-    let mut sums = [[zero; N]; ROWS];
+    let mut sums = [[[zero; N]; ROWS]; P];
     let mut a = t.a.as_ptr().add(panel * t.a_panel);
-    let (row, column) = (t.a_row, t.a_column);
+    let (next, row, column) = (t.a_panel, t.a_row, t.a_column);
     let mut bases = [t.b.as_ptr(); N];
     for j in 0..N {
         bases[j] = bases[j].add(runs[j].source);
@@ -105,18 +108,23 @@ unsafe fn tile<S: Simd, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run], pa
         for j in 0..N {
             b[j] = load::<S>(bases[j].add(start));
         }
-        for i in 0..ROWS {
-            let a = simd.splat_f32s(*a.add(i * row));
-            for j in 0..N {
-                sums[i][j] = simd.mul_add_e_f32s(a, b[j], sums[i][j]);
+        for p in 0..P {
+            for i in 0..ROWS {
+                let a = simd.splat_f32s(*a.add(p * next + i * row));
+                for j in 0..N {
+                    sums[p][i][j] = simd.mul_add_e_f32s(a, b[j], sums[p][i][j]);
+                }
             }
         }
         a = a.add(column);
     }
-    for i in 0..ROWS.min(t.rows - panel * ROWS) {
-        for j in 0..N {
-            let out = &mut t.out[(panel * ROWS + i) * t.out_row + runs[j].target..][..runs[j].len];
-            store(simd, sums[i][j], out, t.accumulate);
+    for p in 0..P {
+        let first = (panel + p) * ROWS;
+        for i in 0..ROWS.min(t.rows - first) {
+            for j in 0..N {
+                let out = &mut t.out[(first + i) * t.out_row + runs[j].target..][..runs[j].len];
+                store(simd, sums[p][i][j], out, t.accumulate);
+            }
         }
     }
 }

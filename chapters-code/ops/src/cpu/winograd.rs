@@ -68,7 +68,8 @@ impl Grid {
     fn bands(self, images: usize, most: usize) -> Vec<Band> {
         let per_image = self.rows * self.columns;
         let together = (TOGETHER / per_image).clamp(1, most);
-        let band_rows = if together > 1 { self.rows } else { TOGETHER.div_ceil(self.columns).min(self.rows) };
+        let bands_per_image = if together > 1 { 1 } else { per_image.div_ceil(TOGETHER) };
+        let band_rows = self.rows.div_ceil(bands_per_image);
         let mut bands = Vec::new();
         for image in (0..images).step_by(together) {
             for row in (0..self.rows).step_by(band_rows) {
