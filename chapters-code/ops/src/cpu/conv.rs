@@ -23,6 +23,15 @@ use super::tiles::{lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, V
 use super::winograd;
 use crate::{Added, ConvShape};
 
+impl ConvShape {
+    /// The outputs whose input at kernel position `i` is not in the border, along an axis of `len` inputs.
+    fn inside(&self, i: usize, len: usize, outputs: usize) -> std::ops::Range<usize> {
+        let first = self.pad.saturating_sub(i).div_ceil(self.stride);
+        let end = (len + self.pad).saturating_sub(i).div_ceil(self.stride).min(outputs);
+        first..end.max(first)
+    }
+}
+
 /// Inputs (k) per block of work: as many as fit into the nearest cache beside the rest.
 const BLOCK: usize = 256;
 
@@ -83,25 +92,40 @@ pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], added: Added<&[f32]>,
     correlate(s, x, &Left::new(w, s.cout, depth, depth, 1), Base::Added(added), y)
 }
 
-/// [`forward`], directly, with any weight.
-fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
-    let lanes = lanes();
-    let patch = Patches::new(s, lanes);
-    let pixels = s.ho * s.wo;
-    let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
-    let runs = patch.runs(s, lanes);
-    let work = |n: usize, source: &[f32], first: usize, y: &mut [f32]| {
-        if let Base::Added(_) = base {
+/// One direct convolution: its sizes, its weight, and where the numbers lie.
+struct Direct<'a> {
+    s: &'a ConvShape,
+    w: &'a Left<'a>,
+    patch: Patches,
+    runs: Vec<Run>,
+    base: Base<'a>,
+    /// Whether the image is copied first: not if vectors may run over the image itself.
+    copied: bool,
+}
+
+impl<'a> Direct<'a> {
+    fn new(s: &'a ConvShape, w: &'a Left<'a>, base: Base<'a>) -> Self {
+        let lanes = lanes();
+        let patch = Patches::new(s, lanes);
+        let whole = s.kernel == 1 && s.stride == 1 && s.pad == 0 && (s.h * s.w).is_multiple_of(lanes);
+        Self { runs: patch.runs(s, lanes), s, w, patch, base, copied: !whole }
+    }
+
+    /// Some output channels, from `first` on, of image number `n`, which has been copied to `source`.
+    fn channels(&self, n: usize, source: &[f32], first: usize, y: &mut [f32]) {
+        let pixels = self.s.ho * self.s.wo;
+        if let Base::Added(_) = self.base {
             for (o, plane) in y.chunks_mut(pixels).enumerate() {
-                match base.plane(s, n, first + o) {
+                match self.base.plane(self.s, n, first + o) {
                     (constant, None) => plane.fill(constant),
                     (constant, Some(image)) => plane.iter_mut().zip(image).for_each(|(y, v)| *y = v + constant),
                 }
             }
         }
         // All output channels for a few runs and a block of inputs, so that these stay in the nearest cache.
-        for runs in runs.chunks(VECTORS) {
-            for (block, starts) in patch.starts.iter().enumerate() {
+        let w = self.w;
+        for runs in self.runs.chunks(VECTORS) {
+            for (block, starts) in self.patch.starts.iter().enumerate() {
                 arch().dispatch(Tiles {
                     a: &w.values[first * w.row + block * BLOCK * w.column..],
                     a_panel: ROWS * w.row,
@@ -117,41 +141,52 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
                 });
             }
         }
-    };
+    }
+
+    /// All output channels of image number `n`, on this thread.
+    fn image(&self, n: usize, x: &[f32], y: &mut [f32], buffer: &mut Vec<f32>) {
+        if !self.copied {
+            return self.channels(n, x, 0, y);
+        }
+        let (s, patch) = (self.s, &self.patch);
+        buffer.clear();
+        buffer.resize(patch.len(s), 0.0);
+        for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(patch.per_channel(s))) {
+            patch.fill(s, x, plane);
+        }
+        self.channels(n, buffer, 0, y)
+    }
+}
+
+/// [`forward`], directly, with any weight.
+fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
+    let direct = Direct::new(s, w, base);
+    let (patch, pixels) = (&direct.patch, s.ho * s.wo);
+    let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
     let threads = rayon::current_num_threads();
     if s.batch >= threads {
-        y.par_chunks_mut(result).zip(x.par_chunks(image)).enumerate().for_each(|(n, (y, x))| {
-            with_scratch(|[buffer, ..]| {
-                if patch.needed(s, lanes) {
-                    buffer.clear();
-                    buffer.resize(patch.len(s), 0.0);
-                    for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(patch.per_channel(s))) {
-                        patch.fill(s, x, plane);
-                    }
-                    work(n, buffer, 0, y)
-                } else {
-                    work(n, x, 0, y)
-                }
-            })
-        });
-    } else {
-        // Fewer images than threads: these share the output channels of each.
-        let panels = s.cout.div_ceil(ROWS);
-        let per_piece = panels.div_ceil((2 * threads).div_ceil(s.batch).min(panels)) * ROWS;
-        let mut buffer = Vec::new();
-        for (n, (y, x)) in y.chunks_mut(result).zip(x.chunks(image)).enumerate() {
-            let source = if patch.needed(s, lanes) {
-                buffer.clear();
-                buffer.resize(patch.len(s), 0.0);
-                let planes = buffer.par_chunks_mut(patch.per_channel(s)).with_min_len(4);
-                planes.zip(x.par_chunks(s.h * s.w)).for_each(|(plane, x)| patch.fill(s, x, plane));
-                &buffer
-            } else {
-                x
-            };
-            let pieces = y.par_chunks_mut(per_piece * pixels).enumerate();
-            pieces.for_each(|(piece, y)| work(n, source, piece * per_piece, y));
-        }
+        y.par_chunks_mut(result)
+            .zip(x.par_chunks(image))
+            .enumerate()
+            .for_each(|(n, (y, x))| with_scratch(|[buffer, ..]| direct.image(n, x, y, buffer)));
+        return;
+    }
+    // Fewer images than threads: these share the output channels of each.
+    let panels = s.cout.div_ceil(ROWS);
+    let per_piece = panels.div_ceil((2 * threads).div_ceil(s.batch).min(panels)) * ROWS;
+    let mut buffer = Vec::new();
+    for (n, (y, x)) in y.chunks_mut(result).zip(x.chunks(image)).enumerate() {
+        let source = if direct.copied {
+            buffer.clear();
+            buffer.resize(patch.len(s), 0.0);
+            let planes = buffer.par_chunks_mut(patch.per_channel(s)).with_min_len(4);
+            planes.zip(x.par_chunks(s.h * s.w)).for_each(|(plane, x)| patch.fill(s, x, plane));
+            &buffer
+        } else {
+            x
+        };
+        let pieces = y.par_chunks_mut(per_piece * pixels).enumerate();
+        pieces.for_each(|(piece, y)| direct.channels(n, source, piece * per_piece, y));
     }
 }
 
@@ -187,11 +222,6 @@ impl Patches {
         (0..rows).flat_map(|row| runs(row * self.padded[1], row * width, width, lanes)).collect()
     }
 
-    /// Whether a copy is needed: not if vectors may run over the image itself.
-    fn needed(&self, s: &ConvShape, lanes: usize) -> bool {
-        s.kernel > 1 || s.stride > 1 || s.pad > 0 || !(s.h * s.w).is_multiple_of(lanes) || [s.h, s.w] != [s.ho, s.wo]
-    }
-
     /// Numbers in the copy of one channel.
     fn per_channel(&self, s: &ConvShape) -> usize {
         if self.unfolded {
@@ -215,20 +245,14 @@ impl Patches {
             }
             return;
         }
-        // The outputs whose input at kernel position `i` is not in the border, along an axis of `len` inputs.
-        let inside = |i: usize, len: usize, outputs: usize| {
-            let first = s.pad.saturating_sub(i).div_ceil(s.stride);
-            let end = (len + s.pad).saturating_sub(i).div_ceil(s.stride).min(outputs);
-            first..end.max(first)
-        };
         for (k, plane) in plane.chunks_mut(s.ho * s.wo).enumerate().take(s.kernel * s.kernel) {
             let (i, j) = (k / s.kernel, k % s.kernel);
-            let columns = inside(j, s.w, s.wo);
+            let columns = s.inside(j, s.w, s.wo);
             if columns.is_empty() {
                 continue;
             }
             let first = columns.start * s.stride + j - s.pad;
-            for row in inside(i, s.h, s.ho) {
+            for row in s.inside(i, s.h, s.ho) {
                 let x = &x[(row * s.stride + i - s.pad) * s.w..][first..s.w];
                 let to = &mut plane[row * s.wo..][columns.clone()];
                 for (to, &from) in to.iter_mut().zip(x.iter().step_by(s.stride)) {
@@ -279,18 +303,29 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
         pad: 0,
         ..*s
     };
-    let mut gradient = vec![0.0; s.batch * depth * pixels];
-    correlate(&columns, dy, &Left::new(w, depth, 1, s.cout, depth), Base::Itself, &mut gradient);
-    dx.par_chunks_mut(s.h * s.w).zip(gradient.par_chunks(taps * pixels)).for_each(|(dx, gradient)| {
-        for (k, plane) in gradient.chunks(pixels).enumerate() {
-            for (p, value) in plane.iter().enumerate() {
-                let row = (p / s.wo * s.stride + k / s.kernel).wrapping_sub(s.pad);
-                let column = (p % s.wo * s.stride + k % s.kernel).wrapping_sub(s.pad);
-                if row < s.h && column < s.w {
-                    dx[row * s.w + column] += value;
+    let weight = Left::new(w, depth, 1, s.cout, depth);
+    let direct = Direct::new(&columns, &weight, Base::Itself);
+    let images = dx.par_chunks_mut(s.cin * s.h * s.w).zip(dy.par_chunks(s.cout * pixels)).enumerate();
+    images.for_each(|(n, (dx, dy))| {
+        with_scratch(|[buffer, gradient, ..]| {
+            gradient.clear();
+            gradient.resize(depth * pixels, 0.0);
+            direct.image(n, dy, gradient, buffer);
+            for (dx, gradient) in dx.chunks_mut(s.h * s.w).zip(gradient.chunks(taps * pixels)) {
+                for (k, plane) in gradient.chunks(pixels).enumerate() {
+                    let (rows, columns) = (s.inside(k / s.kernel, s.h, s.ho), s.inside(k % s.kernel, s.w, s.wo));
+                    if columns.is_empty() {
+                        continue;
+                    }
+                    let first = columns.start * s.stride + k % s.kernel - s.pad;
+                    for row in rows {
+                        let dx = &mut dx[(row * s.stride + k / s.kernel - s.pad) * s.w..][first..s.w];
+                        let from = &plane[row * s.wo..][columns.clone()];
+                        dx.iter_mut().step_by(s.stride).zip(from).for_each(|(dx, v)| *dx += v);
+                    }
                 }
             }
-        }
+        })
     });
 }
 
