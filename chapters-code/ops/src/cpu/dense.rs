@@ -68,18 +68,21 @@ pub(super) fn linear(rows: usize, inp: usize, out: usize, x: &[f32], w: &[f32], 
 /// The attention weights of one head: row i holds the softmax over j of q_i·k_j / √d.
 fn weights(d: usize, n: usize, q: &[f32], k: &[f32], p: &mut [f32]) {
     matmul([n, n, d], Matrix::columns(q, n), Matrix::rows(k, n), 1.0 / (d as f32).sqrt(), 0.0, p);
-    arch().dispatch(|| {
-        for row in p.chunks_mut(n) {
-            let max = row.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
-            for v in row.iter_mut() {
-                *v = exp(*v - max);
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            for row in p.chunks_mut(n) {
+                let max = row.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
+                for v in row.iter_mut() {
+                    *v = exp(*v - max);
+                }
+                let scale = 1.0 / fold(row, |v| v);
+                for v in row.iter_mut() {
+                    *v *= scale;
+                }
             }
-            let scale = 1.0 / fold(row, |v| v);
-            for v in row.iter_mut() {
-                *v *= scale;
-            }
-        }
-    });
+        },
+    );
 }
 
 pub(super) fn attention([_, d, n]: [usize; 3], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
@@ -110,14 +113,17 @@ pub(super) fn attention_backward(
             matmul([d, n, n], Matrix::rows(dy, n), Matrix::rows(p, n), 1.0, 1.0, dv);
             // Gradient of the weights, then through the softmax: ds = p ∘ (dp − rowsum(dp ∘ p)).
             matmul([n, n, d], Matrix::columns(dy, n), Matrix::rows(v, n), 1.0, 0.0, ds);
-            arch().dispatch(|| {
-                for (ds, p) in ds.chunks_mut(n).zip(p.chunks(n)) {
-                    let dot = fold2(ds, p, |a, b| a * b);
-                    for (ds, p) in ds.iter_mut().zip(p) {
-                        *ds = p * (*ds - dot);
+            arch().dispatch(
+                #[inline(always)]
+                || {
+                    for (ds, p) in ds.chunks_mut(n).zip(p.chunks(n)) {
+                        let dot = fold2(ds, p, |a, b| a * b);
+                        for (ds, p) in ds.iter_mut().zip(p) {
+                            *ds = p * (*ds - dot);
+                        }
                     }
-                }
-            });
+                },
+            );
             let scale = 1.0 / (d as f32).sqrt();
             matmul([d, n, n], Matrix::rows(k, n), Matrix::columns(ds, n), scale, 1.0, dq);
             matmul([d, n, n], Matrix::rows(q, n), Matrix::rows(ds, n), scale, 1.0, dk);

@@ -67,42 +67,54 @@ pub(super) fn fold2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(y, a)| {
-        arch().dispatch(|| {
-            for (y, a) in y.iter_mut().zip(a) {
-                *y += a;
-            }
-        })
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for (y, a) in y.iter_mut().zip(a) {
+                    *y += a;
+                }
+            },
+        )
     });
 }
 
 pub(super) fn silu(x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
-        arch().dispatch(|| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = x * sigmoid(x);
-            }
-        })
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = x * sigmoid(x);
+                }
+            },
+        )
     });
 }
 
 pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(|((dx, x), dy)| {
-        arch().dispatch(|| {
-            for i in 0..dx.len() {
-                let s = sigmoid(x[i]);
-                dx[i] += dy[i] * (s + x[i] * s * (1.0 - s));
-            }
-        })
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for i in 0..dx.len() {
+                    let s = sigmoid(x[i]);
+                    dx[i] += dy[i] * (s + x[i] * s * (1.0 - s));
+                }
+            },
+        )
     });
 }
 
 pub(super) fn sum_per_channel(batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
     db.par_iter_mut().with_min_len(1 + PIECE / (batch * pixels)).enumerate().for_each(|(c, db)| {
-        arch().dispatch(|| {
-            for n in 0..batch {
-                *db += sum(&dy[(n * channels + c) * pixels..][..pixels]);
-            }
-        })
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for n in 0..batch {
+                    *db += sum(&dy[(n * channels + c) * pixels..][..pixels]);
+                }
+            },
+        )
     });
 }
 
@@ -144,11 +156,14 @@ pub(super) fn copy_rows(
         let src = &src[i * from[0] + from[1]..][..len];
         let dst = &mut dst[to[1]..][..len];
         if accumulate {
-            arch().dispatch(|| {
-                for (d, s) in dst.iter_mut().zip(src) {
-                    *d += s;
-                }
-            })
+            arch().dispatch(
+                #[inline(always)]
+                || {
+                    for (d, s) in dst.iter_mut().zip(src) {
+                        *d += s;
+                    }
+                },
+            )
         } else {
             dst.copy_from_slice(src);
         }
@@ -159,30 +174,44 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
     let pieces =
         p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
     pieces.for_each(|(((p, g), m), v)| {
-        arch().dispatch(|| {
-            for i in 0..p.len() {
-                let g = g[i] * h.gradient_scale;
-                m[i] = h.beta1 * m[i] + (1.0 - h.beta1) * g;
-                v[i] = h.beta2 * v[i] + (1.0 - h.beta2) * g * g;
-                let m_hat = m[i] / h.bias_correction1;
-                let v_hat = v[i] / h.bias_correction2;
-                p[i] -= h.learning_rate * (m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i]);
-            }
-        })
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for i in 0..p.len() {
+                    let g = g[i] * h.gradient_scale;
+                    m[i] = h.beta1 * m[i] + (1.0 - h.beta1) * g;
+                    v[i] = h.beta2 * v[i] + (1.0 - h.beta2) * g * g;
+                    let m_hat = m[i] / h.bias_correction1;
+                    let v_hat = v[i] / h.bias_correction2;
+                    p[i] -= h.learning_rate * (m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i]);
+                }
+            },
+        )
     });
 }
 
 pub(super) fn blend(keep: f32, x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
-        arch().dispatch(|| {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = keep * *y + (1.0 - keep) * x;
-            }
-        })
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = keep * *y + (1.0 - keep) * x;
+                }
+            },
+        )
     });
 }
 
 pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
-    let pieces: Vec<f64> = x.par_chunks(PIECE).map(|x| arch().dispatch(|| fold(x, |v| v * v)) as f64).collect();
+    let pieces: Vec<f64> = x
+        .par_chunks(PIECE)
+        .map(|x| {
+            arch().dispatch(
+                #[inline(always)]
+                || fold(x, |v| v * v),
+            ) as f64
+        })
+        .collect();
     pieces.iter().sum()
 }

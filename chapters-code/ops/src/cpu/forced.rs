@@ -47,6 +47,9 @@ fn at_level(code: u8) -> Option<Arch> {
 }
 
 /// The instructions to use now.
+///
+/// `arch().dispatch(f)` runs f with them. All that f calls must be inlined into it, itself too (`#[inline(always)] || …`):
+/// a function is compiled for one set of instructions only.
 pub(super) fn arch() -> Arch {
     at_level(FORCED.load(Ordering::Relaxed)).unwrap_or_default()
 }

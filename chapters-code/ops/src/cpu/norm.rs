@@ -19,25 +19,28 @@ pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: 
     let len = per_group * s.pixels;
     y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate().for_each(|(i, (y, x))| {
         let first = i % s.groups * per_group;
-        arch().dispatch(|| {
-            let (mean, scale) = statistics(x, s.eps);
-            for c in 0..per_group {
-                let a = gamma[first + c] * scale;
-                let b = beta[first + c] - mean * a;
-                let plane = c * s.pixels..(c + 1) * s.pixels;
-                let (x, y) = (&x[plane.clone()], &mut y[plane]);
-                if s.silu {
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        let z = a * x + b;
-                        *y = z * sigmoid(z);
-                    }
-                } else {
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        *y = a * x + b;
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                let (mean, scale) = statistics(x, s.eps);
+                for c in 0..per_group {
+                    let a = gamma[first + c] * scale;
+                    let b = beta[first + c] - mean * a;
+                    let plane = c * s.pixels..(c + 1) * s.pixels;
+                    let (x, y) = (&x[plane.clone()], &mut y[plane]);
+                    if s.silu {
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            let z = a * x + b;
+                            *y = z * sigmoid(z);
+                        }
+                    } else {
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            *y = a * x + b;
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     });
 }
 
@@ -62,40 +65,43 @@ pub(super) fn backward(
         || vec![0.0; len],
         |dz, (i, (((dx, x), dy), shares))| {
             let first = i % s.groups * per_group;
-            arch().dispatch(|| {
-                let (mean, scale) = statistics(x, s.eps);
-                // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
-                let (mut mean_d, mut mean_dy) = (0.0, 0.0);
-                for c in 0..per_group {
-                    let plane = c * s.pixels..(c + 1) * s.pixels;
-                    let (x, dy, dz) = (&x[plane.clone()], &dy[plane.clone()], &mut dz[plane]);
-                    let g = gamma[first + c];
-                    if s.silu {
-                        let (a, b) = (g * scale, beta[first + c] - mean * g * scale);
-                        for j in 0..s.pixels {
-                            let z = a * x[j] + b;
-                            let sig = sigmoid(z);
-                            dz[j] = dy[j] * (sig + z * sig * (1.0 - sig));
+            arch().dispatch(
+                #[inline(always)]
+                || {
+                    let (mean, scale) = statistics(x, s.eps);
+                    // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
+                    let (mut mean_d, mut mean_dy) = (0.0, 0.0);
+                    for c in 0..per_group {
+                        let plane = c * s.pixels..(c + 1) * s.pixels;
+                        let (x, dy, dz) = (&x[plane.clone()], &dy[plane.clone()], &mut dz[plane]);
+                        let g = gamma[first + c];
+                        if s.silu {
+                            let (a, b) = (g * scale, beta[first + c] - mean * g * scale);
+                            for j in 0..s.pixels {
+                                let z = a * x[j] + b;
+                                let sig = sigmoid(z);
+                                dz[j] = dy[j] * (sig + z * sig * (1.0 - sig));
+                            }
+                        } else {
+                            dz.copy_from_slice(dy);
                         }
-                    } else {
-                        dz.copy_from_slice(dy);
+                        let total = sum(dz);
+                        let weighted = fold2(dz, x, |d, x| d * (x - mean)) * scale;
+                        shares[c] = [weighted, total];
+                        mean_d += g * total;
+                        mean_dy += g * weighted;
                     }
-                    let total = sum(dz);
-                    let weighted = fold2(dz, x, |d, x| d * (x - mean)) * scale;
-                    shares[c] = [weighted, total];
-                    mean_d += g * total;
-                    mean_dy += g * weighted;
-                }
-                (mean_d, mean_dy) = (mean_d / len as f32, mean_dy / len as f32);
-                for c in 0..per_group {
-                    let plane = c * s.pixels..(c + 1) * s.pixels;
-                    let (x, dz, dx) = (&x[plane.clone()], &dz[plane.clone()], &mut dx[plane]);
-                    let g = gamma[first + c];
-                    for j in 0..s.pixels {
-                        dx[j] += scale * (g * dz[j] - mean_d - (x[j] - mean) * scale * mean_dy);
+                    (mean_d, mean_dy) = (mean_d / len as f32, mean_dy / len as f32);
+                    for c in 0..per_group {
+                        let plane = c * s.pixels..(c + 1) * s.pixels;
+                        let (x, dz, dx) = (&x[plane.clone()], &dz[plane.clone()], &mut dx[plane]);
+                        let g = gamma[first + c];
+                        for j in 0..s.pixels {
+                            dx[j] += scale * (g * dz[j] - mean_d - (x[j] - mean) * scale * mean_dy);
+                        }
                     }
-                }
-            })
+                },
+            )
         },
     );
     for image in shares.chunks(s.channels) {
