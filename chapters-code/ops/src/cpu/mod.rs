@@ -7,6 +7,7 @@ pub(crate) mod forced;
 mod norm;
 mod threads;
 mod tiles;
+mod transpose;
 mod winograd;
 
 use dfdx::prelude::*;

@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use super::conv::Base;
 use super::forced::arch;
 use super::tiles::{lanes, load, runs, with_scratch, Starts, Tiles, SLACK};
+use super::transpose::Pixels;
 use crate::ConvShape;
 
 /// Side of a tile of the result.
@@ -267,35 +268,29 @@ fn put_block<S: Simd, const N: usize>(to: &mut [f32], at: usize, row: usize, col
     }
 }
 
-/// A piece of images with the channels of one group side by side: `(rows, width, lanes)`, zero outside the images.
+/// A grid of `(rows, width)` vectors, each with the channels of one group at one pixel, that covers some rows of an image.
 struct Window {
-    /// Rows and columns of the image that lie before it.
-    row: isize,
-    pad: usize,
     rows: usize,
     width: usize,
+    /// The image's pixels in it.
+    pixels: Pixels,
 }
 
 impl Window {
-    /// Copies `channels` planes of `(h, w)` in.
-    #[inline(always)]
-    fn fill<S: Simd>(&self, planes: &[f32], h: usize, w: usize, channels: usize, to: &mut [f32]) {
-        let lanes = S::F32_LANES;
-        to[..self.rows * self.width * lanes].fill(0.0);
-        let used = w.min(self.width - self.pad);
-        for r in 0..self.rows {
-            let source = r as isize + self.row;
-            if source < 0 || source >= h as isize {
-                continue;
-            }
-            let to = &mut to[(r * self.width + self.pad) * lanes..][..used * lanes];
-            for c in 0..channels {
-                let from = &planes[(c * h + source as usize) * w..][..used];
-                for (to, &value) in to.chunks_exact_mut(lanes).zip(from) {
-                    to[c] = value;
-                }
-            }
+    /// The image is `(h, w)`; its row number `top` is the window's first, and its first column is the window's column `left`.
+    fn new(rows: usize, width: usize, [h, w]: [usize; 2], top: isize, left: usize, lanes: usize) -> Self {
+        assert!(left + w <= width, "a window is as wide as the image");
+        let inside = top.max(0) as usize..(top + rows as isize).clamp(0, h as isize) as usize;
+        let row_of = |source: usize| (source as isize - top) as usize;
+        let mut at = Vec::with_capacity(inside.len() * w);
+        for source in inside.clone() {
+            at.extend((0..w).map(|column| (row_of(source) * width + left + column) * lanes));
         }
+        Self { rows, width, pixels: Pixels { first: inside.start * w, at } }
+    }
+
+    fn len(&self, lanes: usize) -> usize {
+        self.rows * self.width * lanes
     }
 }
 
@@ -318,18 +313,18 @@ impl Transform<'_> {
     fn run<S: Simd, T: Map<N, REACH>, const N: usize>(self, simd: S) {
         let lanes = S::F32_LANES;
         let band = self.band;
-        let window = Window {
-            row: (band.row * TILE) as isize - self.pad as isize,
-            pad: self.pad,
-            rows: (band.rows - 1) * TILE + N,
-            width: (band.columns - 1) * TILE + N,
-        };
-        self.window.resize(window.rows * window.width * lanes, 0.0);
+        let (rows, width) = ((band.rows - 1) * TILE + N, (band.columns - 1) * TILE + N);
+        let top = (band.row * TILE) as isize - self.pad as isize;
+        let window = Window::new(rows, width, [self.h, self.w], top, self.pad, lanes);
+        // The image's pixels are written for every group, the border around them stays zero.
+        self.window.clear();
+        self.window.resize(window.len(lanes), 0.0);
         let plane = self.h * self.w;
         for image in 0..band.images {
             for first in (0..self.channels).step_by(lanes) {
                 let planes = &self.x[((band.image + image) * self.channels + first) * plane..];
-                window.fill::<S>(planes, self.h, self.w, lanes.min(self.channels - first), self.window);
+                let channels = lanes.min(self.channels - first);
+                window.pixels.scatter(simd, planes, plane, channels, self.window);
                 for row in 0..band.rows {
                     for column in 0..band.columns {
                         let corner = (row * window.width + column) * TILE * lanes;
@@ -475,11 +470,11 @@ impl WithSimd for Forward<'_> {
             };
             tiles.compute(simd);
         }
+        let pixels = s.ho * s.wo;
         // Back to pixels: a group of channels side by side first, then each channel to its plane.
         let width = band.columns * TILE;
-        window.resize(band.rows * TILE * width * lanes, 0.0);
-        let top = band.row * TILE;
-        let rows = (band.rows * TILE).min(s.ho - top);
+        let grid = Window::new(band.rows * TILE, width, [s.ho, s.wo], (band.row * TILE) as isize, 0, lanes);
+        window.resize(grid.len(lanes), 0.0);
         for image in 0..band.images {
             for first in (0..self.count).step_by(lanes) {
                 for row in 0..band.rows {
@@ -492,23 +487,25 @@ impl WithSimd for Forward<'_> {
                         put_block::<S, TILE>(window, corner, width * lanes, lanes, block);
                     }
                 }
-                for c in 0..lanes.min(self.count - first) {
-                    let (constant, added) = self.base.plane(s, band.image + image, self.first + first + c);
-                    let plane = &mut self.y[(image * self.count + first + c) * s.ho * s.wo..][..s.ho * s.wo];
-                    for r in 0..rows {
-                        let line = (top + r) * s.wo..(top + r + 1) * s.wo;
-                        let y = &mut plane[line.clone()];
-                        let from = window[r * width * lanes..].chunks_exact(lanes).map(|pixel| pixel[c]);
-                        match (self.base, added) {
-                            (Base::Itself, _) => y.iter_mut().zip(from).for_each(|(y, v)| *y += v),
-                            (_, None) => y.iter_mut().zip(from).for_each(|(y, v)| *y = v + constant),
-                            (_, Some(added)) => {
-                                let from = from.zip(&added[line]);
-                                y.iter_mut().zip(from).for_each(|(y, (v, added))| *y = v + constant + added)
+                let planes = &mut self.y[(image * self.count + first) * pixels..];
+                let base = |c: usize| self.base.plane(s, band.image + image, self.first + first + c);
+                grid.pixels.gather(
+                    simd,
+                    window,
+                    lanes.min(self.count - first),
+                    #[inline(always)]
+                    |c, pixel, values| {
+                        let y = &mut planes[c * pixels + pixel..][..values.len()];
+                        match (self.base, base(c)) {
+                            (Base::Itself, _) => y.iter_mut().zip(values).for_each(|(y, v)| *y += v),
+                            (_, (constant, None)) => y.iter_mut().zip(values).for_each(|(y, v)| *y = v + constant),
+                            (_, (constant, Some(added))) => {
+                                let values = values.iter().zip(&added[pixel..]);
+                                y.iter_mut().zip(values).for_each(|(y, (v, added))| *y = v + constant + added)
                             }
                         }
-                    }
-                }
+                    },
+                );
             }
         }
     }

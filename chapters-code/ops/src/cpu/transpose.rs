@@ -1,0 +1,125 @@
+//! Between planes, where the pixels of a channel lie side by side, and vectors, where channels do.
+
+use pulp::Simd;
+
+/// Channels and pixels that are turned around together.
+const BLOCK: usize = 8;
+
+/// Where the pixels of a plane go: pixel `first + i` to the vector that starts at `at[i]`.
+pub(super) struct Pixels {
+    pub first: usize,
+    pub at: Vec<usize>,
+}
+
+impl Pixels {
+    /// Copies some channels, one plane after the other, each of `plane` pixels, into the vectors: channel c to lane c.
+    #[inline(always)]
+    pub fn scatter<S: Simd>(&self, _: S, planes: &[f32], plane: usize, channels: usize, to: &mut [f32]) {
+        let pixels = self.at.len();
+        let blocks = if blocks_pay::<S>() { pixels / BLOCK } else { 0 };
+        let whole = channels / BLOCK * BLOCK;
+        assert!((channels - 1) * plane + self.first + pixels <= planes.len() && channels <= S::F32_LANES);
+        for first in (0..whole).step_by(BLOCK) {
+            for block in 0..blocks {
+                let from = &planes[first * plane + self.first + block * BLOCK..];
+                let at: &[usize; BLOCK] = self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
+                // SAFETY: the vectors have eight lanes. The assertion above keeps the planes' last pixels inside.
+                let turned = unsafe { turn(from.as_ptr(), plane) };
+                for (&at, values) in at.iter().zip(turned) {
+                    to[at + first..][..BLOCK].copy_from_slice(&values);
+                }
+            }
+        }
+        for c in 0..channels {
+            let done = if c < whole { blocks * BLOCK } else { 0 };
+            let from = &planes[c * plane + self.first..][done..pixels];
+            for (&at, &value) in self.at[done..].iter().zip(from) {
+                to[at + c] = value;
+            }
+        }
+    }
+
+    /// The way back: gives `take` runs of pixels of channels below `channels`, as channel, number of the first pixel, values.
+    #[inline(always)]
+    pub fn gather<S: Simd>(&self, _: S, from: &[f32], channels: usize, mut take: impl FnMut(usize, usize, &[f32])) {
+        let pixels = self.at.len();
+        let blocks = if blocks_pay::<S>() { pixels / BLOCK } else { 0 };
+        for block in 0..blocks {
+            let at: &[usize; BLOCK] = self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
+            for first in (0..channels).step_by(BLOCK) {
+                let mut rows = [[0.0; BLOCK]; BLOCK];
+                for (row, &at) in rows.iter_mut().zip(at) {
+                    row.copy_from_slice(&from[at + first..][..BLOCK]);
+                }
+                // SAFETY: the vectors have eight lanes, and `rows` has eight times eight numbers.
+                let turned = unsafe { turn(rows.as_ptr() as *const f32, BLOCK) };
+                for (i, values) in turned.iter().enumerate().take(channels - first) {
+                    take(first + i, self.first + block * BLOCK, values);
+                }
+            }
+        }
+        for (i, &at) in self.at.iter().enumerate().skip(blocks * BLOCK) {
+            for (c, value) in from[at..][..channels].iter().enumerate() {
+                take(c, self.first + i, std::slice::from_ref(value));
+            }
+        }
+    }
+}
+
+/// Whether there are instructions that turn a block around: AVX, which every set with eight lanes or more has on x86.
+#[inline(always)]
+fn blocks_pay<S: Simd>() -> bool {
+    cfg!(target_arch = "x86_64") && S::F32_LANES >= BLOCK
+}
+
+/// Eight rows of eight numbers, `row` apart, as eight columns.
+///
+/// # Safety
+/// All of these numbers exist, and the processor has AVX (see [`blocks_pay`]).
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn turn(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
+    use std::arch::x86_64::*;
+    let mut r = [_mm256_setzero_ps(); 8];
+    let mut i = 0;
+    while i < 8 {
+        r[i] = _mm256_loadu_ps(from.add(i * row));
+        i += 1;
+    }
+    // Pairs of rows, then pairs of pairs, then the halves of the registers.
+    let t = [
+        _mm256_unpacklo_ps(r[0], r[1]),
+        _mm256_unpackhi_ps(r[0], r[1]),
+        _mm256_unpacklo_ps(r[2], r[3]),
+        _mm256_unpackhi_ps(r[2], r[3]),
+        _mm256_unpacklo_ps(r[4], r[5]),
+        _mm256_unpackhi_ps(r[4], r[5]),
+        _mm256_unpacklo_ps(r[6], r[7]),
+        _mm256_unpackhi_ps(r[6], r[7]),
+    ];
+    let q = [
+        _mm256_shuffle_ps::<0x44>(t[0], t[2]),
+        _mm256_shuffle_ps::<0xee>(t[0], t[2]),
+        _mm256_shuffle_ps::<0x44>(t[1], t[3]),
+        _mm256_shuffle_ps::<0xee>(t[1], t[3]),
+        _mm256_shuffle_ps::<0x44>(t[4], t[6]),
+        _mm256_shuffle_ps::<0xee>(t[4], t[6]),
+        _mm256_shuffle_ps::<0x44>(t[5], t[7]),
+        _mm256_shuffle_ps::<0xee>(t[5], t[7]),
+    ];
+    std::mem::transmute([
+        _mm256_permute2f128_ps::<0x20>(q[0], q[4]),
+        _mm256_permute2f128_ps::<0x20>(q[1], q[5]),
+        _mm256_permute2f128_ps::<0x20>(q[2], q[6]),
+        _mm256_permute2f128_ps::<0x20>(q[3], q[7]),
+        _mm256_permute2f128_ps::<0x31>(q[0], q[4]),
+        _mm256_permute2f128_ps::<0x31>(q[1], q[5]),
+        _mm256_permute2f128_ps::<0x31>(q[2], q[6]),
+        _mm256_permute2f128_ps::<0x31>(q[3], q[7]),
+    ])
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn turn(_: *const f32, _: usize) -> [[f32; BLOCK]; BLOCK] {
+    unreachable!("blocks_pay says no")
+}
