@@ -72,6 +72,17 @@ pub trait UNetDevice: Device<f32> {
     /// Elements that a kernel writes.
     type Write<'a>;
 
+    /// Does both, at the same time where that helps: dfdx fills new memory with zeros on one thread, and meanwhile the
+    /// others can begin with a kernel.
+    ///
+    /// # Safety
+    /// On the processor they run on different threads: they must not hold anything that may not change threads, except what
+    /// this device itself makes (tensors, gradients, reads, writes), which on the processor may.
+    unsafe fn both(&self, allocate: impl FnOnce(), kernel: impl FnOnce()) {
+        allocate();
+        kernel();
+    }
+
     /// The elements of a contiguous tensor.
     ///
     /// # Panics
@@ -114,11 +125,14 @@ pub trait UNetDevice: Device<f32> {
     /// Adds the gradient of the weight.
     fn linear_backward_weight(&self, dims: [usize; 3], x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
 
+    /// Mean and 1/√(variance + eps) of every group of every image, to `statistics (batch · groups, 2)`.
+    fn norm_statistics(&self, s: &NormShape, x: Self::Read<'_>, statistics: Self::Write<'_>);
     /// Group normalisation, with SiLU behind it if `s.silu`.
     fn group_norm(
         &self,
         s: &NormShape,
         x: Self::Read<'_>,
+        statistics: Self::Read<'_>,
         gamma: Self::Read<'_>,
         beta: Self::Read<'_>,
         y: Self::Write<'_>,
@@ -129,6 +143,7 @@ pub trait UNetDevice: Device<f32> {
         &self,
         s: &NormShape,
         x: Self::Read<'_>,
+        statistics: Self::Read<'_>,
         gamma: Self::Read<'_>,
         beta: Self::Read<'_>,
         dy: Self::Read<'_>,

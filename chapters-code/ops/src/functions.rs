@@ -172,8 +172,16 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
             if let Some(images) = &images {
                 dev.accumulate(dy, D::write_buffer(grads.get_or_alloc_mut(images)?));
             }
-            let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
-            dev.conv2d_backward_weight(&s, D::read(&x), dy, dw);
+            let mut dw = take_gradient!(grads, weight, dev);
+            // If the allocation fails, so does the next request for the same memory, which says so.
+            // SAFETY: the closures hold tensors, gradients and sizes.
+            unsafe {
+                dev.both(
+                    || drop(grads.try_alloc_for(&x)),
+                    || dev.conv2d_backward_weight(&s, D::read(&x), dy, D::write_buffer(&mut dw)),
+                )
+            };
+            *grads.get_or_alloc_mut(&weight)? = dw;
             let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
             dev.conv2d_backward_input(&s, D::read(&weight), dy, dx);
             Ok(())
@@ -234,7 +242,17 @@ pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
     let s = NormShape { batch, channels, pixels: h * w, groups, eps, silu };
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
-    let y = output(&dev, *x.shape(), |y| dev.group_norm(&s, D::read(&x), D::read(gamma), D::read(beta), y));
+    let mut statistics = dev.zeros_like(&(batch * groups, 2));
+    let mut y = None;
+    // SAFETY: the closures hold tensors and sizes.
+    unsafe {
+        dev.both(
+            || y = Some(dev.zeros_like(x.shape())),
+            || dev.norm_statistics(&s, D::read(&x), D::write(&mut statistics)),
+        )
+    };
+    let mut y = y.expect("both were done");
+    dev.group_norm(&s, D::read(&x), D::read(&statistics), D::read(gamma), D::read(beta), D::write(&mut y));
     if T::OWNS_TAPE {
         let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());
         tape.add_backward_op(move |grads| {
@@ -246,6 +264,7 @@ pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
             dev.group_norm_backward(
                 &s,
                 D::read(&x),
+                D::read(&statistics),
                 D::read(&gamma),
                 D::read(&beta),
                 D::read_buffer(&dy),

@@ -50,6 +50,21 @@ impl UNetDevice for Cpu {
     type Read<'a> = &'a [f32];
     type Write<'a> = &'a mut [f32];
 
+    unsafe fn both(&self, allocate: impl FnOnce(), kernel: impl FnOnce()) {
+        /// What may change threads, because the caller of `both` says so.
+        struct Movable<F>(F);
+        // SAFETY: see above.
+        unsafe impl<F> Send for Movable<F> {}
+        impl<F: FnOnce()> Movable<F> {
+            fn run(self) {
+                (self.0)()
+            }
+        }
+        threads::awake();
+        let (allocate, kernel) = (Movable(allocate), Movable(kernel));
+        rayon::join(|| allocate.run(), || kernel.run());
+    }
+
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> &[f32] {
         elements(t)
     }
@@ -89,14 +104,18 @@ impl UNetDevice for Cpu {
         dense::matmul([out, inp, rows], dense::Matrix::columns(dy, out), dense::Matrix::rows(x, inp), 1.0, 1.0, dw)
     }
 
-    fn group_norm(&self, s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+    fn norm_statistics(&self, s: &NormShape, x: &[f32], statistics: &mut [f32]) {
         threads::awake();
-        norm::forward(s, x, gamma, beta, y)
+        norm::statistics(s, x, statistics)
+    }
+    fn group_norm(&self, s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+        norm::forward(s, x, statistics, gamma, beta, y)
     }
     fn group_norm_backward(
         &self,
         s: &NormShape,
         x: &[f32],
+        statistics: &[f32],
         gamma: &[f32],
         beta: &[f32],
         dy: &[f32],
@@ -105,7 +124,7 @@ impl UNetDevice for Cpu {
         dbeta: &mut [f32],
     ) {
         threads::awake();
-        norm::backward(s, x, gamma, beta, dy, dx, dgamma, dbeta)
+        norm::backward(s, x, statistics, gamma, beta, dy, dx, dgamma, dbeta)
     }
 
     fn silu(&self, x: &[f32], y: &mut [f32]) {

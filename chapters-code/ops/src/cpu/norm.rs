@@ -6,15 +6,22 @@ use super::elementwise::{fold, fold2, sigmoid, sum};
 use super::forced::arch;
 use crate::NormShape;
 
-/// Mean and 1/√(variance + eps) of one group. The variance is that of the whole population, as in PyTorch.
-#[inline(always)]
-fn statistics(x: &[f32], eps: f32) -> (f32, f32) {
-    let mean = sum(x) / x.len() as f32;
-    let variance = fold(x, |v| (v - mean) * (v - mean)) / x.len() as f32;
-    (mean, 1.0 / (variance + eps).sqrt())
+/// Mean and 1/√(variance + eps) of each group. The variance is that of the whole population, as in PyTorch.
+pub(super) fn statistics(s: &NormShape, x: &[f32], statistics: &mut [f32]) {
+    let len = s.channels / s.groups * s.pixels;
+    statistics.par_chunks_mut(2).zip(x.par_chunks(len)).for_each(|(statistics, x)| {
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                let mean = sum(x) / len as f32;
+                let variance = fold(x, |v| (v - mean) * (v - mean)) / len as f32;
+                statistics.copy_from_slice(&[mean, 1.0 / (variance + s.eps).sqrt()]);
+            },
+        )
+    });
 }
 
-pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate().for_each(|(i, (y, x))| {
@@ -22,7 +29,7 @@ pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: 
         arch().dispatch(
             #[inline(always)]
             || {
-                let (mean, scale) = statistics(x, s.eps);
+                let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
                 for c in 0..per_group {
                     let a = gamma[first + c] * scale;
                     let b = beta[first + c] - mean * a;
@@ -48,6 +55,7 @@ pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], y: 
 pub(super) fn backward(
     s: &NormShape,
     x: &[f32],
+    statistics: &[f32],
     gamma: &[f32],
     beta: &[f32],
     dy: &[f32],
@@ -68,7 +76,7 @@ pub(super) fn backward(
             arch().dispatch(
                 #[inline(always)]
                 || {
-                    let (mean, scale) = statistics(x, s.eps);
+                    let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
                     // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
                     let (mut mean_d, mut mean_dy) = (0.0, 0.0);
                     for c in 0..per_group {

@@ -205,15 +205,26 @@ impl UNetDevice for Cuda {
         launch!(self, "ops_linear_backward_weight", dw.len, (d[0], d[1], d[2], x.pointer, dy.pointer, dw.pointer));
     }
 
-    fn group_norm(&self, s: &NormShape, x: DeviceRead, gamma: DeviceRead, beta: DeviceRead, y: DeviceWrite) {
-        let statistics = statistics(self, s, x);
-        let st = *statistics.device_ptr();
+    fn norm_statistics(&self, s: &NormShape, x: DeviceRead, statistics: DeviceWrite) {
+        launch!(self, "ops_norm_statistics", s.batch * s.groups, (Norm::from(s), x.pointer, statistics.pointer));
+    }
+    fn group_norm(
+        &self,
+        s: &NormShape,
+        x: DeviceRead,
+        statistics: DeviceRead,
+        gamma: DeviceRead,
+        beta: DeviceRead,
+        y: DeviceWrite,
+    ) {
+        let st = statistics.pointer;
         launch!(self, "ops_norm", y.len, (Norm::from(s), x.pointer, gamma.pointer, beta.pointer, st, y.pointer));
     }
     fn group_norm_backward(
         &self,
         s: &NormShape,
         x: DeviceRead,
+        statistics: DeviceRead,
         gamma: DeviceRead,
         beta: DeviceRead,
         dy: DeviceRead,
@@ -221,10 +232,9 @@ impl UNetDevice for Cuda {
         dgamma: DeviceWrite,
         dbeta: DeviceWrite,
     ) {
-        let statistics = statistics(self, s, x);
         let groups = s.batch * s.groups;
         let means = allocate(self, 2 * groups);
-        let (st, me, n) = (*statistics.device_ptr(), *means.device_ptr(), Norm::from(s));
+        let (st, me, n) = (statistics.pointer, *means.device_ptr(), Norm::from(s));
         let (x, gamma, beta, dy) = (x.pointer, gamma.pointer, beta.pointer, dy.pointer);
         launch!(self, "ops_norm_means", groups, (n, x, gamma, beta, st, dy, me));
         launch!(self, "ops_norm_backward_input", dx.len, (n, x, gamma, beta, st, me, dy, dx.pointer));
@@ -335,13 +345,6 @@ impl UNetDevice for Cuda {
         copied.unwrap_or_else(|e| panic!("the GPU did not answer: {e:?}"));
         host.iter().map(|&v| v as f64).sum()
     }
-}
-
-fn statistics(device: &Cuda, s: &NormShape, x: DeviceRead) -> Buffer<Cuda> {
-    let groups = s.batch * s.groups;
-    let statistics = allocate(device, 2 * groups);
-    launch!(device, "ops_norm_statistics", groups, (Norm::from(s), x.pointer, *statistics.device_ptr()));
-    statistics
 }
 
 fn attention_weights(device: &Cuda, [heads, d, n]: [usize; 3], q: DeviceRead, k: DeviceRead) -> Buffer<Cuda> {
