@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     max_gradient_norm: f64,
     /// How slowly the averaged weights follow
-    #[arg(long, default_value_t = 0.995, value_parser = fraction, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.999, value_parser = fraction, allow_negative_numbers = true)]
     ema_decay: f64,
     /// How fast the noise comes
     #[arg(long, value_enum, default_value = "linear")]
@@ -104,7 +104,7 @@ impl Args {
     pub fn steps(&self) -> u64 {
         self.steps.unwrap_or(match self.data.dataset {
             DatasetName::Cats => 1200,
-            DatasetName::Mnist | DatasetName::FashionMnist => 4000,
+            DatasetName::Mnist | DatasetName::FashionMnist => 6000,
             DatasetName::Cifar10 | DatasetName::Folder => 50_000,
         })
     }

@@ -38,15 +38,14 @@ pub fn device(seed: u64) -> anyhow::Result<AutoDevice> {
     ops::open_device(seed).map_err(anyhow::Error::msg)
 }
 
-/// Limits the threads of the kernels.
+/// Starts the threads of the kernels, as many as the processor has if `threads` does not say. This thread is one of them:
+/// then the many small kernels of a step need not be handed over.
 ///
 /// # Errors
 /// If the threads cannot be started.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
-    if let Some(threads) = threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
-    }
-    Ok(())
+    // To rayon, 0 means as many as there are.
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).use_current_thread().build_global()?)
 }
 
 /// A batch of images as one picture.
