@@ -12,5 +12,5 @@ mod trainer;
 pub use checkpoint::{CheckpointError, TRAINING};
 pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
 pub use objective::l_simple;
-pub use optimizer::{gradient_norm, learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
+pub use optimizer::{learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
 pub use trainer::{training_batch, StepReport, TrainConfig, TrainError, Trainer};

@@ -22,25 +22,30 @@ pub(crate) fn zeros_like<D: UNetDevice>(model: &mut impl Parameters<D>) -> Flat<
 }
 
 // ANCHOR: norm
-/// The length of the gradient of the whole network, as one long vector.
-pub fn gradient_norm<D: UNetDevice>(
+/// The length of the gradient of the whole network, as one long vector. `sums` has a place for each parameter's part.
+pub(crate) fn gradient_norm<D: UNetDevice>(
+    sums: Vector<D>,
     model: &mut impl Parameters<D>,
     gradients: &mut Gradients<f32, D>,
 ) -> Result<f64, D::Err> {
-    struct Norm<'a, D: UNetDevice>(&'a mut Gradients<f32, D>, Result<f64, D::Err>);
-    impl<D: UNetDevice> Visitor<D> for Norm<'_, D> {
+    struct Squares<'a, D: UNetDevice> {
+        gradients: &'a mut Gradients<f32, D>,
+        sums: Vector<D>,
+        parameter: usize,
+        result: Result<(), D::Err>,
+    }
+    impl<D: UNetDevice> Visitor<D> for Squares<'_, D> {
         fn visit<S: Shape>(&mut self, _: &str, p: &mut Tensor<S, f32, D>) {
-            if let Ok(sum) = &mut self.1 {
-                match ops::gradient_sum_of_squares(p, self.0) {
-                    Ok(squares) => *sum += squares,
-                    Err(error) => self.1 = Err(error),
-                }
+            if self.result.is_ok() {
+                self.result = ops::gradient_sum_of_squares(p, self.gradients, &mut self.sums, self.parameter);
             }
+            self.parameter += 1;
         }
     }
-    let mut norm = Norm(gradients, Ok(0.0));
-    model.visit("", &mut norm);
-    norm.1.map(f64::sqrt)
+    let mut squares = Squares { gradients, sums, parameter: 0, result: Ok(()) };
+    model.visit("", &mut squares);
+    squares.result?;
+    Ok(squares.sums.as_vec().iter().map(|&sum| sum as f64).sum::<f64>().sqrt())
 }
 // ANCHOR_END: norm
 
@@ -98,7 +103,8 @@ impl<D: UNetDevice> Optimizer<D> {
         model: &mut impl Parameters<D>,
         gradients: &mut Gradients<f32, D>,
     ) -> Result<f64, D::Err> {
-        let norm = gradient_norm(model, gradients)?;
+        let device = self.m.first().expect("a network has parameters").device().clone();
+        let norm = gradient_norm(device.zeros_like(&(self.m.len(),)), model, gradients)?;
         let c = &self.config;
         let count = (step + 1) as f64;
         let numbers = AdamW {

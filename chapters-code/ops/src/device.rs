@@ -90,6 +90,10 @@ pub trait UNetDevice: Device<f32> {
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> Self::Read<'_>;
     /// The elements of a contiguous tensor, to write. Copies them first if another tensor shares them.
     fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_>;
+    /// The same for a tensor that has just been made, which no other can share.
+    fn write_new<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_> {
+        Self::write(t)
+    }
     /// The elements of a gradient.
     fn read_buffer(b: &Buffer<Self>) -> Self::Read<'_>;
     /// The elements of a gradient, to write.
@@ -198,6 +202,6 @@ pub trait UNetDevice: Device<f32> {
     fn adamw(&self, h: &AdamW, p: Self::Write<'_>, g: Self::Read<'_>, m: Self::Write<'_>, v: Self::Write<'_>);
     /// `y = keep · y + (1 - keep) · x`.
     fn blend(&self, keep: f32, x: Self::Read<'_>, y: Self::Write<'_>);
-    /// The sum of squares, in f64.
-    fn sum_of_squares(&self, x: Self::Read<'_>) -> f64;
+    /// Writes the sum of squares of `x` to `sums[index]`.
+    fn sum_of_squares(&self, x: Self::Read<'_>, sums: Self::Write<'_>, index: usize);
 }

@@ -15,7 +15,7 @@ macro_rules! take_gradient {
 /// The output of an operation: a fresh tensor that `fill` writes.
 fn output<D: UNetDevice, S: Shape>(device: &D, shape: S, fill: impl FnOnce(D::Write<'_>)) -> Tensor<S, f32, D> {
     let mut y = device.zeros_like(&shape);
-    fill(D::write(&mut y));
+    fill(D::write_new(&mut y));
     y
 }
 
@@ -248,11 +248,11 @@ pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
     unsafe {
         dev.both(
             || y = Some(dev.zeros_like(x.shape())),
-            || dev.norm_statistics(&s, D::read(&x), D::write(&mut statistics)),
+            || dev.norm_statistics(&s, D::read(&x), D::write_new(&mut statistics)),
         )
     };
     let mut y = y.expect("both were done");
-    dev.group_norm(&s, D::read(&x), D::read(&statistics), D::read(gamma), D::read(beta), D::write(&mut y));
+    dev.group_norm(&s, D::read(&x), D::read(&statistics), D::read(gamma), D::read(beta), D::write_new(&mut y));
     if T::OWNS_TAPE {
         let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());
         tape.add_backward_op(move |grads| {
@@ -382,8 +382,8 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
     let dev = a.device().clone();
     let (la, lb) = (ca * h * w, cb * h * w);
     let mut y = dev.zeros_like(&(batch, ca + cb, h, w));
-    dev.copy_rows(batch, la, D::read(&a), [la, 0], D::write(&mut y), [la + lb, 0], false);
-    dev.copy_rows(batch, lb, D::read(&b), [lb, 0], D::write(&mut y), [la + lb, la], false);
+    dev.copy_rows(batch, la, D::read(&a), [la, 0], D::write_new(&mut y), [la + lb, 0], false);
+    dev.copy_rows(batch, lb, D::read(&b), [lb, 0], D::write_new(&mut y), [la + lb, la], false);
     if T::OWNS_TAPE {
         let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
         tape.add_backward_op(move |grads| {
@@ -418,11 +418,14 @@ pub fn blend<S: Shape, D: UNetDevice>(keep: f32, average: &mut Vector<D>, parame
     parameter.device().blend(keep, D::read(parameter), D::write(average));
 }
 
-/// The sum of squares of one parameter's gradient.
+/// Writes the sum of squares of one parameter's gradient to `sums[index]`: on the device, so that nobody waits for it.
 pub fn gradient_sum_of_squares<S: Shape, D: UNetDevice>(
     parameter: &Tensor<S, f32, D>,
     gradients: &mut Gradients<f32, D>,
-) -> Result<f64, D::Err> {
+    sums: &mut Vector<D>,
+    index: usize,
+) -> Result<(), D::Err> {
     let g = gradients.get_or_alloc_mut(parameter)?;
-    Ok(parameter.device().sum_of_squares(D::read_buffer(g)))
+    parameter.device().sum_of_squares(D::read_buffer(g), D::write_new(sums), index);
+    Ok(())
 }

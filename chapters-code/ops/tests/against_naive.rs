@@ -213,6 +213,36 @@ fn conv2d_of_many_channels() {
 }
 
 #[test]
+#[cfg(not(feature = "cuda"))]
+fn the_number_of_threads_changes_nothing() {
+    // Few images and many, images of one band of tiles and of several, directly and with fewer multiplications.
+    let shapes = [(1, 20, 18, 9, 1), (2, 17, 33, 16, 1), (5, 32, 16, 20, 1), (3, 5, 6, 11, 1), (4, 16, 16, 8, 2)];
+    for (batch, cin, cout, side, stride) in shapes {
+        let mut random_numbers = rng(11);
+        let x0 = random(&mut random_numbers, batch * cin * side * side);
+        let w0 = random(&mut random_numbers, cout * cin * 9);
+        let c0 = random(&mut random_numbers, batch * cout * side.div_ceil(stride).pow(2));
+        let gamma = random(&mut random_numbers, cin);
+        let work = || {
+            let dev = device();
+            let x = dev.tensor_from_vec(x0.clone(), (batch, cin, side, side));
+            let w = dev.tensor_from_vec(w0.clone(), (cout, cin, 3, 3));
+            let (gamma, beta) = (dev.tensor_from_vec(gamma.clone(), (cin,)), dev.zeros_like(&(cin,)));
+            let h = ops::group_norm(x.leaky_trace(), &gamma, &beta, 1, 1e-5, true);
+            let y = ops::conv2d(h, &w, None, Conv2dOptions::new(stride, 1));
+            let result = host(&y);
+            let grads = backward(y, &c0);
+            [result, host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&gamma))]
+        };
+        let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work);
+        let one = with(1);
+        for threads in [2, 3, 7] {
+            assert!(one == with(threads), "{threads} threads, {batch} images of {cin} channels, {side}x{side}");
+        }
+    }
+}
+
+#[test]
 fn conv2d() {
     every_level(|| {
         let mut rng = rng(1);
@@ -495,9 +525,10 @@ fn adamw_follows_its_definition() {
             let g = random(&mut rng, len);
             // A loss whose gradient is g.
             let mut grads = backward(p.leaky_trace(), &g);
-            let squares = ops::gradient_sum_of_squares(&p, &mut grads).unwrap();
+            let mut squares = dev.zeros_like(&(3,));
+            ops::gradient_sum_of_squares(&p, &mut grads, &mut squares, 1).unwrap();
             let expected = g.iter().map(|&g| (g as f64).powi(2)).sum::<f64>();
-            assert!((squares - expected).abs() < 1e-4 * expected);
+            assert_close("sum of squares", &host(&squares), &[0.0, expected, 0.0], 1e-6);
             let h = ops::AdamW {
                 learning_rate: lr as f32,
                 beta1: b1 as f32,

@@ -180,7 +180,7 @@ impl UNetDevice for Cpu {
     fn blend(&self, keep: f32, x: &[f32], y: &mut [f32]) {
         elementwise::blend(keep, x, y)
     }
-    fn sum_of_squares(&self, x: &[f32]) -> f64 {
-        elementwise::sum_of_squares(x)
+    fn sum_of_squares(&self, x: &[f32], sums: &mut [f32], index: usize) {
+        sums[index] = elementwise::sum_of_squares(x) as f32
     }
 }

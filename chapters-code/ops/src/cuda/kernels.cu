@@ -1,113 +1,339 @@
-// The kernels of ops on a GPU, each as plain as its formula: one thread per result, sums gathered in a fixed order, so
-// that a result is the same every time.
+// The kernels of ops on a GPU. Sums are gathered in a fixed order, so that a result is the same every time.
 
 struct Conv { int batch, cin, cout, h, w, ho, wo, kernel, stride, pad; };
+struct Matmul { long long batch, m, n, k, a_batch, a_row, a_column, b_batch, b_row, b_column; };
 struct Norm { int batch, channels, pixels, groups, silu; float eps; };
 struct Adam { float learning_rate, beta1, beta2, eps, weight_decay, correction1, correction2, scale; };
+
+// Threads in a block.
+#define THREADS 256
+
+// ---- Products ----
+//
+// out(i, j) = sum over k of a(i, k) * b(k, j), where a and b need not lie in memory as matrices. A block makes 64 x 64
+// results, each thread 4 x 4 of them, while tiles of 16 k pass through shared memory. An operand says what it wants to know about
+// its index (i or j) and about k; that is worked out once, not for every product. ALONG_K: neighbours in k are neighbours in memory.
+
+#define TILE 64
+#define STEP 16
+
+template <class A, class B, class Out>
+__device__ void ops_product(const A &a, const B &b, const Out &out, long long block, long long m, long long n, long long first, long long last) {
+    __shared__ float as[STEP][TILE + 4], bs[STEP][TILE + 4];
+    __shared__ typename A::Depth da[STEP];
+    __shared__ typename B::Depth db[STEP];
+    const int t = threadIdx.x;
+    const long long columns = (n + TILE - 1) / TILE;
+    const long long top = block / columns * TILE, left = block % columns * TILE;
+    typename A::Index ai[4];
+    typename B::Index bi[4];
+    for (int r = 0; r < 4; r++) {
+        ai[r] = a.index(top + (A::ALONG_K ? t / STEP + 16 * r : t % TILE), m);
+        bi[r] = b.index(left + (B::ALONG_K ? t / STEP + 16 * r : t % TILE), n);
+    }
+    float sums[4][4];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) sums[i][j] = 0.0f;
+    for (long long k = first; k < last; k += STEP) {
+        __syncthreads(); // nobody reads the tiles of before any more
+        if (t < STEP) da[t] = a.depth(k + t, last);
+        else if (t < 2 * STEP) db[t - STEP] = b.depth(k + t - STEP, last);
+        __syncthreads();
+        for (int r = 0; r < 4; r++) {
+            int ka = A::ALONG_K ? t % STEP : t / TILE + 4 * r, ia = A::ALONG_K ? t / STEP + 16 * r : t % TILE;
+            int kb = B::ALONG_K ? t % STEP : t / TILE + 4 * r, jb = B::ALONG_K ? t / STEP + 16 * r : t % TILE;
+            as[ka][ia] = a.at(ai[r], da[ka]);
+            bs[kb][jb] = b.at(bi[r], db[kb]);
+        }
+        __syncthreads();
+        for (int d = 0; d < STEP; d++) {
+            float x[4], y[4];
+            for (int i = 0; i < 4; i++) x[i] = as[d][t / 16 * 4 + i];
+            for (int j = 0; j < 4; j++) y[j] = bs[d][t % 16 + 16 * j];
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++) sums[i][j] += x[i] * y[j];
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            long long row = top + t / 16 * 4 + i, column = left + t % 16 + 16 * j;
+            if (row < m && column < n) out.put(row, column, sums[i][j]);
+        }
+}
+
+// A matrix in memory: what is at index i and depth k is at i * index_step + k * depth_step.
+template <bool ALONG>
+struct Matrix {
+    static const bool ALONG_K = ALONG;
+    const float *p;
+    long long index_step, depth_step;
+    struct Index { long long at; };
+    struct Depth { long long at; };
+    __device__ Index index(long long i, long long end) const { Index s; s.at = i < end ? i * index_step : -1; return s; }
+    __device__ Depth depth(long long k, long long end) const { Depth s; s.at = k < end ? k * depth_step : -1; return s; }
+    __device__ float at(Index i, Depth k) const { return i.at < 0 || k.at < 0 ? 0.0f : p[i.at + k.at]; }
+};
+
+// A weight (cout, cin, taps), seen from its input: the index is the input channel, k is output channel and tap.
+struct FromInput {
+    static const bool ALONG_K = true;
+    const float *w;
+    int cin, taps;
+    struct Index { long long at; };
+    struct Depth { long long at; };
+    __device__ Index index(long long c, long long end) const { Index s; s.at = c < end ? c * taps : -1; return s; }
+    __device__ Depth depth(long long k, long long end) const { Depth s; s.at = k < end ? k / taps * cin * taps + k % taps : -1; return s; }
+    __device__ float at(Index i, Depth k) const { return i.at < 0 || k.at < 0 ? 0.0f : w[i.at + k.at]; }
+};
+
+// Images (batch, channels, pixels): the index is the channel, k is image and pixel.
+struct Channels {
+    static const bool ALONG_K = true;
+    const float *x;
+    long long channels, pixels;
+    struct Index { long long at; };
+    struct Depth { long long at; };
+    __device__ Index index(long long c, long long end) const { Index s; s.at = c < end ? c * pixels : -1; return s; }
+    __device__ Depth depth(long long k, long long end) const { Depth s; s.at = k < end ? k / pixels * channels * pixels + k % pixels : -1; return s; }
+    __device__ float at(Index i, Depth k) const { return i.at < 0 || k.at < 0 ? 0.0f : x[i.at + k.at]; }
+};
+
+// Where an output pixel of a convolution starts to look, and what a tap (channel and kernel position) adds to that.
+struct Pixel { long long image; int row, column; };
+struct Tap { long long plane; int row, column; };
+
+__device__ Pixel ops_pixel(const Conv &s, long long j, long long end) {
+    Pixel r;
+    r.image = j < end ? j / ((long long)s.ho * s.wo) * s.cin * s.h * s.w : -1;
+    r.row = (int)(j / s.wo % s.ho) * s.stride - s.pad;
+    r.column = (int)(j % s.wo) * s.stride - s.pad;
+    return r;
+}
+
+__device__ Tap ops_tap(const Conv &s, long long k, long long end) {
+    int taps = s.kernel * s.kernel;
+    Tap r;
+    r.plane = k < end ? k / taps * s.h * s.w : -1;
+    r.row = (int)(k % taps) / s.kernel;
+    r.column = (int)(k % taps) % s.kernel;
+    return r;
+}
+
+__device__ float ops_patch(const Conv &s, const float *x, Pixel p, Tap t) {
+    int row = p.row + t.row, column = p.column + t.column;
+    bool inside = p.image >= 0 && t.plane >= 0 && row >= 0 && row < s.h && column >= 0 && column < s.w;
+    return inside ? x[p.image + t.plane + (long long)row * s.w + column] : 0.0f;
+}
+
+// The inputs of a convolution: the index is the output pixel, k is the tap.
+struct Patches {
+    static const bool ALONG_K = false;
+    Conv s;
+    const float *x;
+    typedef Pixel Index;
+    typedef Tap Depth;
+    __device__ Index index(long long j, long long end) const { return ops_pixel(s, j, end); }
+    __device__ Depth depth(long long k, long long end) const { return ops_tap(s, k, end); }
+    __device__ float at(Index p, Depth t) const { return ops_patch(s, x, p, t); }
+};
+
+// The same the other way round: the index is the tap, k is the output pixel.
+struct PatchesAlongPixels {
+    static const bool ALONG_K = true;
+    Conv s;
+    const float *x;
+    typedef Tap Index;
+    typedef Pixel Depth;
+    __device__ Index index(long long j, long long end) const { return ops_tap(s, j, end); }
+    __device__ Depth depth(long long k, long long end) const { return ops_pixel(s, k, end); }
+    __device__ float at(Index t, Depth p) const { return ops_patch(s, x, p, t); }
+};
+
+// The gradients that reach an input pixel: the index is that pixel, k is output channel and kernel position.
+struct Reaching {
+    static const bool ALONG_K = false;
+    Conv s;
+    const float *dy;
+    typedef Pixel Index;
+    typedef Tap Depth;
+    __device__ Index index(long long j, long long end) const {
+        Index r;
+        r.image = j < end ? j / ((long long)s.h * s.w) * s.cout * s.ho * s.wo : -1;
+        r.row = (int)(j / s.w % s.h) + s.pad;
+        r.column = (int)(j % s.w) + s.pad;
+        return r;
+    }
+    __device__ Depth depth(long long k, long long end) const {
+        int taps = s.kernel * s.kernel;
+        Depth r;
+        r.plane = k < end ? k / taps * s.ho * s.wo : -1;
+        r.row = (int)(k % taps) / s.kernel;
+        r.column = (int)(k % taps) % s.kernel;
+        return r;
+    }
+    __device__ float at(Index p, Depth t) const {
+        int row = p.row - t.row, column = p.column - t.column;
+        if (p.image < 0 || t.plane < 0 || row < 0 || column < 0 || row % s.stride != 0 || column % s.stride != 0) return 0.0f;
+        row /= s.stride;
+        column /= s.stride;
+        return row < s.ho && column < s.wo ? dy[p.image + t.plane + (long long)row * s.wo + column] : 0.0f;
+    }
+};
+
+struct PutConv {
+    Conv s;
+    const float *bias, *channels, *images;
+    float *y;
+    __device__ void put(long long o, long long j, float sum) const {
+        long long pixels = (long long)s.ho * s.wo, plane = j / pixels * s.cout + o, at = plane * pixels + j % pixels;
+        if (bias) sum += bias[o];
+        if (channels) sum += channels[plane];
+        if (images) sum += images[at];
+        y[at] = sum;
+    }
+};
+
+struct AddToImages {
+    long long channels, pixels;
+    float *x;
+    __device__ void put(long long c, long long j, float sum) const { x[(j / pixels * channels + c) * pixels + j % pixels] += sum; }
+};
+
+struct PutMatrix {
+    long long n;
+    const float *bias;
+    float *c, factor;
+    int accumulate;
+    __device__ void put(long long i, long long j, float sum) const {
+        float value = factor * sum;
+        if (bias) value += bias[j];
+        c[i * n + j] = accumulate ? c[i * n + j] + value : value;
+    }
+};
+
+extern "C" __global__ void ops_conv2d(Conv s, const float *x, const float *w, const float *bias, const float *channels, const float *images, float *y) {
+    long long k = (long long)s.cin * s.kernel * s.kernel;
+    Matrix<true> weight = {w, k, 1};
+    Patches patches = {s, x};
+    PutConv out = {s, bias, channels, images, y};
+    ops_product(weight, patches, out, blockIdx.x, s.cout, (long long)s.batch * s.ho * s.wo, 0, k);
+}
+
+extern "C" __global__ void ops_conv2d_backward_input(Conv s, const float *w, const float *dy, float *dx) {
+    int taps = s.kernel * s.kernel;
+    FromInput weight = {w, s.cin, taps};
+    Reaching gradients = {s, dy};
+    AddToImages out = {s.cin, (long long)s.h * s.w, dx};
+    ops_product(weight, gradients, out, blockIdx.x, s.cin, (long long)s.batch * s.h * s.w, 0, (long long)s.cout * taps);
+}
+
+// The sums over all pixels are long and few: `pieces` blocks share each, and ops_sum_pieces adds up what they found.
+extern "C" __global__ void ops_conv2d_backward_weight(Conv s, int pieces, const float *x, const float *dy, float *partial) {
+    long long m = s.cout, n = (long long)s.cin * s.kernel * s.kernel, k = (long long)s.batch * s.ho * s.wo;
+    long long blocks = (m + TILE - 1) / TILE * ((n + TILE - 1) / TILE), piece = blockIdx.x / blocks;
+    long long len = (k + pieces - 1) / pieces, first = piece * len, last = first + len < k ? first + len : k;
+    Channels gradients = {dy, s.cout, (long long)s.ho * s.wo};
+    PatchesAlongPixels patches = {s, x};
+    PutMatrix out = {n, 0, partial + piece * m * n, 1.0f, 0};
+    ops_product(gradients, patches, out, blockIdx.x % blocks, m, n, first, last);
+}
+
+// c (m, n) = factor * a (m, k) b (k, n) + bias (n), or added to c, for each of a batch.
+extern "C" __global__ void ops_matmul(Matmul s, const float *a, const float *b, const float *bias, float *c, float factor, int accumulate) {
+    long long blocks = (s.m + TILE - 1) / TILE * ((s.n + TILE - 1) / TILE), one = blockIdx.x / blocks, block = blockIdx.x % blocks;
+    a += one * s.a_batch;
+    b += one * s.b_batch;
+    PutMatrix out = {s.n, bias, c + one * s.m * s.n, factor, accumulate};
+    if (s.a_column == 1 && s.b_row == 1) {
+        Matrix<true> x = {a, s.a_row, s.a_column}, y = {b, s.b_column, s.b_row};
+        ops_product(x, y, out, block, s.m, s.n, 0, s.k);
+    } else if (s.a_column == 1) {
+        Matrix<true> x = {a, s.a_row, s.a_column};
+        Matrix<false> y = {b, s.b_column, s.b_row};
+        ops_product(x, y, out, block, s.m, s.n, 0, s.k);
+    } else {
+        Matrix<false> x = {a, s.a_row, s.a_column}, y = {b, s.b_column, s.b_row};
+        ops_product(x, y, out, block, s.m, s.n, 0, s.k);
+    }
+}
+
+// ---- Sums of a whole block ----
+
+// The sum of every thread's value, the same in each.
+__device__ float ops_block_sum(float value) {
+    __shared__ float sums[THREADS];
+    __syncthreads(); // nobody reads the sum of before any more
+    sums[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+        __syncthreads();
+    }
+    return sums[0];
+}
+
+// One block per channel.
+extern "C" __global__ void ops_sum_per_channel(int batch, int channels, int pixels, const float *dy, float *db) {
+    float sum = 0.0f;
+    for (long long j = threadIdx.x; j < (long long)batch * pixels; j += THREADS)
+        sum += dy[(j / pixels * channels + blockIdx.x) * pixels + j % pixels];
+    sum = ops_block_sum(sum);
+    if (threadIdx.x == 0) db[blockIdx.x] += sum;
+}
+
+// One block: the sum of squares of all, to one place.
+extern "C" __global__ void ops_sum_of_squares(long long count, const float *x, float *sum) {
+    float total = 0.0f;
+    for (long long j = threadIdx.x; j < count; j += THREADS) total += x[j] * x[j];
+    total = ops_block_sum(total);
+    if (threadIdx.x == 0) *sum = total;
+}
+
+// One block per row of scores: softmax, in place.
+extern "C" __global__ void ops_softmax(int n, float *scores) {
+    __shared__ float largest[THREADS];
+    float *row = scores + (long long)blockIdx.x * n, most = -3.4e38f, total = 0.0f;
+    for (int j = threadIdx.x; j < n; j += THREADS) most = fmaxf(most, row[j]);
+    largest[threadIdx.x] = most;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) largest[threadIdx.x] = fmaxf(largest[threadIdx.x], largest[threadIdx.x + half]);
+        __syncthreads();
+    }
+    for (int j = threadIdx.x; j < n; j += THREADS) { row[j] = expf(row[j] - largest[0]); total += row[j]; }
+    total = ops_block_sum(total);
+    for (int j = threadIdx.x; j < n; j += THREADS) row[j] /= total;
+}
+
+// One block per row: from the gradient of the weights to that of the scores, ds = w * (dw - sum(dw * w)), in place.
+extern "C" __global__ void ops_softmax_backward(int n, const float *weights, float *gradient) {
+    const float *w = weights + (long long)blockIdx.x * n;
+    float *g = gradient + (long long)blockIdx.x * n, dot = 0.0f;
+    for (int j = threadIdx.x; j < n; j += THREADS) dot += g[j] * w[j];
+    dot = ops_block_sum(dot);
+    for (int j = threadIdx.x; j < n; j += THREADS) g[j] = w[j] * (g[j] - dot);
+}
+
+// One block per group: mean and 1/sqrt(variance + eps).
+extern "C" __global__ void ops_norm_statistics(Norm s, const float *x, float *statistics) {
+    long long len = (long long)s.channels / s.groups * s.pixels;
+    const float *group = x + blockIdx.x * len;
+    float sum = 0.0f, squares = 0.0f;
+    for (long long j = threadIdx.x; j < len; j += THREADS) sum += group[j];
+    float mean = ops_block_sum(sum) / len;
+    for (long long j = threadIdx.x; j < len; j += THREADS) squares += (group[j] - mean) * (group[j] - mean);
+    float variance = ops_block_sum(squares) / len;
+    if (threadIdx.x == 0) {
+        statistics[2 * blockIdx.x] = mean;
+        statistics[2 * blockIdx.x + 1] = 1.0f / sqrtf(variance + s.eps);
+    }
+}
+
+// ---- One thread per result ----
 
 #define INDEX(count) long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; if (i >= (long long)(count)) return;
 
 __device__ float ops_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
-
-extern "C" __global__ void ops_conv2d(Conv s, const float *x, const float *w, const float *bias, const float *channels, const float *images, float *y) {
-    INDEX((long long)s.batch * s.cout * s.ho * s.wo)
-    int q = i % s.wo, p = i / s.wo % s.ho, o = i / (s.wo * s.ho) % s.cout, n = i / ((long long)s.wo * s.ho * s.cout);
-    float sum = 0.0f;
-    if (bias) sum += bias[o];
-    if (channels) sum += channels[n * s.cout + o];
-    if (images) sum += images[i];
-    for (int c = 0; c < s.cin; c++)
-        for (int ki = 0; ki < s.kernel; ki++) {
-            int row = p * s.stride + ki - s.pad;
-            if (row < 0 || row >= s.h) continue;
-            for (int kj = 0; kj < s.kernel; kj++) {
-                int column = q * s.stride + kj - s.pad;
-                if (column < 0 || column >= s.w) continue;
-                sum += x[(((long long)n * s.cin + c) * s.h + row) * s.w + column] * w[((o * s.cin + c) * s.kernel + ki) * s.kernel + kj];
-            }
-        }
-    y[i] = sum;
-}
-
-extern "C" __global__ void ops_conv2d_backward_input(Conv s, const float *w, const float *dy, float *dx) {
-    INDEX((long long)s.batch * s.cin * s.h * s.w)
-    int column = i % s.w, row = i / s.w % s.h, c = i / (s.w * s.h) % s.cin, n = i / ((long long)s.w * s.h * s.cin);
-    float sum = 0.0f;
-    for (int ki = 0; ki < s.kernel; ki++) {
-        int p = row + s.pad - ki;
-        if (p < 0 || p % s.stride != 0 || p / s.stride >= s.ho) continue;
-        for (int kj = 0; kj < s.kernel; kj++) {
-            int q = column + s.pad - kj;
-            if (q < 0 || q % s.stride != 0 || q / s.stride >= s.wo) continue;
-            for (int o = 0; o < s.cout; o++)
-                sum += dy[(((long long)n * s.cout + o) * s.ho + p / s.stride) * s.wo + q / s.stride]
-                     * w[((o * s.cin + c) * s.kernel + ki) * s.kernel + kj];
-        }
-    }
-    dx[i] += sum;
-}
-
-extern "C" __global__ void ops_conv2d_backward_weight(Conv s, const float *x, const float *dy, float *dw) {
-    INDEX((long long)s.cout * s.cin * s.kernel * s.kernel)
-    int kj = i % s.kernel, ki = i / s.kernel % s.kernel, c = i / (s.kernel * s.kernel) % s.cin, o = i / (s.kernel * s.kernel * s.cin);
-    float sum = 0.0f;
-    for (int n = 0; n < s.batch; n++)
-        for (int p = 0; p < s.ho; p++) {
-            int row = p * s.stride + ki - s.pad;
-            if (row < 0 || row >= s.h) continue;
-            for (int q = 0; q < s.wo; q++) {
-                int column = q * s.stride + kj - s.pad;
-                if (column < 0 || column >= s.w) continue;
-                sum += x[(((long long)n * s.cin + c) * s.h + row) * s.w + column] * dy[(((long long)n * s.cout + o) * s.ho + p) * s.wo + q];
-            }
-        }
-    dw[i] += sum;
-}
-
-extern "C" __global__ void ops_sum_per_channel(int batch, int channels, int pixels, const float *dy, float *db) {
-    INDEX(channels)
-    float sum = 0.0f;
-    for (int n = 0; n < batch; n++)
-        for (int p = 0; p < pixels; p++) sum += dy[((long long)n * channels + i) * pixels + p];
-    db[i] += sum;
-}
-
-extern "C" __global__ void ops_linear(int rows, int inp, int out, const float *x, const float *w, const float *b, int has_bias, float *y) {
-    INDEX((long long)rows * out)
-    int o = i % out; long long r = i / out;
-    float sum = has_bias ? b[o] : 0.0f;
-    for (int k = 0; k < inp; k++) sum += x[r * inp + k] * w[(long long)o * inp + k];
-    y[i] = sum;
-}
-
-extern "C" __global__ void ops_linear_backward_input(int rows, int inp, int out, const float *w, const float *dy, float *dx) {
-    INDEX((long long)rows * inp)
-    int k = i % inp; long long r = i / inp;
-    float sum = 0.0f;
-    for (int o = 0; o < out; o++) sum += dy[r * out + o] * w[(long long)o * inp + k];
-    dx[i] += sum;
-}
-
-extern "C" __global__ void ops_linear_backward_weight(int rows, int inp, int out, const float *x, const float *dy, float *dw) {
-    INDEX((long long)out * inp)
-    int k = i % inp, o = i / inp;
-    float sum = 0.0f;
-    for (int r = 0; r < rows; r++) sum += dy[(long long)r * out + o] * x[(long long)r * inp + k];
-    dw[i] += sum;
-}
-
-// Mean and 1/sqrt(variance + eps) of every group.
-extern "C" __global__ void ops_norm_statistics(Norm s, const float *x, float *statistics) {
-    INDEX(s.batch * s.groups)
-    long long len = (long long)s.channels / s.groups * s.pixels;
-    const float *group = x + i * len;
-    float mean = 0.0f, variance = 0.0f;
-    for (long long j = 0; j < len; j++) mean += group[j];
-    mean /= len;
-    for (long long j = 0; j < len; j++) variance += (group[j] - mean) * (group[j] - mean);
-    statistics[2 * i] = mean;
-    statistics[2 * i + 1] = 1.0f / sqrtf(variance / len + s.eps);
-}
 
 extern "C" __global__ void ops_norm(Norm s, const float *x, const float *gamma, const float *beta, const float *statistics, float *y) {
     INDEX((long long)s.batch * s.channels * s.pixels)
@@ -124,21 +350,44 @@ __device__ float ops_norm_dz(Norm s, float normal, float gamma, float beta, floa
     return dy * (g + z * g * (1.0f - g));
 }
 
-// Means over each group of d and d * normal, where d is the gradient of the normalised input.
+// One block per group: means of d and d * normal, where d is the gradient of the normalised input.
 extern "C" __global__ void ops_norm_means(Norm s, const float *x, const float *gamma, const float *beta, const float *statistics, const float *dy, float *means) {
-    INDEX(s.batch * s.groups)
     int per_group = s.channels / s.groups;
-    long long len = (long long)per_group * s.pixels;
-    float a = 0.0f, b = 0.0f;
-    for (long long j = 0; j < len; j++) {
-        int c = i % s.groups * per_group + j / s.pixels;
-        float normal = (x[i * len + j] - statistics[2 * i]) * statistics[2 * i + 1];
-        float d = gamma[c] * ops_norm_dz(s, normal, gamma[c], beta[c], dy[i * len + j]);
+    long long len = (long long)per_group * s.pixels, start = blockIdx.x * len;
+    float mean = statistics[2 * blockIdx.x], scale = statistics[2 * blockIdx.x + 1], a = 0.0f, b = 0.0f;
+    for (long long j = threadIdx.x; j < len; j += THREADS) {
+        int c = blockIdx.x % s.groups * per_group + j / s.pixels;
+        float normal = (x[start + j] - mean) * scale;
+        float d = gamma[c] * ops_norm_dz(s, normal, gamma[c], beta[c], dy[start + j]);
         a += d;
         b += d * normal;
     }
-    means[2 * i] = a / len;
-    means[2 * i + 1] = b / len;
+    a = ops_block_sum(a);
+    b = ops_block_sum(b);
+    if (threadIdx.x == 0) {
+        means[2 * blockIdx.x] = a / len;
+        means[2 * blockIdx.x + 1] = b / len;
+    }
+}
+
+// One block per channel.
+extern "C" __global__ void ops_norm_backward_parameters(Norm s, const float *x, const float *gamma, const float *beta, const float *statistics, const float *dy, float *dgamma, float *dbeta) {
+    int c = blockIdx.x;
+    float a = 0.0f, b = 0.0f;
+    for (long long k = threadIdx.x; k < (long long)s.batch * s.pixels; k += THREADS) {
+        long long n = k / s.pixels, group = n * s.groups + c / (s.channels / s.groups);
+        long long j = (n * s.channels + c) * s.pixels + k % s.pixels;
+        float normal = (x[j] - statistics[2 * group]) * statistics[2 * group + 1];
+        float dz = ops_norm_dz(s, normal, gamma[c], beta[c], dy[j]);
+        a += dz * normal;
+        b += dz;
+    }
+    a = ops_block_sum(a);
+    b = ops_block_sum(b);
+    if (threadIdx.x == 0) {
+        dgamma[c] += a;
+        dbeta[c] += b;
+    }
 }
 
 extern "C" __global__ void ops_norm_backward_input(Norm s, const float *x, const float *gamma, const float *beta, const float *statistics, const float *means, const float *dy, float *dx) {
@@ -150,21 +399,11 @@ extern "C" __global__ void ops_norm_backward_input(Norm s, const float *x, const
     dx[i] += statistics[2 * group + 1] * (d - means[2 * group] - normal * means[2 * group + 1]);
 }
 
-extern "C" __global__ void ops_norm_backward_parameters(Norm s, const float *x, const float *gamma, const float *beta, const float *statistics, const float *dy, float *dgamma, float *dbeta) {
-    INDEX(s.channels)
-    float a = 0.0f, b = 0.0f;
-    for (int n = 0; n < s.batch; n++) {
-        long long group = (long long)n * s.groups + i / (s.channels / s.groups);
-        for (int p = 0; p < s.pixels; p++) {
-            long long j = ((long long)n * s.channels + i) * s.pixels + p;
-            float normal = (x[j] - statistics[2 * group]) * statistics[2 * group + 1];
-            float dz = ops_norm_dz(s, normal, gamma[i], beta[i], dy[j]);
-            a += dz * normal;
-            b += dz;
-        }
-    }
-    dgamma[i] += a;
-    dbeta[i] += b;
+extern "C" __global__ void ops_sum_pieces(long long count, int pieces, const float *partial, float *y) {
+    INDEX(count)
+    float sum = 0.0f;
+    for (int piece = 0; piece < pieces; piece++) sum += partial[piece * count + i];
+    y[i] += sum;
 }
 
 extern "C" __global__ void ops_silu(long long count, const float *x, float *y) {
@@ -193,63 +432,6 @@ extern "C" __global__ void ops_upsample_backward(long long planes, int h, int w,
     dx[i] += sum;
 }
 
-// Row i of a head's weights: the softmax over j of q_i k_j / sqrt(d).
-extern "C" __global__ void ops_attention_weights(int heads, int d, int n, const float *q, const float *k, float *weights) {
-    INDEX((long long)heads * n)
-    long long head = i / n; int row = i % n;
-    q += head * d * n; k += head * d * n;
-    float *w = weights + i * n;
-    float largest = -3.4e38f, total = 0.0f;
-    for (int j = 0; j < n; j++) {
-        float score = 0.0f;
-        for (int c = 0; c < d; c++) score += q[c * n + row] * k[c * n + j];
-        w[j] = score / sqrtf((float)d);
-        largest = fmaxf(largest, w[j]);
-    }
-    for (int j = 0; j < n; j++) { w[j] = expf(w[j] - largest); total += w[j]; }
-    for (int j = 0; j < n; j++) w[j] /= total;
-}
-
-extern "C" __global__ void ops_attention(int heads, int d, int n, const float *v, const float *weights, float *y) {
-    INDEX((long long)heads * d * n)
-    int row = i % n; long long head = i / ((long long)d * n);
-    const float *w = weights + (head * n + row) * n, *values = v + i / n * n;
-    float sum = 0.0f;
-    for (int j = 0; j < n; j++) sum += w[j] * values[j];
-    y[i] = sum;
-}
-
-// Gradient of the scores: ds = w * (dw - sum(dw * w)).
-extern "C" __global__ void ops_attention_scores_backward(int heads, int d, int n, const float *v, const float *weights, const float *dy, float *ds) {
-    INDEX((long long)heads * n)
-    long long head = i / n; int row = i % n;
-    v += head * d * n; dy += head * d * n;
-    const float *w = weights + i * n;
-    float *out = ds + i * n, dot = 0.0f;
-    for (int j = 0; j < n; j++) {
-        float sum = 0.0f;
-        for (int c = 0; c < d; c++) sum += dy[c * n + row] * v[c * n + j];
-        out[j] = sum;
-        dot += sum * w[j];
-    }
-    for (int j = 0; j < n; j++) out[j] = w[j] * (out[j] - dot);
-}
-
-extern "C" __global__ void ops_attention_backward(int heads, int d, int n, const float *q, const float *k, const float *weights, const float *ds, const float *dy, float *dq, float *dk, float *dv) {
-    INDEX((long long)heads * d * n)
-    int column = i % n; long long head = i / ((long long)d * n), start = i / n * n;
-    const float *w = weights + head * n * n, *s = ds + head * n * n;
-    float scale = 1.0f / sqrtf((float)d), a = 0.0f, b = 0.0f, c = 0.0f;
-    for (int j = 0; j < n; j++) {
-        a += k[start + j] * s[(long long)column * n + j];
-        b += q[start + j] * s[(long long)j * n + column];
-        c += dy[start + j] * w[(long long)j * n + column];
-    }
-    dq[i] += scale * a;
-    dk[i] += scale * b;
-    dv[i] += c;
-}
-
 extern "C" __global__ void ops_accumulate(long long count, const float *a, float *y) {
     INDEX(count)
     y[i] += a[i];
@@ -276,9 +458,3 @@ extern "C" __global__ void ops_blend(long long count, float keep, const float *x
     y[i] = keep * y[i] + (1.0f - keep) * x[i];
 }
 
-extern "C" __global__ void ops_sum_of_squares(long long count, int pieces, const float *x, float *sums) {
-    INDEX(pieces)
-    double sum = 0.0;
-    for (long long j = i; j < count; j += pieces) sum += (double)x[j] * x[j];
-    sums[i] = sum;
-}

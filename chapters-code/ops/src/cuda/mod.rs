@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cudarc::driver::{CudaDevice, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, LaunchAsync, LaunchConfig};
 use dfdx::prelude::*;
@@ -12,14 +12,16 @@ use crate::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 
 const SOURCE: &str = include_str!("kernels.cu");
 const MODULE: &str = "ops";
-const KERNELS: [&str; 25] = [
+const KERNELS: [&str; 22] = [
     "ops_conv2d",
     "ops_conv2d_backward_input",
     "ops_conv2d_backward_weight",
+    "ops_sum_pieces",
+    "ops_matmul",
     "ops_sum_per_channel",
-    "ops_linear",
-    "ops_linear_backward_input",
-    "ops_linear_backward_weight",
+    "ops_sum_of_squares",
+    "ops_softmax",
+    "ops_softmax_backward",
     "ops_norm_statistics",
     "ops_norm",
     "ops_norm_means",
@@ -29,16 +31,15 @@ const KERNELS: [&str; 25] = [
     "ops_silu_backward",
     "ops_upsample",
     "ops_upsample_backward",
-    "ops_attention_weights",
-    "ops_attention",
-    "ops_attention_scores_backward",
-    "ops_attention_backward",
     "ops_accumulate",
     "ops_copy_rows",
     "ops_adamw",
     "ops_blend",
-    "ops_sum_of_squares",
 ];
+/// Threads in a block, as in `kernels.cu`.
+const THREADS: u32 = 256;
+/// Side of the square of results that a block of a product makes, as in `kernels.cu`.
+const TILE: usize = 64;
 
 /// `Conv` of `kernels.cu`.
 #[repr(C)]
@@ -52,6 +53,20 @@ impl From<&ConvShape> for Conv {
         Self([s.batch, s.cin, s.cout, s.h, s.w, s.ho, s.wo, s.kernel, s.stride, s.pad].map(|v| v as i32))
     }
 }
+
+/// `Matmul` of `kernels.cu`: batch, m, n, k, then for each operand its steps from one of the batch, row and column to the next.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Matmul {
+    batch: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: [usize; 3],
+    b: [usize; 3],
+}
+// SAFETY: plain numbers of 64 bits, laid out as the kernel expects.
+unsafe impl DeviceRepr for Matmul {}
 
 /// `Norm` of `kernels.cu`.
 #[repr(C)]
@@ -121,16 +136,16 @@ fn pointer_of<S: Shape>(t: &Tensor<S, f32, Cuda>) -> (u64, usize) {
     (pointer, len)
 }
 
-/// dfdx's handle of the GPU, with our kernels loaded.
-fn gpu(device: &Cuda) -> Arc<CudaDevice> {
-    let token: Buffer<Cuda> = allocate(device, 1);
-    let gpu = token.device();
-    if !gpu.has_func(MODULE, KERNELS[0]) {
+/// dfdx's handle of the GPU, with our kernels loaded. There is one GPU, the first.
+fn gpu(device: &Cuda) -> &'static Arc<CudaDevice> {
+    static GPU: OnceLock<Arc<CudaDevice>> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let gpu = allocate(device, 1).device();
         let ptx =
             cudarc::nvrtc::compile_ptx(SOURCE).unwrap_or_else(|e| panic!("the CUDA kernels do not compile: {e:?}"));
         gpu.load_ptx(ptx, MODULE, &KERNELS).unwrap_or_else(|e| panic!("the CUDA kernels do not load: {e:?}"));
-    }
-    gpu
+        gpu
+    })
 }
 
 /// Zeros.
@@ -139,18 +154,36 @@ fn allocate(device: &Cuda, len: usize) -> Buffer<Cuda> {
         .unwrap_or_else(|e| panic!("the GPU has no memory for {len} numbers ({e:?}): try a smaller --batch-size"))
 }
 
-/// Launches a kernel with one thread per result.
-macro_rules! launch {
-    ($device:expr, $name:literal, $count:expr, ($($argument:expr),+ $(,)?)) => {{
-        let count: usize = $count;
-        let blocks = u32::try_from(count.div_ceil(256)).expect("a kernel has fewer than 2^32 blocks");
-        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 };
+/// Launches a kernel with so many blocks.
+macro_rules! launch_blocks {
+    ($device:expr, $name:literal, $blocks:expr, ($($argument:expr),+ $(,)?)) => {{
+        let blocks = u32::try_from($blocks).expect("a kernel has fewer than 2^32 blocks");
+        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
         let function = gpu($device).get_func(MODULE, $name).expect(concat!("there is a kernel ", $name));
         // SAFETY: the arguments are those of the kernel of this name in kernels.cu, and its reads and writes stay within the
         // lengths that the shapes give, which `functions.rs` has checked.
         unsafe { function.launch(config, ($($argument,)+)) }
             .unwrap_or_else(|e| panic!("the GPU refused the kernel {}: {e:?}", $name));
     }};
+}
+
+/// Launches a kernel with one thread per result.
+macro_rules! launch {
+    ($device:expr, $name:literal, $count:expr, $arguments:tt) => {{
+        let count: usize = $count;
+        launch_blocks!($device, $name, count.div_ceil(THREADS as usize), $arguments)
+    }};
+}
+
+/// Blocks of a product with `(m, n)` results.
+fn tiles(m: usize, n: usize) -> usize {
+    m.div_ceil(TILE) * n.div_ceil(TILE)
+}
+
+/// `c = factor · a · b + bias`, or added to c.
+fn matmul(device: &Cuda, s: Matmul, [a, b, bias]: [u64; 3], c: u64, factor: f32, accumulate: bool) {
+    let blocks = s.batch * tiles(s.m, s.n);
+    launch_blocks!(device, "ops_matmul", blocks, (s, a, b, bias, c, factor, accumulate as i32));
 }
 
 impl UNetDevice for Cuda {
@@ -168,6 +201,10 @@ impl UNetDevice for Cuda {
         let (pointer, len) = pointer_of(t);
         DeviceWrite { pointer, len, owner: PhantomData }
     }
+    fn write_new<S: Shape>(t: &mut Tensor<S, f32, Self>) -> DeviceWrite<'_> {
+        let (pointer, len) = pointer_of(t);
+        DeviceWrite { pointer, len, owner: PhantomData }
+    }
     fn read_buffer(b: &Buffer<Self>) -> DeviceRead<'_> {
         DeviceRead { pointer: *b.device_ptr(), len: b.len(), owner: PhantomData }
     }
@@ -178,35 +215,52 @@ impl UNetDevice for Cuda {
     fn conv2d(&self, s: &ConvShape, x: DeviceRead, w: DeviceRead, added: Added<DeviceRead>, y: DeviceWrite) {
         let Added { bias, channels, images } = added;
         let [bias, channels, images] = [bias, channels, images].map(|a| a.map_or(0, |a| a.pointer));
-        launch!(self, "ops_conv2d", y.len, (Conv::from(s), x.pointer, w.pointer, bias, channels, images, y.pointer));
+        let blocks = tiles(s.cout, s.batch * s.ho * s.wo);
+        let s = Conv::from(s);
+        launch_blocks!(self, "ops_conv2d", blocks, (s, x.pointer, w.pointer, bias, channels, images, y.pointer));
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
-        launch!(self, "ops_conv2d_backward_input", dx.len, (Conv::from(s), w.pointer, dy.pointer, dx.pointer));
+        let blocks = tiles(s.cin, s.batch * s.h * s.w);
+        launch_blocks!(self, "ops_conv2d_backward_input", blocks, (Conv::from(s), w.pointer, dy.pointer, dx.pointer));
     }
     fn conv2d_backward_weight(&self, s: &ConvShape, x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
-        launch!(self, "ops_conv2d_backward_weight", dw.len, (Conv::from(s), x.pointer, dy.pointer, dw.pointer));
+        let (m, n, k) = (s.cout, s.cin * s.kernel * s.kernel, s.batch * s.ho * s.wo);
+        // Enough blocks to keep a GPU busy, each with enough to add up.
+        let pieces = (1024 / tiles(m, n)).clamp(1, k.div_ceil(256));
+        let partial = allocate(self, pieces * m * n);
+        let at = *partial.device_ptr();
+        let blocks = pieces * tiles(m, n);
+        let s = Conv::from(s);
+        launch_blocks!(self, "ops_conv2d_backward_weight", blocks, (s, pieces as i32, x.pointer, dy.pointer, at));
+        launch!(self, "ops_sum_pieces", m * n, ((m * n) as i64, pieces as i32, at, dw.pointer));
     }
     fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: DeviceRead, db: DeviceWrite) {
         let dims = (batch as i32, channels as i32, pixels as i32);
-        launch!(self, "ops_sum_per_channel", channels, (dims.0, dims.1, dims.2, dy.pointer, db.pointer));
+        launch_blocks!(self, "ops_sum_per_channel", channels, (dims.0, dims.1, dims.2, dy.pointer, db.pointer));
     }
 
-    fn linear(&self, d: [usize; 3], x: DeviceRead, w: DeviceRead, b: Option<DeviceRead>, y: DeviceWrite) {
-        let (bias, has_bias) = (b.map_or(0, |b| b.pointer), b.is_some() as i32);
-        let d = d.map(|v| v as i32);
-        launch!(self, "ops_linear", y.len, (d[0], d[1], d[2], x.pointer, w.pointer, bias, has_bias, y.pointer));
+    fn linear(
+        &self,
+        [rows, inp, out]: [usize; 3],
+        x: DeviceRead,
+        w: DeviceRead,
+        b: Option<DeviceRead>,
+        y: DeviceWrite,
+    ) {
+        let s = Matmul { batch: 1, m: rows, n: out, k: inp, a: [0, inp, 1], b: [0, 1, inp] };
+        matmul(self, s, [x.pointer, w.pointer, b.map_or(0, |b| b.pointer)], y.pointer, 1.0, false);
     }
-    fn linear_backward_input(&self, d: [usize; 3], w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
-        let d = d.map(|v| v as i32);
-        launch!(self, "ops_linear_backward_input", dx.len, (d[0], d[1], d[2], w.pointer, dy.pointer, dx.pointer));
+    fn linear_backward_input(&self, [rows, inp, out]: [usize; 3], w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+        let s = Matmul { batch: 1, m: rows, n: inp, k: out, a: [0, out, 1], b: [0, inp, 1] };
+        matmul(self, s, [dy.pointer, w.pointer, 0], dx.pointer, 1.0, true);
     }
-    fn linear_backward_weight(&self, d: [usize; 3], x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
-        let d = d.map(|v| v as i32);
-        launch!(self, "ops_linear_backward_weight", dw.len, (d[0], d[1], d[2], x.pointer, dy.pointer, dw.pointer));
+    fn linear_backward_weight(&self, [rows, inp, out]: [usize; 3], x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
+        let s = Matmul { batch: 1, m: out, n: inp, k: rows, a: [0, 1, out], b: [0, inp, 1] };
+        matmul(self, s, [dy.pointer, x.pointer, 0], dw.pointer, 1.0, true);
     }
 
     fn norm_statistics(&self, s: &NormShape, x: DeviceRead, statistics: DeviceWrite) {
-        launch!(self, "ops_norm_statistics", s.batch * s.groups, (Norm::from(s), x.pointer, statistics.pointer));
+        launch_blocks!(self, "ops_norm_statistics", s.batch * s.groups, (Norm::from(s), x.pointer, statistics.pointer));
     }
     fn group_norm(
         &self,
@@ -236,10 +290,10 @@ impl UNetDevice for Cuda {
         let means = allocate(self, 2 * groups);
         let (st, me, n) = (statistics.pointer, *means.device_ptr(), Norm::from(s));
         let (x, gamma, beta, dy) = (x.pointer, gamma.pointer, beta.pointer, dy.pointer);
-        launch!(self, "ops_norm_means", groups, (n, x, gamma, beta, st, dy, me));
+        launch_blocks!(self, "ops_norm_means", groups, (n, x, gamma, beta, st, dy, me));
         launch!(self, "ops_norm_backward_input", dx.len, (n, x, gamma, beta, st, me, dy, dx.pointer));
         let parameters = (dgamma.pointer, dbeta.pointer);
-        launch!(
+        launch_blocks!(
             self,
             "ops_norm_backward_parameters",
             s.channels,
@@ -263,14 +317,14 @@ impl UNetDevice for Cuda {
         launch!(self, "ops_upsample_backward", dx.len, (planes as i64, d[0], d[1], d[2], d[3], dy.pointer, dx.pointer));
     }
 
-    fn attention(&self, dims: [usize; 3], q: DeviceRead, k: DeviceRead, v: DeviceRead, y: DeviceWrite) {
-        let weights = attention_weights(self, dims, q, k);
-        let d = dims.map(|v| v as i32);
-        launch!(self, "ops_attention", y.len, (d[0], d[1], d[2], v.pointer, *weights.device_ptr(), y.pointer));
+    fn attention(&self, [heads, d, n]: [usize; 3], q: DeviceRead, k: DeviceRead, v: DeviceRead, y: DeviceWrite) {
+        let weights = attention_weights(self, [heads, d, n], q, k);
+        let s = Matmul { batch: heads, m: d, n, k: n, a: [d * n, n, 1], b: [n * n, 1, n] };
+        matmul(self, s, [v.pointer, *weights.device_ptr(), 0], y.pointer, 1.0, false);
     }
     fn attention_backward(
         &self,
-        dims: [usize; 3],
+        [heads, d, n]: [usize; 3],
         q: DeviceRead,
         k: DeviceRead,
         v: DeviceRead,
@@ -279,21 +333,20 @@ impl UNetDevice for Cuda {
         dk: DeviceWrite,
         dv: DeviceWrite,
     ) {
-        let [heads, _, n] = dims;
-        let weights = attention_weights(self, dims, q, k);
+        let weights = attention_weights(self, [heads, d, n], q, k);
         let scores = allocate(self, heads * n * n);
         let (we, sc) = (*weights.device_ptr(), *scores.device_ptr());
-        let d = dims.map(|v| v as i32);
-        let rows = heads * n;
-        launch!(self, "ops_attention_scores_backward", rows, (d[0], d[1], d[2], v.pointer, we, dy.pointer, sc));
-        let (q, k, dy) = (q.pointer, k.pointer, dy.pointer);
-        let gradients = (dq.pointer, dk.pointer, dv.pointer);
-        launch!(
-            self,
-            "ops_attention_backward",
-            dq.len,
-            (d[0], d[1], d[2], q, k, we, sc, dy, gradients.0, gradients.1, gradients.2)
-        );
+        let scale = 1.0 / (d as f32).sqrt();
+        // (n, n) from two (d, n), by columns.
+        let outer = Matmul { batch: heads, m: n, n, k: d, a: [d * n, 1, n], b: [d * n, n, 1] };
+        matmul(self, outer, [dy.pointer, v.pointer, 0], sc, 1.0, false);
+        launch_blocks!(self, "ops_softmax_backward", heads * n, (n as i32, we, sc));
+        // (d, n) from (d, n) and the transpose of (n, n), or (n, n) itself.
+        let turned = Matmul { batch: heads, m: d, n, k: n, a: [d * n, n, 1], b: [n * n, 1, n] };
+        let straight = Matmul { b: [n * n, n, 1], ..turned };
+        matmul(self, turned, [k.pointer, sc, 0], dq.pointer, scale, true);
+        matmul(self, straight, [q.pointer, sc, 0], dk.pointer, scale, true);
+        matmul(self, straight, [dy.pointer, we, 0], dv.pointer, 1.0, true);
     }
 
     fn accumulate(&self, a: DeviceRead, y: DeviceWrite) {
@@ -336,26 +389,18 @@ impl UNetDevice for Cuda {
     fn blend(&self, keep: f32, x: DeviceRead, y: DeviceWrite) {
         launch!(self, "ops_blend", y.len, (y.len as i64, keep, x.pointer, y.pointer));
     }
-    fn sum_of_squares(&self, x: DeviceRead) -> f64 {
-        let pieces = x.len.min(4096);
-        let sums = allocate(self, pieces);
-        launch!(self, "ops_sum_of_squares", pieces, (x.len as i64, pieces as i32, x.pointer, *sums.device_ptr()));
-        let mut host = vec![0.0f32; pieces];
-        let copied = gpu(self).dtoh_sync_copy_into(&sums, &mut host);
-        copied.unwrap_or_else(|e| panic!("the GPU did not answer: {e:?}"));
-        host.iter().map(|&v| v as f64).sum()
+    fn sum_of_squares(&self, x: DeviceRead, sums: DeviceWrite, index: usize) {
+        assert!(index < sums.len, "there is a place for the sum");
+        let at = sums.pointer + (index * std::mem::size_of::<f32>()) as u64;
+        launch_blocks!(self, "ops_sum_of_squares", 1usize, (x.len as i64, x.pointer, at));
     }
 }
 
 fn attention_weights(device: &Cuda, [heads, d, n]: [usize; 3], q: DeviceRead, k: DeviceRead) -> Buffer<Cuda> {
     let weights = allocate(device, heads * n * n);
-    let dims = (heads as i32, d as i32, n as i32);
-    let rows = heads * n;
-    launch!(
-        device,
-        "ops_attention_weights",
-        rows,
-        (dims.0, dims.1, dims.2, q.pointer, k.pointer, *weights.device_ptr())
-    );
+    let at = *weights.device_ptr();
+    let scores = Matmul { batch: heads, m: n, n, k: d, a: [d * n, 1, n], b: [d * n, n, 1] };
+    matmul(device, scores, [q.pointer, k.pointer, 0], at, 1.0 / (d as f32).sqrt(), false);
+    launch_blocks!(device, "ops_softmax", heads * n, (n as i32, at));
     weights
 }
