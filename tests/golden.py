@@ -22,6 +22,8 @@ schedules.json
     betas, alphas_cumprod and the posterior variances of DDPMScheduler (float32, as is).
 steps.safetensors, steps.json
     DDPMScheduler.step / add_noise / get_velocity (float32, as is).
+few_steps.safetensors, few_steps.json
+    Timesteps and steps of DDIMScheduler; whole walks of DPMSolverMultistepScheduler (float32, as is).
 """
 
 import json
@@ -36,7 +38,7 @@ import diffusers
 import numpy
 import safetensors
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from diffusers.utils.torch_utils import randn_tensor
 from safetensors.torch import save_file
 
@@ -271,6 +273,64 @@ def write_steps(out_dir):
     print(f"steps.safetensors: {len(steps)} steps, {len(mixes)} add_noise/get_velocity")
 
 
+SPACINGS = ("leading", "trailing", "linspace")
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
+
+
+def write_few_steps(out_dir):
+    torch.manual_seed(3000)
+    shape = (2, 3, 4, 4)
+    sample, noise = torch.randn(shape), torch.randn(shape)
+    outputs = torch.randn((5, *shape))
+    tensors = dict(sample=sample, noise=noise)
+    tensors.update({f"model_output.{i}": output for i, output in enumerate(outputs)})
+    spacings, steps, walks = [], [], []
+    for spacing in SPACINGS:
+        for count in (5, 10, 20, 50, 300):
+            for offset in (0, 1) if spacing == "leading" else (0,):
+                scheduler = DDIMScheduler(1000, timestep_spacing=spacing, steps_offset=offset)
+                scheduler.set_timesteps(count)
+                spacings.append(dict(spacing=spacing, steps=count, offset=offset, timesteps=scheduler.timesteps.tolist()))
+        for prediction in PREDICTIONS:
+            for clip in (True, False):
+                for eta in (0.0, 0.5, 1.0):
+                    scheduler = DDIMScheduler(
+                        1000, timestep_spacing=spacing, prediction_type=prediction, clip_sample=clip, set_alpha_to_one=True
+                    )
+                    scheduler.set_timesteps(50)
+                    visited = scheduler.timesteps.tolist()
+                    for t in (visited[0], visited[24], visited[-1]):
+                        key = f"{spacing}.{prediction}.{'clip' if clip else 'noclip'}.{eta}.{t}"
+                        result = scheduler.step(outputs[0], t, sample, eta=eta, variance_noise=noise)
+                        tensors[key] = result.prev_sample
+                        prev = t - 20
+                        steps.append(dict(
+                            key=key, prediction_type=prediction, clip_sample=clip, eta=eta, timestep=t,
+                            previous=prev if prev >= 0 else None,
+                        ))
+            scheduler = DPMSolverMultistepScheduler(
+                1000, timestep_spacing=spacing, prediction_type=prediction, algorithm_type="dpmsolver++", solver_order=2,
+                solver_type="midpoint", beta_schedule="linear", beta_start=1e-4, beta_end=0.02,
+            )
+            scheduler.set_timesteps(len(outputs))
+            x, visited = sample, scheduler.timesteps.tolist()
+            for i, t in enumerate(visited):
+                x = scheduler.step(outputs[i], t, x).prev_sample
+                tensors[f"walk.{spacing}.{prediction}.{i}"] = x
+            walks.append(dict(spacing=spacing, prediction_type=prediction, timesteps=visited))
+    save_file({k: v.contiguous() for k, v in tensors.items()}, os.path.join(out_dir, "few_steps.safetensors"))
+    notes = [
+        "1000 timesteps, beta_schedule linear from 1e-4 to 0.02, clip_sample_range 1, set_alpha_to_one.",
+        "spacings: what DDIMScheduler visits.",
+        "steps: DDIMScheduler.step(model_output.0, timestep, sample) with 50 steps and `noise`; diffusers steps to "
+        "timestep - 20 for every spacing, to the clean image where that is below 0.",
+        "walks: DPMSolverMultistepScheduler (dpmsolver++, order 2, midpoint) from `sample` with the five model outputs.",
+    ]
+    value = dict(versions=versions(), notes=notes, spacings=spacings, steps=steps, walks=walks)
+    write_json(os.path.join(out_dir, "few_steps.json"), value)
+    print(f"few_steps.safetensors: {len(steps)} DDIM steps, {len(walks)} DPM-Solver++ walks")
+
+
 def versions():
     return dict(
         diffusers=diffusers.__version__, torch=torch.__version__, safetensors=safetensors.__version__,
@@ -304,6 +364,7 @@ def main():
     odd_size_fails()
     write_schedules(out_dir)
     write_steps(out_dir)
+    write_few_steps(out_dir)
     total = 0
     for root, _, files in sorted(os.walk(out_dir)):
         for file in sorted(files):

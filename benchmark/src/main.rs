@@ -31,6 +31,12 @@ struct Args {
     /// Turns that each side gets; the median counts
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
     turns: u32,
+    /// Do everything so many times; of each line the run with the median ratio counts
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Also the paper's network for CIFAR-10, 35.7 million parameters (for a GPU: it takes minutes on a processor)
+    #[arg(long)]
+    large: bool,
     /// Only configurations whose name contains this
     #[arg(long, default_value = "")]
     only: String,
@@ -80,12 +86,15 @@ fn medium() -> UNetConfig {
     }
 }
 
-fn configurations() -> Vec<Configuration> {
-    let networks = [
+fn configurations(large: bool) -> Vec<Configuration> {
+    let mut networks = vec![
         ("cats 16x16x3", Preset::Cats.config([3, 16, 16]), 64),
         ("mnist 28x28x1", Preset::Mnist.config([1, 28, 28]), 64),
         ("medium 32x32x3", medium(), 32),
     ];
+    if large {
+        networks.push(("ddpm-cifar10 32x32x3", Preset::DdpmCifar10.config([3, 32, 32]), 128));
+    }
     let tasks = |(name, unet, batch): (&'static str, UNetConfig, usize)| {
         [(Task::Train, batch), (Task::Sample, 1), (Task::Sample, 16)].map(|(task, batch)| Configuration {
             name,
@@ -107,25 +116,34 @@ fn main() -> std::process::ExitCode {
 fn compare(args: &Args) -> anyhow::Result<()> {
     let threads =
         args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), |n| n as usize);
-    let mut rows = Vec::new();
+    let wanted = |c: &Configuration| {
+        format!("{} {:?} {}", c.name, c.task, c.batch).to_lowercase().contains(&args.only.to_lowercase())
+    };
+    let configurations: Vec<_> = configurations(args.large).into_iter().filter(wanted).collect();
+    anyhow::ensure!(!configurations.is_empty(), "--only {}: no configuration has this in its name", args.only);
+    let mut runs: Vec<Vec<Row>> = configurations.iter().map(|_| Vec::new()).collect();
     let mut versions = String::new();
-    for configuration in configurations() {
-        let row_name =
-            format!("{} {:?} {}", configuration.name, configuration.task, configuration.batch).to_lowercase();
-        if row_name.contains(&args.only.to_lowercase()) {
-            let (row, peer) = measure(args, &configuration, threads)?;
-            eprintln!("{}", report::line(&row));
+    for run in 1..=args.runs {
+        for (configuration, rows) in configurations.iter().zip(&mut runs) {
+            let (row, peer) = measure(args, configuration, threads)?;
+            eprintln!("run {run} {}", report::line(&row));
             rows.push(row);
             versions = peer;
         }
     }
-    anyhow::ensure!(!rows.is_empty(), "--only {}: no configuration has this in its name", args.only);
-    let table = report::table(&rows, threads, args.turns, &versions);
+    let rows: Vec<Row> = runs.into_iter().map(median).collect();
+    let table = report::table(&rows, threads, args.turns, args.runs, &versions);
     print!("{table}");
     if let Some(out) = &args.out {
         files::write(out, table.as_bytes())?;
     }
     Ok(())
+}
+
+/// The row whose ratio is in the middle.
+fn median(mut rows: Vec<Row>) -> Row {
+    rows.sort_by(|a, b| a.speed().total_cmp(&b.speed()));
+    rows.swap_remove(rows.len() / 2)
 }
 
 /// Runs both sides, turn by turn.

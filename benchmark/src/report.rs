@@ -18,6 +18,13 @@ pub struct Row {
     pub theirs: Option<Result>,
 }
 
+impl Row {
+    /// How much faster we are; alone, how fast.
+    pub fn speed(&self) -> f64 {
+        self.theirs.map_or(1.0, |theirs| theirs.seconds) / self.ours.seconds
+    }
+}
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A row of the Markdown table.
@@ -30,7 +37,7 @@ pub fn line(row: &Row) -> String {
     let rate = |r: &Result| format!("{:.0}", row.work / r.seconds / 1e9);
     let memory = |r: &Result| r.peak_memory.map_or("-".into(), |bytes| format!("{:.0}", bytes as f64 / MIB));
     let theirs = |f: &dyn Fn(&Result) -> String| row.theirs.as_ref().map_or("-".into(), f);
-    let speed = theirs(&|t| format!("{:.2}", t.seconds / row.ours.seconds));
+    let speed = theirs(&|_| format!("{:.2}", row.speed()));
     let memory_ratio = theirs(&|t| match (row.ours.peak_memory, t.peak_memory) {
         (Some(ours), Some(theirs)) => format!("{:.2}", ours as f64 / theirs as f64),
         _ => "-".into(),
@@ -50,7 +57,7 @@ pub fn line(row: &Row) -> String {
 }
 
 /// The Markdown table, with what it was measured on.
-pub fn table(rows: &[Row], threads: usize, turns: u32, versions: &str) -> String {
+pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str) -> String {
     let mut text = String::new();
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
@@ -63,7 +70,7 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, versions: &str) -> String
         .into_iter()
         .find(|f| flags.split(' ').any(|g| g == *f))
         .unwrap_or("neither avx2 nor avx512f");
-    writeln!(text, "Processor: {model} ({vectors}), {threads} threads. Medians of {turns} turns each, taken in turns. {versions}\n").unwrap();
+    writeln!(text, "Processor: {model} ({vectors}), {threads} threads. Medians of {turns} turns each, taken in turns; of {runs} runs the one with the median ratio. {versions}\n").unwrap();
     text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch GFLOP/s | peak MiB | PyTorch peak MiB | memory / PyTorch | speed / one thread |\n";
     text += "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     for row in rows {

@@ -1,27 +1,11 @@
 //! Our schedules and sampling steps against diffusers' `DDPMScheduler`, which computes in f32 (ours are in f64, so the
 //! tolerances are those of f32).
 
-use std::path::Path;
-
+use book_tests::{assert_close, json, parse, Fixture};
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{q_sample, target, PredictionType};
 use ch04_unet::model_dir::VarianceType;
 use ch06_sampling::{step_variance, Sampler};
-use dfdx::prelude::*;
-use ops::AutoDevice as Dev;
-use serde_json::Value;
-
-fn path(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
-}
-
-fn json(name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
-}
-
-fn parse<T: serde::de::DeserializeOwned>(value: &Value) -> T {
-    serde_json::from_value(value.clone()).unwrap()
-}
 
 #[test]
 fn schedules() {
@@ -52,31 +36,11 @@ fn schedules() {
     }
 }
 
-struct Fixture(Vec<u8>);
-
-impl Fixture {
-    fn images(&self, device: &Dev, name: &str) -> ops::Images<Dev> {
-        let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
-        let view = file.tensor(name).unwrap_or_else(|_| panic!("no tensor {name}"));
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        let s = view.shape();
-        device.tensor_from_vec(values, (s[0], s[1], s[2], s[3]))
-    }
-}
-
-fn assert_close(what: &str, found: &ops::Images<Dev>, expected: &ops::Images<Dev>, tolerance: f32) {
-    let (found, expected) = (found.as_vec(), expected.as_vec());
-    let scale = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-    for (f, e) in found.iter().zip(&expected) {
-        assert!((f - e).abs() <= tolerance * scale, "{what}: {f} instead of {e} (largest {scale})");
-    }
-}
-
 #[test]
 fn sampling_steps() {
     let device = ops::open_device(0).unwrap();
     let cases = json("steps.json");
-    let fixture = Fixture(std::fs::read(path("steps.safetensors")).unwrap());
+    let fixture = Fixture::read("steps.safetensors");
     let [x_t, answer, noise] = ["sample", "model_output", "noise"].map(|name| fixture.images(&device, name));
     let cases = cases["step"].as_array().unwrap();
     assert!(cases.len() >= 96);
@@ -103,7 +67,7 @@ fn sampling_steps() {
 fn noising_and_velocity() {
     let device = ops::open_device(0).unwrap();
     let cases = json("steps.json");
-    let fixture = Fixture(std::fs::read(path("steps.safetensors")).unwrap());
+    let fixture = Fixture::read("steps.safetensors");
     let [x0, eps] = ["sample", "noise"].map(|name| fixture.images(&device, name));
     let mut checked = 0;
     for kind in [BetaSchedule::Linear, BetaSchedule::SquaredcosCapV2] {

@@ -150,6 +150,38 @@ pub struct Model<D: UNetDevice> {
     pub scheduler: SchedulerConfig,
 }
 
+/// Images that a model cannot draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    #[error("the network takes {takes} channels and gives {gives}: it does not denoise")]
+    DoesNotDenoise { takes: usize, gives: usize },
+    #[error("the config has no sample_size: say which with --image-size")]
+    NoSize,
+    #[error("images of side {side} do not fit: this network needs a multiple of {factor} (--image-size)")]
+    WrongSize { side: usize, factor: usize },
+}
+
+impl<D: UNetDevice> Model<D> {
+    /// Channels, height and width of the images that the model draws, of the given side or of its own.
+    ///
+    /// # Errors
+    /// If the network does not give what it takes, or cannot take images of that size.
+    pub fn image_shape(&self, side: Option<usize>) -> Result<[usize; 3], ShapeError> {
+        let config = self.unet.config();
+        let (takes, gives) = (config.in_channels, config.out_channels);
+        if takes != gives {
+            return Err(ShapeError::DoesNotDenoise { takes, gives });
+        }
+        let own = config.input_shape();
+        let shape = side.map(|side| [takes, side, side]).or(own).ok_or(ShapeError::NoSize)?;
+        let factor = config.size_factor();
+        match shape[1..].iter().find(|side| !side.is_multiple_of(factor)) {
+            Some(&side) => Err(ShapeError::WrongSize { side, factor }),
+            None => Ok(shape),
+        }
+    }
+}
+
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// Reads a JSON file.

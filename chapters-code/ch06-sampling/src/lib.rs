@@ -136,3 +136,31 @@ pub fn sample_images<D: UNetDevice>(
     Sampler::of(model).sample(x, &mut rngs, denoise, watch)
 }
 // ANCHOR_END: sample_images
+
+// ANCHOR: gaussian_denoiser
+/// The best possible answer for data from N(mean, variance), pixel by pixel: the mean of x0 given x_t, in the form that
+/// `kind` asks for. With it a sampler can be tried without a network, and theory says what must come out.
+pub fn gaussian_denoiser<D: UNetDevice>(
+    schedule: &Schedule,
+    kind: PredictionType,
+    mean: f64,
+    variance: f64,
+    x_t: &Images<D>,
+    t: usize,
+) -> Images<D> {
+    let a = schedule.alpha_bar[t];
+    let gain = a.sqrt() * variance / (a * variance + 1.0 - a);
+    let values = x_t.as_vec().into_iter().map(|x| {
+        let x = x as f64;
+        let x0 = mean + gain * (x - a.sqrt() * mean);
+        let eps = (x - a.sqrt() * x0) / (1.0 - a).sqrt();
+        let answer = match kind {
+            PredictionType::Epsilon => eps,
+            PredictionType::Sample => x0,
+            PredictionType::VPrediction => a.sqrt() * eps - (1.0 - a).sqrt() * x0,
+        };
+        answer as f32
+    });
+    x_t.device().tensor_from_vec(values.collect(), *x_t.shape())
+}
+// ANCHOR_END: gaussian_denoiser

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use ch04_unet::model_dir::{self, VarianceType};
 use ch06_sampling::sample_images;
 use clap::Parser;
@@ -64,25 +65,8 @@ fn main() -> std::process::ExitCode {
         if args.no_clip {
             model.scheduler.clip_sample = false;
         }
-        let config = model.unet.config();
-        if config.in_channels != config.out_channels {
-            anyhow::bail!(
-                "{}: the network takes {} channels and gives {}: it does not denoise",
-                args.model.display(),
-                config.in_channels,
-                config.out_channels
-            );
-        }
-        let shape = match (args.image_size, config.input_shape()) {
-            (Some(size), _) => [config.in_channels, size as usize, size as usize],
-            (None, Some(shape)) => shape,
-            (None, None) => {
-                anyhow::bail!("{}: the config has no sample_size: say which with --image-size", args.model.display())
-            }
-        };
-        if shape[1] % config.size_factor() != 0 || shape[2] % config.size_factor() != 0 {
-            anyhow::bail!("--image-size {}: this network needs a multiple of {}", shape[1], config.size_factor());
-        }
+        let shape = model.image_shape(args.image_size.map(|side| side as usize));
+        let shape = shape.with_context(|| args.model.display().to_string())?;
 
         let (count, total) = (args.count as usize, model.schedule.len());
         let batches = count.div_ceil(BATCH);

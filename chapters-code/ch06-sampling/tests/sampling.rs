@@ -3,7 +3,7 @@
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{q_sample, rng, standard_normal, target, PredictionType};
 use ch04_unet::model_dir::VarianceType;
-use ch06_sampling::{noise_per_image, step_variance, Sampler};
+use ch06_sampling::{gaussian_denoiser, noise_per_image, step_variance, Sampler};
 use dfdx::prelude::*;
 use ops::{AutoDevice as Dev, Images};
 
@@ -13,32 +13,7 @@ fn sampler(schedule: &Schedule, prediction_type: PredictionType, variance_type: 
     Sampler { schedule, prediction_type, variance_type, clip: None }
 }
 
-/// The best possible answer for data from N(mean, variance), pixel by pixel: the mean of x0 given x_t, as `kind` asks.
-fn gaussian_denoiser(
-    schedule: &Schedule,
-    kind: PredictionType,
-    mean: f64,
-    variance: f64,
-    x_t: &Images<Dev>,
-    t: usize,
-) -> Images<Dev> {
-    let a = schedule.alpha_bar[t];
-    let gain = a.sqrt() * variance / (a * variance + 1.0 - a);
-    let values = x_t.as_vec().into_iter().map(|x| {
-        let x = x as f64;
-        let x0 = mean + gain * (x - a.sqrt() * mean);
-        let eps = (x - a.sqrt() * x0) / (1.0 - a).sqrt();
-        let answer = match kind {
-            PredictionType::Epsilon => eps,
-            PredictionType::Sample => x0,
-            PredictionType::VPrediction => a.sqrt() * eps - (1.0 - a).sqrt() * x0,
-        };
-        answer as f32
-    });
-    x_t.device().tensor_from_vec(values.collect(), *x_t.shape())
-}
-
-/// What theory gives for the sampler above: every step is a linear map plus noise, so mean and variance follow.
+/// What theory gives for the sampler with [`gaussian_denoiser`]: every step is a linear map plus noise, so mean and variance follow.
 fn expected_moments(schedule: &Schedule, kind: VarianceType, mean: f64, variance: f64) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
     for t in (0..schedule.len()).rev() {
