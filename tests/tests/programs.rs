@@ -171,13 +171,31 @@ fn sampling_gives_the_same_bytes_again() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     finish(train(folder, "model", "6", &[]));
-    let draw = |name: &str, seed: &str, count: &str| {
-        succeed("ch06-sampling", folder, &["--model", "model", "--count", count, "--seed", seed, "--out", name]);
+    let draw = |program: &str, name: &str, seed: &str, more: &[&str]| {
+        let arguments = ["--model", "model", "--count", "4", "--seed", seed, "--out", name];
+        succeed(program, folder, &[&arguments, more].concat());
         std::fs::read(folder.join(name)).unwrap()
     };
-    let first = draw("a.png", "1", "4");
-    assert_eq!(first, draw("b.png", "1", "4"));
-    assert_ne!(first, draw("c.png", "2", "4"));
+    let ways: [(&str, &[&str]); 4] = [
+        ("ch06-sampling", &[]),
+        ("ch07-ddim", &["--steps", "7"]),
+        ("ch07-ddim", &["--steps", "7", "--eta", "1", "--timestep-spacing", "linspace"]),
+        ("ch07-ddim", &["--steps", "7", "--solver", "dpm-solver++"]),
+    ];
+    let mut pictures = Vec::new();
+    for (program, more) in ways {
+        let first = draw(program, "a.png", "1", more);
+        assert_eq!(first, draw(program, "b.png", "1", more), "{program} {more:?}");
+        assert_ne!(first, draw(program, "c.png", "2", more), "{program} {more:?}");
+        assert!(!pictures.contains(&first), "{program} {more:?} draws what another way drew");
+        pictures.push(first);
+    }
+    let few = ["--model", "model", "--steps"];
+    fail("ch07-ddim", folder, &[&few[..], &["21"]].concat(), 1, &["--steps 21", "20 timesteps"]);
+    fail("ch07-ddim", folder, &[&few[..], &["0"]].concat(), 2, &["--steps"]);
+    fail("ch07-ddim", folder, &["--model", "model", "--eta", "2"], 2, &["--eta", "from 0 to 1"]);
+    let noisy = ["--model", "model", "--eta", "0.5", "--solver", "dpm-solver++"];
+    fail("ch07-ddim", folder, &noisy, 1, &["--eta 0.5", "only DDIM"]);
     let extras = [
         "--model",
         "model",
