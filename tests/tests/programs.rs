@@ -190,6 +190,12 @@ fn sampling_gives_the_same_bytes_again() {
         assert!(!pictures.contains(&first), "{program} {more:?} draws what another way drew");
         pictures.push(first);
     }
+    let invert = ["invert", "--model", "model", "--count", "2", "--steps", "5,20", "--out", "i.png"];
+    let said = succeed("ch07-ddim", folder, &invert);
+    assert!(said.contains("5 steps: ") && said.contains("20 steps: ") && said.contains(" dB"), "{said}");
+    let film = ["interpolate", "--model", "model", "--count", "2", "--frames", "3", "--steps", "4", "--out", "f.gif"];
+    succeed("ch07-ddim", folder, &film);
+    assert!(std::fs::read(folder.join("f.gif")).unwrap().starts_with(b"GIF89a"));
     let few = ["--model", "model", "--steps"];
     fail("ch07-ddim", folder, &[&few[..], &["21"]].concat(), 1, &["--steps 21", "20 timesteps"]);
     fail("ch07-ddim", folder, &[&few[..], &["0"]].concat(), 2, &["--steps"]);

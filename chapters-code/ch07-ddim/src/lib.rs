@@ -138,6 +138,14 @@ impl<'a> Ddim<'a> {
     // ANCHOR_END: inversion
 }
 
+/// How like two batches of images in [-1, 1] are, in decibels: the peak signal-to-noise ratio, 10 log₁₀(2² / mean square
+/// of the difference).
+pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
+    let (a, b) = (a.as_vec(), b.as_vec());
+    let squares: f64 = a.iter().zip(&b).map(|(&a, &b)| (a as f64 - b as f64).powi(2)).sum();
+    10.0 * (4.0 * a.len() as f64 / squares).log10()
+}
+
 /// Every timestep with the one that follows it; after the last comes the clean image.
 pub fn pairs(timesteps: &[usize]) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
     let next = timesteps.iter().skip(1).copied().map(Some).chain([None]);

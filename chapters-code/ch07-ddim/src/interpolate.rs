@@ -1,0 +1,65 @@
+//! A film from image to image.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use ch03_forward::rng;
+use ch06_sampling::noise_per_image;
+use ch07_ddim::{slerp, Ddim};
+use cli::progress::Progress;
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
+
+use crate::Common;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Images between which the film goes, and back to the first
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    count: u32,
+    /// Frames from one image to the next
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    frames: u32,
+    /// Decides the images: those that the same seed draws without `interpolate`
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many timesteps to visit
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// The film to write (GIF)
+    #[arg(long, default_value = "film.gif")]
+    out: PathBuf,
+}
+
+/// Without fresh noise every noise leads to one image, and noises near each other to images near each other.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (device, model) = args.common.open()?;
+    let [channels, height, width] = model.image_shape(None).with_context(|| args.common.model.display().to_string())?;
+    let timesteps = args.common.timesteps(&model, args.steps)?;
+    let noises: Vec<_> = (0..args.count as u64)
+        .map(|image| noise_per_image(&device, (1, channels, height, width), &mut [rng(args.seed, image)]))
+        .collect();
+    let mut progress = Progress::new((args.count * args.frames) as u64, 0);
+    let mut film = Vec::new();
+    let mut unused = [rng(args.seed, 0)]; // eta 0 asks for no noise
+    for (i, from) in noises.iter().enumerate() {
+        let to = &noises[(i + 1) % noises.len()];
+        let between: Vec<f32> =
+            (0..args.frames).flat_map(|frame| slerp(from, to, frame as f64 / args.frames as f64).as_vec()).collect();
+        let count = args.frames as usize;
+        let x: Images<AutoDevice> = device.tensor_from_vec(between, (count, channels, height, width));
+        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
+        let images = Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, denoise).as_vec();
+        for values in images.chunks(channels * height * width) {
+            let picture = figures::Picture { values, channels, height, width };
+            film.push(figures::grid(&[picture], 1, args.common.scale as usize));
+        }
+        progress.update(((i + 1) * count) as u64, || format!("{} of {} ways", i + 1, noises.len()));
+    }
+    progress.finish();
+    figures::save_gif(&args.out, &film, 60)?;
+    println!("wrote {}", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Images of a dataset, back to noise and forth again.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use ch01_tensors::{DataArgs, Split};
+use ch03_forward::rng;
+use ch07_ddim::{psnr, Ddim};
+use ops::{AutoDevice, Images};
+
+use crate::Common;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    data: DataArgs,
+    /// How many held-out images to take
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    count: u32,
+    /// How many timesteps to visit on each way; every number makes a row
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 20, 50, 200], value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Vec<u32>,
+    /// The picture to write (PNG): the images, then for every number of steps the noise and what it leads to
+    #[arg(long, default_value = "inversion.png")]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (device, model) = args.common.open()?;
+    let data = args.data.open(Split::HeldOut)?;
+    let shape = data.shape();
+    let wanted = model.image_shape(None).with_context(|| args.common.model.display().to_string())?;
+    anyhow::ensure!(
+        shape == wanted,
+        "{} images are {shape:?}, but {} was trained on {wanted:?} (--dataset)",
+        data.name(),
+        args.common.model.display()
+    );
+    let count = (args.count as usize).min(data.len());
+    let images = ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
+    let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
+    // What has been cut off cannot be led back.
+    let ddim = Ddim { clip: None, ..Ddim::of(&model, 0.0) };
+    let mut unused = [rng(0, 0)]; // eta 0 asks for no noise
+    let mut rows = vec![images.clone()];
+    for &steps in &args.steps {
+        let timesteps = args.common.timesteps(&model, steps)?;
+        let start = std::time::Instant::now();
+        let noise = ddim.invert(images.clone(), &timesteps, denoise);
+        let back = ddim.sample(noise.clone(), &timesteps, &mut unused, denoise);
+        let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
+        println!("{steps} steps: {decibels:.1} dB, {:.2} s per image", seconds / count as f64);
+        rows.extend([noise, back]);
+    }
+    let values: Vec<f32> = rows.iter().flat_map(|row| row.as_vec()).collect();
+    let [channels, height, width] = shape;
+    let pictures: Vec<_> = values
+        .chunks(channels * height * width)
+        .map(|values| figures::Picture { values, channels, height, width })
+        .collect();
+    figures::save_png(&args.out, &figures::grid(&pictures, count, args.common.scale as usize))?;
+    println!("wrote {}", args.out.display());
+    Ok(())
+}
