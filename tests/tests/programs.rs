@@ -193,6 +193,8 @@ fn sampling_gives_the_same_bytes_again() {
     let invert = ["invert", "--model", "model", "--count", "2", "--steps", "5,20", "--out", "i.png"];
     let said = succeed("ch07-ddim", folder, &invert);
     assert!(said.contains("5 steps: ") && said.contains("20 steps: ") && said.contains(" dB"), "{said}");
+    let compare = ["compare", "--model", "model", "--count", "2", "--steps", "3,6", "--out", "r.png"];
+    assert!(succeed("ch07-ddim", folder, &compare).contains("6 steps: "));
     let film = ["interpolate", "--model", "model", "--count", "2", "--frames", "3", "--steps", "4", "--out", "f.gif"];
     succeed("ch07-ddim", folder, &film);
     assert!(std::fs::read(folder.join("f.gif")).unwrap().starts_with(b"GIF89a"));

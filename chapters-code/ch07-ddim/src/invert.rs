@@ -54,13 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         println!("{steps} steps: {decibels:.1} dB, {:.2} s per image", seconds / count as f64);
         rows.extend([noise, back]);
     }
-    let values: Vec<f32> = rows.iter().flat_map(|row| row.as_vec()).collect();
-    let [channels, height, width] = shape;
-    let pictures: Vec<_> = values
-        .chunks(channels * height * width)
-        .map(|values| figures::Picture { values, channels, height, width })
-        .collect();
-    figures::save_png(&args.out, &figures::grid(&pictures, count, args.common.scale as usize))?;
+    figures::save_png(&args.out, &cli::rows(&rows, args.common.scale as usize))?;
     println!("wrote {}", args.out.display());
     Ok(())
 }

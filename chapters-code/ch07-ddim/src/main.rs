@@ -1,5 +1,6 @@
 //! Draws images with a trained model in few steps, films the way from one to another, and leads images back to noise.
 
+mod compare;
 mod interpolate;
 mod invert;
 
@@ -29,6 +30,8 @@ struct Args {
 enum Command {
     /// Film the way from image to image through the space of noise
     Interpolate(interpolate::Args),
+    /// Draw from the same noise in few steps and in many, a row for each number
+    Compare(compare::Args),
     /// Lead images back to their noise and forth again, and say how well that goes
     Invert(invert::Args),
 }
@@ -84,18 +87,54 @@ struct Draw {
     /// How many timesteps to visit
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// How to get from one to the next
-    #[arg(long, value_enum, default_value = "ddim")]
-    solver: Solver,
-    /// How much fresh noise a DDIM step adds: 0 none, 1 as much as ancestral sampling
-    #[arg(long, default_value_t = 0.0, value_parser = eta, allow_negative_numbers = true)]
-    eta: f64,
+    #[command(flatten)]
+    way: Way,
     /// Side of the images, if the model does not say
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     image_size: Option<u32>,
     /// The grid of images to write (PNG)
     #[arg(long, default_value = "samples.png")]
     out: PathBuf,
+}
+
+/// How to get from one timestep to the next.
+#[derive(clap::Args)]
+pub struct Way {
+    /// How to get from one timestep to the next
+    #[arg(long, value_enum, default_value = "ddim")]
+    solver: Solver,
+    /// How much fresh noise a DDIM step adds: 0 none, 1 as much as ancestral sampling
+    #[arg(long, default_value_t = 0.0, value_parser = eta, allow_negative_numbers = true)]
+    eta: f64,
+}
+
+impl Way {
+    /// Draws images from `x`, which is noise; `watch` hears of every step.
+    pub fn go(
+        &self,
+        model: &Model<AutoDevice>,
+        timesteps: &[usize],
+        x: Images<AutoDevice>,
+        rngs: &mut [impl rand::Rng],
+        watch: impl Fn(),
+    ) -> anyhow::Result<Images<AutoDevice>> {
+        anyhow::ensure!(self.solver == Solver::Ddim || self.eta == 0.0, "--eta {}: only DDIM adds noise", self.eta);
+        let count = x.shape().0;
+        let denoise = |x: &Images<AutoDevice>, t: usize| {
+            watch();
+            model.unet.forward(x.clone(), &vec![t; count])
+        };
+        let ddim = Ddim::of(model, self.eta);
+        let images = match self.solver {
+            Solver::Ddim => ddim.sample(x, timesteps, rngs, denoise),
+            Solver::DpmSolver => DpmSolver::new(ddim).sample(x, timesteps, denoise),
+        };
+        anyhow::ensure!(
+            images.as_vec().iter().all(|v| v.is_finite()),
+            "the network's answers are not finite numbers: the model is damaged or did not learn"
+        );
+        Ok(images)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,12 +160,12 @@ fn main() -> std::process::ExitCode {
     cli::run(|args: Args| match &args.command {
         None => draw(&args.draw),
         Some(Command::Interpolate(args)) => interpolate::run(args),
+        Some(Command::Compare(args)) => compare::run(args),
         Some(Command::Invert(args)) => invert::run(args),
     })
 }
 
 fn draw(args: &Draw) -> anyhow::Result<()> {
-    anyhow::ensure!(args.solver == Solver::Ddim || args.eta == 0.0, "--eta {}: only DDIM adds noise", args.eta);
     let (device, model) = args.common.open()?;
     let shape = model.image_shape(args.image_size.map(|side| side as usize));
     let [channels, height, width] = shape.with_context(|| args.common.model.display().to_string())?;
@@ -141,24 +180,11 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
         let size = BATCH.min(count - first);
         let mut rngs: Vec<_> = (first..first + size).map(|image| rng(args.seed, image as u64)).collect();
         let x = noise_per_image(&device, (size, channels, height, width), &mut rngs);
-        let denoise = |x: &Images<AutoDevice>, t: usize| {
-            done.set(done.get() + 1);
-            model.unet.forward(x.clone(), &vec![t; size])
-        };
-        let ddim = Ddim::of(&model, args.eta);
-        let images = match args.solver {
-            Solver::Ddim => ddim.sample(x, &timesteps, &mut rngs, denoise),
-            Solver::DpmSolver => DpmSolver::new(ddim).sample(x, &timesteps, denoise),
-        };
+        let images = args.way.go(&model, &timesteps, x, &mut rngs, || done.set(done.get() + 1));
+        drawn.extend(images.with_context(|| args.common.model.display().to_string())?.as_vec());
         progress.update(done.get(), || format!("{} of {count} images", first + size));
-        drawn.extend(images.as_vec());
     }
     progress.finish();
-    anyhow::ensure!(
-        drawn.iter().all(|v| v.is_finite()),
-        "{}: the network's answers are not finite numbers: the model is damaged or did not learn",
-        args.common.model.display()
-    );
     let seconds = start.elapsed().as_secs_f64();
     println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / seconds);
     let images = device.tensor_from_vec(drawn, (count, channels, height, width));

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 pub mod progress;
@@ -50,12 +51,22 @@ pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
 
 /// A batch of images as one picture.
 pub fn grid(images: &Images<AutoDevice>, columns: usize, scale: usize) -> figures::RgbImage {
-    use dfdx::prelude::*;
     let (_, channels, height, width) = *images.shape();
-    let values = images.as_vec();
-    let pictures: Vec<_> = values
-        .chunks(channels * height * width)
-        .map(|values| figures::Picture { values, channels, height, width })
-        .collect();
+    picture(&images.as_vec(), [channels, height, width], columns, scale)
+}
+
+/// Batches of as many images each as one picture, a row for each batch.
+///
+/// # Panics
+/// If there are none.
+pub fn rows(batches: &[Images<AutoDevice>], scale: usize) -> figures::RgbImage {
+    let (columns, channels, height, width) = *batches[0].shape();
+    let values: Vec<f32> = batches.iter().flat_map(|images| images.as_vec()).collect();
+    picture(&values, [channels, height, width], columns, scale)
+}
+
+fn picture(values: &[f32], [channels, height, width]: [usize; 3], columns: usize, scale: usize) -> figures::RgbImage {
+    let images = values.chunks(channels * height * width);
+    let pictures: Vec<_> = images.map(|values| figures::Picture { values, channels, height, width }).collect();
     figures::grid(&pictures, columns, scale)
 }

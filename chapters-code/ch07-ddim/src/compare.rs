@@ -1,0 +1,49 @@
+//! The same noise under different numbers of steps.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use ch03_forward::rng;
+use ch06_sampling::noise_per_image;
+
+use crate::{Common, Way};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    way: Way,
+    /// How many images in a row
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    count: u32,
+    /// Decides the noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many timesteps to visit, for each row
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 10, 20, 50], value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Vec<u32>,
+    /// The picture to write (PNG)
+    #[arg(long, default_value = "steps.png")]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (device, model) = args.common.open()?;
+    let name = || args.common.model.display().to_string();
+    let [channels, height, width] = model.image_shape(None).with_context(name)?;
+    let count = args.count as usize;
+    let mut rows = Vec::new();
+    for &steps in &args.steps {
+        let timesteps = args.common.timesteps(&model, steps)?;
+        let mut rngs: Vec<_> = (0..count as u64).map(|image| rng(args.seed, image)).collect();
+        let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
+        let start = std::time::Instant::now();
+        let images = args.way.go(&model, &timesteps, x, &mut rngs, || {}).with_context(name)?;
+        println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
+        rows.push(images);
+    }
+    figures::save_png(&args.out, &cli::rows(&rows, args.common.scale as usize))?;
+    println!("wrote {}", args.out.display());
+    Ok(())
+}
