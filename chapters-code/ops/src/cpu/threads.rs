@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 /// How long a thread goes on looking for work after the start of the last kernel.
 const PATIENCE: Duration = Duration::from_micros(500);
 
+/// Pauses of the processor between two looks, well below a microsecond.
+const PAUSES: u32 = 8;
+/// Looks between two offers of the core to other threads.
+const YIELD_EVERY: u32 = 64;
+
 /// Whether threads are looking.
 static AWAKE: AtomicBool = AtomicBool::new(false);
 /// When the last kernel started, in nanoseconds since the first.
@@ -36,9 +41,18 @@ pub(super) fn awake() {
 }
 
 fn look_for_work() {
+    let mut idle = 0u32;
     while now().saturating_sub(LAST.load(Ordering::Relaxed)) < PATIENCE.as_nanos() as u64 {
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            idle = 0;
+            continue;
+        }
+        idle += 1;
+        // Mostly wait in place, which is what keeps this thread on a core of its own; now and then let others have it.
+        if idle.is_multiple_of(YIELD_EVERY) {
             std::thread::yield_now();
+        } else {
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
         }
     }
     AWAKE.store(false, Ordering::Relaxed);
