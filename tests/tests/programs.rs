@@ -202,7 +202,7 @@ fn sampling_gives_the_same_bytes_again() {
     fail("ch07-ddim", folder, &[&few[..], &["21"]].concat(), 1, &["--steps 21", "20 timesteps"]);
     fail("ch07-ddim", folder, &[&few[..], &["0"]].concat(), 2, &["--steps"]);
     fail("ch07-ddim", folder, &["--model", "model", "--eta", "2"], 2, &["--eta", "from 0 to 1"]);
-    let noisy = ["--model", "model", "--eta", "0.5", "--solver", "dpm-solver++"];
+    let noisy = ["--model", "model", "--steps", "5", "--eta", "0.5", "--solver", "dpm-solver++"];
     fail("ch07-ddim", folder, &noisy, 1, &["--eta 0.5", "only DDIM"]);
     let extras = [
         "--model",
