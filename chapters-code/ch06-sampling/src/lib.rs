@@ -27,6 +27,24 @@ pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
 }
 // ANCHOR_END: posterior
 
+// ANCHOR: x0_prediction
+/// The clean image that the network's answer stands for, cut off at ± `clip` if there is one.
+pub fn x0_prediction<D: UNetDevice>(
+    schedule: &Schedule,
+    kind: PredictionType,
+    clip: Option<f32>,
+    t: usize,
+    x_t: &Images<D>,
+    answer: &Images<D>,
+) -> Images<D> {
+    let x0 = predict_x0(kind, schedule, x_t, &vec![t; x_t.shape().0], answer);
+    match clip {
+        Some(range) => x0.clamp(-range, range),
+        None => x0,
+    }
+}
+// ANCHOR_END: x0_prediction
+
 // ANCHOR: sampler
 /// How to walk from noise to image.
 #[derive(Clone, Debug)]
@@ -51,12 +69,7 @@ impl<'a> Sampler<'a> {
 
     /// The clean image that the network's answer stands for, cut off if asked for.
     pub fn x0_prediction<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
-        let timesteps = vec![t; x_t.shape().0];
-        let x0 = predict_x0(self.prediction_type, self.schedule, x_t, &timesteps, answer);
-        match self.clip {
-            Some(range) => x0.clamp(-range, range),
-            None => x0,
-        }
+        x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
     }
 
     /// One step back (algorithm 2): from x_t to x_{t-1}. `noise` is ignored at t = 0.

@@ -7,9 +7,9 @@ mod dpm;
 mod spacing;
 
 use ch02_schedule::Schedule;
-use ch03_forward::{predict_x0, PredictionType};
+use ch03_forward::PredictionType;
 use ch04_unet::model_dir::Model;
-use ch06_sampling::{noise_per_image, Sampler};
+use ch06_sampling::{noise_per_image, x0_prediction, Sampler};
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 use rand::Rng;
@@ -18,7 +18,7 @@ pub use dpm::DpmSolver;
 pub use spacing::TimestepSpacing;
 
 // ANCHOR: predictions
-/// The noise that the network's answer stands for: the other half of x_t beside [`predict_x0`].
+/// The noise that the network's answer stands for: the other half of x_t beside [`ch03_forward::predict_x0`].
 pub fn predict_eps<D: UNetDevice>(
     kind: PredictionType,
     schedule: &Schedule,
@@ -89,11 +89,7 @@ impl<'a> Ddim<'a> {
 
     /// The clean image that the network's answer stands for, cut off if asked for.
     pub fn x0_prediction<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
-        let x0 = predict_x0(self.prediction_type, self.schedule, x_t, &vec![t; x_t.shape().0], answer);
-        match self.clip {
-            Some(range) => x0.clamp(-range, range),
-            None => x0,
-        }
+        x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
     }
 
     /// All steps, from `x`, which is noise, over `timesteps`, the noisiest first, to an image. `denoise` answers for x_t at t.
@@ -126,12 +122,12 @@ impl<'a> Ddim<'a> {
         let upwards: Vec<_> = pairs(timesteps).collect();
         for (t, prev) in upwards.into_iter().rev() {
             let (now, then) = (self.schedule.alpha_bar[t], alpha_bar(self.schedule, prev));
-            // Where the clean image would be, if x moved along the direction that its noise has at t.
-            let as_x_t = x.clone() * (now / then).sqrt() as f32;
+            // x fades as far as it has at t, and noise comes to it along the direction that the network sees.
+            let faded = x.clone() * (now / then).sqrt() as f32;
             let answer = denoise(&x, t);
             let eps = predict_eps(self.prediction_type, self.schedule, &x, t, &answer);
             let step = (1.0 - now).sqrt() - (now / then * (1.0 - then)).sqrt();
-            x = as_x_t + eps * step as f32;
+            x = faded + eps * step as f32;
         }
         x
     }

@@ -173,14 +173,15 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
                 dev.accumulate(dy, D::write_buffer(grads.get_or_alloc_mut(images)?));
             }
             let mut dw = take_gradient!(grads, weight, dev);
-            // If the allocation fails, so does the next request for the same memory, which says so.
+            let mut allocated = Ok(());
             // SAFETY: the closures hold tensors, gradients and sizes.
             unsafe {
                 dev.both(
-                    || drop(grads.try_alloc_for(&x)),
+                    || allocated = grads.try_alloc_for(&x),
                     || dev.conv2d_backward_weight(&s, D::read(&x), dy, D::write_buffer(&mut dw)),
                 )
             };
+            allocated?;
             *grads.get_or_alloc_mut(&weight)? = dw;
             let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
             dev.conv2d_backward_input(&s, D::read(&weight), dy, dx);

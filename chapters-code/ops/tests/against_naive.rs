@@ -71,7 +71,9 @@ impl Conv {
         y
     }
 
-    fn check(&self, rng: &mut impl Rng) {
+    /// The result against the naive loop, and the gradients of x, w and b against those that `gradients` finds for a
+    /// gradient of the result.
+    fn check_with(&self, rng: &mut impl Rng, gradients: impl Fn(&[Vec<f32>; 3], &[f32]) -> Vec<Vec<f64>>) {
         let dev = device();
         let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
         let inputs = [
@@ -85,17 +87,25 @@ impl Conv {
         let y = ops::conv2d(x.leaky_trace(), &w, Some(&b), self.o);
         let (ho, wo) = self.out();
         assert_eq!(*y.shape(), (self.batch, self.cout, ho, wo));
-        let expected = self.naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
+        let expected = self.naive(&inputs.each_ref().map(|v| to_f64(v)));
         assert_close(&format!("{self:?}: y"), &host(&y), &expected, TOLERANCE);
-        let c = random(expected.len());
-        let grads = backward(y, &c);
+        let dy = random(expected.len());
+        let grads = backward(y, &dy);
         self.check_additions(rng, &x, &w, &b, &expected);
-        // The map is linear in each input, so finite differences are exact; sample to keep the test short.
         let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
-        let slopes = finite_differences(&|v| self.naive(v), &inputs, &c);
-        for ((name, found), slopes) in ["dx", "dw", "db"].iter().zip(found).zip(slopes) {
-            assert_close(&format!("{self:?}: {name}"), &found, &slopes, TOLERANCE);
+        for ((name, found), expected) in ["dx", "dw", "db"].iter().zip(found).zip(gradients(&inputs, &dy)) {
+            assert_close(&format!("{self:?}: {name}"), &found, &expected, TOLERANCE);
         }
+    }
+
+    /// The map is linear in each input, so finite differences are exact.
+    fn check(&self, rng: &mut impl Rng) {
+        self.check_with(rng, |inputs, dy| finite_differences(&|v| self.naive(v), inputs, dy));
+    }
+
+    /// For sizes at which finite differences would take too long.
+    fn check_large(&self, rng: &mut impl Rng) {
+        self.check_with(rng, |[x, w, _], dy| self.naive_gradients(&to_f64(x), &to_f64(w), &to_f64(dy)).into());
     }
 }
 
@@ -151,32 +161,6 @@ impl Conv {
             }
         }
         [dx, dw, db]
-    }
-
-    /// As [`Conv::check`], for sizes at which finite differences would take too long.
-    fn check_large(&self, rng: &mut impl Rng) {
-        let dev = device();
-        let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
-        let inputs = [
-            random(self.batch * self.cin * self.h * self.w),
-            random(self.cout * self.cin * self.kernel * self.kernel),
-            random(self.cout),
-        ];
-        let x = dev.tensor_from_vec(inputs[0].clone(), (self.batch, self.cin, self.h, self.w));
-        let w = dev.tensor_from_vec(inputs[1].clone(), (self.cout, self.cin, self.kernel, self.kernel));
-        let b = dev.tensor_from_vec(inputs[2].clone(), (self.cout,));
-        let y = ops::conv2d(x.leaky_trace(), &w, Some(&b), self.o);
-        let inputs = inputs.map(|v| to_f64(&v));
-        let expected = self.naive(&inputs);
-        assert_close(&format!("{self:?}: y"), &host(&y), &expected, TOLERANCE);
-        let dy = random(expected.len());
-        let grads = backward(y, &dy);
-        self.check_additions(rng, &x, &w, &b, &expected);
-        let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
-        let expected = self.naive_gradients(&inputs[0], &inputs[1], &to_f64(&dy));
-        for ((name, found), expected) in ["dx", "dw", "db"].iter().zip(found).zip(expected) {
-            assert_close(&format!("{self:?}: {name}"), &found, &expected, TOLERANCE);
-        }
     }
 }
 

@@ -15,7 +15,6 @@
 
 use std::borrow::Cow;
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::forced::arch;
@@ -34,14 +33,6 @@ impl ConvShape {
 
 /// Inputs (k) per block of work: as many as fit into the nearest cache beside the rest.
 const BLOCK: usize = 256;
-
-impl WithSimd for Tiles<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.compute(simd)
-    }
-}
 
 /// The left factor of the product: one row per output channel, one column per input k.
 struct Left<'a> {

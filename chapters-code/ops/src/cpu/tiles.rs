@@ -62,10 +62,11 @@ pub(super) struct Tiles<'a> {
     pub accumulate: bool,
 }
 
-impl Tiles<'_> {
+impl WithSimd for Tiles<'_> {
+    type Output = ();
     /// All rows for two runs, then for the next two: `b` of two runs stays in the nearest cache.
     #[inline(always)]
-    pub fn compute<S: Simd>(mut self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let panels = self.rows.div_ceil(ROWS);
         let depth = self.starts.offsets.len();
         let last_a = (panels - 1) * self.a_panel + (ROWS - 1) * self.a_row + (depth - 1) * self.a_column;
@@ -135,6 +136,12 @@ pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
     std::ptr::read_unaligned(from as *const S::f32s)
 }
 
+/// A vector to any address.
+#[inline(always)]
+pub(super) unsafe fn save<S: Simd>(to: *mut f32, vector: S::f32s) {
+    std::ptr::write_unaligned(to as *mut S::f32s, vector)
+}
+
 /// Writes the first numbers of a vector to `out`, or adds them to it.
 #[inline(always)]
 fn store<S: Simd>(simd: S, sum: S::f32s, out: &mut [f32], accumulate: bool) {
@@ -142,12 +149,12 @@ fn store<S: Simd>(simd: S, sum: S::f32s, out: &mut [f32], accumulate: bool) {
         // SAFETY: `out` is exactly one vector long.
         unsafe {
             let total = if accumulate { simd.add_f32s(load::<S>(out.as_ptr()), sum) } else { sum };
-            std::ptr::write_unaligned(out.as_mut_ptr() as *mut S::f32s, total);
+            save::<S>(out.as_mut_ptr(), total);
         }
     } else {
         let mut values = [0.0f32; SLACK];
         // SAFETY: no vector is longer than SLACK.
-        unsafe { std::ptr::write_unaligned(values.as_mut_ptr() as *mut S::f32s, sum) };
+        unsafe { save::<S>(values.as_mut_ptr(), sum) };
         for (out, value) in out.iter_mut().zip(values) {
             *out = if accumulate { *out + value } else { value };
         }

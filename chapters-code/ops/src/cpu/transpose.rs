@@ -81,10 +81,8 @@ fn blocks_pay<S: Simd>() -> bool {
 unsafe fn turn(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
     use std::arch::x86_64::*;
     let mut r = [_mm256_setzero_ps(); 8];
-    let mut i = 0;
-    while i < 8 {
-        r[i] = _mm256_loadu_ps(from.add(i * row));
-        i += 1;
+    for (i, r) in r.iter_mut().enumerate() {
+        *r = _mm256_loadu_ps(from.add(i * row));
     }
     // Pairs of rows, then pairs of pairs, then the halves of the registers.
     let t = [

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use super::conv::Base;
 use super::forced::arch;
-use super::tiles::{lanes, load, runs, with_scratch, Starts, Tiles, SLACK};
+use super::tiles::{lanes, load, runs, save, with_scratch, Starts, Tiles, SLACK};
 use super::transpose::Pixels;
 use crate::ConvShape;
 
@@ -261,9 +261,7 @@ fn put_block<S: Simd, const N: usize>(to: &mut [f32], at: usize, row: usize, col
     for i in 0..N {
         for j in 0..N {
             // SAFETY: the largest i and j are within `to`, which is cut so.
-            unsafe {
-                std::ptr::write_unaligned(to.as_mut_ptr().add(i * row + j * column) as *mut S::f32s, block[i][j])
-            };
+            unsafe { save::<S>(to.as_mut_ptr().add(i * row + j * column), block[i][j]) };
         }
     }
 }
@@ -410,12 +408,7 @@ impl WithSimd for TransformWeight<'_, '_> {
                     for place in 0..PLACES {
                         let to = &mut self.matrices[place][(c + i) * self.width + o..][..lanes];
                         // SAFETY: `to` is exactly one vector long.
-                        unsafe {
-                            std::ptr::write_unaligned(
-                                to.as_mut_ptr() as *mut S::f32s,
-                                block[place / REACH][place % REACH],
-                            )
-                        };
+                        unsafe { save::<S>(to.as_mut_ptr(), block[place / REACH][place % REACH]) };
                     }
                 }
             }
@@ -468,7 +461,7 @@ impl WithSimd for Forward<'_> {
                 rows: band.tiles(),
                 accumulate: false,
             };
-            tiles.compute(simd);
+            tiles.with_simd(simd);
         }
         let pixels = s.ho * s.wo;
         // Back to pixels: a group of channels side by side first, then each channel to its plane.
@@ -632,7 +625,7 @@ impl WithSimd for SumTiles<'_> {
                 rows: self.s.cin,
                 accumulate: true,
             };
-            tiles.compute(simd);
+            tiles.with_simd(simd);
         }
     }
 }
