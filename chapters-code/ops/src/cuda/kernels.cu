@@ -61,17 +61,22 @@ __device__ void ops_product(const A &a, const B &b, const Out &out, long long bl
         }
 }
 
+// What lies in memory at the sum of two offsets, one from the index and one from k; -1 outside.
+struct Offset { long long at; };
+__device__ Offset ops_offset(bool inside, long long at) { Offset o; o.at = inside ? at : -1; return o; }
+__device__ float ops_at(const float *p, Offset i, Offset k) { return i.at < 0 || k.at < 0 ? 0.0f : p[i.at + k.at]; }
+
 // A matrix in memory: what is at index i and depth k is at i * index_step + k * depth_step.
 template <bool ALONG>
 struct Matrix {
     static const bool ALONG_K = ALONG;
     const float *p;
     long long index_step, depth_step;
-    struct Index { long long at; };
-    struct Depth { long long at; };
-    __device__ Index index(long long i, long long end) const { Index s; s.at = i < end ? i * index_step : -1; return s; }
-    __device__ Depth depth(long long k, long long end) const { Depth s; s.at = k < end ? k * depth_step : -1; return s; }
-    __device__ float at(Index i, Depth k) const { return i.at < 0 || k.at < 0 ? 0.0f : p[i.at + k.at]; }
+    typedef Offset Index;
+    typedef Offset Depth;
+    __device__ Index index(long long i, long long end) const { return ops_offset(i < end, i * index_step); }
+    __device__ Depth depth(long long k, long long end) const { return ops_offset(k < end, k * depth_step); }
+    __device__ float at(Index i, Depth k) const { return ops_at(p, i, k); }
 };
 
 // A weight (cout, cin, taps), seen from its input: the index is the input channel, k is output channel and tap.
@@ -79,11 +84,11 @@ struct FromInput {
     static const bool ALONG_K = true;
     const float *w;
     int cin, taps;
-    struct Index { long long at; };
-    struct Depth { long long at; };
-    __device__ Index index(long long c, long long end) const { Index s; s.at = c < end ? c * taps : -1; return s; }
-    __device__ Depth depth(long long k, long long end) const { Depth s; s.at = k < end ? k / taps * cin * taps + k % taps : -1; return s; }
-    __device__ float at(Index i, Depth k) const { return i.at < 0 || k.at < 0 ? 0.0f : w[i.at + k.at]; }
+    typedef Offset Index;
+    typedef Offset Depth;
+    __device__ Index index(long long c, long long end) const { return ops_offset(c < end, c * taps); }
+    __device__ Depth depth(long long k, long long end) const { return ops_offset(k < end, k / taps * cin * taps + k % taps); }
+    __device__ float at(Index i, Depth k) const { return ops_at(w, i, k); }
 };
 
 // Images (batch, channels, pixels): the index is the channel, k is image and pixel.
@@ -91,11 +96,11 @@ struct Channels {
     static const bool ALONG_K = true;
     const float *x;
     long long channels, pixels;
-    struct Index { long long at; };
-    struct Depth { long long at; };
-    __device__ Index index(long long c, long long end) const { Index s; s.at = c < end ? c * pixels : -1; return s; }
-    __device__ Depth depth(long long k, long long end) const { Depth s; s.at = k < end ? k / pixels * channels * pixels + k % pixels : -1; return s; }
-    __device__ float at(Index i, Depth k) const { return i.at < 0 || k.at < 0 ? 0.0f : x[i.at + k.at]; }
+    typedef Offset Index;
+    typedef Offset Depth;
+    __device__ Index index(long long c, long long end) const { return ops_offset(c < end, c * pixels); }
+    __device__ Depth depth(long long k, long long end) const { return ops_offset(k < end, k / pixels * channels * pixels + k % pixels); }
+    __device__ float at(Index i, Depth k) const { return ops_at(x, i, k); }
 };
 
 // Where an output pixel of a convolution starts to look, and what a tap (channel and kernel position) adds to that.
@@ -110,10 +115,10 @@ __device__ Pixel ops_pixel(const Conv &s, long long j, long long end) {
     return r;
 }
 
-__device__ Tap ops_tap(const Conv &s, long long k, long long end) {
+__device__ Tap ops_tap(const Conv &s, long long pixels, long long k, long long end) {
     int taps = s.kernel * s.kernel;
     Tap r;
-    r.plane = k < end ? k / taps * s.h * s.w : -1;
+    r.plane = k < end ? k / taps * pixels : -1;
     r.row = (int)(k % taps) / s.kernel;
     r.column = (int)(k % taps) % s.kernel;
     return r;
@@ -133,7 +138,7 @@ struct Patches {
     typedef Pixel Index;
     typedef Tap Depth;
     __device__ Index index(long long j, long long end) const { return ops_pixel(s, j, end); }
-    __device__ Depth depth(long long k, long long end) const { return ops_tap(s, k, end); }
+    __device__ Depth depth(long long k, long long end) const { return ops_tap(s, (long long)s.h * s.w, k, end); }
     __device__ float at(Index p, Depth t) const { return ops_patch(s, x, p, t); }
 };
 
@@ -144,7 +149,7 @@ struct PatchesAlongPixels {
     const float *x;
     typedef Tap Index;
     typedef Pixel Depth;
-    __device__ Index index(long long j, long long end) const { return ops_tap(s, j, end); }
+    __device__ Index index(long long j, long long end) const { return ops_tap(s, (long long)s.h * s.w, j, end); }
     __device__ Depth depth(long long k, long long end) const { return ops_pixel(s, k, end); }
     __device__ float at(Index t, Depth p) const { return ops_patch(s, x, p, t); }
 };
@@ -163,14 +168,7 @@ struct Reaching {
         r.column = (int)(j % s.w) + s.pad;
         return r;
     }
-    __device__ Depth depth(long long k, long long end) const {
-        int taps = s.kernel * s.kernel;
-        Depth r;
-        r.plane = k < end ? k / taps * s.ho * s.wo : -1;
-        r.row = (int)(k % taps) / s.kernel;
-        r.column = (int)(k % taps) % s.kernel;
-        return r;
-    }
+    __device__ Depth depth(long long k, long long end) const { return ops_tap(s, (long long)s.ho * s.wo, k, end); }
     __device__ float at(Index p, Depth t) const {
         int row = p.row - t.row, column = p.column - t.column;
         if (p.image < 0 || t.plane < 0 || row < 0 || column < 0 || row % s.stride != 0 || column % s.stride != 0) return 0.0f;
