@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use ch03_forward::{rng, standard_normal};
 use ch04_unet::model_dir::{self, Model};
-use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
+use ch04_unet::UNet;
+use ch05_train::{Batch, OptimizerConfig, TrainConfig, Trainer};
 use ch06_sampling::{noise_per_image, Sampler};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
@@ -67,12 +68,13 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
     };
     let mut trainer = Trainer::new(&device, config)?;
     trainer.unet = model.unet;
-    let first = trainer.learn(&x0, &timesteps, &eps)?;
+    let mut batch = Batch { indices: (0..timesteps.len()).collect(), x0, timesteps, eps };
+    let first = trainer.learn(&batch, UNet::forward)?;
     let mut random = rng(0, 0);
     serve(first.loss as f64, || {
-        let timesteps: Vec<usize> = timesteps.iter().map(|_| random.gen_range(0..trainer.schedule.len())).collect();
-        let eps = standard_normal(&device, *x0.shape(), &mut random);
-        trainer.learn(&x0, &timesteps, &eps)?;
+        batch.timesteps.fill_with(|| random.gen_range(0..trainer.schedule.len()));
+        batch.eps = standard_normal(&device, *batch.x0.shape(), &mut random);
+        trainer.learn(&batch, UNet::forward)?;
         device.synchronize();
         Ok(())
     })

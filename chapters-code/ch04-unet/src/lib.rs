@@ -13,4 +13,4 @@ mod unet;
 pub use blocks::{time_embedding, AttentionBlock, Downsample, ResnetBlock, Stage, Upsample};
 pub use config::{BlockType, ConfigError, Preset, UNetConfig};
 pub use summary::{summary, StageSummary};
-pub use unet::UNet;
+pub use unet::{Companion, UNet};

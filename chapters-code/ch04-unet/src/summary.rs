@@ -4,6 +4,7 @@ use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
 use ops::{Images, UNetDevice};
 
+use crate::unet::Companion;
 use crate::UNet;
 
 /// One stage: the shape that leaves it and what it takes.
@@ -30,12 +31,22 @@ pub fn summary<D: UNetDevice>(unet: &mut UNet<D>, x_t: Images<D>) -> Vec<StageSu
         parameters: 0,
         multiply_adds: 0,
     }];
-    unet.trace(x_t, &timesteps, &mut |name, (_, c, h, w)| {
-        stages.push(StageSummary { name: name.into(), shape: [c, h, w], parameters: 0, multiply_adds: 0 });
-    });
+    unet.forward_with(x_t, &timesteps, &mut Shapes(&mut stages));
     let mut count = Count(&mut stages);
     unet.visit("", &mut count);
     stages
+}
+
+/// Notes the shape that leaves each stage.
+struct Shapes<'a>(&'a mut Vec<StageSummary>);
+
+impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for Shapes<'_> {
+    fn after(&mut self, stage: &str, _: usize, x: Images<D, T>) -> Images<D, T> {
+        let (_, c, h, w) = *x.shape();
+        self.0.retain(|known| known.name != stage);
+        self.0.push(StageSummary { name: stage.into(), shape: [c, h, w], parameters: 0, multiply_adds: 0 });
+        x
+    }
 }
 
 struct Count<'a>(&'a mut Vec<StageSummary>);

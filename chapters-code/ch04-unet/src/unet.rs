@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
-use ops::{Conv2dOptions, Images, UNetDevice};
+use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
 use crate::blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample};
@@ -24,8 +24,25 @@ pub struct UNet<D: UNetDevice> {
 }
 // ANCHOR_END: unet
 
-/// Is told the name and the output shape of every stage.
-pub(crate) type Observer<'a> = dyn FnMut(&str, (usize, usize, usize, usize)) + 'a;
+// ANCHOR: companion
+/// Goes through the network beside the image, and may have its say between the blocks. Chapter 8 conditions with it.
+pub trait Companion<D: UNetDevice, T: Tape<f32, D>> {
+    /// Sees the time embedding `(batch, time_width)` before the blocks do, and may change it.
+    fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
+        time
+    }
+
+    /// Sees what leaves block number `block` of a stage, and may change it.
+    fn after(&mut self, stage: &str, block: usize, x: Images<D, T>) -> Images<D, T>;
+}
+
+/// Nobody.
+impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for () {
+    fn after(&mut self, _: &str, _: usize, x: Images<D, T>) -> Images<D, T> {
+        x
+    }
+}
+// ANCHOR_END: companion
 
 impl<D: UNetDevice> UNet<D> {
     // ANCHOR: new
@@ -113,15 +130,18 @@ impl<D: UNetDevice> UNet<D> {
     /// # Panics
     /// If there is not one timestep per image, or height or width cannot be halved as often as the network does.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x_t: Images<D, T>, timesteps: &[usize]) -> Images<D, T> {
-        self.trace(x_t, timesteps, &mut |_, _| {})
+        self.forward_with(x_t, timesteps, &mut ())
     }
 
-    /// [`UNet::forward`], telling `observe` the name and output shape of every stage on the way.
-    pub(crate) fn trace<T: Tape<f32, D> + Merge<T>>(
+    /// [`UNet::forward`] with a companion.
+    ///
+    /// # Panics
+    /// As [`UNet::forward`].
+    pub fn forward_with<T: Tape<f32, D> + Merge<T>>(
         &self,
         x_t: Images<D, T>,
         timesteps: &[usize],
-        observe: &mut Observer,
+        companion: &mut impl Companion<D, T>,
     ) -> Images<D, T> {
         let (batch, _, h, w) = *x_t.shape();
         assert_eq!(timesteps.len(), batch, "one timestep per image");
@@ -134,46 +154,43 @@ impl<D: UNetDevice> UNet<D> {
         let shift = self.config.freq_shift as f64;
         let time = time_embedding(x_t.device(), timesteps, width, self.config.flip_sin_to_cos, shift);
         let time = ops::silu(self.time_linear_1.forward(time.put_tape(T::default())));
-        let time = ops::silu(self.time_linear_2.forward(time));
+        let time = ops::silu(companion.time(self.time_linear_2.forward(time)));
         // Every block gets a copy; how it came about is remembered once, with the image.
         let (time, time_tape) = time.split_tape();
         let (x_t, tape) = x_t.split_tape();
 
         let mut x = self.conv_in.forward(x_t.put_tape(tape.merge(time_tape)));
-        observe("conv_in", *x.shape());
+        x = companion.after("conv_in", 0, x);
         let mut bridges = vec![x.with_empty_tape()];
         for (level, stage) in self.down.iter().enumerate() {
+            let name = format!("down_blocks.{level}");
             for i in 0..stage.resnets.len() {
-                x = stage.block(i, x, time.retaped());
+                x = companion.after(&name, i, stage.block(i, x, time.retaped()));
                 bridges.push(x.with_empty_tape());
             }
-            observe(&format!("down_blocks.{level}"), *x.shape());
             if let Some(downsample) = &stage.downsample {
-                x = downsample.forward(x);
-                observe(&format!("down_blocks.{level}.downsamplers.0"), *x.shape());
+                x = companion.after(&format!("{name}.downsamplers.0"), 0, downsample.forward(x));
                 bridges.push(x.with_empty_tape());
             }
         }
 
-        x = self.middle.block(0, x, time.retaped());
-        x = self.middle.resnets[1].forward(x, time.retaped());
-        observe("mid_block", *x.shape());
+        for i in 0..self.middle.resnets.len() {
+            x = companion.after("mid_block", i, self.middle.block(i, x, time.retaped()));
+        }
 
         for (level, stage) in self.up.iter().enumerate() {
+            let name = format!("up_blocks.{level}");
             for i in 0..stage.resnets.len() {
                 let bridge = bridges.pop().expect("as many bridges up as down");
                 x = ops::concat_channels(x, bridge);
-                x = stage.block(i, x, time.retaped());
+                x = companion.after(&name, i, stage.block(i, x, time.retaped()));
             }
-            observe(&format!("up_blocks.{level}"), *x.shape());
             if let Some(upsample) = &stage.upsample {
-                x = upsample.forward(x);
-                observe(&format!("up_blocks.{level}.upsamplers.0"), *x.shape());
+                x = companion.after(&format!("{name}.upsamplers.0"), 0, upsample.forward(x));
             }
         }
         x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));
-        observe("conv_out", *x.shape());
-        x
+        companion.after("conv_out", 0, x)
     }
     // ANCHOR_END: forward
 }

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ch04_unet::model_dir::{self, ModelError};
-use ch04_unet::ConfigError;
+use ch04_unet::{ConfigError, UNet};
 use dfdx::prelude::*;
+use ops::layers::Parameters;
 use ops::params::{self, HostTensor, NamedTensors, ParamsError};
 use ops::UNetDevice;
+use rand_chacha::ChaCha8Rng;
 
 use crate::{Flat, TrainConfig, Trainer};
 
@@ -39,7 +41,7 @@ pub enum CheckpointError {
     NoStep { path: PathBuf, found: String },
 }
 
-fn names_of<D: UNetDevice>(trainer: &mut Trainer<D>) -> Vec<String> {
+fn names_of<D: UNetDevice>(network: &mut impl Parameters<D>) -> Vec<String> {
     struct Names(Vec<String>);
     impl<D: UNetDevice> ops::layers::Visitor<D> for Names {
         fn visit<S: Shape>(&mut self, name: &str, _: &mut Tensor<S, f32, D>) {
@@ -47,7 +49,7 @@ fn names_of<D: UNetDevice>(trainer: &mut Trainer<D>) -> Vec<String> {
         }
     }
     let mut names = Names(Vec::new());
-    ops::layers::Parameters::visit(&mut trainer.unet, "", &mut names);
+    network.visit("", &mut names);
     names.0
 }
 
@@ -57,7 +59,32 @@ impl<D: UNetDevice> Trainer<D> {
     /// # Errors
     /// If a file cannot be written; what was there before is then still whole.
     pub fn save(&mut self, directory: &Path) -> Result<(), CheckpointError> {
-        let names = names_of(self);
+        self.save_state(directory)?;
+        let weights = params::to_host(&mut self.averaged());
+        Ok(model_dir::save(directory, &self.config.unet, &weights, &self.config.scheduler)?)
+    }
+
+    /// Reads the training that [`Trainer::save`] wrote.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged, or does not fit the configuration.
+    pub fn load(device: &D, directory: &Path) -> Result<Self, CheckpointError> {
+        Self::load_state(device, directory, |config, rng| UNet::new(device, &config.unet, rng))
+    }
+
+    /// Whether a directory holds a training.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(TRAINING).join(STATE).exists()
+    }
+}
+
+impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
+    /// Writes what is needed to go on.
+    ///
+    /// # Errors
+    /// If a file cannot be written; what was there before is then still whole.
+    pub fn save_state(&mut self, directory: &Path) -> Result<(), CheckpointError> {
+        let names = names_of(&mut self.unet);
         let mut tensors = NamedTensors::new();
         for (name, tensor) in params::to_host(&mut self.unet) {
             tensors.insert(format!("weights.{name}"), tensor);
@@ -71,27 +98,23 @@ impl<D: UNetDevice> Trainer<D> {
         let training = directory.join(TRAINING);
         model_dir::write_json(&training.join("config.json"), &self.config)?;
         let bytes = params::to_safetensors(&tensors, &[("step", self.step.to_string())]);
-        files::write(training.join(STATE), &bytes)?;
-        let mut averaged = self.ema.apply(&self.unet);
-        let weights = params::to_host(&mut averaged);
-        Ok(model_dir::save(directory, &self.config.unet, &weights, &self.config.scheduler)?)
+        Ok(files::write(training.join(STATE), &bytes)?)
     }
 
-    /// Whether a directory holds a training.
-    pub fn exists(directory: &Path) -> bool {
-        directory.join(TRAINING).join(STATE).exists()
-    }
-
-    /// Reads the training that [`Trainer::save`] wrote.
+    /// Reads what [`Trainer::save_state`] wrote, into what `network` makes.
     ///
     /// # Errors
     /// If a file is missing, damaged, or does not fit the configuration.
-    pub fn load(device: &D, directory: &Path) -> Result<Self, CheckpointError> {
+    pub fn load_state(
+        device: &D,
+        directory: &Path,
+        network: impl FnOnce(&TrainConfig, &mut ChaCha8Rng) -> Result<N, ConfigError>,
+    ) -> Result<Self, CheckpointError> {
         let training = directory.join(TRAINING);
         let config_path = training.join("config.json");
         let config: TrainConfig = model_dir::read_json(&config_path)?;
-        let mut trainer =
-            Self::new(device, config).map_err(|source| CheckpointError::Config { path: config_path, source })?;
+        let made = Self::of(device, config.clone(), |rng| network(&config, rng));
+        let mut trainer = made.map_err(|source| CheckpointError::Config { path: config_path, source })?;
         let path = training.join(STATE);
         let bytes = files::read(&path)?;
         let bad = |source| CheckpointError::Params { path: path.clone(), source };
@@ -109,7 +132,7 @@ impl<D: UNetDevice> Trainer<D> {
         }
         let mut take = |kind: &str| kinds.remove(kind).unwrap_or_default();
         params::from_host(&mut trainer.unet, &take("weights")).map_err(bad)?;
-        let names = names_of(&mut trainer);
+        let names = names_of(&mut trainer.unet);
         for (kind, flat) in
             [("ema", &mut trainer.ema.average), ("m", &mut trainer.optimizer.m), ("v", &mut trainer.optimizer.v)]
         {

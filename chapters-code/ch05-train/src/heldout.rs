@@ -1,9 +1,8 @@
 use ch01_tensors::Dataset;
 use ch02_schedule::Schedule;
 use ch03_forward::{rng, standard_normal, PredictionType};
-use ch04_unet::UNet;
 use dfdx::prelude::*;
-use ops::UNetDevice;
+use ops::{Images, UNetDevice};
 
 use crate::l_simple;
 
@@ -28,16 +27,16 @@ impl HeldoutLoss {
 const STREAM: u64 = u64::MAX - 1;
 
 // ANCHOR: heldout
-/// The loss of `unet` on the first `count` images of a held-out dataset, in each range of timesteps. `seed` decides
-/// timesteps and noise, so that two networks, or two moments of one, meet the same task.
+/// The loss of a network's answers on the first `count` images of a held-out dataset, in each range of timesteps. `seed`
+/// decides timesteps and noise, so that two networks, or two moments of one, meet the same task.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
-    unet: &UNet<D>,
     schedule: &Schedule,
     kind: PredictionType,
     dataset: &dyn Dataset,
     count: usize,
     seed: u64,
+    answer: impl Fn(Images<D>, &[usize]) -> Images<D>,
 ) -> HeldoutLoss {
     let indices: Vec<usize> = (0..count.min(dataset.len())).collect();
     let x0 = ch01_tensors::batch(device, dataset, &indices);
@@ -49,7 +48,7 @@ pub fn heldout_loss<D: UNetDevice>(
         let timesteps: Vec<usize> =
             indices.iter().map(|i| first + i % width * (width / indices.len()).max(1) % width).collect();
         let eps = standard_normal(device, *x0.shape(), &mut rng);
-        l_simple::<D, NoneTape>(unet, schedule, kind, &x0, &timesteps, &eps).as_vec()[0]
+        l_simple::<D, NoneTape>(schedule, kind, &x0, &timesteps, &eps, &answer).as_vec()[0]
     });
     HeldoutLoss { buckets }
 }

@@ -7,10 +7,11 @@ mod checkpoint;
 mod heldout;
 mod objective;
 mod optimizer;
+pub mod session;
 mod trainer;
 
 pub use checkpoint::{CheckpointError, TRAINING};
 pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
 pub use objective::l_simple;
 pub use optimizer::{learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
-pub use trainer::{training_batch, StepReport, TrainConfig, TrainError, Trainer};
+pub use trainer::{training_batch, Batch, StepReport, TrainConfig, TrainError, Trainer};

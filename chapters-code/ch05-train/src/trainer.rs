@@ -6,8 +6,10 @@ use ch03_forward::{rng, standard_normal};
 use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch04_unet::{ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
+use ops::layers::Parameters;
 use ops::{Images, UNetDevice};
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{l_simple, Ema, Optimizer, OptimizerConfig};
@@ -51,11 +53,24 @@ const FIRST_WEIGHTS: u64 = u64::MAX;
 const ORDER: u64 = 0x0D0E_0A17;
 
 // ANCHOR: trainer
-/// A network in training.
+/// What one step learns from.
 #[derive(Clone, Debug)]
-pub struct Trainer<D: UNetDevice> {
+pub struct Batch<D: UNetDevice> {
+    /// The images' numbers in their dataset.
+    pub indices: Vec<usize>,
+    /// `(batch, channels, height, width)`
+    pub x0: Images<D>,
+    /// One per image.
+    pub timesteps: Vec<usize>,
+    /// Shaped as `x0`.
+    pub eps: Images<D>,
+}
+
+/// A network in training. `N` is the U-Net, or a network that has one inside.
+#[derive(Clone, Debug)]
+pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     pub config: TrainConfig,
-    pub unet: UNet<D>,
+    pub unet: N,
     pub optimizer: Optimizer<D>,
     pub ema: Ema<D>,
     /// Steps done.
@@ -66,23 +81,50 @@ pub struct Trainer<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> Trainer<D> {
-    /// A network with random weights.
+    /// A U-Net with random weights.
     ///
     /// # Errors
     /// If the configuration cannot be built.
     pub fn new(device: &D, config: TrainConfig) -> Result<Self, ConfigError> {
-        let schedule = config.scheduler.schedule()?;
-        let mut unet = UNet::new(device, &config.unet, &mut rng(config.seed, FIRST_WEIGHTS))?;
-        let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
-        let ema = Ema::new(config.ema_decay, &mut unet);
-        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), shuffle: None })
+        let unet = config.unet.clone();
+        Self::of(device, config, |rng| UNet::new(device, &unet, rng))
     }
 
     /// One step of algorithm 1. Which images, timesteps and noise it uses follows from the seed and the step's number.
     ///
     /// # Errors
-    /// If the loss is not finite (the weights are then unchanged), or the device fails.
+    /// As [`Trainer::learn`].
     pub fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError> {
+        let (batch, _) = self.next_batch(dataset);
+        self.learn(&batch, UNet::forward)
+    }
+
+    /// The model as it would be used: with averaged weights.
+    pub fn model(&self) -> Model<D> {
+        let scheduler = self.config.scheduler.clone();
+        Model { unet: self.averaged(), schedule: self.schedule.clone(), scheduler }
+    }
+}
+
+impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
+    /// A training of what `network` makes with the random numbers that the seed stands for.
+    ///
+    /// # Errors
+    /// If the configuration cannot be built.
+    pub fn of(
+        device: &D,
+        config: TrainConfig,
+        network: impl FnOnce(&mut ChaCha8Rng) -> Result<N, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let schedule = config.scheduler.schedule()?;
+        let mut unet = network(&mut rng(config.seed, FIRST_WEIGHTS))?;
+        let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
+        let ema = Ema::new(config.ema_decay, &mut unet);
+        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), shuffle: None })
+    }
+
+    /// The images, timesteps and noise of the next step, and the random numbers after them, for whoever needs more.
+    pub fn next_batch(&mut self, dataset: &dyn Dataset) -> (Batch<D>, ChaCha8Rng) {
         let (step, seed) = (self.step, self.config.seed);
         let shuffle = self.shuffle.get_or_insert_with(|| Shuffle::new(dataset.len(), seed.wrapping_add(ORDER)));
         let indices = shuffle.batch(step, self.config.batch_size);
@@ -91,18 +133,23 @@ impl<D: UNetDevice> Trainer<D> {
         let x0 = training_batch(&self.device, dataset, &indices, &mut rng);
         let timesteps: Vec<usize> = indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();
         let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
-
-        self.learn(&x0, &timesteps, &eps)
+        (Batch { indices, x0, timesteps, eps }, rng)
     }
 
-    /// What a step learns from these images `(batch, channels, h, w)`, a timestep for each, and this noise.
+    /// One step on this batch; `answer` is what the network says to x_t at the batch's timesteps.
     ///
     /// # Errors
-    /// As [`Trainer::train_step`].
-    pub fn learn(&mut self, x0: &Images<D>, timesteps: &[usize], eps: &Images<D>) -> Result<StepReport, TrainError> {
+    /// If the loss is not finite (the weights are then unchanged), or the device fails.
+    pub fn learn(
+        &mut self,
+        batch: &Batch<D>,
+        answer: impl FnOnce(&N, Images<D, OwnedTape<f32, D>>, &[usize]) -> Images<D, OwnedTape<f32, D>>,
+    ) -> Result<StepReport, TrainError> {
         let step = self.step;
+        let Batch { x0, timesteps, eps, .. } = batch;
         let kind = self.config.scheduler.prediction_type;
-        let loss = l_simple::<D, OwnedTape<f32, D>>(&self.unet, &self.schedule, kind, x0, timesteps, eps);
+        let loss =
+            l_simple(&self.schedule, kind, x0, timesteps, eps, |x_t, timesteps| answer(&self.unet, x_t, timesteps));
         let value = loss.as_vec()[0];
         if !value.is_finite() {
             return Err(TrainError::NotFinite { step, loss: value });
@@ -115,14 +162,13 @@ impl<D: UNetDevice> Trainer<D> {
         let learning_rate = crate::learning_rate(&self.optimizer.config, step);
         Ok(StepReport { step, loss: value, gradient_norm, learning_rate })
     }
-    // ANCHOR_END: trainer
 
-    /// The model as it would be used: with averaged weights.
-    pub fn model(&self) -> Model<D> {
-        let scheduler = self.config.scheduler.clone();
-        Model { unet: self.ema.apply(&self.unet), schedule: self.schedule.clone(), scheduler }
+    /// The network with averaged weights.
+    pub fn averaged(&self) -> N {
+        self.ema.apply(&self.unet)
     }
 }
+// ANCHOR_END: trainer
 
 // ANCHOR: training_batch
 /// Images to learn from; half of them mirrored, where the mirror image could be in the set too.

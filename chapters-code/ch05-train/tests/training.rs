@@ -175,8 +175,8 @@ fn heldout_losses_are_comparable() {
     let device = ops::open_device(0).unwrap();
     let trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
     let heldout = Cats::new(Split::HeldOut);
-    let measure =
-        |seed| heldout_loss(&device, &trainer.unet, &trainer.schedule, PredictionType::Epsilon, &heldout, 32, seed);
+    let answer = |x_t, timesteps: &[usize]| trainer.unet.forward(x_t, timesteps);
+    let measure = |seed| heldout_loss(&device, &trainer.schedule, PredictionType::Epsilon, &heldout, 32, seed, answer);
     assert_eq!(measure(1), measure(1), "the same task every time");
     assert_ne!(measure(1), measure(2));
     // An untrained network answers about 0, so its error is about the variance of the noise.

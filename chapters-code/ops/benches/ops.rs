@@ -101,8 +101,8 @@ fn attention(c: &mut Criterion) {
     let dev = Cpu::default();
     for (heads, d, side, batch) in [(2, 32, 8, 64), (2, 32, 7, 64), (2, 64, 16, 32)] {
         let pixels = side * side;
-        let dims = [batch * heads, d, pixels];
-        let len = dims.iter().product();
+        let dims = [batch * heads, d, pixels, pixels];
+        let len = batch * heads * d * pixels;
         let (q, k, v, dy) = (numbers(len), numbers(len), numbers(len), numbers(len));
         let (mut y, mut dq, mut dk, mut dv) = (numbers(len), numbers(len), numbers(len), numbers(len));
         let mut group = group(c, &format!("attention {heads} heads of {d} at {side}x{side} x{batch}"));

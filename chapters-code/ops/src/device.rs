@@ -166,13 +166,14 @@ pub trait UNetDevice: Device<f32> {
     /// Adds the gradient of the input.
     fn upsample_backward(&self, dims: [usize; 5], dy: Self::Read<'_>, dx: Self::Write<'_>);
 
-    /// Attention over `(batch, heads · d, pixels)`; `dims` is `[batch · heads, d, pixels]`.
-    fn attention(&self, dims: [usize; 3], q: Self::Read<'_>, k: Self::Read<'_>, v: Self::Read<'_>, y: Self::Write<'_>);
+    /// Attention from `q (batch, heads · d, pixels)` over `k` and `v (batch, heads · d, places)`; `dims` is
+    /// `[batch · heads, d, pixels, places]`.
+    fn attention(&self, dims: [usize; 4], q: Self::Read<'_>, k: Self::Read<'_>, v: Self::Read<'_>, y: Self::Write<'_>);
     /// Adds the gradients of queries, keys and values.
     #[allow(clippy::too_many_arguments)]
     fn attention_backward(
         &self,
-        dims: [usize; 3],
+        dims: [usize; 4],
         q: Self::Read<'_>,
         k: Self::Read<'_>,
         v: Self::Read<'_>,

@@ -323,13 +323,14 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, ho: usi
     y.put_tape(tape)
 }
 
-/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1) between the pixels of each image:
-/// softmax(qᵀk / √d) applied to v, separately in each of `heads` heads of `d = channels / heads` channels.
+/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1): every pixel of `q` looks at the places of `k` and `v` of its
+/// own image, softmax(qᵀk / √d) applied to v, separately in each of `heads` heads of `d = channels / heads` channels.
 ///
-/// `q`, `k` and `v` are `(batch, channels, h, w)` and must be three different tensors.
+/// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, that of `q` where an image looks
+/// at itself. They must be three different tensors.
 ///
 /// # Panics
-/// If the shapes differ or `heads` does not divide the channels.
+/// If the shapes do not fit or `heads` does not divide the channels.
 pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     q: Images<D, T>,
     k: Images<D, T>,
@@ -337,10 +338,11 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     heads: usize,
 ) -> Images<D, T> {
     let (batch, channels, h, w) = *q.shape();
-    assert_eq!(q.shape(), k.shape(), "attention: queries and keys differ in shape");
-    assert_eq!(q.shape(), v.shape(), "attention: queries and values differ in shape");
+    let (kb, kc, kh, kw) = *k.shape();
+    assert_eq!((batch, channels), (kb, kc), "attention: queries and keys differ in batch or channels");
+    assert_eq!(k.shape(), v.shape(), "attention: keys and values differ in shape");
     assert!(heads > 0 && channels % heads == 0, "attention: {heads} heads do not divide {channels} channels");
-    let dims = [batch * heads, channels / heads, h * w];
+    let dims = [batch * heads, channels / heads, h * w, kh * kw];
     let ((q, tape), (k, tk), (v, tv)) = (q.split_tape(), k.split_tape(), v.split_tape());
     let mut tape = tape.merge(tk).merge(tv);
     let dev = q.device().clone();

@@ -400,28 +400,37 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
 fn attention() {
     every_level(|| {
         let mut rng = rng(5);
-        for (batch, heads, d, h, w) in [(1, 1, 1, 1, 1), (2, 3, 2, 3, 2), (1, 2, 5, 4, 5)] {
+        // An image that looks at itself, and at a row of places that are more or fewer than its pixels.
+        for (batch, heads, d, h, w, places) in [
+            (1, 1, 1, 1, 1, None),
+            (2, 3, 2, 3, 2, None),
+            (1, 2, 5, 4, 5, None),
+            (2, 2, 3, 3, 4, Some(5)),
+            (1, 1, 4, 1, 3, Some(9)),
+        ] {
             let dev = device();
-            let (channels, n) = (heads * d, h * w);
+            let (channels, n, m) = (heads * d, h * w, places.unwrap_or(h * w));
             let inputs =
-                [0; 3].map(|_| random(&mut rng, batch * channels * n).iter().map(|v| v * 3.0).collect::<Vec<f32>>());
+                [n, m, m].map(|n| random(&mut rng, batch * channels * n).iter().map(|v| v * 3.0).collect::<Vec<f32>>());
             let naive = |v: &[Vec<f64>]| {
                 let mut y = vec![0.0; batch * channels * n];
                 for head in 0..batch * heads {
-                    let at = |t: usize, c: usize, i: usize| v[t][(head * d + c) * n + i];
+                    let at = |t: usize, c: usize, i: usize| v[t][(head * d + c) * if t == 0 { n } else { m } + i];
                     for i in 0..n {
-                        let score: Vec<f64> = (0..n)
+                        let score: Vec<f64> = (0..m)
                             .map(|j| ((0..d).map(|c| at(0, c, i) * at(1, c, j)).sum::<f64>() / (d as f64).sqrt()).exp())
                             .collect();
                         let total: f64 = score.iter().sum();
                         for c in 0..d {
-                            y[(head * d + c) * n + i] = (0..n).map(|j| score[j] / total * at(2, c, j)).sum();
+                            y[(head * d + c) * n + i] = (0..m).map(|j| score[j] / total * at(2, c, j)).sum();
                         }
                     }
                 }
                 y
             };
-            let [q, k, v] = inputs.clone().map(|values| dev.tensor_from_vec(values, (batch, channels, h, w)));
+            let looked_at = places.map_or((h, w), |places| (1, places));
+            let [q, k, v] = [(0, (h, w)), (1, looked_at), (2, looked_at)]
+                .map(|(i, (h, w))| dev.tensor_from_vec(inputs[i].clone(), (batch, channels, h, w)));
             let y = ops::attention(q.leaky_trace(), k.leaky_trace(), v.leaky_trace(), heads);
             let expected = naive(&inputs.iter().map(|v| to_f64(v)).collect::<Vec<_>>());
             assert_close("attention", &host(&y), &expected, TOLERANCE);

@@ -141,12 +141,12 @@ impl UNetDevice for Cpu {
         elementwise::upsample_backward(dims, dy, dx)
     }
 
-    fn attention(&self, dims: [usize; 3], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
+    fn attention(&self, dims: [usize; 4], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
         dense::attention(dims, q, k, v, y)
     }
     fn attention_backward(
         &self,
-        dims: [usize; 3],
+        dims: [usize; 4],
         q: &[f32],
         k: &[f32],
         v: &[f32],

@@ -317,14 +317,14 @@ impl UNetDevice for Cuda {
         launch!(self, "ops_upsample_backward", dx.len, (planes as i64, d[0], d[1], d[2], d[3], dy.pointer, dx.pointer));
     }
 
-    fn attention(&self, [heads, d, n]: [usize; 3], q: DeviceRead, k: DeviceRead, v: DeviceRead, y: DeviceWrite) {
-        let weights = attention_weights(self, [heads, d, n], q, k);
-        let s = Matmul { batch: heads, m: d, n, k: n, a: [d * n, n, 1], b: [n * n, 1, n] };
+    fn attention(&self, [heads, d, n, m]: [usize; 4], q: DeviceRead, k: DeviceRead, v: DeviceRead, y: DeviceWrite) {
+        let weights = attention_weights(self, [heads, d, n, m], q, k);
+        let s = Matmul { batch: heads, m: d, n, k: m, a: [d * m, m, 1], b: [n * m, 1, m] };
         matmul(self, s, [v.pointer, *weights.device_ptr(), 0], y.pointer, 1.0, false);
     }
     fn attention_backward(
         &self,
-        [heads, d, n]: [usize; 3],
+        [heads, d, n, m]: [usize; 4],
         q: DeviceRead,
         k: DeviceRead,
         v: DeviceRead,
@@ -333,17 +333,17 @@ impl UNetDevice for Cuda {
         dk: DeviceWrite,
         dv: DeviceWrite,
     ) {
-        let weights = attention_weights(self, [heads, d, n], q, k);
-        let scores = allocate(self, heads * n * n);
+        let weights = attention_weights(self, [heads, d, n, m], q, k);
+        let scores = allocate(self, heads * n * m);
         let (we, sc) = (*weights.device_ptr(), *scores.device_ptr());
         let scale = 1.0 / (d as f32).sqrt();
-        // (n, n) from two (d, n), by columns.
-        let outer = Matmul { batch: heads, m: n, n, k: d, a: [d * n, 1, n], b: [d * n, n, 1] };
+        // (n, m) from (d, n), by columns, and (d, m).
+        let outer = Matmul { batch: heads, m: n, n: m, k: d, a: [d * n, 1, n], b: [d * m, m, 1] };
         matmul(self, outer, [dy.pointer, v.pointer, 0], sc, 1.0, false);
-        launch_blocks!(self, "ops_softmax_backward", heads * n, (n as i32, we, sc));
-        // (d, n) from (d, n) and the transpose of (n, n), or (n, n) itself.
-        let turned = Matmul { batch: heads, m: d, n, k: n, a: [d * n, n, 1], b: [n * n, 1, n] };
-        let straight = Matmul { b: [n * n, n, 1], ..turned };
+        launch_blocks!(self, "ops_softmax_backward", heads * n, (m as i32, we, sc));
+        // (d, n) from (d, m) and the transpose of (n, m); (d, m) from (d, n) and (n, m) itself.
+        let turned = Matmul { batch: heads, m: d, n, k: m, a: [d * m, m, 1], b: [n * m, 1, m] };
+        let straight = Matmul { batch: heads, m: d, n: m, k: n, a: [d * n, n, 1], b: [n * m, m, 1] };
         matmul(self, turned, [k.pointer, sc, 0], dq.pointer, scale, true);
         matmul(self, straight, [q.pointer, sc, 0], dk.pointer, scale, true);
         matmul(self, straight, [dy.pointer, we, 0], dv.pointer, 1.0, true);
@@ -396,11 +396,11 @@ impl UNetDevice for Cuda {
     }
 }
 
-fn attention_weights(device: &Cuda, [heads, d, n]: [usize; 3], q: DeviceRead, k: DeviceRead) -> Buffer<Cuda> {
-    let weights = allocate(device, heads * n * n);
+fn attention_weights(device: &Cuda, [heads, d, n, m]: [usize; 4], q: DeviceRead, k: DeviceRead) -> Buffer<Cuda> {
+    let weights = allocate(device, heads * n * m);
     let at = *weights.device_ptr();
-    let scores = Matmul { batch: heads, m: n, n, k: d, a: [d * n, 1, n], b: [d * n, n, 1] };
+    let scores = Matmul { batch: heads, m: n, n: m, k: d, a: [d * n, 1, n], b: [d * m, m, 1] };
     matmul(device, scores, [q.pointer, k.pointer, 0], at, 1.0 / (d as f32).sqrt(), false);
-    launch_blocks!(device, "ops_softmax", heads * n, (n as i32, at));
+    launch_blocks!(device, "ops_softmax", heads * n, (m as i32, at));
     weights
 }

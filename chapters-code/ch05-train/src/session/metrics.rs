@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use ch05_train::{HeldoutLoss, StepReport, BUCKETS, TRAINING};
 use figures::{palette, Axes, Scale, Series};
+
+use crate::{HeldoutLoss, StepReport, BUCKETS, TRAINING};
 
 /// One row per step, and one per measurement of the held-out loss.
 #[derive(Default)]

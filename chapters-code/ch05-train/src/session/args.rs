@@ -1,4 +1,4 @@
-//! The flags of the training program.
+//! The flags of a training program.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,13 @@ use ch02_schedule::BetaSchedule;
 use ch03_forward::PredictionType;
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::Preset;
-use ch05_train::{OptimizerConfig, TrainConfig, TRAINING};
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Train a diffusion model; without arguments, on the built-in cats
-#[derive(Parser)]
+use crate::{OptimizerConfig, TrainConfig, TRAINING};
+
+/// What decides a training.
+#[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub data: DataArgs,
@@ -138,14 +139,14 @@ impl Args {
     }
 
     /// Whether something that happens every `interval` steps and at the end happens now.
-    pub fn every(&self, interval: u64, step: u64, total: u64) -> bool {
+    pub(super) fn every(&self, interval: u64, step: u64, total: u64) -> bool {
         step == total || step.is_multiple_of(interval)
     }
 
-    /// The command that continues this training.
-    pub fn resume_command(&self) -> String {
+    /// The command that continues this training, with `program`.
+    pub(super) fn resume_command(&self, program: &str) -> String {
         let steps = self.steps.map_or(String::new(), |s| format!(" --steps {s}"));
-        format!("cargo run -p ch05-train -- --resume --out {}{steps}", self.out().display())
+        format!("{program} --resume --out {}{steps}", self.out().display())
     }
 }
 
@@ -165,7 +166,7 @@ struct StoredData {
 const DATA: &str = "data.json";
 
 /// Stores which images a training uses.
-pub fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
+pub(super) fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
     // As an absolute path, because the next run may start elsewhere.
     let data_dir = data.data_dir.as_ref().map(std::fs::canonicalize).transpose()?;
     let stored = StoredData { dataset: name(data.dataset), data_dir, image_size: data.image_size };
@@ -173,7 +174,7 @@ pub fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
 }
 
 /// Reads what [`write_data`] stored.
-pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
+pub(super) fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let path = out.join(TRAINING).join(DATA);
     let stored: StoredData = model_dir::read_json(&path)?;
     let dataset = DatasetName::from_str(&stored.dataset, false);
