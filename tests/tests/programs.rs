@@ -69,6 +69,15 @@ fn finish(child: Child) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Waits for the first checkpoint of a training that runs in the background, on a busy machine too.
+fn wait_for_state(folder: &Path, out: &str) {
+    let patience = Instant::now();
+    while !state(folder, out).exists() {
+        assert!(patience.elapsed() < Duration::from_secs(600), "{out}: no checkpoint in ten minutes");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn state(folder: &Path, out: &str) -> PathBuf {
     folder.join(out).join("training/state.safetensors")
 }
@@ -115,10 +124,7 @@ fn a_killed_training_ends_as_if_never_stopped() {
     for delay in [0, 7, 31, 120] {
         let out = format!("killed-{delay}");
         let mut child = train(folder, &out, "60", &[]);
-        let patience = Instant::now();
-        while !state(folder, &out).exists() && patience.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_for_state(folder, &out);
         std::thread::sleep(Duration::from_millis(delay));
         child.kill().unwrap();
         killed += !child.wait().unwrap().success() as u32;
@@ -149,10 +155,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let child = train(folder, "run", "100000", &[]);
-    let patience = Instant::now();
-    while !state(folder, "run").exists() && patience.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_state(folder, "run");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

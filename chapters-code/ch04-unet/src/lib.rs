@@ -10,7 +10,7 @@ pub mod model_dir;
 mod summary;
 mod unet;
 
-pub use blocks::{time_embedding, AttentionBlock, Downsample, ResnetBlock, Stage, Upsample};
+pub use blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample};
 pub use config::{BlockType, ConfigError, Preset, UNetConfig};
 pub use summary::{summary, StageSummary};
 pub use unet::{Companion, UNet};

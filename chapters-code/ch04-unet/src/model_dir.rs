@@ -182,6 +182,8 @@ impl<D: UNetDevice> Model<D> {
     }
 }
 
+/// The folder in a model directory that holds what chapter 8 adds.
+pub const CONDITIONING: &str = "conditioning";
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// Reads a JSON file.

@@ -33,15 +33,13 @@ pub trait Companion<D: UNetDevice, T: Tape<f32, D>> {
     }
 
     /// Sees what leaves block number `block` of a stage, and may change it.
-    fn after(&mut self, stage: &str, block: usize, x: Images<D, T>) -> Images<D, T>;
-}
-
-/// Nobody.
-impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for () {
-    fn after(&mut self, _: &str, _: usize, x: Images<D, T>) -> Images<D, T> {
+    fn after(&mut self, _stage: &str, _block: usize, x: Images<D, T>) -> Images<D, T> {
         x
     }
 }
+
+/// Nobody.
+impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for () {}
 // ANCHOR_END: companion
 
 impl<D: UNetDevice> UNet<D> {

@@ -90,25 +90,30 @@ impl<D: UNetDevice> Conv2d<D> {
 pub struct Linear<D: UNetDevice> {
     /// `(out, inp)`
     pub weight: Rows<D>,
-    /// `(out)`
-    pub bias: Vector<D>,
+    /// `(out)`; without one, zeros stay zeros.
+    pub bias: Option<Vector<D>>,
 }
 
 impl<D: UNetDevice> Linear<D> {
     /// Random values, as PyTorch initialises a `Linear`.
     pub fn new(device: &D, rng: &mut impl Rng, inp: usize, out: usize) -> Self {
         let bound = bound(inp);
-        Self { weight: uniform(device, rng, (out, inp), bound), bias: uniform(device, rng, (out,), bound) }
+        Self { weight: uniform(device, rng, (out, inp), bound), bias: Some(uniform(device, rng, (out,), bound)) }
+    }
+
+    /// [`Linear::new`] without a bias.
+    pub fn without_bias(device: &D, rng: &mut impl Rng, inp: usize, out: usize) -> Self {
+        Self { weight: uniform(device, rng, (out, inp), bound(inp)), bias: None }
     }
 
     /// `(rows, inp)` to `(rows, out)`.
     pub fn forward<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Rows<D, T> {
-        crate::linear(x, &self.weight, Some(&self.bias))
+        crate::linear(x, &self.weight, self.bias.as_ref())
     }
 
     /// `(batch, inp, h, w)` to `(batch, out, h, w)`.
     pub fn forward_pixels<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
-        crate::pointwise(x, &self.weight, Some(&self.bias))
+        crate::pointwise(x, &self.weight, self.bias.as_ref())
     }
 
     /// [`Linear::forward_pixels`], and `images (batch, out, h, w)` added.
@@ -117,7 +122,7 @@ impl<D: UNetDevice> Linear<D> {
         x: Images<D, T>,
         images: Images<D, T>,
     ) -> Images<D, T> {
-        crate::pointwise_plus_images(x, &self.weight, Some(&self.bias), images)
+        crate::pointwise_plus_images(x, &self.weight, self.bias.as_ref(), images)
     }
 }
 
@@ -159,4 +164,13 @@ macro_rules! weight_and_bias {
         })+
     };
 }
-weight_and_bias!(Conv2d, Linear, GroupNorm);
+weight_and_bias!(Conv2d, GroupNorm);
+
+impl<D: UNetDevice> Parameters<D> for Linear<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
+        visitor.visit(&join(prefix, "weight"), &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            visitor.visit(&join(prefix, "bias"), bias);
+        }
+    }
+}

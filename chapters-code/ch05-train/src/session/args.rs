@@ -17,7 +17,7 @@ use crate::{OptimizerConfig, TrainConfig, TRAINING};
 pub struct Args {
     #[command(flatten)]
     pub data: DataArgs,
-    /// Where the model goes (default: runs/DATASET)
+    /// Where the model goes (default: runs/ and the name of the data set)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the training in --out, with the settings that it began with
@@ -96,6 +96,12 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
+    /// Lets the model go to `runs/DATASET-kind`, if the flags do not say where.
+    pub fn set_kind(&mut self, kind: &str) {
+        let name = format!("{}-{kind}", name(self.data.dataset));
+        self.out.get_or_insert_with(|| Path::new("runs").join(name));
+    }
+
     /// Where the model goes.
     pub fn out(&self) -> PathBuf {
         self.out.clone().unwrap_or_else(|| Path::new("runs").join(name(self.data.dataset)))

@@ -33,6 +33,10 @@ pub trait Session: Sized {
     /// The command that runs the program, up to its flags.
     const COMMAND: &'static str;
 
+    /// What is learnt from, out of a data set.
+    fn prepare(dataset: Box<dyn Dataset>) -> Box<dyn Dataset> {
+        dataset
+    }
     /// The trainer inside.
     fn trainer(&mut self) -> &mut Trainer<AutoDevice, Self::Network>;
     /// One step.
@@ -77,7 +81,7 @@ pub fn run<S: Session>(
         if let Some(directory) = &args.data.data_dir {
             data.data_dir = Some(directory.clone());
         }
-        let train_set = data.open(Split::Train)?;
+        let train_set = S::prepare(data.open(Split::Train)?);
         let mut session = resume(&device, &out, train_set.as_ref())?;
         let metrics = Metrics::load(&out, session.trainer().step)?;
         (session, metrics, train_set, data)
@@ -89,7 +93,7 @@ pub fn run<S: Session>(
             };
             anyhow::bail!("{} is already there: {hint} choose another --out, or remove it", out.display());
         }
-        let train_set = args.data.open(Split::Train)?;
+        let train_set = S::prepare(args.data.open(Split::Train)?);
         let session = begin(&device, train_set.as_ref())?;
         // Find out now, and not after the first thousand steps, whether the output can be written.
         args::write_data(&out, &args.data)?;

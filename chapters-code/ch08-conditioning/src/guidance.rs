@@ -1,0 +1,40 @@
+//! Classifier-free guidance (Ho & Salimans 2022).
+
+use dfdx::prelude::*;
+use ops::{Images, UNetDevice};
+
+use crate::network::{Condition, ConditionalUNet};
+
+// ANCHOR: guidance
+/// What is asked for, and how strongly.
+#[derive(Clone, Debug)]
+pub struct Guidance {
+    /// One for each image.
+    pub conditions: Vec<Condition>,
+    /// What to lead away from, one for each image: [`Condition::Nothing`], or what must not be there.
+    pub negative: Vec<Condition>,
+    /// How far to go from the negative's answer towards the condition's, and beyond: 0 ignores the condition, 1 is the
+    /// network as it was trained, more insists.
+    pub guidance_scale: f64,
+}
+
+impl Guidance {
+    /// The network's answer to x_t at t, guided: uncond + guidance_scale · (cond - uncond). This is eq. 6 of the paper,
+    /// whose w is our `guidance_scale` - 1. Whatever the network predicts (noise, image or v), one is a linear function of
+    /// the other, so it does not matter on which of them this is done.
+    pub fn answer<D: UNetDevice>(&self, network: &ConditionalUNet<D>, x_t: &Images<D>, t: usize) -> Images<D> {
+        let timesteps = vec![t; x_t.shape().0];
+        let ask = |conditions| network.forward(x_t.clone(), &timesteps, conditions);
+        // An answer that would be multiplied by 0 need not be asked for.
+        if self.guidance_scale == 1.0 {
+            return ask(&self.conditions);
+        }
+        let uncond = ask(&self.negative);
+        if self.guidance_scale == 0.0 {
+            return uncond;
+        }
+        let cond = ask(&self.conditions);
+        uncond.clone() + (cond - uncond) * self.guidance_scale as f32
+    }
+}
+// ANCHOR_END: guidance

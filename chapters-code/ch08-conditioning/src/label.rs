@@ -1,0 +1,53 @@
+//! A class as something to tell the network.
+
+use dfdx::prelude::*;
+use ops::layers::{join, Linear, Parameters, Visitor};
+use ops::{Rows, UNetDevice};
+use rand::Rng;
+
+// ANCHOR: one_hot
+/// A row for each of `ids`: 1 in the place of the id, 0 elsewhere; all 0 for none. Shape `(ids, width)`.
+///
+/// # Panics
+/// If an id is not below `width`.
+pub fn one_hot<D: UNetDevice>(device: &D, ids: &[Option<usize>], width: usize) -> Rows<D> {
+    let mut values = vec![0.0; ids.len() * width];
+    for (row, id) in values.chunks_mut(width).zip(ids) {
+        if let Some(id) = *id {
+            assert!(id < width, "{id} is not below {width}");
+            row[id] = 1.0;
+        }
+    }
+    device.tensor_from_vec(values, (ids.len(), width))
+}
+// ANCHOR_END: one_hot
+
+// ANCHOR: label_embedding
+/// A vector for each class, as wide as the time embedding, to which it is added. No class is the zero vector: then the
+/// network hears nothing but the time.
+#[derive(Clone, Debug)]
+pub struct LabelEmbedding<D: UNetDevice> {
+    /// A one-hot row times this matrix is one of its columns.
+    table: Linear<D>,
+    classes: usize,
+}
+
+impl<D: UNetDevice> LabelEmbedding<D> {
+    /// Random vectors.
+    pub fn new(device: &D, rng: &mut impl Rng, classes: usize, time_width: usize) -> Self {
+        Self { table: Linear::without_bias(device, rng, classes, time_width), classes }
+    }
+
+    /// The vectors of these classes, `(labels, time_width)`.
+    pub fn forward<T: Tape<f32, D>>(&self, labels: &[Option<usize>]) -> Rows<D, T> {
+        let ids = one_hot(self.table.weight.device(), labels, self.classes);
+        self.table.forward(ids.put_tape(T::default()))
+    }
+}
+// ANCHOR_END: label_embedding
+
+impl<D: UNetDevice> Parameters<D> for LabelEmbedding<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.table.visit(&join(prefix, "class_embedding"), v);
+    }
+}

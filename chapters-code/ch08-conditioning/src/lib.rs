@@ -1,0 +1,20 @@
+//! Chapter 8: conditioning. Saying what to draw: a class, or a sentence.
+//!
+//! Equation and algorithm numbers are those of the paper on classifier-free guidance (Ho & Salimans 2022), except where
+//! another is named.
+
+pub mod captions;
+mod guidance;
+mod label;
+pub mod model;
+mod network;
+mod text;
+mod train;
+mod words;
+
+pub use guidance::Guidance;
+pub use label::{one_hot, LabelEmbedding};
+pub use network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig};
+pub use text::{places, CrossAttention, TextConfig, TextEncoder};
+pub use train::{condition_of, train_step};
+pub use words::{words, PromptError, Tokenizer};

@@ -1,0 +1,100 @@
+//! A conditional model on disk: a model directory as chapter 4 writes it, which works without conditions, and beside it
+//!
+//! ```text
+//! runs/text/conditioning/config.json
+//! runs/text/conditioning/weights.safetensors
+//! ```
+//!
+//! with everything that conditions need.
+
+use std::path::Path;
+
+use ch02_schedule::Schedule;
+use ch04_unet::model_dir::{self, ModelError, SchedulerConfig, CONDITIONING};
+use ch04_unet::UNetConfig;
+use ops::params;
+use ops::UNetDevice;
+use serde::{Deserialize, Serialize};
+
+use crate::network::{ConditionalUNet, ConditioningConfig};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// How a conditional model is built and trained, beside its U-Net.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditioningFile {
+    /// What it can be told.
+    pub conditioning: ConditioningConfig,
+    /// How often it was told nothing in training, 0 to 1.
+    pub dropout: f64,
+    /// The data set that it learnt from.
+    pub dataset: String,
+}
+
+/// A conditional network and the schedule that it was trained with.
+#[derive(Clone, Debug)]
+pub struct ConditionalModel<D: UNetDevice> {
+    pub network: ConditionalUNet<D>,
+    pub file: ConditioningFile,
+    pub schedule: Schedule,
+    pub scheduler: SchedulerConfig,
+}
+
+/// A conditional model that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConditionalError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("{0} cannot be told what to draw: it has no folder '{CONDITIONING}' (train a conditional model with `cargo run -p ch08-conditioning -- train`, or draw from this one with ch06-sampling)")]
+    Unconditional(String),
+}
+
+/// Reads how a conditional model is built.
+///
+/// # Errors
+/// If the file is missing or damaged.
+pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
+    model_dir::read_json(&directory.join(CONDITIONING).join(CONFIG))
+}
+
+/// Reads a conditional model.
+///
+/// # Errors
+/// If a file is missing or damaged, describes something that this crate cannot build, or the model is not conditional.
+pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<ConditionalModel<D>, ConditionalError> {
+    let model = model_dir::load(device, directory)?;
+    let folder = directory.join(CONDITIONING);
+    if !folder.is_dir() {
+        return Err(ConditionalError::Unconditional(directory.display().to_string()));
+    }
+    let file = load_file(directory)?;
+    // The weights replace these, so any seed will do.
+    let built = ConditionalUNet::new(device, model.unet.config(), &file.conditioning, &mut ch03_forward::rng(0, 0));
+    let mut network = built.map_err(|source| ModelError::Config { path: folder.join(CONFIG), source })?;
+    network.unet = model.unet;
+    let path = folder.join(WEIGHTS);
+    let tensors = model_dir::read_tensors(&path)?;
+    let set = params::from_host(&mut network.conditioner, &tensors);
+    set.map_err(|source| ModelError::Params { path, source })?;
+    Ok(ConditionalModel { network, file, schedule: model.schedule, scheduler: model.scheduler })
+}
+
+/// Writes a conditional model. Each file is replaced in one step.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn save<D: UNetDevice>(
+    directory: &Path,
+    unet: &UNetConfig,
+    network: &mut ConditionalUNet<D>,
+    file: &ConditioningFile,
+    scheduler: &SchedulerConfig,
+) -> Result<(), ModelError> {
+    let folder = directory.join(CONDITIONING);
+    let bytes = params::to_safetensors(&params::to_host(&mut network.conditioner), &[("format", "pt".into())]);
+    files::write(folder.join(WEIGHTS), &bytes)?;
+    model_dir::write_json(&folder.join(CONFIG), file)?;
+    model_dir::save(directory, unet, &params::to_host(&mut network.unet), scheduler)
+}

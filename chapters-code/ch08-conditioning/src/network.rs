@@ -1,0 +1,227 @@
+//! The U-Net of chapter 4 that can be told more than the timestep.
+
+use ch04_unet::{Companion, ConfigError, UNet, UNetConfig};
+use dfdx::prelude::*;
+use ops::layers::{join, Parameters, Visitor};
+use ops::{Images, Rows, UNetDevice};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::label::LabelEmbedding;
+use crate::text::{places, CrossAttention, TextConfig, TextEncoder};
+
+// ANCHOR: condition
+/// What the network is told about an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing: draw what you like.
+    Nothing,
+    /// Its class.
+    Label(usize),
+    /// The numbers of the words of its prompt.
+    Words(Vec<usize>),
+}
+
+/// What a network can be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ConditioningConfig {
+    /// One of so many classes.
+    Class { num_classes: usize },
+    /// A prompt.
+    Text(TextConfig),
+}
+// ANCHOR_END: condition
+
+impl ConditioningConfig {
+    /// Refuses what this crate cannot build.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is possible.
+    pub fn check(&self, unet: &UNetConfig) -> Result<(), ConfigError> {
+        let refuse = |field, value: usize, need: &str| {
+            Err(ConfigError { field, value: value.to_string(), need: need.to_string() })
+        };
+        match self {
+            Self::Class { num_classes: 0 } => refuse("num_classes", 0, "it must be at least 1"),
+            Self::Class { .. } => Ok(()),
+            Self::Text(text) => {
+                for (field, value) in [
+                    ("vocabulary", text.vocabulary.len()),
+                    ("max_words", text.max_words),
+                    ("width", text.width),
+                    ("heads", text.heads),
+                    ("groups", text.groups),
+                ] {
+                    if value == 0 {
+                        return refuse(field, 0, "it must be at least 1");
+                    }
+                }
+                let places = places(unet);
+                if places.is_empty() {
+                    return refuse("attention blocks", 0, "words are looked at behind the attention of the U-Net");
+                }
+                for width in places.iter().map(|place| place.2).chain([text.width]) {
+                    if width % text.heads != 0 {
+                        return refuse("heads", text.heads, &format!("{width} channels are not a multiple of it"));
+                    }
+                }
+                if text.width % text.groups != 0 {
+                    return refuse("groups", text.groups, "width is not a multiple of it");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+// ANCHOR: conditioner
+/// What a conditional network has beside the U-Net.
+#[derive(Clone, Debug)]
+pub enum Conditioner<D: UNetDevice> {
+    Class(LabelEmbedding<D>),
+    Text {
+        encoder: TextEncoder<D>,
+        /// Stage and block of each place, and what looks at the words there.
+        looks: Vec<(String, usize, CrossAttention<D>)>,
+    },
+}
+
+/// A U-Net and what it can be told.
+#[derive(Clone, Debug)]
+pub struct ConditionalUNet<D: UNetDevice> {
+    pub unet: UNet<D>,
+    pub conditioner: Conditioner<D>,
+}
+// ANCHOR_END: conditioner
+
+impl<D: UNetDevice> ConditionalUNet<D> {
+    // ANCHOR: new
+    /// Random weights that `rng` decides: first those of the U-Net.
+    ///
+    /// # Errors
+    /// If a configuration is not one that can be built.
+    pub fn new(
+        device: &D,
+        unet: &UNetConfig,
+        conditioning: &ConditioningConfig,
+        rng: &mut impl Rng,
+    ) -> Result<Self, ConfigError> {
+        let built = UNet::new(device, unet, rng)?;
+        conditioning.check(unet)?;
+        let conditioner = match conditioning {
+            ConditioningConfig::Class { num_classes } => {
+                Conditioner::Class(LabelEmbedding::new(device, rng, *num_classes, unet.time_width()))
+            }
+            ConditioningConfig::Text(text) => {
+                let encoder = TextEncoder::new(device, rng, text);
+                let mut looks = Vec::new();
+                for (stage, block, channels) in places(unet) {
+                    let look = CrossAttention::new(device, rng, channels, unet.norm_num_groups, text);
+                    looks.push((stage, block, look));
+                }
+                Conditioner::Text { encoder, looks }
+            }
+        };
+        Ok(Self { unet: built, conditioner })
+    }
+    // ANCHOR_END: new
+
+    // ANCHOR: forward
+    /// The network's answer to x_t `(batch, channels, h, w)`, told a timestep and a condition for each image.
+    ///
+    /// # Panics
+    /// If there is not one of each per image, or a condition is not of the kind that the network understands.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x_t: Images<D, T>,
+        timesteps: &[usize],
+        conditions: &[Condition],
+    ) -> Images<D, T> {
+        assert_eq!(conditions.len(), x_t.shape().0, "one condition per image");
+        if conditions.iter().all(|condition| *condition == Condition::Nothing) {
+            return self.unet.forward(x_t, timesteps);
+        }
+        match &self.conditioner {
+            Conditioner::Class(embedding) => {
+                let labels: Vec<Option<usize>> = conditions.iter().map(label).collect();
+                self.unet.forward_with(x_t, timesteps, &mut Aside(Some(embedding.forward(&labels))))
+            }
+            Conditioner::Text { encoder, looks } => {
+                let prompts: Vec<Option<&[usize]>> = conditions.iter().map(words).collect();
+                let (text, tape) = encoder.forward::<T>(&prompts).split_tape();
+                self.unet.forward_with(x_t, timesteps, &mut Reader { looks, text, tape: Some(tape) })
+            }
+        }
+    }
+}
+
+/// Adds the label's vector to the time embedding.
+struct Aside<D: UNetDevice, T: Tape<f32, D>>(Option<Rows<D, T>>);
+
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> {
+    fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
+        match self.0.take() {
+            Some(label) => time + label,
+            None => time,
+        }
+    }
+}
+
+/// Carries what was read to every place where the network looks at it.
+struct Reader<'a, D: UNetDevice, T> {
+    looks: &'a [(String, usize, CrossAttention<D>)],
+    text: Images<D>,
+    /// How the text was read; remembered once, at the first look.
+    tape: Option<T>,
+}
+
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reader<'_, D, T> {
+    fn after(&mut self, stage: &str, block: usize, x: Images<D, T>) -> Images<D, T> {
+        match self.looks.iter().find(|look| look.0 == stage && look.1 == block) {
+            Some((_, _, look)) => {
+                let text = self.text.clone().put_tape(self.tape.take().unwrap_or_default());
+                look.forward(x, text)
+            }
+            None => x,
+        }
+    }
+}
+// ANCHOR_END: forward
+
+fn label(condition: &Condition) -> Option<usize> {
+    match condition {
+        Condition::Nothing => None,
+        Condition::Label(label) => Some(*label),
+        Condition::Words(_) => panic!("this network is told classes, not words"),
+    }
+}
+
+fn words(condition: &Condition) -> Option<&[usize]> {
+    match condition {
+        Condition::Nothing => None,
+        Condition::Words(words) => Some(words),
+        Condition::Label(_) => panic!("this network is told words, not classes"),
+    }
+}
+
+impl<D: UNetDevice> Parameters<D> for Conditioner<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        match self {
+            Self::Class(embedding) => embedding.visit(prefix, v),
+            Self::Text { encoder, looks } => {
+                encoder.visit(&join(prefix, "text_encoder"), v);
+                for (stage, block, look) in looks {
+                    look.visit(&join(prefix, format_args!("{stage}.cross_attentions.{block}")), v);
+                }
+            }
+        }
+    }
+}
+
+impl<D: UNetDevice> Parameters<D> for ConditionalUNet<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.unet.visit(&join(prefix, "unet"), v);
+        self.conditioner.visit(&join(prefix, "conditioning"), v);
+    }
+}

@@ -1,0 +1,209 @@
+//! Words as something to tell the network: an encoder that reads them, and cross-attention that looks at what was read.
+
+use ch04_unet::{AttentionBlock, Common, UNetConfig};
+use dfdx::prelude::*;
+use ops::layers::{join, GroupNorm, Linear, Parameters, Visitor};
+use ops::{Images, UNetDevice};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::words::Tokenizer;
+
+// ANCHOR: text_config
+/// What a text encoder looks like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextConfig {
+    /// The words that it knows.
+    pub vocabulary: Tokenizer,
+    /// It reads so many words; what is left is filled with silence.
+    pub max_words: usize,
+    /// Numbers per word on the way.
+    pub width: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Attention heads, here and where the U-Net looks at the words.
+    pub heads: usize,
+    /// Groups of the group norms here.
+    pub groups: usize,
+}
+// ANCHOR_END: text_config
+
+const EPS: f32 = 1e-5;
+
+// ANCHOR: transformer
+/// A transformer block: every word looks at every other one, then each is transformed alone.
+#[derive(Clone, Debug)]
+struct TransformerBlock<D: UNetDevice> {
+    attention: AttentionBlock<D>,
+    norm: GroupNorm<D>,
+    widen: Linear<D>,
+    narrow: Linear<D>,
+}
+
+impl<D: UNetDevice> TransformerBlock<D> {
+    fn new(device: &D, rng: &mut impl Rng, config: &TextConfig) -> Self {
+        let width = config.width;
+        let common = Common { groups: config.groups, eps: EPS, time_width: 0 };
+        Self {
+            attention: AttentionBlock::new(device, rng, common, width, config.heads, 1.0),
+            norm: GroupNorm::new(device, config.groups, width, EPS),
+            widen: Linear::new(device, rng, width, 4 * width),
+            narrow: Linear::new(device, rng, 4 * width, width),
+        }
+    }
+
+    fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>) -> Images<D, T> {
+        let x = self.attention.forward(x);
+        let direct = x.with_empty_tape();
+        let h = ops::silu(self.widen.forward_pixels(self.norm.forward(x)));
+        self.narrow.forward_pixels_plus_images(h, direct)
+    }
+}
+// ANCHOR_END: transformer
+
+// ANCHOR: encoder
+/// Reads prompts. A prompt is handled as an image of one row whose pixels are words, so everything that chapter 4 built
+/// for pixels can be used.
+#[derive(Clone, Debug)]
+pub struct TextEncoder<D: UNetDevice> {
+    config: TextConfig,
+    /// A vector for every word, and one for silence.
+    words: Linear<D>,
+    /// A vector for every place in the prompt.
+    places: Linear<D>,
+    blocks: Vec<TransformerBlock<D>>,
+    norm: GroupNorm<D>,
+}
+
+impl<D: UNetDevice> TextEncoder<D> {
+    pub fn new(device: &D, rng: &mut impl Rng, config: &TextConfig) -> Self {
+        Self {
+            words: Linear::without_bias(device, rng, config.vocabulary.len() + 1, config.width),
+            places: Linear::without_bias(device, rng, config.max_words, config.width),
+            blocks: (0..config.layers).map(|_| TransformerBlock::new(device, rng, config)).collect(),
+            norm: GroupNorm::new(device, config.groups, config.width, EPS),
+            config: config.clone(),
+        }
+    }
+
+    /// What was read, `(prompts, width, 1, max_words)`; zeros for a prompt that is `None`.
+    ///
+    /// # Panics
+    /// If a prompt is too long or names a word that does not exist.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, prompts: &[Option<&[usize]>]) -> Images<D, T> {
+        let device = self.words.weight.device();
+        let (batch, length, silence) = (prompts.len(), self.config.max_words, self.config.vocabulary.len());
+        // One-hot, as pixels: which word, and which place.
+        let mut which_word = vec![0.0; batch * (silence + 1) * length];
+        let mut which_place = vec![0.0; batch * length * length];
+        for (i, prompt) in prompts.iter().enumerate() {
+            let prompt = prompt.unwrap_or(&[]);
+            assert!(prompt.len() <= length, "a prompt of {} words, but {length} are read", prompt.len());
+            for place in 0..length {
+                let word = prompt.get(place).copied().unwrap_or(silence);
+                assert!(word <= silence, "word {word} of {silence}");
+                which_word[(i * (silence + 1) + word) * length + place] = 1.0;
+                which_place[(i * length + place) * length + place] = 1.0;
+            }
+        }
+        let which_word = device.tensor_from_vec(which_word, (batch, silence + 1, 1, length));
+        let which_place = device.tensor_from_vec(which_place, (batch, length, 1, length));
+        let places = self.places.forward_pixels(which_place.put_tape(T::default()));
+        let mut x = self.words.forward_pixels_plus_images(which_word.put_tape(T::default()), places);
+        for block in &self.blocks {
+            x = block.forward(x);
+        }
+        let x = self.norm.forward(x);
+        // Nothing said is nothing read.
+        let (_, width, _, _) = *x.shape();
+        let heard = prompts.iter().flat_map(|p| std::iter::repeat_n(p.is_some() as u8 as f32, width * length));
+        let heard = device.tensor_from_vec(heard.collect(), *x.shape());
+        x * heard
+    }
+}
+// ANCHOR_END: encoder
+
+impl<D: UNetDevice> Parameters<D> for TextEncoder<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.words.visit(&join(prefix, "words"), v);
+        self.places.visit(&join(prefix, "places"), v);
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            let prefix = join(prefix, format_args!("blocks.{i}"));
+            block.attention.visit(&join(&prefix, "attention"), v);
+            block.norm.visit(&join(&prefix, "norm"), v);
+            block.widen.visit(&join(&prefix, "widen"), v);
+            block.narrow.visit(&join(&prefix, "narrow"), v);
+        }
+        self.norm.visit(&join(prefix, "norm"), v);
+    }
+}
+
+// ANCHOR: cross_attention
+/// Lets every pixel look at every word, beside a direct way. Values and output have no bias: where nothing was read,
+/// nothing is added, and the network is the one of chapter 4.
+#[derive(Clone, Debug)]
+pub struct CrossAttention<D: UNetDevice> {
+    norm: GroupNorm<D>,
+    to_q: Linear<D>,
+    to_k: Linear<D>,
+    to_v: Linear<D>,
+    to_out: Linear<D>,
+    heads: usize,
+}
+
+impl<D: UNetDevice> CrossAttention<D> {
+    /// From pixels of `channels` numbers to the words of `text`.
+    pub fn new(device: &D, rng: &mut impl Rng, channels: usize, groups: usize, text: &TextConfig) -> Self {
+        let mut map = |from, to| Linear::without_bias(device, rng, from, to);
+        Self {
+            to_q: map(channels, channels),
+            to_k: map(text.width, channels),
+            to_v: map(text.width, channels),
+            to_out: map(channels, channels),
+            norm: GroupNorm::new(device, groups, channels, EPS),
+            heads: text.heads,
+        }
+    }
+
+    /// `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1, words)` is what was read.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, text: Images<D, T>) -> Images<D, T> {
+        let direct = x.with_empty_tape();
+        let k = self.to_k.forward_pixels(text.with_empty_tape());
+        let v = self.to_v.forward_pixels(text);
+        let q = self.to_q.forward_pixels(self.norm.forward(x));
+        self.to_out.forward_pixels_plus_images(ops::attention(q, k, v, self.heads), direct)
+    }
+}
+// ANCHOR_END: cross_attention
+
+impl<D: UNetDevice> Parameters<D> for CrossAttention<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        self.norm.visit(&join(prefix, "norm"), v);
+        self.to_q.visit(&join(prefix, "to_q"), v);
+        self.to_k.visit(&join(prefix, "to_k"), v);
+        self.to_v.visit(&join(prefix, "to_v"), v);
+        self.to_out.visit(&join(prefix, "to_out"), v);
+    }
+}
+
+// ANCHOR: places
+/// Where the U-Net looks at the words: behind every block that has self-attention. Stage, block and channels of each.
+pub fn places(unet: &UNetConfig) -> Vec<(String, usize, usize)> {
+    let widths = &unet.block_out_channels;
+    let mut places = Vec::new();
+    for (level, kind) in unet.down_block_types.iter().enumerate() {
+        let blocks = if kind.has_attention() { unet.layers_per_block } else { 0 };
+        places.extend((0..blocks).map(|block| (format!("down_blocks.{level}"), block, widths[level])));
+    }
+    if unet.add_attention {
+        places.push(("mid_block".into(), 0, widths[widths.len() - 1]));
+    }
+    for (level, kind) in unet.up_block_types.iter().enumerate() {
+        let blocks = if kind.has_attention() { unet.layers_per_block + 1 } else { 0 };
+        let width = widths[widths.len() - 1 - level];
+        places.extend((0..blocks).map(|block| (format!("up_blocks.{level}"), block, width)));
+    }
+    places
+}
+// ANCHOR_END: places

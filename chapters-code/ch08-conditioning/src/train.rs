@@ -1,0 +1,56 @@
+//! Training with conditions.
+
+use ch01_tensors::Dataset;
+use ch05_train::{StepReport, TrainError, Trainer};
+use ops::UNetDevice;
+use rand::Rng;
+
+use crate::captions::{forget, phrase, Asked};
+use crate::network::{Condition, ConditionalUNet, ConditioningConfig};
+
+// ANCHOR: condition_of
+/// What is said about image number `index`: its label, or its caption. Cats are described in ever new words, and not
+/// always in full, so that any order and any part of a caption will be understood.
+///
+/// # Panics
+/// If the caption holds words that the vocabulary lacks, or too many.
+pub fn condition_of(config: &ConditioningConfig, dataset: &dyn Dataset, index: usize, rng: &mut impl Rng) -> Condition {
+    match config {
+        ConditioningConfig::Class { .. } => Condition::Label(dataset.label(index)),
+        ConditioningConfig::Text(text) => {
+            let caption = dataset.caption(index);
+            let caption = match dataset.name() {
+                "cats" => phrase(&forget(Asked::of_caption(&caption), rng), rng),
+                _ => caption,
+            };
+            let words = text.vocabulary.encode(&caption, text.max_words);
+            Condition::Words(words.unwrap_or_else(|problem| panic!("image {index}, \"{caption}\": {problem}")))
+        }
+    }
+}
+// ANCHOR_END: condition_of
+
+// ANCHOR: train_step
+/// One step of training (Ho & Salimans 2022, algorithm 1): as in chapter 5, but the network is told about each image, and
+/// with probability `dropout` it is not, so that it also learns to do without.
+///
+/// # Errors
+/// As [`Trainer::learn`].
+pub fn train_step<D: UNetDevice>(
+    trainer: &mut Trainer<D, ConditionalUNet<D>>,
+    config: &ConditioningConfig,
+    dropout: f64,
+    dataset: &dyn Dataset,
+) -> Result<StepReport, TrainError> {
+    let (batch, mut rng) = trainer.next_batch(dataset);
+    let told = |&index: &usize| {
+        let condition = condition_of(config, dataset, index, &mut rng);
+        match rng.gen_bool(dropout) {
+            true => Condition::Nothing,
+            false => condition,
+        }
+    };
+    let conditions: Vec<Condition> = batch.indices.iter().map(told).collect();
+    trainer.learn(&batch, |network, x_t, timesteps| network.forward(x_t, timesteps, &conditions))
+}
+// ANCHOR_END: train_step

@@ -1,0 +1,187 @@
+//! The command `train`.
+
+use std::path::Path;
+
+use ch01_tensors::cats::Attributes;
+use ch01_tensors::Dataset;
+use ch05_train::session::{self, Session};
+use ch05_train::{heldout_loss, HeldoutLoss, StepReport, TrainError, Trainer};
+use ch07_ddim::{Ddim, TimestepSpacing};
+use ch08_conditioning::captions::{self, phrase, Asked, SeenCats};
+use ch08_conditioning::model::{self, ConditioningFile};
+use ch08_conditioning::{
+    condition_of, train_step, Condition, ConditionalUNet, ConditioningConfig, Guidance, TextConfig, Tokenizer,
+};
+use ops::{AutoDevice, Images};
+use rand::Rng;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    training: session::Args,
+    /// What the network is told about an image
+    #[arg(long, value_enum, default_value = "text")]
+    condition: Kind,
+    /// How often it is told nothing, 0 to 1
+    #[arg(long, default_value_t = 0.1, value_parser = probability, allow_negative_numbers = true)]
+    dropout: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Its class
+    Class,
+    /// Its caption
+    Text,
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
+        _ => Err("a number from 0 to below 1 is needed".into()),
+    }
+}
+
+pub fn run(mut args: Args) -> anyhow::Result<()> {
+    args.training.set_kind(match args.condition {
+        Kind::Class => "class",
+        Kind::Text => "text",
+    });
+    session::run(
+        &args.training,
+        |device, dataset| {
+            let file = ConditioningFile {
+                conditioning: conditioning(args.condition, dataset)?,
+                dropout: args.dropout,
+                dataset: dataset.name().to_string(),
+            };
+            let config = args.training.config(dataset.shape());
+            file.conditioning.check(&config.unet)?;
+            let unet = config.unet.clone();
+            let trainer =
+                Trainer::of(device, config, |rng| ConditionalUNet::new(device, &unet, &file.conditioning, rng))?;
+            Ok(Conditional { device: device.clone(), trainer, file })
+        },
+        |device, out, _| {
+            let file = model::load_file(out)?;
+            let trainer = Trainer::load_state(device, out, |config, rng| {
+                ConditionalUNet::new(device, &config.unet, &file.conditioning, rng)
+            })?;
+            Ok(Conditional { device: device.clone(), trainer, file })
+        },
+    )?;
+    let out = args.training.out();
+    println!("draw with: cargo run -p ch08-conditioning -- sample --model {} --out samples.png", out.display());
+    Ok(())
+}
+
+/// What a network can be told that learns from this data set.
+fn conditioning(kind: Kind, dataset: &dyn Dataset) -> anyhow::Result<ConditioningConfig> {
+    let all = || 0..dataset.len();
+    Ok(match kind {
+        Kind::Class => {
+            let num_classes = all().map(|i| dataset.label(i)).max().map_or(0, |most| most + 1);
+            ConditioningConfig::Class { num_classes }
+        }
+        Kind::Text => {
+            let (vocabulary, max_words) = if dataset.name() == "cats" {
+                (Tokenizer::new(captions::vocabulary()), CAT_WORDS)
+            } else {
+                let longest = all().map(|i| ch08_conditioning::words(&dataset.caption(i)).len()).max();
+                (Tokenizer::new(all().map(|i| dataset.caption(i))), longest.unwrap_or(0))
+            };
+            anyhow::ensure!(
+                vocabulary.len() <= MOST_WORDS,
+                "the captions of {} hold {} different words, but at most {MOST_WORDS} can be learnt: simplify them, or train with --condition class",
+                dataset.name(),
+                vocabulary.len()
+            );
+            ConditioningConfig::Text(TextConfig { vocabulary, max_words, width: 64, layers: 2, heads: 2, groups: 8 })
+        }
+    })
+}
+
+/// A cat needs 15 words to be described in full.
+const CAT_WORDS: usize = 16;
+/// A table of more words would be larger than the rest of the network.
+const MOST_WORDS: usize = 4096;
+
+struct Conditional {
+    device: AutoDevice,
+    trainer: Trainer<AutoDevice, ConditionalUNet<AutoDevice>>,
+    file: ConditioningFile,
+}
+
+impl Session for Conditional {
+    type Network = ConditionalUNet<AutoDevice>;
+    const COMMAND: &'static str = "cargo run -p ch08-conditioning -- train";
+
+    fn prepare(dataset: Box<dyn Dataset>) -> Box<dyn Dataset> {
+        match dataset.name() {
+            "cats" => Box::new(SeenCats::new(dataset)),
+            _ => dataset,
+        }
+    }
+
+    fn trainer(&mut self) -> &mut Trainer<AutoDevice, Self::Network> {
+        &mut self.trainer
+    }
+
+    fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError> {
+        train_step(&mut self.trainer, &self.file.conditioning, self.file.dropout, dataset)
+    }
+
+    fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss {
+        let (trainer, seed) = (&self.trainer, self.trainer.config.seed);
+        let network = trainer.averaged();
+        let mut rng = ch03_forward::rng(seed, HELDOUT);
+        let conditions: Vec<Condition> = (0..count.min(dataset.len()))
+            .map(|index| condition_of(&self.file.conditioning, dataset, index, &mut rng))
+            .collect();
+        let kind = trainer.config.scheduler.prediction_type;
+        let answer = |x_t, timesteps: &[usize]| network.forward(x_t, timesteps, &conditions);
+        heldout_loss(&self.device, &trainer.schedule, kind, dataset, count, seed, answer)
+    }
+
+    fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {
+        let network = self.trainer.averaged();
+        let config = &self.trainer.config;
+        let [channels, height, width] = config.unet.input_shape().expect("a training knows its images");
+        let mut rng = ch03_forward::rng(seed, HELDOUT);
+        let conditions = (0..count).map(|i| example(&self.file, i, &mut rng)).collect();
+        let guidance = Guidance { conditions, negative: vec![Condition::Nothing; count], guidance_scale: DRAWN_WITH };
+        let mut rngs: Vec<_> = (0..count as u64).map(|image| ch03_forward::rng(seed, image)).collect();
+        let x = ch06_sampling::noise_per_image(&self.device, (count, channels, height, width), &mut rngs);
+        let schedule = &self.trainer.schedule;
+        let (prediction_type, clip) = (config.scheduler.prediction_type, config.scheduler.clip());
+        let timesteps = TimestepSpacing::Trailing.timesteps(schedule.len(), DRAWN_IN.min(schedule.len()), 0);
+        let ddim = Ddim { schedule, prediction_type, clip, eta: 0.0 };
+        ddim.sample(x, &timesteps, &mut rngs, |x, t| guidance.answer(&network, x, t))
+    }
+
+    fn save(&mut self, directory: &Path) -> anyhow::Result<()> {
+        self.trainer.save_state(directory)?;
+        let config = &self.trainer.config;
+        Ok(model::save(directory, &config.unet, &mut self.trainer.averaged(), &self.file, &config.scheduler)?)
+    }
+}
+
+/// The stream of random numbers for what is said about held-out images.
+const HELDOUT: u64 = u64::MAX - 2;
+/// Pictures on the way are drawn with this guidance scale, in so many steps.
+const DRAWN_WITH: f64 = 2.0;
+const DRAWN_IN: usize = 50;
+
+/// What picture number `i` on the way is asked to show.
+fn example(file: &ConditioningFile, i: usize, rng: &mut impl Rng) -> Condition {
+    match &file.conditioning {
+        ConditioningConfig::Class { num_classes } => Condition::Label(i % num_classes),
+        ConditioningConfig::Text(text) if file.dataset == "cats" => {
+            let all: Vec<Attributes> = Attributes::all().collect();
+            let prompt = phrase(&Asked::all(&all[rng.gen_range(0..all.len())]), rng);
+            let words = text.vocabulary.encode(&prompt, text.max_words);
+            Condition::Words(words.expect("the vocabulary holds all that is said about cats"))
+        }
+        ConditioningConfig::Text(text) => Condition::Words(vec![i % text.vocabulary.len()]),
+    }
+}

@@ -1,0 +1,105 @@
+//! From a prompt to numbers: one for each word.
+
+use serde::{Deserialize, Serialize};
+
+/// A prompt that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PromptError {
+    #[error("the model does not know the word '{word}'; did you mean '{nearest}'? It knows: {known}")]
+    UnknownWord { word: String, nearest: String, known: String },
+    #[error("the prompt has {found} words, but the model reads at most {most}")]
+    TooLong { found: usize, most: usize },
+}
+
+// ANCHOR: tokenizer
+/// The words that a model knows. A word's number is its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tokenizer {
+    words: Vec<String>,
+}
+
+/// The words of a text, in lower case and without punctuation.
+pub fn words(text: &str) -> Vec<String> {
+    let inner = |c: char| c.is_alphanumeric() || c == '-' || c == '\'';
+    text.split(|c| !inner(c)).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
+}
+
+impl Tokenizer {
+    /// Knows every word of these texts, in alphabetical order.
+    pub fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
+        let all: std::collections::BTreeSet<String> = texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
+        Self { words: all.into_iter().collect() }
+    }
+
+    /// How many words it knows.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The numbers of the words of a prompt.
+    ///
+    /// # Errors
+    /// If a word is unknown, or there are more than `most`.
+    pub fn encode(&self, prompt: &str, most: usize) -> Result<Vec<usize>, PromptError> {
+        let words = words(prompt);
+        if words.len() > most {
+            return Err(PromptError::TooLong { found: words.len(), most });
+        }
+        words.into_iter().map(|word| self.number(word)).collect()
+    }
+
+    fn number(&self, word: String) -> Result<usize, PromptError> {
+        self.words.iter().position(|known| *known == word).ok_or_else(|| {
+            let nearest = self.words.iter().min_by_key(|known| edits(known, &word)).cloned().unwrap_or_default();
+            PromptError::UnknownWord { word, nearest, known: self.words.join(", ") }
+        })
+    }
+}
+// ANCHOR_END: tokenizer
+
+/// How many letters must be put in, taken out or replaced to turn one word into the other (Levenshtein 1966).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    // Distances from the letters of `a` so far to every beginning of `b`.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let replaced = diagonal + (letter != *other) as usize;
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_counted() {
+        for (a, b, count) in
+            [("", "", 0), ("cat", "cat", 0), ("cat", "", 3), ("kitten", "sitting", 3), ("grey", "gray", 1)]
+        {
+            assert_eq!((edits(a, b), edits(b, a)), (count, count), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn words_have_numbers() {
+        let tokenizer = Tokenizer::new(["a grey cat", "a Black cat!"]);
+        assert_eq!(tokenizer.len(), 4);
+        assert_eq!(tokenizer.encode("  cat, grey. ", 2), Ok(vec![2, 3]));
+        assert_eq!(tokenizer.encode("", 2), Ok(vec![]));
+        assert_eq!(tokenizer.encode("a a a", 2), Err(PromptError::TooLong { found: 3, most: 2 }));
+        let error = tokenizer.encode("a gray cat", 9).unwrap_err().to_string();
+        assert!(error.contains("'gray'") && error.contains("'grey'"), "{error}");
+    }
+}
