@@ -10,6 +10,7 @@ mod shuffle;
 
 pub use datasets::cats::Cats;
 pub use datasets::cifar10::Cifar10;
+pub use datasets::file::{read_image, ImageFile};
 pub use datasets::folder::Folder;
 pub use datasets::idx::Idx;
 pub use datasets::{open, DataArgs, DataError, DatasetName, Split};

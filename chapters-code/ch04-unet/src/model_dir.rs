@@ -186,6 +186,13 @@ impl<D: UNetDevice> Model<D> {
 pub const CONDITIONING: &str = "conditioning";
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
+/// The directory that a program was told, or that of a model that comes with the book.
+pub fn or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shipped = || here.with_file_name("checkpoints").join(name);
+    told.map_or_else(shipped, Path::to_path_buf)
+}
+
 /// Reads a JSON file.
 ///
 /// # Errors

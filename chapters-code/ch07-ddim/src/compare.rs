@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ch03_forward::rng;
 use ch06_sampling::noise_per_image;
+use ch07_ddim::flags::Way;
+use ch07_ddim::Ddim;
+use ops::{AutoDevice, Images};
 
-use crate::{Common, Way};
+use crate::Common;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,7 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let mut rngs: Vec<_> = (0..count as u64).map(|image| rng(args.seed, image)).collect();
         let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
         let start = std::time::Instant::now();
-        let images = args.way.go(&model, &timesteps, x, &mut rngs, || {}).with_context(name)?;
+        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
+        let images = args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise).with_context(name)?;
         println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }

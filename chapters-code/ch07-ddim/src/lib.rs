@@ -4,6 +4,7 @@
 //! another is named.
 
 mod dpm;
+pub mod flags;
 mod spacing;
 
 use ch02_schedule::Schedule;

@@ -10,8 +10,9 @@ use anyhow::Context;
 use ch03_forward::rng;
 use ch04_unet::model_dir::{self, Model};
 use ch06_sampling::noise_per_image;
-use ch07_ddim::{Ddim, DpmSolver, TimestepSpacing};
-use clap::{Parser, ValueEnum};
+use ch07_ddim::flags::{Spacing, Way};
+use ch07_ddim::Ddim;
+use clap::Parser;
 use cli::progress::Progress;
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
@@ -45,9 +46,8 @@ pub struct Common {
     /// Do not cut predicted images off at the range of real ones
     #[arg(long)]
     no_clip: bool,
-    /// Which timesteps to visit
-    #[arg(long, value_enum, default_value = "trailing")]
-    timestep_spacing: TimestepSpacing,
+    #[command(flatten)]
+    spacing: Spacing,
     /// How many screen pixels wide to draw each pixel
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     scale: u32,
@@ -68,9 +68,7 @@ impl Common {
 
     /// The timesteps to visit.
     pub fn timesteps(&self, model: &Model<AutoDevice>, steps: u32) -> anyhow::Result<Vec<usize>> {
-        let (len, steps) = (model.schedule.len(), steps as usize);
-        anyhow::ensure!(steps <= len, "--steps {steps}: the model knows {len} timesteps only");
-        Ok(self.timestep_spacing.timesteps(len, steps, 0))
+        self.spacing.timesteps(model.schedule.len(), steps)
     }
 }
 
@@ -95,62 +93,6 @@ struct Draw {
     /// The grid of images to write (PNG)
     #[arg(long, default_value = "samples.png")]
     out: PathBuf,
-}
-
-/// How to get from one timestep to the next.
-#[derive(clap::Args)]
-pub struct Way {
-    /// How to get from one timestep to the next
-    #[arg(long, value_enum, default_value = "ddim")]
-    solver: Solver,
-    /// How much fresh noise a DDIM step adds: 0 none, 1 as much as ancestral sampling
-    #[arg(long, default_value_t = 0.0, value_parser = eta, allow_negative_numbers = true)]
-    eta: f64,
-}
-
-impl Way {
-    /// Draws images from `x`, which is noise; `watch` hears of every step.
-    pub fn go(
-        &self,
-        model: &Model<AutoDevice>,
-        timesteps: &[usize],
-        x: Images<AutoDevice>,
-        rngs: &mut [impl rand::Rng],
-        watch: impl Fn(),
-    ) -> anyhow::Result<Images<AutoDevice>> {
-        anyhow::ensure!(self.solver == Solver::Ddim || self.eta == 0.0, "--eta {}: only DDIM adds noise", self.eta);
-        let count = x.shape().0;
-        let denoise = |x: &Images<AutoDevice>, t: usize| {
-            watch();
-            model.unet.forward(x.clone(), &vec![t; count])
-        };
-        let ddim = Ddim::of(model, self.eta);
-        let images = match self.solver {
-            Solver::Ddim => ddim.sample(x, timesteps, rngs, denoise),
-            Solver::DpmSolver => DpmSolver::new(ddim).sample(x, timesteps, denoise),
-        };
-        anyhow::ensure!(
-            images.as_vec().iter().all(|v| v.is_finite()),
-            "the network's answers are not finite numbers: the model is damaged or did not learn"
-        );
-        Ok(images)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Solver {
-    /// Denoising diffusion implicit models
-    Ddim,
-    /// DPM-Solver++ (2M)
-    #[value(name = "dpm-solver++")]
-    DpmSolver,
-}
-
-fn eta(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(eta) if (0.0..=1.0).contains(&eta) => Ok(eta),
-        _ => Err("eta is a number from 0 to 1".into()),
-    }
 }
 
 /// Images that go through the network together.
@@ -180,7 +122,11 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
         let size = BATCH.min(count - first);
         let mut rngs: Vec<_> = (first..first + size).map(|image| rng(args.seed, image as u64)).collect();
         let x = noise_per_image(&device, (size, channels, height, width), &mut rngs);
-        let images = args.way.go(&model, &timesteps, x, &mut rngs, || done.set(done.get() + 1));
+        let denoise = |x: &Images<AutoDevice>, t: usize| {
+            done.set(done.get() + 1);
+            model.unet.forward(x.clone(), &vec![t; size])
+        };
+        let images = args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise);
         drawn.extend(images.with_context(|| args.common.model.display().to_string())?.as_vec());
         progress.update(done.get(), || format!("{} of {count} images", first + size));
     }

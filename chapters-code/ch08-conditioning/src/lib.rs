@@ -4,6 +4,7 @@
 //! another is named.
 
 pub mod captions;
+mod edit;
 mod guidance;
 mod label;
 pub mod model;
@@ -12,6 +13,7 @@ mod text;
 mod train;
 mod words;
 
+pub use edit::{from_image, inpaint};
 pub use guidance::Guidance;
 pub use label::{one_hot, LabelEmbedding};
 pub use network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig};

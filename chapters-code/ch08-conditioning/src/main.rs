@@ -1,5 +1,6 @@
 //! Trains models that can be told what to draw, and tells them.
 
+mod drawing;
 mod training;
 
 use clap::Parser;
@@ -15,10 +16,22 @@ struct Program {
 enum Command {
     /// Train a conditional model; without arguments, on the cats and their captions
     Train(training::Args),
+    /// Draw what is asked for
+    Sample(drawing::SampleArgs),
+    /// Draw from the same noise with several guidance scales, a row for each
+    Scales(drawing::ScalesArgs),
+    /// Draw images like one of yours
+    Vary(drawing::VaryArgs),
+    /// Draw a part of an image of yours anew
+    Inpaint(drawing::InpaintArgs),
 }
 
 fn main() -> std::process::ExitCode {
     cli::run(|program: Program| match program.command {
         Command::Train(args) => training::run(args),
+        Command::Sample(args) => drawing::sample(args),
+        Command::Scales(args) => drawing::scales(args),
+        Command::Vary(args) => drawing::vary(args),
+        Command::Inpaint(args) => drawing::inpainting(args),
     })
 }

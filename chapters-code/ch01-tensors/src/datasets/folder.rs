@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
-
+use super::file::read_image;
 use super::DataError;
-use crate::{from_byte, Dataset, Split};
+use crate::{Dataset, Split};
 
 /// Every tenth image is held out.
 const HELD_OUT: usize = 10;
@@ -16,7 +15,8 @@ const HELD_OUT: usize = 10;
 pub struct Folder {
     size: usize,
     labels: Vec<String>,
-    images: Vec<(Vec<u8>, usize, String)>,
+    /// Values, label and caption of each.
+    images: Vec<(Vec<f32>, usize, String)>,
 }
 
 impl Folder {
@@ -43,16 +43,11 @@ impl Folder {
             if (i % HELD_OUT == HELD_OUT - 1) != (split == Split::HeldOut) {
                 continue;
             }
-            let image = image::open(path).map_err(|e| {
-                DataError::bad(path, format!("is not an image that can be read ({e}): repair or remove it"))
-            })?;
-            let side = image.width().min(image.height());
-            let square = image.crop_imm((image.width() - side) / 2, (image.height() - side) / 2, side, side);
-            let pixels = square.resize_exact(size as u32, size as u32, FilterType::Triangle).to_rgb8();
+            let image = read_image(path, [3, size, size])?;
             let key = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/");
             let caption = captions.get(&key).cloned().unwrap_or_else(|| label.clone());
             let label = labels.binary_search(label).expect("every label is listed");
-            images.push((pixels.into_raw(), label, caption));
+            images.push((image.values, label, caption));
         }
         if images.is_empty() {
             let need = if split == Split::HeldOut {
@@ -114,9 +109,7 @@ impl Dataset for Folder {
         [3, self.size, self.size]
     }
     fn image(&self, index: usize) -> Vec<f32> {
-        let bytes = &self.images[index].0;
-        let plane = self.size * self.size;
-        (0..3 * plane).map(|i| from_byte(bytes[i % plane * 3 + i / plane])).collect()
+        self.images[index].0.clone()
     }
     fn label(&self, index: usize) -> usize {
         self.images[index].1

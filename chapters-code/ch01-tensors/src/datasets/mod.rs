@@ -2,6 +2,7 @@
 
 pub(crate) mod cats;
 pub(crate) mod cifar10;
+pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod idx;
 

@@ -1,0 +1,73 @@
+//! Changing an image with a network that was only trained to draw.
+
+use ch03_forward::q_sample;
+use ch06_sampling::noise_per_image;
+use ch07_ddim::{alpha_bar, pairs, Ddim};
+use dfdx::prelude::*;
+use ops::{Images, UNetDevice};
+use rand::Rng;
+
+// ANCHOR: from_image
+/// Image to image (SDEdit, Meng et al. 2022, algorithm 1): noise the image part of the way, then draw from there. With `strength` 0
+/// nothing is changed, with 1 nothing is kept.
+///
+/// # Panics
+/// If `strength` is not between 0 and 1.
+pub fn from_image<D: UNetDevice>(
+    ddim: &Ddim,
+    image: Images<D>,
+    strength: f64,
+    timesteps: &[usize],
+    rngs: &mut [impl Rng],
+    denoise: impl Fn(&Images<D>, usize) -> Images<D>,
+) -> Images<D> {
+    assert!((0.0..=1.0).contains(&strength), "a strength of {strength}");
+    let beyond = strength * ddim.schedule.len() as f64;
+    let rest: Vec<usize> = timesteps.iter().copied().filter(|&t| (t as f64) < beyond).collect();
+    let Some(&start) = rest.first() else { return image };
+    let eps = noise_per_image(image.device(), *image.shape(), rngs);
+    let x_t = q_sample(ddim.schedule, &image, &vec![start; image.shape().0], &eps);
+    ddim.sample(x_t, &rest, rngs, denoise)
+}
+// ANCHOR_END: from_image
+
+// ANCHOR: inpaint
+/// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and puts the image, noised as far as
+/// the drawing is, where it is 0 after every step. What was drawn does not know of the image at first, so every step is done
+/// `resamplings` times, with noise added in between: each time the two fit better.
+///
+/// `image` and `mask` are `(batch, channels, h, w)`.
+pub fn inpaint<D: UNetDevice>(
+    ddim: &Ddim,
+    image: &Images<D>,
+    mask: &Images<D>,
+    timesteps: &[usize],
+    resamplings: usize,
+    rngs: &mut [impl Rng],
+    denoise: impl Fn(&Images<D>, usize) -> Images<D>,
+) -> Images<D> {
+    let (device, shape) = (image.device(), *image.shape());
+    let keep = mask.clone().negate() + 1.0;
+    let mut x = noise_per_image(device, shape, rngs);
+    for (t, prev) in pairs(timesteps) {
+        for again in (0..resamplings.max(1)).rev() {
+            let answer = denoise(&x, t);
+            let noise = noise_per_image(device, shape, rngs);
+            let drawn = ddim.step(t, prev, &x, &answer, Some(&noise));
+            let Some(prev) = prev else {
+                return drawn * mask.clone() + image.clone() * keep;
+            };
+            let eps = noise_per_image(device, shape, rngs);
+            let known = q_sample(ddim.schedule, image, &vec![prev; shape.0], &eps);
+            x = drawn * mask.clone() + known * keep.clone();
+            if again > 0 {
+                // From `prev` to t: several steps of the chain at once.
+                let stays = alpha_bar(ddim.schedule, Some(t)) / alpha_bar(ddim.schedule, Some(prev));
+                let eps = noise_per_image(device, shape, rngs);
+                x = x * stays.sqrt() as f32 + eps * (1.0 - stays).sqrt() as f32;
+            }
+        }
+    }
+    x
+}
+// ANCHOR_END: inpaint
