@@ -89,7 +89,7 @@ fn main() -> std::process::ExitCode {
         let mut sets: Vec<_> =
             chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
         sets.dedup_by(|a, b| a.0 == b.0);
-        let axes = Axes { x: "value of a pixel", y: "density", scale: Scale::Linear };
+        let axes = Axes { x: "value of a pixel", y: "density", x_scale: Scale::Linear, scale: Scale::Linear };
         figures::histograms(&args.histograms, &axes, (-3.5, 3.5), 70, &sets)?;
         println!("wrote {} and {}", args.out.display(), args.histograms.display());
         Ok(())

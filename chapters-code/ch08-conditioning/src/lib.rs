@@ -5,6 +5,7 @@
 
 pub mod captions;
 mod edit;
+pub mod evaluation;
 mod guidance;
 mod label;
 pub mod model;

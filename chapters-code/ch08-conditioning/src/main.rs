@@ -1,6 +1,7 @@
 //! Trains models that can be told what to draw, and tells them.
 
 mod drawing;
+mod judging;
 mod training;
 
 use clap::Parser;
@@ -24,6 +25,10 @@ enum Command {
     Vary(drawing::VaryArgs),
     /// Draw a part of an image of yours anew
     Inpaint(drawing::InpaintArgs),
+    /// Train a classifier, to compare images by
+    Classifier(judging::ClassifierArgs),
+    /// Say how good a model's images are
+    Evaluate(judging::EvaluateArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -33,5 +38,7 @@ fn main() -> std::process::ExitCode {
         Command::Scales(args) => drawing::scales(args),
         Command::Vary(args) => drawing::vary(args),
         Command::Inpaint(args) => drawing::inpainting(args),
+        Command::Classifier(args) => judging::train_classifier(args),
+        Command::Evaluate(args) => judging::evaluate(args),
     })
 }

@@ -13,7 +13,7 @@ pub struct Series {
     pub color: (u8, u8, u8),
 }
 
-/// How the vertical axis runs.
+/// How an axis runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     Linear,
@@ -25,6 +25,9 @@ pub enum Scale {
 pub struct Axes<'a> {
     pub x: &'a str,
     pub y: &'a str,
+    /// How the horizontal axis runs.
+    pub x_scale: Scale,
+    /// How the vertical axis runs.
     pub scale: Scale,
 }
 
@@ -62,26 +65,25 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
 /// # Errors
 /// If the file cannot be written.
 pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Result<(), FigureError> {
-    let xs = bounds(series.iter().flat_map(|s| s.points.iter().map(|p| p.0)));
-    let usable = |y: f64| axes.scale == Scale::Linear || y > 0.0;
-    let (low, high) = bounds(series.iter().flat_map(|s| s.points.iter().map(|p| p.1)).filter(|&y| usable(y)));
-    match axes.scale {
-        Scale::Linear => {
-            let margin = 0.04 * (high - low);
-            draw(path, axes, series, xs.0..xs.1, low - margin..high + margin)
-        }
-        Scale::Logarithmic => draw(path, axes, series, xs.0..xs.1, (low / 1.3..high * 1.3).log_scale()),
+    let usable = |scale: Scale, v: f64| scale == Scale::Linear || v > 0.0;
+    let points = || series.iter().flat_map(|s| s.points.iter());
+    let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
+    let (low, high) = bounds(points().map(|p| p.1).filter(|&y| usable(axes.scale, y)));
+    let margin = 0.04 * (high - low);
+    let (linear, log) = (low - margin..high + margin, (low / 1.3..high * 1.3).log_scale());
+    let log_x = (left..right).log_scale();
+    match (axes.x_scale, axes.scale) {
+        (Scale::Linear, Scale::Linear) => draw(path, axes, series, left..right, linear),
+        (Scale::Linear, Scale::Logarithmic) => draw(path, axes, series, left..right, log),
+        (Scale::Logarithmic, Scale::Linear) => draw(path, axes, series, log_x, linear),
+        (Scale::Logarithmic, Scale::Logarithmic) => draw(path, axes, series, log_x, log),
     }
 }
 
-fn draw<Y>(
-    path: impl AsRef<Path>,
-    axes: &Axes,
-    series: &[Series],
-    xs: std::ops::Range<f64>,
-    ys: Y,
-) -> Result<(), FigureError>
+fn draw<X, Y>(path: impl AsRef<Path>, axes: &Axes, series: &[Series], xs: X, ys: Y) -> Result<(), FigureError>
 where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {

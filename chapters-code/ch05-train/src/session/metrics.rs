@@ -62,7 +62,8 @@ impl Metrics {
             Series { name: format!("training, mean of {WINDOW} steps"), points: means.collect(), color: palette::DATA };
         let points = self.heldout.iter().map(|(step, loss)| (*step as f64, loss.mean() as f64)).collect();
         let heldout = Series { name: "held-out".into(), points, color: palette::PREDICTION };
-        let axes = Axes { x: "step", y: "loss (mean squared error)", scale: Scale::Logarithmic };
+        let axes =
+            Axes { x: "step", y: "loss (mean squared error)", x_scale: Scale::Linear, scale: Scale::Logarithmic };
         Ok(figures::line_plot(out.join("loss.svg"), &axes, &[training, heldout])?)
     }
 

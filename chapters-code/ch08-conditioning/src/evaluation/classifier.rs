@@ -1,0 +1,247 @@
+//! A small network that says what is in an image. Its features are what images are compared by.
+
+use std::path::{Path, PathBuf};
+
+use ch01_tensors::cats::{Background, Ears, Eyes, Fur, Pattern};
+use ch01_tensors::{Dataset, Shuffle};
+use ch03_forward::rng;
+use ch04_unet::model_dir::{self, ModelError};
+use ch05_train::{Ema, Optimizer, OptimizerConfig};
+use dfdx::losses::binary_cross_entropy_with_logits_loss;
+use dfdx::prelude::*;
+use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
+use ops::{params, Conv2dOptions, Images, Rows, UNetDevice};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::captions::Asked;
+
+// ANCHOR: questions
+/// What can be asked about the images of a data set: for each question the number of possible answers.
+pub fn questions(dataset: &dyn Dataset) -> Vec<usize> {
+    match dataset.name() {
+        "cats" => vec![Fur::ALL.len(), Pattern::ALL.len(), Eyes::ALL.len(), Ears::ALL.len(), Background::ALL.len()],
+        _ => vec![(0..dataset.len()).map(|i| dataset.label(i)).max().map_or(0, |most| most + 1)],
+    }
+}
+
+/// The right answers for one image.
+pub fn answers(dataset: &dyn Dataset, index: usize) -> Vec<usize> {
+    fn place<T: PartialEq>(all: &[T], value: Option<T>) -> usize {
+        all.iter().position(|v| Some(v) == value.as_ref()).expect("a caption says everything")
+    }
+    match dataset.name() {
+        "cats" => {
+            let cat = Asked::of_caption(&dataset.caption(index));
+            vec![
+                place(Fur::ALL, cat.fur),
+                place(Pattern::ALL, cat.pattern),
+                place(Eyes::ALL, cat.eyes),
+                place(Ears::ALL, cat.ears),
+                place(Background::ALL, cat.background),
+            ]
+        }
+        _ => vec![dataset.label(index)],
+    }
+}
+// ANCHOR_END: questions
+
+/// How a classifier is built, and how good it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierConfig {
+    pub dataset: String,
+    /// `[channels, height, width]`
+    pub shape: [usize; 3],
+    /// The number of possible answers to each question.
+    pub questions: Vec<usize>,
+    pub steps: u64,
+    pub batch_size: usize,
+    pub seed: u64,
+    /// The share of held-out images of which every question was answered right; 0 until it was measured.
+    pub accuracy: f64,
+}
+
+// ANCHOR: classifier
+/// Four convolutions, two of which halve the image, an average over all pixels, and a linear map to the answers.
+#[derive(Clone, Debug)]
+pub struct Classifier<D: UNetDevice> {
+    pub config: ClassifierConfig,
+    stages: Vec<(Conv2d<D>, GroupNorm<D>)>,
+    answers: Linear<D>,
+}
+
+/// Numbers that describe an image: what is left of it before the questions are answered.
+pub const FEATURES: usize = 64;
+
+impl<D: UNetDevice> Classifier<D> {
+    /// Random weights that the configuration's seed decides.
+    pub fn new(device: &D, config: ClassifierConfig) -> Self {
+        let rng = &mut rng(config.seed, u64::MAX);
+        let (same, halve) = (Conv2dOptions::new(1, 1), Conv2dOptions::new(2, 1));
+        let mut stages = Vec::new();
+        let mut channels = config.shape[0];
+        for (width, options) in [(32, same), (64, halve), (64, same), (FEATURES, halve)] {
+            let conv = Conv2d::new(device, rng, channels, width, 3, options);
+            stages.push((conv, GroupNorm::new(device, 8, width, 1e-5)));
+            channels = width;
+        }
+        let answers = Linear::new(device, rng, FEATURES, config.questions.iter().sum());
+        Self { config, stages, answers }
+    }
+
+    /// The features of images `(batch, channels, h, w)`: `(batch, FEATURES)`.
+    pub fn features<T: Tape<f32, D>>(&self, mut x: Images<D, T>) -> Rows<D, T> {
+        for (conv, norm) in &self.stages {
+            x = norm.forward_silu(conv.forward(x));
+        }
+        x.mean::<_, Axes2<2, 3>>()
+    }
+
+    /// A number for every possible answer to every question, `(batch, answers)`: above 0 is yes.
+    pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Rows<D, T> {
+        self.answers.forward(self.features(x))
+    }
+
+    /// Its answer to every question about every image.
+    pub fn answer(&self, x: Images<D>) -> Vec<Vec<usize>> {
+        let scores = self.forward(x).as_vec();
+        scores.chunks(self.config.questions.iter().sum()).map(|scores| self.best(scores)).collect()
+    }
+
+    fn best(&self, mut scores: &[f32]) -> Vec<usize> {
+        let mut best = Vec::new();
+        for &count in &self.config.questions {
+            let (these, rest) = scores.split_at(count);
+            best.push((0..count).max_by(|&a, &b| these[a].total_cmp(&these[b])).expect("a question has answers"));
+            scores = rest;
+        }
+        best
+    }
+
+    /// A 1 for the right answer to each question, 0 for the others.
+    fn wanted(&self, device: &D, right: &[Vec<usize>]) -> Rows<D> {
+        let total: usize = self.config.questions.iter().sum();
+        let mut values = vec![0.0; right.len() * total];
+        for (row, right) in values.chunks_mut(total).zip(right) {
+            let mut first = 0;
+            for (&answer, &count) in right.iter().zip(&self.config.questions) {
+                row[first + answer] = 1.0;
+                first += count;
+            }
+        }
+        device.tensor_from_vec(values, (right.len(), total))
+    }
+}
+// ANCHOR_END: classifier
+
+impl<D: UNetDevice> Parameters<D> for Classifier<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+        for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
+            conv.visit(&join(prefix, format_args!("stages.{i}.conv")), v);
+            norm.visit(&join(prefix, format_args!("stages.{i}.norm")), v);
+        }
+        self.answers.visit(&join(prefix, "answers"), v);
+    }
+}
+
+// ANCHOR: train_classifier
+/// Trains a classifier; `watch` hears of every step and its loss.
+///
+/// # Errors
+/// If the device fails.
+pub fn train_classifier<D: UNetDevice>(
+    device: &D,
+    config: ClassifierConfig,
+    dataset: &dyn Dataset,
+    mut watch: impl FnMut(u64, f32),
+) -> Result<Classifier<D>, D::Err> {
+    let (steps, seed) = (config.steps, config.seed);
+    let mut shuffle = Shuffle::new(dataset.len(), seed);
+    let mut classifier = Classifier::new(device, config);
+    let mut optimizer = Optimizer::new(OptimizerConfig::default(), &mut classifier);
+    let mut ema = Ema::new(0.999, &mut classifier);
+    for step in 0..steps {
+        let indices = shuffle.batch(step, classifier.config.batch_size);
+        let x = ch01_tensors::batch(device, dataset, &indices);
+        let x = shift_each(&x, &mut rng(seed, step));
+        let right: Vec<Vec<usize>> = indices.iter().map(|&i| answers(dataset, i)).collect();
+        let scores = classifier.forward(x.put_tape(OwnedTape::default()));
+        let loss = binary_cross_entropy_with_logits_loss(scores, classifier.wanted(device, &right));
+        watch(step, loss.as_vec()[0]);
+        let mut gradients = loss.try_backward()?;
+        optimizer.update(step, &mut classifier, &mut gradients)?;
+        ema.update(step, &mut classifier);
+    }
+    Ok(ema.apply(&classifier))
+}
+
+/// Moves every image by up to a pixel in each direction: what it shows does not depend on where.
+fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D> {
+    let shape = *images.shape();
+    let (h, w) = (shape.2 as isize, shape.3 as isize);
+    let values = images.as_vec();
+    let mut shifted = Vec::with_capacity(values.len());
+    for image in values.chunks(shape.1 * shape.2 * shape.3) {
+        let (dy, dx) = (rng.gen_range(-1..=1), rng.gen_range(-1..=1));
+        for plane in image.chunks(shape.2 * shape.3) {
+            // At the edge, what was there stays.
+            let at = |y: isize, x: isize| plane[((y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)) as usize];
+            shifted.extend((0..h * w).map(|i| at(i / w, i % w)));
+        }
+    }
+    images.device().tensor_from_vec(shifted, shape)
+}
+// ANCHOR_END: train_classifier
+
+/// Images that go through the classifier together.
+const BATCH: usize = 256;
+
+/// The share of images of which every question is answered right.
+pub fn accuracy<D: UNetDevice>(device: &D, classifier: &Classifier<D>, dataset: &dyn Dataset) -> f64 {
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    let mut right = 0;
+    for indices in all.chunks(BATCH) {
+        let found = classifier.answer(ch01_tensors::batch(device, dataset, indices));
+        right += indices.iter().zip(found).filter(|(&i, found)| answers(dataset, i) == *found).count();
+    }
+    right as f64 / all.len() as f64
+}
+
+/// The features of many images, given as values, a row of [`FEATURES`] numbers for each.
+pub fn features_of<D: UNetDevice>(device: &D, classifier: &Classifier<D>, images: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    let [channels, height, width] = classifier.config.shape;
+    let mut rows = Vec::new();
+    for batch in images.chunks(BATCH) {
+        let x = device.tensor_from_vec(batch.concat(), (batch.len(), channels, height, width));
+        let features = classifier.features(x).as_vec();
+        rows.extend(features.chunks(FEATURES).map(|row| row.iter().map(|&v| v as f64).collect()));
+    }
+    rows
+}
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// Writes a classifier.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn save<D: UNetDevice>(directory: &Path, classifier: &mut Classifier<D>) -> Result<(), ModelError> {
+    let bytes = params::to_safetensors(&params::to_host(classifier), &[]);
+    files::write(directory.join(WEIGHTS), &bytes)?;
+    model_dir::write_json(&directory.join(CONFIG), &classifier.config)
+}
+
+/// Reads what [`save`] wrote.
+///
+/// # Errors
+/// If a file is missing or damaged.
+pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Classifier<D>, ModelError> {
+    let config = model_dir::read_json(&directory.join(CONFIG))?;
+    let mut classifier = Classifier::new(device, config);
+    let path: PathBuf = directory.join(WEIGHTS);
+    let tensors = model_dir::read_tensors(&path)?;
+    params::from_host(&mut classifier, &tensors).map_err(|source| ModelError::Params { path, source })?;
+    Ok(classifier)
+}
