@@ -182,15 +182,13 @@ impl<D: UNetDevice> Model<D> {
     }
 }
 
-/// The folder in a model directory that holds what chapter 8 adds.
+/// The folder in a model directory that holds what chapter 8 adds. Without it the model draws what it likes.
 pub const CONDITIONING: &str = "conditioning";
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
-/// The directory that a program was told, or that of a model that comes with the book.
-pub fn or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shipped = || here.with_file_name("checkpoints").join(name);
-    told.map_or_else(shipped, Path::to_path_buf)
+/// Whether a model can also be told what to draw (chapter 8).
+pub fn is_conditional(directory: &Path) -> bool {
+    directory.join(CONDITIONING).is_dir()
 }
 
 /// Reads a JSON file.

@@ -2,6 +2,8 @@
 //!
 //! Equation numbers are those of the DDPM paper (Ho et al. 2020).
 
+pub mod program;
+
 use ch02_schedule::Schedule;
 use ch03_forward::{predict_x0, standard_normal, PredictionType};
 use ch04_unet::model_dir::{Model, VarianceType};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ch04_unet::model_dir::{self, VarianceType};
-use ch06_sampling::sample_images;
+use ch04_unet::model_dir::VarianceType;
+use ch06_sampling::{program, sample_images};
 use clap::Parser;
 use cli::progress::Progress;
 use dfdx::prelude::*;
@@ -13,9 +13,9 @@ use ops::{AutoDevice, Images};
 /// Draw images with a trained model
 #[derive(Parser)]
 struct Args {
-    /// The model directory
-    #[arg(long, value_name = "DIR", default_value = "runs/cats")]
-    model: PathBuf,
+    /// The model directory (default: the cats that come with this book)
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
@@ -58,7 +58,7 @@ fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
         cli::set_threads(args.threads.map(|t| t as usize))?;
         let device = cli::device(args.seed)?;
-        let mut model = model_dir::load(&device, &args.model)?;
+        let (mut model, directory) = program::open(&device, args.model.as_deref())?;
         if let Some(kind) = args.variance_type {
             model.scheduler.variance_type = kind;
         }
@@ -66,7 +66,7 @@ fn main() -> std::process::ExitCode {
             model.scheduler.clip_sample = false;
         }
         let shape = model.image_shape(args.image_size.map(|side| side as usize));
-        let shape = shape.with_context(|| args.model.display().to_string())?;
+        let shape = shape.with_context(|| directory.display().to_string())?;
 
         let (count, total) = (args.count as usize, model.schedule.len());
         let batches = count.div_ceil(BATCH);
@@ -88,7 +88,7 @@ fn main() -> std::process::ExitCode {
         if drawn.iter().any(|v| !v.is_finite()) {
             anyhow::bail!(
                 "{}: the network's answers are not finite numbers: the model is damaged or did not learn",
-                args.model.display()
+                directory.display()
             );
         }
         let images = device.tensor_from_vec(drawn, (count, shape[0], shape[1], shape[2]));

@@ -32,9 +32,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (device, model) = args.common.open()?;
-    let name = || args.common.model.display().to_string();
-    let [channels, height, width] = model.image_shape(None).with_context(name)?;
+    let (device, model, name) = args.common.open()?;
+    let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let count = args.count as usize;
     let mut rows = Vec::new();
     for &steps in &args.steps {
@@ -43,7 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
         let start = std::time::Instant::now();
         let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
-        let images = args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise).with_context(name)?;
+        let images =
+            args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise).with_context(|| name.clone())?;
         println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }

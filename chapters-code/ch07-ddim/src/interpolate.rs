@@ -35,8 +35,8 @@ pub struct Args {
 
 /// Without fresh noise every noise leads to one image, and noises near each other to images near each other.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (device, model) = args.common.open()?;
-    let [channels, height, width] = model.image_shape(None).with_context(|| args.common.model.display().to_string())?;
+    let (device, model, name) = args.common.open()?;
+    let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let noises: Vec<_> = (0..args.count as u64)
         .map(|image| noise_per_image(&device, (1, channels, height, width), &mut [rng(args.seed, image)]))

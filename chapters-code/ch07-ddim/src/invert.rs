@@ -28,15 +28,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (device, model) = args.common.open()?;
+    let (device, model, name) = args.common.open()?;
     let data = args.data.open(Split::HeldOut)?;
     let shape = data.shape();
-    let wanted = model.image_shape(None).with_context(|| args.common.model.display().to_string())?;
+    let wanted = model.image_shape(None).with_context(|| name.clone())?;
     anyhow::ensure!(
         shape == wanted,
         "{} images are {shape:?}, but {} was trained on {wanted:?} (--dataset)",
         data.name(),
-        args.common.model.display()
+        name
     );
     let count = (args.count as usize).min(data.len());
     let images = ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch03_forward::rng;
-use ch04_unet::model_dir::{self, Model};
-use ch06_sampling::noise_per_image;
+use ch04_unet::model_dir::Model;
+use ch06_sampling::{noise_per_image, program};
 use ch07_ddim::flags::{Spacing, Way};
 use ch07_ddim::Ddim;
 use clap::Parser;
@@ -40,9 +40,9 @@ enum Command {
 /// What every command needs.
 #[derive(clap::Args)]
 pub struct Common {
-    /// The model directory
-    #[arg(long, value_name = "DIR", default_value = "runs/cats")]
-    model: PathBuf,
+    /// The model directory (default: the cats that come with this book)
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
     /// Do not cut predicted images off at the range of real ones
     #[arg(long)]
     no_clip: bool,
@@ -57,13 +57,13 @@ pub struct Common {
 }
 
 impl Common {
-    /// The device and the model.
-    pub fn open(&self) -> anyhow::Result<(AutoDevice, Model<AutoDevice>)> {
+    /// The device, the model, and where it is.
+    pub fn open(&self) -> anyhow::Result<(AutoDevice, Model<AutoDevice>, String)> {
         cli::set_threads(self.threads.map(|t| t as usize))?;
         let device = cli::device(0)?;
-        let mut model = model_dir::load(&device, &self.model)?;
+        let (mut model, directory) = program::open(&device, self.model.as_deref())?;
         model.scheduler.clip_sample &= !self.no_clip;
-        Ok((device, model))
+        Ok((device, model, directory.display().to_string()))
     }
 
     /// The timesteps to visit.
@@ -108,9 +108,9 @@ fn main() -> std::process::ExitCode {
 }
 
 fn draw(args: &Draw) -> anyhow::Result<()> {
-    let (device, model) = args.common.open()?;
+    let (device, model, name) = args.common.open()?;
     let shape = model.image_shape(args.image_size.map(|side| side as usize));
-    let [channels, height, width] = shape.with_context(|| args.common.model.display().to_string())?;
+    let [channels, height, width] = shape.with_context(|| name.clone())?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let (steps, count) = (args.steps as usize, args.count as usize);
 
@@ -127,7 +127,7 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
             model.unet.forward(x.clone(), &vec![t; size])
         };
         let images = args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise);
-        drawn.extend(images.with_context(|| args.common.model.display().to_string())?.as_vec());
+        drawn.extend(images.with_context(|| name.clone())?.as_vec());
         progress.update(done.get(), || format!("{} of {count} images", first + size));
     }
     progress.finish();

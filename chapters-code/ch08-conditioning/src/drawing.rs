@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ch01_tensors::read_image;
 use ch03_forward::rng;
-use ch04_unet::model_dir;
 use ch06_sampling::noise_per_image;
 use ch07_ddim::flags::{Solver, Spacing, Way};
 use ch07_ddim::Ddim;
@@ -64,10 +63,7 @@ impl Common {
         cli::set_threads(self.threads.map(|t| t as usize))?;
         let device = cli::device(0)?;
         let shipped = if self.label.is_some() { "mnist-class" } else { "cats-text" };
-        let directory = model_dir::or_shipped(self.model.as_deref(), shipped);
-        if self.model.is_none() {
-            println!("drawing with the model that comes with the book: {}", directory.display());
-        }
+        let directory = cli::model_or_shipped(self.model.as_deref(), shipped);
         let name = directory.display().to_string();
         let model = model::load(&device, &directory)?;
         let unet = model.network.unet.config();

@@ -8,7 +8,7 @@ use ch01_tensors::cats::{attributes_of, Attributes};
 use ch01_tensors::{DataArgs, Dataset, Split};
 use ch02_schedule::Schedule;
 use ch03_forward::rng;
-use ch04_unet::model_dir::{self, Model, SchedulerConfig, CONDITIONING};
+use ch04_unet::model_dir::{self, Model, SchedulerConfig};
 use ch06_sampling::{noise_per_image, Sampler};
 use ch07_ddim::flags::{Solver, Spacing, Way};
 use ch07_ddim::Ddim;
@@ -223,8 +223,8 @@ const BATCH: usize = 64;
 pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
-    let directory = model_dir::or_shipped(args.model.as_deref(), "cats-text");
-    let subject = if directory.join(CONDITIONING).is_dir() {
+    let directory = cli::model_or_shipped(args.model.as_deref(), "cats-text");
+    let subject = if model_dir::is_conditional(&directory) {
         Subject::Conditional(Box::new(model::load(&device, &directory)?))
     } else {
         Subject::Plain(model_dir::load(&device, &directory)?)
@@ -238,7 +238,8 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
         train.name(),
         train.shape()
     );
-    let classifier_dir = model_dir::or_shipped(args.classifier.as_deref(), &format!("classifier-{}", train.name()));
+    let own = || cli::shipped(&format!("classifier-{}", train.name()));
+    let classifier_dir = args.classifier.clone().unwrap_or_else(own);
     let classifier = classifier::load(&device, &classifier_dir)?;
     anyhow::ensure!(
         classifier.config.dataset == train.name() && classifier.config.shape == train.shape(),

@@ -65,10 +65,10 @@ pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
 /// If a file is missing or damaged, describes something that this crate cannot build, or the model is not conditional.
 pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<ConditionalModel<D>, ConditionalError> {
     let model = model_dir::load(device, directory)?;
-    let folder = directory.join(CONDITIONING);
-    if !folder.is_dir() {
+    if !model_dir::is_conditional(directory) {
         return Err(ConditionalError::Unconditional(directory.display().to_string()));
     }
+    let folder = directory.join(CONDITIONING);
     let file = load_file(directory)?;
     // The weights replace these, so any seed will do.
     let built = ConditionalUNet::new(device, model.unet.config(), &file.conditioning, &mut ch03_forward::rng(0, 0));

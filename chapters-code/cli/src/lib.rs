@@ -1,6 +1,7 @@
 //! What the chapter programs share, so that each of them can be short: errors in one sentence, the device, the
 //! progress bar.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,6 +38,22 @@ fn sentence(error: &anyhow::Error) -> String {
 /// If there is none.
 pub fn device(seed: u64) -> anyhow::Result<AutoDevice> {
     ops::open_device(seed).map_err(anyhow::Error::msg)
+}
+
+/// The directory of a model that comes with the book.
+pub fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("checkpoints").join(name)
+}
+
+/// The directory that the program was told, or that of a model that comes with the book; then it says so.
+pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
+    match told {
+        Some(directory) => directory.to_path_buf(),
+        None => {
+            println!("no --model was given: using '{name}', which comes with the book");
+            shipped(name)
+        }
+    }
 }
 
 /// Starts the threads of the kernels, as many as the processor has if `threads` does not say. This thread is one of them:

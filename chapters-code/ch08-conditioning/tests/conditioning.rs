@@ -1,0 +1,391 @@
+//! The claims of chapter 8.
+
+use ch01_tensors::cats::Attributes;
+use ch01_tensors::{Cats, Dataset, Split};
+use ch02_schedule::{BetaSchedule, Schedule};
+use ch03_forward::{rng, standard_normal, PredictionType};
+use ch04_unet::model_dir::{self, SchedulerConfig};
+use ch04_unet::{Preset, UNetConfig};
+use ch05_train::{l_simple, OptimizerConfig, TrainConfig, Trainer};
+use ch06_sampling::gaussian_denoiser;
+use ch07_ddim::{Ddim, TimestepSpacing};
+use ch08_conditioning::captions::{forget, left_out, phrase, vocabulary, Asked, SeenCats};
+use ch08_conditioning::model::{self, ConditionalError, ConditioningFile};
+use ch08_conditioning::{
+    from_image, inpaint, one_hot, train_step, words, Condition, ConditionalUNet, ConditioningConfig, Guidance,
+    TextConfig, Tokenizer,
+};
+use dfdx::prelude::*;
+use ops::layers::{Parameters, Visitor};
+use ops::{AutoDevice, Images};
+
+type Dev = AutoDevice;
+
+/// A small U-Net with attention.
+fn unet(shape: [usize; 3]) -> UNetConfig {
+    let mut config = Preset::Cats.config(shape);
+    config.block_out_channels = vec![8, 16];
+    config.down_block_types.truncate(2);
+    config.up_block_types.remove(0);
+    config.norm_num_groups = 4;
+    config.attention_head_dim = Some(8);
+    config
+}
+
+fn text() -> ConditioningConfig {
+    let vocabulary = Tokenizer::new(vocabulary());
+    ConditioningConfig::Text(TextConfig { vocabulary, max_words: 16, width: 8, layers: 1, heads: 2, groups: 4 })
+}
+
+fn network(conditioning: &ConditioningConfig) -> (Dev, ConditionalUNet<Dev>) {
+    let device = ops::open_device(0).unwrap();
+    let network = ConditionalUNet::new(&device, &unet([3, 8, 8]), conditioning, &mut rng(1, 0)).unwrap();
+    (device, network)
+}
+
+fn read(conditioning: &ConditioningConfig, prompt: &str) -> Condition {
+    let ConditioningConfig::Text(text) = conditioning else { panic!("no words") };
+    Condition::Words(text.vocabulary.encode(prompt, text.max_words).unwrap())
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn one_hot_rows() {
+    let device: Dev = ops::open_device(0).unwrap();
+    assert_eq!(one_hot(&device, &[Some(1), None], 3).as_vec(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+/// Told nothing, the network is that of chapter 4, also when others in the batch are told something.
+#[test]
+fn nothing_said_changes_nothing() {
+    let class = ConditioningConfig::Class { num_classes: 3 };
+    let said = [Condition::Label(2), read(&text(), "a black cat")];
+    for (conditioning, said) in [class, text()].into_iter().zip(said) {
+        let (device, network) = network(&conditioning);
+        let x = standard_normal(&device, (2, 3, 8, 8), &mut rng(2, 0));
+        let plain = network.unet.forward(x.clone(), &[5, 500]).as_vec();
+        let nothing = network.forward(x.clone(), &[5, 500], &[Condition::Nothing, Condition::Nothing]).as_vec();
+        assert_eq!(nothing, plain);
+        let mixed = network.forward(x, &[5, 500], &[Condition::Nothing, said]).as_vec();
+        let (first, second) = (0..192, 192..384);
+        assert!(distance(&mixed[first.clone()], &plain[first]) < 1e-5, "the one that is told nothing");
+        assert!(distance(&mixed[second.clone()], &plain[second]) > 1e-3, "the one that is told something");
+    }
+}
+
+#[test]
+fn what_is_said_matters_and_so_does_the_order_of_words() {
+    let conditioning = text();
+    let (device, network) = network(&conditioning);
+    let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
+    let answer = |prompt| network.forward(x.clone(), &[100], &[read(&conditioning, prompt)]).as_vec();
+    let prompts = ["", "a black cat", "a white cat", "a cat black"];
+    for (i, a) in prompts.iter().enumerate() {
+        for b in &prompts[i + 1..] {
+            assert!(distance(&answer(a), &answer(b)) > 1e-5, "'{a}' and '{b}' sound the same");
+        }
+    }
+}
+
+/// Adds `by` to one number of one parameter.
+struct Nudge<'a>(&'a str, usize, f32);
+
+impl Visitor<Dev> for Nudge<'_> {
+    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, Dev>) {
+        if name == self.0 {
+            let mut values = parameter.as_vec();
+            values[self.1] += self.2;
+            parameter.copy_from(&values);
+        }
+    }
+}
+
+/// The gradient of every parameter, by name.
+struct Gather<'a>(&'a mut Gradients<f32, Dev>, Vec<(String, Vec<f32>)>);
+
+impl Visitor<Dev> for Gather<'_> {
+    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, Dev>) {
+        self.1.push((name.to_string(), self.0.get(parameter).as_vec()));
+    }
+}
+
+/// Every parameter of the conditioning learns, and its gradient is the slope of the loss.
+#[test]
+fn gradients_reach_what_reads_the_words() {
+    let class = ConditioningConfig::Class { num_classes: 3 };
+    let told = [
+        vec![Condition::Label(1), Condition::Nothing],
+        vec![read(&text(), "an orange cat with green eyes"), Condition::Nothing],
+    ];
+    for (conditioning, told) in [class, text()].into_iter().zip(told) {
+        let (device, mut network) = network(&conditioning);
+        let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+        let x0 = standard_normal(&device, (2, 3, 8, 8), &mut rng(3, 0));
+        let eps = standard_normal(&device, (2, 3, 8, 8), &mut rng(4, 0));
+        let loss = |network: &ConditionalUNet<Dev>| {
+            let answer = |x_t, timesteps: &[usize]| network.forward::<NoneTape>(x_t, timesteps, &told);
+            l_simple(&schedule, PredictionType::Epsilon, &x0, &[200, 700], &eps, answer).as_vec()[0] as f64
+        };
+        let answer = |x_t, timesteps: &[usize]| network.forward::<OwnedTape<f32, Dev>>(x_t, timesteps, &told);
+        let mut gradients = l_simple(&schedule, PredictionType::Epsilon, &x0, &[200, 700], &eps, answer).backward();
+        let mut gather = Gather(&mut gradients, Vec::new());
+        network.conditioner.visit("", &mut gather);
+        for (name, gradient) in gather.1 {
+            let (at, slope) =
+                gradient.iter().copied().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap();
+            if name.ends_with("to_k.bias") {
+                // It adds the same to all scores of a softmax, which does not see it.
+                assert!(slope.abs() < 1e-6, "{name}: {slope}");
+                continue;
+            }
+            assert!(slope.abs() > 1e-7, "{name} learns nothing");
+            let step = 2e-2;
+            let mut there = network.clone();
+            there.conditioner.visit("", &mut Nudge(&name, at, step));
+            let mut here = network.clone();
+            here.conditioner.visit("", &mut Nudge(&name, at, -step));
+            let measured = (loss(&there) - loss(&here)) / (2.0 * step as f64);
+            let error = (measured - slope as f64).abs();
+            assert!(error < 0.05 * slope.abs() as f64 + 2e-5, "{name}[{at}]: {slope} but the slope is {measured}");
+        }
+    }
+}
+
+#[test]
+fn guidance_goes_from_one_answer_to_the_other_and_beyond() {
+    let conditioning = text();
+    let (device, network) = network(&conditioning);
+    let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
+    let (wanted, unwanted) = (read(&conditioning, "a black cat"), read(&conditioning, "folded ears"));
+    let ask = |condition: &Condition| network.forward(x.clone(), &[300], &[condition.clone()]).as_vec();
+    for negative in [Condition::Nothing, unwanted] {
+        let (cond, uncond) = (ask(&wanted), ask(&negative));
+        for guidance_scale in [0.0, 1.0, 2.5] {
+            let guidance =
+                Guidance { conditions: vec![wanted.clone()], negative: vec![negative.clone()], guidance_scale };
+            let w = guidance_scale as f32;
+            let expected: Vec<f32> = cond.iter().zip(&uncond).map(|(c, u)| (1.0 - w) * u + w * c).collect();
+            let found = guidance.answer(&network, &x, 300).as_vec();
+            assert!(distance(&found, &expected) < 1e-5, "guidance scale {guidance_scale}");
+        }
+    }
+}
+
+#[test]
+fn phrases_say_what_is_asked_for_in_known_words() {
+    let tokenizer = Tokenizer::new(vocabulary());
+    let mut rng = rng(0, 0);
+    let mut orders = std::collections::HashSet::new();
+    for cat in Attributes::all() {
+        let all = Asked::all(&cat);
+        for _ in 0..5 {
+            let part = forget(all, &mut rng);
+            for asked in [all, part] {
+                let text = phrase(&asked, &mut rng);
+                assert_eq!(Asked::read(&text), asked, "{text}");
+                assert!(tokenizer.encode(&text, 16).is_ok(), "{text}");
+            }
+            assert!(part.right(&cat).iter().all(|&right| right != Some(false)), "leaving out is not lying");
+        }
+        assert_eq!(Asked::of_caption(&cat.caption()), all);
+        orders.insert(words(&phrase(&all, &mut rng)).iter().position(|w| w == "eyes"));
+    }
+    assert!(orders.len() > 2, "attributes come in many orders");
+    assert_eq!(Asked::read("Green eyes, please").right(&Attributes::all().next().unwrap())[2], Some(true));
+}
+
+#[test]
+fn left_out_cats_are_left_out() {
+    let kinds: Vec<Attributes> = Attributes::all().filter(|cat| left_out(&Asked::all(cat))).collect();
+    // 24 + 24 + 24 + 36 of 360: a fifth of three pairs each, and of one with two ears.
+    assert_eq!(kinds.len(), 24 + 24 + 24 + 36);
+    let seen = SeenCats::new(Box::new(Cats::new(Split::HeldOut)));
+    let all = Cats::new(Split::HeldOut);
+    assert!((600..800).contains(&seen.len()), "{} of 1000", seen.len());
+    assert!((0..seen.len()).all(|i| !left_out(&Asked::of_caption(&seen.caption(i)))));
+    // What is left is not changed, and every word is still seen.
+    assert!((0..10).all(|i| (0..all.len()).any(|j| all.image(j) == seen.image(i) && all.caption(j) == seen.caption(i))));
+    let said: std::collections::HashSet<String> = (0..seen.len()).flat_map(|i| words(&seen.caption(i))).collect();
+    assert!(["grey", "striped", "brown", "patched", "black", "blue", "white", "folded"]
+        .iter()
+        .all(|w| said.contains(*w)));
+}
+
+/// Black and white squares, and their names.
+struct Squares;
+
+impl Dataset for Squares {
+    fn name(&self) -> &str {
+        "squares"
+    }
+    fn len(&self) -> usize {
+        64
+    }
+    fn shape(&self) -> [usize; 3] {
+        [1, 8, 8]
+    }
+    fn image(&self, index: usize) -> Vec<f32> {
+        vec![if index % 2 == 0 { -0.8 } else { 0.8 }; 64]
+    }
+    fn label(&self, index: usize) -> usize {
+        index % 2
+    }
+    fn caption(&self, index: usize) -> String {
+        if index % 2 == 0 { "a black square" } else { "a white square" }.into()
+    }
+    fn may_flip(&self) -> bool {
+        false
+    }
+}
+
+fn squares(device: &Dev, conditioning: &ConditioningConfig, steps: usize) -> Trainer<Dev, ConditionalUNet<Dev>> {
+    let config = TrainConfig {
+        unet: unet([1, 8, 8]),
+        scheduler: SchedulerConfig { prediction_type: PredictionType::Sample, ..Default::default() },
+        optimizer: OptimizerConfig { warmup_steps: 10, ..Default::default() },
+        batch_size: 16,
+        ema_decay: 0.9,
+        seed: 0,
+    };
+    let network = |rng: &mut _| ConditionalUNet::new(device, &unet([1, 8, 8]), conditioning, rng);
+    let mut trainer = Trainer::of(device, config, network).unwrap();
+    for _ in 0..steps {
+        train_step(&mut trainer, conditioning, 0.2, &Squares).unwrap();
+    }
+    trainer
+}
+
+/// From pure noise one cannot know which square it was, unless one is told.
+#[test]
+fn a_trained_network_listens() {
+    let device = ops::open_device(0).unwrap();
+    let captions = (0..2).map(|i| Squares.caption(i));
+    let vocabulary = Tokenizer::new(captions);
+    let text =
+        ConditioningConfig::Text(TextConfig { vocabulary, max_words: 4, width: 8, layers: 1, heads: 1, groups: 4 });
+    let class = ConditioningConfig::Class { num_classes: 2 };
+    let black = [Condition::Label(0), read(&text, "a black square")];
+    for (conditioning, black) in [class, text].into_iter().zip(black) {
+        let network = squares(&device, &conditioning, 150).averaged();
+        let x = standard_normal(&device, (1, 1, 8, 8), &mut rng(9, 0));
+        let mean = |condition| {
+            let answer = network.forward(x.clone(), &[999], &[condition]).as_vec();
+            answer.iter().sum::<f32>() / 64.0
+        };
+        let (told, untold) = (mean(black), mean(Condition::Nothing));
+        assert!(told < -0.6, "told black, it predicts {told}");
+        assert!(untold.abs() < 0.4, "told nothing, it predicts {untold}");
+    }
+}
+
+#[test]
+fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
+    for conditioning in [ConditioningConfig::Class { num_classes: 3 }, text()] {
+        let folder = tempfile::tempdir().unwrap();
+        let (device, mut network) = network(&conditioning);
+        let file = ConditioningFile { conditioning: conditioning.clone(), dropout: 0.1, dataset: "cats".into() };
+        let scheduler = SchedulerConfig::default();
+        model::save(folder.path(), &unet([3, 8, 8]), &mut network, &file, &scheduler).unwrap();
+
+        let again = model::load(&device, folder.path()).unwrap();
+        let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
+        let told = match conditioning {
+            ConditioningConfig::Class { .. } => Condition::Label(1),
+            ConditioningConfig::Text(_) => read(&conditioning, "a cat"),
+        };
+        let answer = |network: &ConditionalUNet<Dev>| network.forward(x.clone(), &[7], &[told.clone()]).as_vec();
+        assert_eq!(answer(&again.network), answer(&network));
+        assert_eq!((&again.file, &again.scheduler), (&file, &scheduler));
+
+        let plain = model_dir::load(&device, folder.path()).unwrap();
+        assert_eq!(plain.unet.forward(x.clone(), &[7]).as_vec(), network.unet.forward(x.clone(), &[7]).as_vec());
+        assert!(model_dir::is_conditional(folder.path()));
+
+        std::fs::remove_dir_all(folder.path().join("conditioning")).unwrap();
+        let error = model::load(&device, folder.path()).unwrap_err();
+        assert!(matches!(error, ConditionalError::Unconditional(_)), "{error}");
+    }
+}
+
+#[test]
+fn weights_of_another_architecture_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (device, mut class) = network(&ConditioningConfig::Class { num_classes: 3 });
+    let file = ConditioningFile { conditioning: text(), dropout: 0.1, dataset: "cats".into() };
+    model::save(folder.path(), &unet([3, 8, 8]), &mut class, &file, &SchedulerConfig::default()).unwrap();
+    let error = model::load(&device, folder.path()).unwrap_err().to_string();
+    assert!(error.contains("weights.safetensors") && error.contains("missing"), "{error}");
+}
+
+#[test]
+fn configurations_that_cannot_be_built_are_refused_by_field() {
+    let ConditioningConfig::Text(good) = text() else { unreachable!() };
+    let bad = |change: &dyn Fn(&mut TextConfig)| {
+        let mut config = good.clone();
+        change(&mut config);
+        ConditioningConfig::Text(config).check(&unet([3, 8, 8])).unwrap_err().to_string()
+    };
+    assert!(bad(&|c| c.heads = 3).contains("heads"));
+    assert!(bad(&|c| c.groups = 5).contains("groups"));
+    assert!(bad(&|c| c.max_words = 0).contains("max_words"));
+    assert!(text().check(&Preset::Tiny.config([3, 8, 8])).is_err(), "a U-Net without attention has no place to look");
+    assert!(ConditioningConfig::Class { num_classes: 0 }.check(&unet([3, 8, 8])).is_err());
+}
+
+const MEAN: f64 = 0.3;
+const VARIANCE: f64 = 0.04;
+
+/// Mean and variance of many values.
+fn moments(values: &[f32]) -> (f64, f64) {
+    let mean = values.iter().map(|&v| v as f64).sum::<f64>() / values.len() as f64;
+    (mean, values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / values.len() as f64)
+}
+
+fn gaussian<'a>(schedule: &'a Schedule) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + 'a {
+    move |x, t| gaussian_denoiser(schedule, PredictionType::Epsilon, MEAN, VARIANCE, x, t)
+}
+
+/// With the best possible answers for pixels from N(MEAN, VARIANCE), what is painted comes from there, whatever is around it.
+#[test]
+fn inpainting_keeps_what_it_must_and_draws_the_rest() {
+    let device: Dev = ops::open_device(0).unwrap();
+    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let ddim = Ddim { schedule: &schedule, prediction_type: PredictionType::Epsilon, clip: None, eta: 1.0 };
+    let shape = (16, 1, 16, 16);
+    let image = standard_normal(&device, shape, &mut rng(1, 0));
+    let painted: Vec<bool> = (0..16 * 256).map(|i| i % 256 < 128).collect();
+    let mask = device.tensor_from_vec(painted.iter().map(|&p| p as u8 as f32).collect(), shape);
+    for (steps, resamplings) in [(1000, 1), (1000, 3)] {
+        let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
+        let mut rngs: Vec<_> = (0..16).map(|i| rng(2, i)).collect();
+        let found = inpaint(&ddim, &image, &mask, &timesteps, resamplings, &mut rngs, gaussian(&schedule)).as_vec();
+        let new: Vec<f32> = found.iter().zip(&painted).filter(|p| *p.1).map(|p| *p.0).collect();
+        let old = found.iter().zip(image.as_vec()).zip(&painted).filter(|p| !*p.1);
+        assert!(old.map(|((found, was), _)| (found - was).abs()).fold(0.0, f32::max) < 1e-6);
+        let (mean, variance) = moments(&new);
+        assert!((mean - MEAN).abs() < 0.02, "mean {mean} after {steps} steps");
+        assert!((variance / VARIANCE - 1.0).abs() < 0.12, "variance {variance} after {steps} steps");
+    }
+}
+
+#[test]
+fn strength_goes_from_the_image_to_any_image() {
+    let device: Dev = ops::open_device(0).unwrap();
+    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let ddim = Ddim { schedule: &schedule, prediction_type: PredictionType::Epsilon, clip: None, eta: 0.0 };
+    let timesteps = TimestepSpacing::Trailing.timesteps(1000, 100, 0);
+    let image = device.ones_like(&(8, 1, 16, 16)); // far from what the network knows
+    let mut distances = Vec::new();
+    for strength in [0.0, 0.2, 0.5, 1.0] {
+        let mut rngs: Vec<_> = (0..8).map(|i| rng(2, i)).collect();
+        let found = from_image(&ddim, image.clone(), strength, &timesteps, &mut rngs, gaussian(&schedule)).as_vec();
+        distances.push(moments(&found).0);
+    }
+    assert_eq!(distances[0], 1.0);
+    assert!(distances.windows(2).all(|pair| pair[1] < pair[0]), "{distances:?}");
+    assert!((distances[3] - MEAN).abs() < 0.02, "{distances:?}");
+}

@@ -1,0 +1,139 @@
+//! The measures of quality, where the right value is known.
+
+use ch01_tensors::{Cats, Dataset, Split};
+use ch03_forward::rng;
+use ch08_conditioning::evaluation::classifier::{
+    accuracy, answers, features_of, load, questions, save, train_classifier, Classifier, ClassifierConfig, FEATURES,
+};
+use ch08_conditioning::evaluation::{frechet_distance, kernel_distance, nearest};
+use ops::AutoDevice;
+use rand::seq::SliceRandom;
+use rand::Rng;
+
+/// Rows with exactly this mean and this variance along each axis, and no covariance: two points on every axis.
+fn cross(mean: &[f64], variance: &[f64]) -> Vec<Vec<f64>> {
+    let width = mean.len();
+    // Of 2·width points two differ from the mean along an axis, and the estimate divides by one less.
+    let reach = |axis: usize| (variance[axis] * (2 * width - 1) as f64 / 2.0).sqrt();
+    let point = |axis: usize, sign: f64| {
+        (0..width).map(|i| mean[i] + if i == axis { sign * reach(axis) } else { 0.0 }).collect()
+    };
+    (0..width).flat_map(|axis| [point(axis, 1.0), point(axis, -1.0)]).collect()
+}
+
+#[test]
+fn frechet_distance_of_known_gaussians() {
+    let (mean_a, variance_a) = ([0.0, 1.0, -2.0], [1.0, 4.0, 0.25]);
+    let (mean_b, variance_b) = ([0.5, 1.0, 1.0], [9.0, 4.0, 1.0]);
+    let (a, b) = (cross(&mean_a, &variance_a), cross(&mean_b, &variance_b));
+    // Axis by axis: the squared difference of the means and of the deviations.
+    let expected = (0.25 + 0.0 + 9.0) + (4.0 + 0.0 + 0.25);
+    assert!((frechet_distance(&a, &b) - expected).abs() < 1e-9);
+    assert!(frechet_distance(&a, &a).abs() < 1e-9);
+
+    // Turning both sets changes nothing, and gives them covariances.
+    let turn = |rows: &[Vec<f64>]| -> Vec<Vec<f64>> {
+        let (c, s) = (0.6, 0.8);
+        rows.iter()
+            .map(|r| {
+                vec![c * r[0] - s * r[1], c * (s * r[0] + c * r[1]) - s * r[2], s * (s * r[0] + c * r[1]) + c * r[2]]
+            })
+            .collect()
+    };
+    assert!((frechet_distance(&turn(&a), &turn(&b)) - expected).abs() < 1e-9);
+}
+
+#[test]
+fn frechet_distance_where_directions_never_vary() {
+    let flat: Vec<Vec<f64>> = (0..10).map(|i| vec![i as f64, 3.0, 3.0]).collect();
+    assert!(frechet_distance(&flat, &flat).abs() < 1e-6);
+}
+
+#[test]
+fn kernel_distance_by_hand_and_on_average() {
+    // One number per row: the kernel is (xy + 1)³.
+    let (a, b) = (vec![vec![0.0], vec![1.0]], vec![vec![2.0], vec![-1.0]]);
+    // Pairs within a: 1; within b: (-1)³; between: 1, 1, 3³, 0.
+    let expected = 1.0 + -1.0 - 2.0 * (1.0 + 1.0 + 27.0 + 0.0) / 4.0;
+    assert!((kernel_distance(&a, &b) - expected).abs() < 1e-12);
+
+    // Of two halves of one crowd it is 0 on average, above and below.
+    let mut rng = rng(0, 0);
+    let mut row = |shift: f64| (0..3).map(|_| rng.gen_range(-1.0..1.0) + shift).collect::<Vec<f64>>();
+    let draws: Vec<f64> = (0..200)
+        .map(|_| {
+            let (a, b): (Vec<_>, Vec<_>) = ((0..20).map(|_| row(0.0)).collect(), (0..20).map(|_| row(0.0)).collect());
+            kernel_distance(&a, &b)
+        })
+        .collect();
+    let mean = draws.iter().sum::<f64>() / 200.0;
+    let deviation = (draws.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 200.0).sqrt();
+    assert!(mean.abs() < 4.0 * deviation / 200f64.sqrt(), "{mean} is not 0 (deviation {deviation})");
+    let (a, b): (Vec<_>, Vec<_>) = ((0..20).map(|_| row(0.0)).collect(), (0..20).map(|_| row(1.0)).collect());
+    assert!(kernel_distance(&a, &b) > 10.0 * deviation);
+}
+
+#[test]
+fn the_nearest_image_is_found() {
+    let others: Vec<Vec<f32>> = (0..20).map(|i| vec![i as f32; 4]).collect();
+    let found = nearest(&[vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]], &others);
+    // Mean squares 4/4 for 7, and (3 + 1)/4 for 8: the first of equals wins.
+    assert_eq!(found, [(7, 1.0), (0, 3.0)]);
+}
+
+fn small(steps: u64) -> Classifier<AutoDevice> {
+    let device = ops::open_device(0).unwrap();
+    let cats = Cats::new(Split::Train);
+    let config = ClassifierConfig {
+        dataset: "cats".into(),
+        shape: cats.shape(),
+        questions: questions(&cats),
+        steps,
+        batch_size: 32,
+        seed: 0,
+        accuracy: 0.0,
+    };
+    train_classifier(&device, config, &cats, |_, _| {}).unwrap()
+}
+
+#[test]
+fn a_classifier_learns_and_survives_the_disk() {
+    let device = ops::open_device(0).unwrap();
+    let heldout = Cats::new(Split::HeldOut);
+    assert_eq!(questions(&heldout), [5, 3, 3, 2, 4]);
+    assert!((0..50).all(|i| answers(&heldout, i)[0] == heldout.label(i)));
+    let mut trained = small(150);
+    let right = accuracy(&device, &trained, &heldout);
+    // One in 360 by chance.
+    assert!(right > 0.05, "right about {right} after 150 steps");
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), &mut trained).unwrap();
+    let again = load(&device, folder.path()).unwrap();
+    let images: Vec<Vec<f32>> = (0..5).map(|i| heldout.image(i)).collect();
+    let features = features_of(&device, &again, &images);
+    assert_eq!((features.len(), features[0].len()), (5, FEATURES));
+    assert_eq!(features, features_of(&device, &trained, &images));
+}
+
+/// The distance must see what is wrong with images: noise on them, fewer kinds of them.
+#[test]
+fn worse_images_are_farther_away() {
+    let device = ops::open_device(0).unwrap();
+    let classifier = small(150);
+    let (train, heldout) = (Cats::new(Split::Train), Cats::new(Split::HeldOut));
+    let features = |images: &[Vec<f32>]| features_of(&device, &classifier, images);
+    let of_train = features(&(0..500).map(|i| train.image(i)).collect::<Vec<_>>());
+    let mut rng = rng(1, 0);
+    let real: Vec<Vec<f32>> = (0..500).map(|i| heldout.image(i)).collect();
+    let noisy: Vec<Vec<f32>> =
+        real.iter().map(|image| image.iter().map(|v| v + rng.gen_range(-0.6..0.6)).collect()).collect();
+    let few: Vec<Vec<f32>> = (0..500).map(|_| real[..20].choose(&mut rng).unwrap().clone()).collect();
+    let [real, noisy, few] = [&real, &noisy, &few].map(|images| {
+        let f = features(images);
+        (frechet_distance(&f, &of_train), kernel_distance(&f, &of_train))
+    });
+    println!("real {real:?}, noisy {noisy:?}, few {few:?}");
+    for worse in [noisy, few] {
+        assert!(worse.0 > 1.5 * real.0 && worse.1 > real.1 + 0.005, "{worse:?} against {real:?}");
+    }
+}
