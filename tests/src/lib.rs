@@ -1,5 +1,7 @@
 //! Checks on the whole book: golden values of diffusers, and the programs as a reader runs them.
 
+pub mod programs;
+
 use std::path::Path;
 
 use dfdx::prelude::*;

@@ -1,0 +1,114 @@
+//! The commands of chapter 8 as a reader runs them.
+#![cfg(unix)]
+
+use std::path::Path;
+
+use book_tests::programs::{fail, succeed};
+
+const PROGRAM: &str = "ch08-conditioning";
+
+/// Trains for a few steps, which is enough to have a model.
+fn train(folder: &Path, out: &str, steps: &str, more: &[&str]) -> String {
+    let few = ["train", "--out", out, "--steps", steps, "--batch-size", "4", "--num-timesteps", "20", "--samples", "2"];
+    succeed(PROGRAM, folder, &[&few, more].concat())
+}
+
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn prompts() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let said = train(folder, "text", "4", &[]);
+    assert!(said.contains("of cats"), "{said}");
+    // A training that stopped goes on as if it never had.
+    train(folder, "again", "2", &[]);
+    let resume = ["train", "--resume", "--out", "again", "--steps", "4", "--samples", "2"];
+    succeed(PROGRAM, folder, &resume);
+    for file in ["training/state.safetensors", "conditioning/weights.safetensors", "samples.png"] {
+        assert!(bytes(folder, &format!("text/{file}")) == bytes(folder, &format!("again/{file}")), "{file}");
+    }
+
+    let draw = |prompt: &str, out: &str, more: &[&str]| {
+        let few = ["sample", "--model", "text", "--prompt", prompt, "--count", "2", "--steps", "4", "--out", out];
+        succeed(PROGRAM, folder, &[&few, more].concat());
+        bytes(folder, out)
+    };
+    let first = draw("a striped orange cat", "a.png", &[]);
+    assert!(first == draw("A striped, orange cat!", "b.png", &[]), "the same words, the same bytes");
+    assert!(first != draw("a striped orange cat", "c.png", &["--guidance-scale", "5"]));
+    assert!(first != draw("a striped orange cat", "d.png", &["--negative-prompt", "folded ears"]));
+    assert!(first != draw("a striped orange cat", "e.png", &["--solver", "dpm-solver++"]));
+
+    std::fs::write(folder.join("prompts.txt"), "a black cat\n\ngreen eyes\n").unwrap();
+    let several = ["sample", "--model", "text", "--prompts", "prompts.txt", "--steps", "4", "--out", "f.png"];
+    assert!(succeed(PROGRAM, folder, &several).contains("2 images"));
+    let scales = ["scales", "--model", "text", "--prompt", "a cat", "--count", "2", "--steps", "3", "--out", "g.png"];
+    assert!(succeed(PROGRAM, folder, &scales).contains("8.0"));
+    let vary =
+        ["vary", "--model", "text", "--prompt", "a white cat", "--image", "a.png", "--count", "2", "--steps", "4"];
+    succeed(PROGRAM, folder, &vary);
+    let repaint = ["inpaint", "--model", "text", "--image", "a.png", "--mask", "a.png", "--count", "2", "--steps", "4"];
+    succeed(PROGRAM, folder, &repaint);
+    assert!(folder.join("varied.png").exists() && folder.join("inpainted.png").exists());
+
+    // Chapter 6 draws with it, and says what it does not use.
+    let plain = ["--model", "text", "--count", "2", "--out", "h.png"];
+    assert!(succeed("ch06-sampling", folder, &plain).contains("can be told what to draw"));
+
+    let bad = |args: &[&str], code: i32, words: &[&str]| {
+        fail(PROGRAM, folder, &[&["sample", "--model", "text", "--steps", "4"], args].concat(), code, words);
+    };
+    bad(&["--prompt", "a gray cat"], 1, &["'gray'", "'grey'"]);
+    bad(&["--prompt", "a cat a cat a cat a cat a cat a cat a cat a cat a cat"], 1, &["18 words", "16"]);
+    bad(&["--label", "3"], 1, &["--prompt"]);
+    bad(&["--guidance-scale", "-1"], 2, &["--guidance-scale"]);
+    std::fs::write(folder.join("prompts.txt"), "a cat\na dog\n").unwrap();
+    bad(&["--prompts", "prompts.txt"], 1, &["prompts.txt, line 2", "'dog'"]);
+    succeed(PROGRAM, folder, &["sample", "--model", "text", "--count", "1", "--steps", "4", "--out", "one.png"]);
+    let odd = ["inpaint", "--model", "text", "--image", "a.png", "--mask", "one.png", "--steps", "4"];
+    fail(PROGRAM, folder, &odd, 1, &["one.png", "a.png", "size"]);
+    let no_image = ["vary", "--model", "text", "--image", "prompts.txt", "--steps", "4"];
+    fail(PROGRAM, folder, &no_image, 1, &["prompts.txt", "not an image"]);
+    std::fs::remove_dir_all(folder.join("text/conditioning")).unwrap();
+    bad(&["--prompt", "a cat"], 1, &["cannot be told", "conditioning"]);
+    let poor = ["train", "--out", "poor", "--preset", "tiny"];
+    fail(PROGRAM, folder, &poor, 1, &["attention"]);
+}
+
+#[test]
+fn classes_and_their_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "class", "2", &["--condition", "class"]);
+    let draw = ["sample", "--model", "class", "--label", "4", "--count", "2", "--steps", "3"];
+    succeed(PROGRAM, folder, &draw);
+    let wrong = ["sample", "--model", "class", "--label", "5", "--steps", "4"];
+    fail(PROGRAM, folder, &wrong, 1, &["--label 5", "0 to 4"]);
+    let words = ["sample", "--model", "class", "--prompt", "a cat", "--steps", "4"];
+    fail(PROGRAM, folder, &words, 1, &["--label"]);
+
+    let said = succeed(PROGRAM, folder, &["classifier", "--steps", "2", "--batch-size", "4", "--out", "classifier"]);
+    assert!(said.contains("held-out images"), "{said}");
+    let judge = |model: &str, more: &[&str]| {
+        let few = ["evaluate", "--model", model, "--classifier", "classifier", "--count", "8", "--out", "judged"];
+        succeed(PROGRAM, folder, &[&few, more].concat())
+    };
+    let table = judge("class", &["--steps", "2,4", "--guidance-scales", "1,3", "--samplers", "ddpm,ddim,dpm-solver++"]);
+    // The real images, ddpm with 2 scales, and two samplers with 2 numbers of steps and 2 scales each.
+    let rows = table.lines().filter(|line| line.starts_with('|') && line.contains('.')).count();
+    assert_eq!(rows, 1 + 2 + 2 * 2 * 2, "{table}");
+    let report: serde_json::Value = serde_json::from_slice(&bytes(folder, "judged/evaluation.json")).unwrap();
+    assert_eq!(report["rows"].as_array().unwrap().len(), 10);
+    assert!(report["rows"][0]["right"]["Class"].as_f64().unwrap() <= 1.0);
+    for file in ["quality_steps.svg", "quality_seconds.svg", "quality_guidance.svg", "nearest.png", "evaluation.md"] {
+        assert!(folder.join("judged").join(file).exists(), "{file}");
+    }
+    std::fs::remove_dir_all(folder.join("class/conditioning")).unwrap();
+    let table = judge("class", &["--steps", "2"]);
+    assert!(!table.contains("right |"), "nothing was asked for: {table}");
+    let other = ["evaluate", "--model", "class", "--dataset", "mnist"];
+    fail(PROGRAM, folder, &other, 1, &["--data-dir"]);
+}
