@@ -60,13 +60,18 @@ pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
         accuracy: 0.0,
     };
     let mut progress = Progress::new(args.steps, 0);
-    let watch = |step, loss| progress.update(step + 1, || format!("loss {loss:.4}"));
+    let mut losses = "step,loss\n".to_string();
+    let watch = |step, loss| {
+        losses += &format!("{step},{loss}\n");
+        progress.update(step + 1, || format!("loss {loss:.4}"));
+    };
     let trained = classifier::train_classifier(&device, config, train.as_ref(), watch);
     let mut trained = trained.map_err(|e| anyhow::anyhow!("the device failed: {e:?}"))?;
     progress.finish();
     trained.config.accuracy = classifier::accuracy(&device, &trained, heldout.as_ref());
     println!("right about {:.2} % of {} held-out images", 100.0 * trained.config.accuracy, heldout.len());
     classifier::save(&args.out, &mut trained)?;
+    files::write(args.out.join("metrics.csv"), losses.as_bytes())?;
     println!("wrote {}", args.out.display());
     Ok(())
 }

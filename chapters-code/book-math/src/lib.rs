@@ -1,0 +1,313 @@
+//! Turns the formulas of the book's pages into MathML, which browsers draw without any script.
+//!
+//! - `$…$` within a line is a formula in the text.
+//! - `$$` … `$$` is one on its own, and `$$ {#eq:name}` at its end gives it a number and a name.
+//! - `@eq:name` anywhere is a link to it.
+//!
+//! Code is left alone. A formula that does not parse, a name that is given twice and a link that leads nowhere are errors,
+//! with page and line.
+
+use std::collections::BTreeMap;
+
+use math_core::{LatexToMathML, MathCoreConfig, MathDisplay};
+
+/// Something that is wrong on a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Counted from 1.
+    pub line: usize,
+    pub what: String,
+}
+
+/// A page's text, its path below the book's folder, and its number in the book, if it has one.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub path: String,
+    pub number: Option<String>,
+    pub text: String,
+}
+
+/// Where an equation is: page and printed number.
+type Places = BTreeMap<String, (String, String)>;
+
+/// Replaces the formulas of all pages.
+///
+/// # Errors
+/// Everything that is wrong, as `path:line: what`.
+pub fn render(pages: &mut [Page]) -> Result<(), Vec<String>> {
+    let converter = LatexToMathML::new(MathCoreConfig::default()).expect("the default configuration is valid");
+    let mut problems = Vec::new();
+    let mut places = Places::new();
+    for page in pages.iter() {
+        let mut count = 0;
+        for (line, name) in names(&page.text) {
+            count += 1;
+            let number = match &page.number {
+                Some(chapter) => format!("{chapter}.{count}"),
+                None => count.to_string(),
+            };
+            if let Some((other, _)) = places.insert(name.clone(), (page.path.clone(), number)) {
+                problems.push(format!("{}:{line}: eq:{name} is already on {other}", page.path));
+            }
+        }
+    }
+    for page in pages {
+        match render_page(&converter, &places, &page.path, &page.text) {
+            Ok(text) => page.text = text,
+            Err(found) => problems.extend(found.iter().map(|p| format!("{}:{}: {}", page.path, p.line, p.what))),
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(problems),
+    }
+}
+
+/// The parts of a page.
+enum Part<'a> {
+    Text(&'a str),
+    Code(&'a str),
+    Inline(&'a str),
+    Display { latex: &'a str, name: Option<&'a str> },
+}
+
+/// Cuts a page into parts, each with its line.
+fn parts(text: &str) -> Result<Vec<(usize, Part<'_>)>, Problem> {
+    let mut parts = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    let line_of = |at: usize| text[..at].matches('\n').count() + 1;
+    let bytes = text.as_bytes();
+    let unclosed = |at: usize, what: &str| Problem { line: line_of(at), what: format!("{what} is not closed") };
+    while at < text.len() {
+        let rest = &text[at..];
+        let line_start = at == 0 || bytes[at - 1] == b'\n';
+        let end = if line_start && is_fence(rest) {
+            let fence = rest.trim_start().chars().take_while(|&c| c == '`' || c == '~').collect::<String>();
+            let body = rest.find('\n').ok_or_else(|| unclosed(at, "a code block"))?;
+            let closing = rest[body..].find(&format!("\n{fence}")).ok_or_else(|| unclosed(at, "a code block"))?;
+            Some((at + body + closing + 1 + fence.len(), None))
+        } else if rest.starts_with('`') {
+            let ticks = rest.bytes().take_while(|&b| b == b'`').count();
+            let closing = rest[ticks..].find(&rest[..ticks]).ok_or_else(|| unclosed(at, "code"))?;
+            Some((at + ticks + closing + ticks, None))
+        } else if rest.starts_with("\\$") {
+            at += 2;
+            continue;
+        } else if rest.starts_with("$$") {
+            let closing = rest[2..].find("$$").ok_or_else(|| unclosed(at, "$$"))?;
+            let latex = &rest[2..2 + closing];
+            let after = &rest[closing + 4..];
+            let (name, used) = match after.strip_prefix(" {#eq:").and_then(|tail| tail.split_once('}')) {
+                Some((name, _)) => (Some(name), " {#eq:".len() + name.len() + 1),
+                None => (None, 0),
+            };
+            Some((at + closing + 4 + used, Some(Part::Display { latex, name })))
+        } else if rest.starts_with('$') {
+            let closing = rest[1..].find('$').ok_or_else(|| unclosed(at, "$"))?;
+            let latex = &rest[1..1 + closing];
+            if latex.contains("\n\n") {
+                return Err(unclosed(at, "$"));
+            }
+            Some((at + closing + 2, Some(Part::Inline(latex))))
+        } else {
+            None
+        };
+        match end {
+            None => at += rest.chars().next().expect("there is text left").len_utf8(),
+            Some((end, part)) => {
+                if start < at {
+                    parts.push((line_of(start), Part::Text(&text[start..at])));
+                }
+                parts.push((line_of(at), part.unwrap_or(Part::Code(&text[at..end]))));
+                (start, at) = (end, end);
+            }
+        }
+    }
+    if start < text.len() {
+        parts.push((line_of(start), Part::Text(&text[start..])));
+    }
+    Ok(parts)
+}
+
+fn is_fence(line: &str) -> bool {
+    let line = line.trim_start_matches(' ');
+    line.starts_with("```") || line.starts_with("~~~")
+}
+
+/// The names of the equations on a page, with their lines.
+fn names(text: &str) -> Vec<(usize, String)> {
+    let named = |(line, part): (usize, Part)| match part {
+        Part::Display { name: Some(name), .. } => Some((line, name.to_string())),
+        _ => None,
+    };
+    parts(text).unwrap_or_default().into_iter().filter_map(named).collect()
+}
+
+fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &str) -> Result<String, Vec<Problem>> {
+    let mut out = String::new();
+    let mut problems = Vec::new();
+    for (line, part) in parts(text).map_err(|problem| vec![problem])? {
+        let mut convert = |latex: &str, display| match converter.convert_with_local_state(latex, display) {
+            Ok(result) => colored(&result.mathml),
+            Err(error) => {
+                problems.push(Problem { line, what: format!("{} in: {}", error.error_message(), latex.trim()) });
+                String::new()
+            }
+        };
+        match part {
+            Part::Code(code) => out += code,
+            Part::Inline(latex) => out += &convert(latex, MathDisplay::Inline),
+            Part::Display { latex, name } => {
+                let math = convert(latex, MathDisplay::Block);
+                // Browsers and Markdown need it on one line.
+                match name {
+                    Some(name) => {
+                        let number = &places[name].1;
+                        out += &format!("<div class=\"equation\" id=\"eq-{name}\">{math}<a href=\"#eq-{name}\">({number})</a></div>");
+                    }
+                    None => out += &format!("<div class=\"equation\">{math}</div>"),
+                }
+            }
+            Part::Text(text) => match linked(places, path, text) {
+                Ok(text) => out += &text,
+                Err((offset, what)) => {
+                    problems.push(Problem { line: line + text[..offset].matches('\n').count(), what });
+                }
+            },
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(out),
+        false => Err(problems),
+    }
+}
+
+/// A text with links in place of `@eq:name`.
+fn linked(places: &Places, path: &str, text: &str) -> Result<String, (usize, String)> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("@eq:") {
+        let tail = &rest[at + 4..];
+        let end = tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).unwrap_or(tail.len());
+        let name = &tail[..end];
+        let Some((page, number)) = places.get(name) else {
+            return Err((text.len() - rest.len() + at, format!("there is no equation eq:{name}")));
+        };
+        let page = if page == path { "" } else { page };
+        out += &format!("{}[({number})]({page}#eq-{name})", &rest[..at]);
+        rest = &tail[end..];
+    }
+    Ok(out + rest)
+}
+
+/// Symbols that have a colour of their own in the whole book: what a network says, noise, the clean image.
+const COLORED: [(&str, &str); 6] = [
+    ("<msub><mi>ϵ</mi><mi>θ</mi></msub>", "network"),
+    ("<msub><mi>x</mi><mi>θ</mi></msub>", "network"),
+    ("<msub><mi>μ</mi><mi>θ</mi></msub>", "network"),
+    ("<msub><mi>v</mi><mi>θ</mi></msub>", "network"),
+    ("<mi>ϵ</mi>", "noise"),
+    ("<msub><mi>x</mi><mn>0</mn></msub>", "signal"),
+];
+
+/// MathML whose symbols of note have a class.
+fn colored(mathml: &str) -> String {
+    let mut out = String::new();
+    let mut rest = mathml;
+    'rest: while !rest.is_empty() {
+        for (symbol, class) in COLORED {
+            if let Some(tail) = rest.strip_prefix(symbol) {
+                let (open, inner) = symbol.split_once('>').expect("it is an element");
+                out += &format!("{open} class=\"{class}\">{inner}");
+                rest = tail;
+                continue 'rest;
+            }
+        }
+        let next = rest.chars().next().expect("there is text left").len_utf8();
+        out += &rest[..next];
+        rest = &rest[next..];
+    }
+    out
+}
+
+/// The font that formulas are drawn in: New Computer Modern Math, which has a MATH table. It is brought by the crate
+/// `typst-assets`, and lies under the GUST font licence.
+pub fn math_font() -> &'static [u8] {
+    // Of the fonts there, the one with a MATH table and regular weight.
+    let wanted = |font: &&[u8]| contains(font, b"NewCMMath-Regular") || contains(font, &utf16("NewCMMath-Regular"));
+    typst_assets::fonts().find(wanted).expect("typst-assets brings the font")
+}
+
+fn contains(data: &[u8], name: &[u8]) -> bool {
+    data.windows(name.len()).any(|window| window == name)
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Result<String, Vec<String>> {
+        let mut pages = [Page { path: "a.md".into(), number: Some("3".into()), text: text.into() }];
+        render(&mut pages).map(|()| pages[0].text.clone())
+    }
+
+    #[test]
+    fn formulas_become_mathml() {
+        let text = one("Here $x_t$ is.\n\n$$\na = b\n$$ {#eq:first}\n\nSee @eq:first.").unwrap();
+        assert!(text.starts_with("Here <math><msub><mi>x</mi><mi>t</mi></msub></math> is."), "{text}");
+        assert!(text.contains("<div class=\"equation\" id=\"eq-first\"><math display=\"block\">"), "{text}");
+        assert!(text.contains("<a href=\"#eq-first\">(3.1)</a></div>"), "{text}");
+        assert!(text.ends_with("See [(3.1)](#eq-first)."), "{text}");
+    }
+
+    #[test]
+    fn links_cross_pages() {
+        let page = |path: &str, number: &str, text: &str| Page {
+            path: path.into(),
+            number: Some(number.into()),
+            text: text.into(),
+        };
+        let mut pages = [page("a.md", "1", "as in @eq:there"), page("b.md", "2", "$$x$$ {#eq:here} $$y$$ {#eq:there}")];
+        render(&mut pages).unwrap();
+        assert_eq!(pages[0].text, "as in [(2.2)](b.md#eq-there)");
+    }
+
+    #[test]
+    fn code_and_money_are_left_alone() {
+        let text = "`$HOME` costs \\$5\n\n```sh\necho $a $b\n```\n\n``a ` $b``\n";
+        assert_eq!(one(text).unwrap(), text);
+    }
+
+    #[test]
+    fn symbols_have_colours() {
+        let text = one("$\\epsilon_\\theta - \\epsilon + x_0$").unwrap();
+        assert!(text.contains("<msub class=\"network\"><mi>ϵ</mi>"), "{text}");
+        assert!(text.contains("<mi class=\"noise\">ϵ</mi>"), "{text}");
+        assert!(text.contains("<msub class=\"signal\"><mi>x</mi>"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, problem) in [
+            ("one\n\n$\\frac{1}{$", "a.md:3: Expected"),
+            ("\n$\\nosuch$", "a.md:2: Unknown command"),
+            ("a\nsee @eq:nowhere", "a.md:2: there is no equation eq:nowhere"),
+            ("$a$\n$b", "a.md:2: $ is not closed"),
+            ("```\nnever", "a.md:1: a code block is not closed"),
+            ("$$a$$ {#eq:x}\n\n$$b$$ {#eq:x}", "a.md:3: eq:x is already on a.md"),
+        ] {
+            let problems = one(text).unwrap_err();
+            assert!(problems[0].starts_with(problem), "{problems:?} for {text:?}");
+        }
+    }
+
+    #[test]
+    fn the_font_is_there() {
+        let font = math_font();
+        assert!(font.starts_with(b"OTTO") && contains(&font[..1000], b"MATH"), "an OpenType font for formulas");
+    }
+}
