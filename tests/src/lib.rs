@@ -1,5 +1,6 @@
 //! Checks on the whole book: golden values of diffusers, and the programs as a reader runs them.
 
+pub mod book;
 pub mod programs;
 
 use std::path::Path;

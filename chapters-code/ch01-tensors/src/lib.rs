@@ -61,7 +61,7 @@ pub trait Dataset: Send + Sync {
 pub fn batch<D: UNetDevice>(device: &D, dataset: &dyn Dataset, indices: &[usize]) -> Images<D> {
     let images: Vec<Vec<f32>> = indices.par_iter().map(|&i| dataset.image(i)).collect();
     let [channels, height, width] = dataset.shape();
-    device.tensor_from_vec(images.concat(), (indices.len(), channels, height, width))
+    ops::tensor(device, images.concat(), (indices.len(), channels, height, width))
 }
 // ANCHOR_END: batch
 

@@ -147,3 +147,7 @@ impl Schedule {
 pub const BETA_START: f64 = 1e-4;
 /// β of the last step in the DDPM paper.
 pub const BETA_END: f64 = 0.02;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch02.md")]
+struct Page;

@@ -35,6 +35,7 @@ fn alpha_bar_is_the_product_of_alphas() {
 }
 
 /// The variance of x_{t-1} given x_t and x0, derived from the two Gaussians of Bayes' rule: precisions add up.
+// ANCHOR: bayes
 #[test]
 fn posterior_variance_follows_from_bayes_rule() {
     every(|_, s| {
@@ -55,6 +56,7 @@ fn posterior_variance_follows_from_bayes_rule() {
         assert!((of_x0 - 1.0).abs() < 1e-12 && of_x_t == 0.0, "the last step returns the predicted image");
     });
 }
+// ANCHOR_END: bayes
 
 #[test]
 fn the_posterior_variance_lies_below_beta() {

@@ -27,7 +27,7 @@ pub fn standard_normal<D: UNetDevice>(
     rng: &mut impl Rng,
 ) -> Images<D> {
     let values = (0..shape.num_elements()).map(|_| rng.sample(StandardNormal)).collect();
-    device.tensor_from_vec(values, shape)
+    ops::tensor(device, values, shape)
 }
 // ANCHOR_END: rng
 
@@ -35,7 +35,7 @@ pub fn standard_normal<D: UNetDevice>(
 /// `images` with each image multiplied by its own factor.
 pub fn scale_each<D: UNetDevice>(images: &Images<D>, factors: &[f64]) -> Images<D> {
     let factors: Vec<f32> = factors.iter().map(|&f| f as f32).collect();
-    let factors = images.device().tensor_from_vec(factors, (images.shape().0,));
+    let factors = ops::tensor(images.device(), factors, (images.shape().0,));
     images.clone() * factors.broadcast_like::<_, Axes3<1, 2, 3>>(images)
 }
 // ANCHOR_END: per_image
@@ -117,3 +117,7 @@ pub fn predict_x0<D: UNetDevice>(
     }
 }
 // ANCHOR_END: predict_x0
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch03.md")]
+struct Page;

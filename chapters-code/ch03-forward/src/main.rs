@@ -82,7 +82,7 @@ fn main() -> std::process::ExitCode {
             curves.push((format!("t = {t}"), values));
         }
         let shape = (indices.len() * order.len(), x0.shape().1, x0.shape().2, x0.shape().3);
-        let strip = device.tensor_from_vec(rows.concat(), shape);
+        let strip = ops::tensor(&device, rows.concat(), shape);
         let scale = (96 / x0.shape().3).clamp(1, 8);
         figures::save_png(&args.out, &cli::grid(&strip, order.len(), scale))?;
         let chosen = [0, curves.len() / 3, curves.len() * 2 / 3, curves.len() - 1];

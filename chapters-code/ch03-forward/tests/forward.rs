@@ -28,6 +28,7 @@ fn assert_moments(what: &str, x: &Images<Dev>, mean: f64, variance: f64) {
     assert!((v - variance).abs() < 3.3 * variance * (2.0 / n).sqrt(), "{what}: variance {v} instead of {variance}");
 }
 
+// ANCHOR: moments
 #[test]
 fn jump_and_chain_have_the_moments_of_the_closed_form() {
     let device = ops::open_device(0).unwrap();
@@ -48,6 +49,7 @@ fn jump_and_chain_have_the_moments_of_the_closed_form() {
         }
     }
 }
+// ANCHOR_END: moments
 
 /// The largest distance between the two cumulative distributions, against its critical value (Kolmogorov and Smirnov,
 /// confidence 99.9 %).

@@ -31,7 +31,7 @@ pub fn time_embedding<D: UNetDevice>(
         }
         values.extend(std::iter::repeat_n(0.0, width % 2));
     }
-    device.tensor_from_vec(values, (timesteps.len(), width))
+    ops::tensor(device, values, (timesteps.len(), width))
 }
 // ANCHOR_END: time_embedding
 

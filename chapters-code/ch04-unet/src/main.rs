@@ -104,7 +104,7 @@ fn forward(
         let need = format!("{expected} channels, and height and width that are multiples of {factor}");
         anyhow::bail!("{}: tensor '{name}' has shape {:?}, but this network needs {need}", input.display(), x.shape);
     }
-    let x = device.tensor_from_vec(x.values.clone(), (batch, channels, height, width));
+    let x = ops::tensor(device, x.values.clone(), (batch, channels, height, width));
     let y = unet.forward(x, &vec![args.timestep; batch]);
     let (b, c, h, w) = *y.shape();
     let answer = HostTensor { shape: vec![b, c, h, w], values: y.as_vec() };

@@ -188,6 +188,6 @@ pub fn training_batch<D: UNetDevice>(
             flip_horizontally(image, shape.3);
         }
     }
-    device.tensor_from_vec(values, shape)
+    ops::tensor(device, values, shape)
 }
 // ANCHOR_END: training_batch

@@ -129,7 +129,7 @@ pub fn noise_per_image<D: UNetDevice>(
     assert_eq!(rngs.len(), batch, "one random source per image");
     let image = |rng| standard_normal(device, (1, channels, height, width), rng).as_vec();
     let values: Vec<f32> = rngs.iter_mut().flat_map(image).collect();
-    device.tensor_from_vec(values, shape)
+    ops::tensor(device, values, shape)
 }
 // ANCHOR_END: noise_per_image
 
@@ -176,6 +176,6 @@ pub fn gaussian_denoiser<D: UNetDevice>(
         };
         answer as f32
     });
-    x_t.device().tensor_from_vec(values.collect(), *x_t.shape())
+    ops::tensor(x_t.device(), values.collect(), *x_t.shape())
 }
 // ANCHOR_END: gaussian_denoiser

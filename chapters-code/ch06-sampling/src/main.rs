@@ -91,7 +91,7 @@ fn main() -> std::process::ExitCode {
                 directory.display()
             );
         }
-        let images = device.tensor_from_vec(drawn, (count, shape[0], shape[1], shape[2]));
+        let images = ops::tensor(&device, drawn, (count, shape[0], shape[1], shape[2]));
         let columns = (count as f64).sqrt().ceil() as usize;
         save(&args.out, &cli::grid(&images, columns, args.scale as usize))?;
         film.save(&args, &device, shape)
@@ -145,7 +145,7 @@ impl Film {
                     values.extend_from_slice(&moment[row * size..][..size]);
                 }
             }
-            let strip = device.tensor_from_vec(values, (rows * self.predictions.len(), shape[0], shape[1], shape[2]));
+            let strip = ops::tensor(device, values, (rows * self.predictions.len(), shape[0], shape[1], shape[2]));
             save(path, &cli::grid(&strip, self.predictions.len(), args.scale as usize))?;
         }
         Ok(())

@@ -7,7 +7,6 @@ use ch03_forward::rng;
 use ch06_sampling::noise_per_image;
 use ch07_ddim::{slerp, Ddim};
 use cli::progress::Progress;
-use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 use crate::Common;
@@ -49,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let between: Vec<f32> =
             (0..args.frames).flat_map(|frame| slerp(from, to, frame as f64 / args.frames as f64).as_vec()).collect();
         let count = args.frames as usize;
-        let x: Images<AutoDevice> = device.tensor_from_vec(between, (count, channels, height, width));
+        let x: Images<AutoDevice> = ops::tensor(&device, between, (count, channels, height, width));
         let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
         let images = Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, denoise).as_vec();
         for values in images.chunks(channels * height * width) {

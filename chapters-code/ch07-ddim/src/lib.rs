@@ -172,6 +172,6 @@ pub fn slerp<D: UNetDevice>(a: &Images<D>, b: &Images<D>, u: f64) -> Images<D> {
         };
         values.extend(a.iter().zip(b).map(|(&a, &b)| (of_a * a as f64 + of_b * b as f64) as f32));
     }
-    a.device().tensor_from_vec(values, shape)
+    ops::tensor(a.device(), values, shape)
 }
 // ANCHOR_END: slerp

@@ -14,7 +14,6 @@ use ch07_ddim::flags::{Spacing, Way};
 use ch07_ddim::Ddim;
 use clap::Parser;
 use cli::progress::Progress;
-use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 /// Draw images with a trained model in few steps
@@ -133,7 +132,7 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     progress.finish();
     let seconds = start.elapsed().as_secs_f64();
     println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / seconds);
-    let images = device.tensor_from_vec(drawn, (count, channels, height, width));
+    let images = ops::tensor(&device, drawn, (count, channels, height, width));
     let columns = (count as f64).sqrt().ceil() as usize;
     figures::save_png(&args.out, &cli::grid(&images, columns, args.common.scale as usize))?;
     println!("wrote {}", args.out.display());

@@ -11,7 +11,6 @@ use ch07_ddim::Ddim;
 use ch08_conditioning::model::{self, ConditionalModel};
 use ch08_conditioning::{from_image, inpaint, Condition, ConditioningConfig, Guidance};
 use cli::progress::Progress;
-use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 /// What every command needs.
@@ -121,7 +120,7 @@ impl Ready {
     fn images(&self, values: Vec<f32>) -> Images<AutoDevice> {
         let [channels, height, width] = self.shape;
         let count = values.len() / (channels * height * width);
-        self.device.tensor_from_vec(values, (count, channels, height, width))
+        ops::tensor(&self.device, values, (count, channels, height, width))
     }
 
     /// Draws an image for each condition with `draw`, which is given the guidance and the random sources of some of them.

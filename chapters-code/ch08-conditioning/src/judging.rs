@@ -406,7 +406,7 @@ impl Judge<'_> {
                 let [channels, height, width] = self.classifier.config.shape;
                 let mut right = 0;
                 for (images, told) in images.chunks(BATCH).zip(self.told.chunks(BATCH)) {
-                    let x = self.device.tensor_from_vec(images.concat(), (images.len(), channels, height, width));
+                    let x = ops::tensor(self.device, images.concat(), (images.len(), channels, height, width));
                     let found = self.classifier.answer(x);
                     right += found.iter().zip(told).filter(|(f, t)| f[0] == self.heldout.label(t.like)).count();
                 }
@@ -444,7 +444,7 @@ impl Judge<'_> {
         let shown = &images[..images.len().min(12)];
         let below = nearest(shown, &self.compared).into_iter().map(|(number, _)| self.compared[number].clone());
         let values: Vec<f32> = shown.iter().cloned().chain(below).flatten().collect();
-        let images = self.device.tensor_from_vec(values, (2 * shown.len(), channels, height, width));
+        let images = ops::tensor(self.device, values, (2 * shown.len(), channels, height, width));
         Ok(figures::save_png(path, &cli::grid(&images, shown.len(), (128 / width).clamp(1, 8)))?)
     }
 }

@@ -18,7 +18,7 @@ pub fn one_hot<D: UNetDevice>(device: &D, ids: &[Option<usize>], width: usize) -
             row[id] = 1.0;
         }
     }
-    device.tensor_from_vec(values, (ids.len(), width))
+    ops::tensor(device, values, (ids.len(), width))
 }
 // ANCHOR_END: one_hot
 

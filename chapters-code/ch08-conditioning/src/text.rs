@@ -107,8 +107,8 @@ impl<D: UNetDevice> TextEncoder<D> {
                 which_place[(i * length + place) * length + place] = 1.0;
             }
         }
-        let which_word = device.tensor_from_vec(which_word, (batch, silence + 1, 1, length));
-        let which_place = device.tensor_from_vec(which_place, (batch, length, 1, length));
+        let which_word = ops::tensor(device, which_word, (batch, silence + 1, 1, length));
+        let which_place = ops::tensor(device, which_place, (batch, length, 1, length));
         let places = self.places.forward_pixels(which_place.put_tape(T::default()));
         let mut x = self.words.forward_pixels_plus_images(which_word.put_tape(T::default()), places);
         for block in &self.blocks {
@@ -118,7 +118,7 @@ impl<D: UNetDevice> TextEncoder<D> {
         // Nothing said is nothing read.
         let (_, width, _, _) = *x.shape();
         let heard = prompts.iter().flat_map(|p| std::iter::repeat_n(p.is_some() as u8 as f32, width * length));
-        let heard = device.tensor_from_vec(heard.collect(), *x.shape());
+        let heard = ops::tensor(device, heard.collect(), *x.shape());
         x * heard
     }
 }

@@ -19,6 +19,17 @@ fn output<D: UNetDevice, S: Shape>(device: &D, shape: S, fill: impl FnOnce(D::Wr
     y
 }
 
+/// A tensor with these values, in memory that was used before if there is any. Whoever makes a tensor in every step makes it
+/// so: `tensor_from_vec` brings new memory each time, which dfdx's cache then keeps, and nobody takes out again.
+///
+/// # Panics
+/// If `values` do not fill the shape.
+pub fn tensor<S: Shape, D: UNetDevice>(device: &D, values: Vec<f32>, shape: S) -> Tensor<S, f32, D> {
+    let mut tensor = device.zeros_like(&shape);
+    tensor.copy_from(&values);
+    tensor
+}
+
 /// Geometry of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dOptions {

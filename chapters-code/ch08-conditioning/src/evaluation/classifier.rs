@@ -130,7 +130,7 @@ impl<D: UNetDevice> Classifier<D> {
                 first += count;
             }
         }
-        device.tensor_from_vec(values, (right.len(), total))
+        ops::tensor(device, values, (right.len(), total))
     }
 }
 // ANCHOR_END: classifier
@@ -190,7 +190,7 @@ fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D
             shifted.extend((0..h * w).map(|i| at(i / w, i % w)));
         }
     }
-    images.device().tensor_from_vec(shifted, shape)
+    ops::tensor(images.device(), shifted, shape)
 }
 // ANCHOR_END: train_classifier
 
@@ -213,7 +213,7 @@ pub fn features_of<D: UNetDevice>(device: &D, classifier: &Classifier<D>, images
     let [channels, height, width] = classifier.config.shape;
     let mut rows = Vec::new();
     for batch in images.chunks(BATCH) {
-        let x = device.tensor_from_vec(batch.concat(), (batch.len(), channels, height, width));
+        let x = ops::tensor(device, batch.concat(), (batch.len(), channels, height, width));
         let features = classifier.features(x).as_vec();
         rows.extend(features.chunks(FEATURES).map(|row| row.iter().map(|&v| v as f64).collect()));
     }

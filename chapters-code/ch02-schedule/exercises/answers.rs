@@ -1,0 +1,19 @@
+//! Your answers. `cargo test -p ch02-schedule --test exercises` says whether they are right.
+#![allow(unused_variables)]
+
+use ch02_schedule::Schedule;
+
+/// The first timestep at which the signal-to-noise ratio is at most 1.
+pub fn half_way(schedule: &Schedule) -> usize {
+    todo!()
+}
+
+/// The betas of the schedule that has this `alpha_bar`.
+pub fn betas_from_alpha_bar(alpha_bar: &[f64]) -> Vec<f64> {
+    todo!()
+}
+
+/// The schedule that goes from timestep k - 1 to 2k - 1 to 3k - 1 and so on in one step each, with the same `alpha_bar` there.
+pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
+    todo!()
+}

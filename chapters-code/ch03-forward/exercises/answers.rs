@@ -1,0 +1,32 @@
+//! Your answers. `cargo test -p ch03-forward --test exercises` says whether they are right.
+#![allow(unused_variables)]
+
+use ch02_schedule::Schedule;
+use ops::{AutoDevice, Images};
+
+/// The timestep at which an image with values of this deviation and the noise in it have the same deviation, or the first
+/// after it.
+pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
+    todo!()
+}
+
+/// The noise that made `x_t` out of `x0` at timestep `t`.
+pub fn noise_in(
+    schedule: &Schedule,
+    x0: &Images<AutoDevice>,
+    x_t: &Images<AutoDevice>,
+    t: usize,
+) -> Images<AutoDevice> {
+    todo!()
+}
+
+/// From x_s to x_t in one jump, for s < t, with noise `eps`.
+pub fn jump_on(
+    schedule: &Schedule,
+    x_s: &Images<AutoDevice>,
+    s: usize,
+    t: usize,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
+    todo!()
+}

@@ -1,0 +1,22 @@
+//! Makes every figure and every transcript of the book anew.
+
+use book_tests::book::{folder, makings};
+
+fn main() {
+    for making in makings() {
+        println!("{}", making.command);
+        let empty = tempfile::tempdir().expect("a folder to work in");
+        let transcript = making.run(empty.path());
+        if let Some(name) = &making.transcript {
+            let path = folder().join("transcripts").join(name);
+            std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder for transcripts");
+            std::fs::write(&path, transcript).expect("the transcript can be written");
+            println!("  wrote {}", path.display());
+        }
+        for name in &making.figures {
+            let path = folder().join("figures").join(name);
+            std::fs::copy(empty.path().join(name), &path).expect("the command made the figure");
+            println!("  wrote {}", path.display());
+        }
+    }
+}

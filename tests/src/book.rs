@@ -1,0 +1,278 @@
+//! The pages of the book, and what is checked on them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+/// The folder of the pages.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../book")
+}
+
+/// A page: its path below the book's folder, and its text.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub path: String,
+    pub text: String,
+}
+
+/// Every page that the table of contents lists, in order.
+pub fn pages() -> Vec<Page> {
+    let summary = std::fs::read_to_string(folder().join("SUMMARY.md")).unwrap();
+    let paths = links(&summary).into_iter().map(|link| link.target).filter(|target| target.ends_with(".md"));
+    paths.map(|path| Page { text: std::fs::read_to_string(folder().join(&path)).unwrap(), path }).collect()
+}
+
+/// A block of code on a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// Counted from 1.
+    pub line: usize,
+    /// What stands behind the opening ticks.
+    pub info: String,
+    pub body: String,
+}
+
+/// The blocks of code on a page.
+pub fn fences(text: &str) -> Vec<Fence> {
+    let mut fences = Vec::new();
+    let mut open: Option<(usize, Fence)> = None;
+    for (i, line) in text.lines().enumerate() {
+        let ticks = line.trim_start().chars().take_while(|&c| c == '`').count();
+        match &mut open {
+            None if ticks >= 3 => {
+                let info = line.trim_start()[ticks..].trim().to_string();
+                open = Some((ticks, Fence { line: i + 1, info, body: String::new() }));
+            }
+            Some((opened_with, _)) if ticks >= *opened_with => fences.extend(open.take().map(|(_, fence)| fence)),
+            Some((_, fence)) => fence.body += &format!("{line}\n"),
+            None => {}
+        }
+    }
+    assert!(open.is_none(), "a block of code is not closed: {open:?}");
+    fences
+}
+
+/// A text without its blocks of code, line for line.
+fn prose(text: &str) -> String {
+    let mut inside = false;
+    let keep = |line: &str| {
+        let fence = line.trim_start().starts_with("```");
+        inside ^= fence;
+        if inside || fence {
+            String::new()
+        } else {
+            line.to_string()
+        }
+    };
+    text.lines().map(keep).collect::<Vec<_>>().join("\n")
+}
+
+/// A link or a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub line: usize,
+    pub text: String,
+    pub target: String,
+    pub picture: bool,
+}
+
+/// The links and pictures of a page.
+pub fn links(text: &str) -> Vec<Link> {
+    let mut links = Vec::new();
+    let text = prose(text);
+    for (at, _) in text.match_indices("](") {
+        let Some(end) = text[at + 2..].find(')') else { continue };
+        let Some(start) = text[..at].rfind('[') else { continue };
+        links.push(Link {
+            line: text[..at].matches('\n').count() + 1,
+            text: text[start + 1..at].to_string(),
+            target: text[at + 2..at + 2 + end].to_string(),
+            picture: text[..start].ends_with('!'),
+        });
+    }
+    links
+}
+
+/// Everything that can be linked to on a page: its headings, as mdBook names them, explicit names, and equations.
+pub fn anchors(text: &str) -> BTreeSet<String> {
+    let text = prose(text);
+    let mut anchors = BTreeSet::new();
+    for heading in text.lines().filter(|line| line.starts_with('#')) {
+        let heading = heading.trim_start_matches('#').trim();
+        match heading.rsplit_once("{#") {
+            Some((_, name)) => anchors.insert(name.trim_end_matches('}').to_string()),
+            None => {
+                let letters = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+                anchors.insert(letters.collect::<String>().to_lowercase().replace(' ', "-"))
+            }
+        };
+    }
+    let named = |mark: &str, end: char| {
+        let names = text.split(mark).skip(1).filter_map(|tail| tail.split(end).next()).map(str::to_string);
+        names.collect::<Vec<_>>()
+    };
+    anchors.extend(named("{#eq:", '}').into_iter().map(|name| format!("eq-{name}")));
+    anchors.extend(named("id=\"", '"'));
+    anchors
+}
+
+/// The file and the anchor that `{{#include file:anchor}}` names, if the block is just that.
+pub fn include(body: &str) -> Option<(&str, Option<&str>)> {
+    let inside = body.trim().strip_prefix("{{#include ")?.strip_suffix("}}")?;
+    (!inside.contains('\n')).then(|| match inside.split_once(':') {
+        Some((file, anchor)) => (file, Some(anchor)),
+        None => (inside, None),
+    })
+}
+
+/// What is wrong with the code on a page. A Rust block is an include of an anchor (and says `ignore`, because a page is also
+/// compiled as a doc test), or a doc test of the crate that `doc_tested` says tests this page. A console block is an include
+/// of a transcript.
+pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    for fence in fences(&page.text) {
+        let mut bad = |what: String| problems.push(format!("{}:{}: {what}", page.path, fence.line));
+        let mut info = fence.info.split(',');
+        match (info.next().unwrap_or(""), include(&fence.body)) {
+            ("rust", Some((file, Some(anchor)))) => {
+                let path = folder().join(file);
+                match std::fs::read_to_string(&path) {
+                    Err(e) => bad(format!("cannot read {file}: {e}")),
+                    Ok(text) => {
+                        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+                        for mark in [format!("// ANCHOR: {anchor}"), format!("// ANCHOR_END: {anchor}")] {
+                            if !lines.contains(&mark.as_str()) {
+                                bad(format!("{file} has no '{mark}'"));
+                            }
+                        }
+                    }
+                }
+                if !info.any(|word| word == "ignore") {
+                    bad("an include must say 'ignore'".into());
+                }
+            }
+            ("rust", Some(_)) => bad("an include names an anchor".into()),
+            ("rust", None) if !doc_tested => bad("no crate tests the code of this page".into()),
+            ("rust", None) if fence.info != "rust" => bad(format!("'{}' would not be tested", fence.info)),
+            ("rust", None) => {}
+            ("console", Some((file, None))) if file.starts_with("transcripts/") => {
+                if !folder().join(file).is_file() {
+                    bad(format!("there is no {file}"));
+                }
+            }
+            ("console", _) => bad("a console block includes a transcript".into()),
+            ("text" | "python" | "toml", _) => {}
+            (other, _) => bad(format!("code of a kind that nothing checks: '{other}'")),
+        }
+    }
+    problems
+}
+
+/// What is wrong with the links and pictures of a page.
+pub fn problems_of_links(page: &Page, pages: &[Page], figures: &BTreeSet<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for link in links(&page.text) {
+        let mut bad = |what: String| problems.push(format!("{}:{}: {what}", page.path, link.line));
+        if link.text.trim().is_empty() {
+            bad(format!("nothing says what {} is", link.target));
+        }
+        if link.target.starts_with("http") {
+            continue;
+        }
+        let (file, anchor) = match link.target.split_once('#') {
+            Some((file, anchor)) => (file, Some(anchor)),
+            None => (link.target.as_str(), None),
+        };
+        let known = match file {
+            "" => Some(page),
+            _ => pages.iter().find(|other| other.path == file),
+        };
+        match (known, anchor) {
+            (Some(to), Some(anchor)) if !anchors(&to.text).contains(anchor) => {
+                bad(format!("{} has no #{anchor}", to.path))
+            }
+            (None, _) if !folder().join(file).exists() => bad(format!("there is no {file}")),
+            _ => {}
+        }
+        if let (true, Some(figure)) = (link.picture, file.strip_prefix("figures/")) {
+            if !figures.contains(figure) {
+                bad(format!("no command makes {figure}"));
+            }
+        }
+    }
+    problems
+}
+
+/// A command of the book, and what it makes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Making {
+    /// As a reader types it; it runs in an empty folder.
+    pub command: String,
+    /// The file in `book/transcripts` that holds the command and what it prints, if a page shows that.
+    pub transcript: Option<String>,
+    /// The files that it writes and that are shown, in `book/figures`.
+    #[serde(default)]
+    pub figures: Vec<String>,
+    /// Whether a network drew them: then processors may round differently.
+    #[serde(default)]
+    pub drawn: bool,
+}
+
+/// Every command that makes something shown in the book.
+pub fn makings() -> Vec<Making> {
+    serde_json::from_slice(&std::fs::read(folder().join("makings.json")).unwrap()).unwrap()
+}
+
+impl Making {
+    /// Runs the command in `empty`, and gives back the transcript.
+    pub fn run(&self, empty: &Path) -> String {
+        let words: Vec<&str> = self.command.split_whitespace().collect();
+        assert_eq!(words[..3], ["cargo", "run", "-p"], "{}", self.command);
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["run", "-q", "--manifest-path"]).arg(manifest).args(&words[2..]).current_dir(empty);
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} failed: {error}", self.command);
+        format!("$ {}\n{}", self.command, masked(&String::from_utf8_lossy(&output.stdout)))
+    }
+}
+
+/// A text in which numbers that differ from run to run, those of seconds and of speed, are dots.
+fn masked(text: &str) -> String {
+    let mut words: Vec<String> = text.split(' ').map(str::to_string).collect();
+    for i in 1..words.len() {
+        let unit = words[i].trim_end_matches([',', '\n', ';']).lines().next().unwrap_or("").to_string();
+        if ["s", "images/s"].contains(&unit.as_str()) && words[i - 1].parse::<f64>().is_ok() {
+            words[i - 1] = "…".into();
+        }
+    }
+    words.join(" ")
+}
+
+/// By how much two pictures differ, at most, in any colour of any pixel; `None` if in size.
+pub fn difference(a: &[u8], b: &[u8]) -> Option<u8> {
+    let [a, b] = [a, b].map(|bytes| image::load_from_memory(bytes).unwrap().to_rgb8());
+    let differences = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b));
+    (a.dimensions() == b.dimensions()).then(|| differences.max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_holds() {
+        let text = "# One *two*\n\n[a](b.md#c) ![d](figures/e.png)\n\n```rust,ignore\n{{#include f.rs:g}}\n```\n\n````text\n```\n[no](no)\n````\n$$x$$ {#eq:y}\n";
+        assert_eq!(fences(text).len(), 2);
+        assert_eq!(include(&fences(text)[0].body), Some(("f.rs", Some("g"))));
+        let found = links(text);
+        assert_eq!((found.len(), found[0].target.as_str(), found[1].picture), (2, "b.md#c", true));
+        assert_eq!(anchors(text), ["eq-y", "one-two"].map(String::from).into());
+        assert_eq!(masked("4 images, 1.5 images/s\nafter 3 s, 12 steps"), "4 images, … images/s\nafter … s, 12 steps");
+    }
+}

@@ -1,0 +1,82 @@
+//! The pages of the book: code, figures, transcripts, links and formulas.
+
+use std::collections::BTreeSet;
+
+use book_math::render;
+use book_tests::book::{difference, folder, makings, pages, problems_of_code, problems_of_links, Page};
+
+/// Whether a crate tests the snippets of this page.
+fn doc_tested(page: &Page) -> bool {
+    let crates = std::fs::read_dir(folder().join("../chapters-code")).unwrap();
+    let tests = |library: std::path::PathBuf| {
+        std::fs::read_to_string(library)
+            .is_ok_and(|text| text.contains(&format!("include_str!(\"../../../book/{}\")", page.path)))
+    };
+    crates.map(|folder| folder.unwrap().path().join("src/lib.rs")).any(tests)
+}
+
+#[test]
+fn code_is_included_or_tested() {
+    let problems: Vec<String> = pages().iter().flat_map(|page| problems_of_code(page, doc_tested(page))).collect();
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn links_lead_somewhere_and_pictures_are_made() {
+    let figures: BTreeSet<String> = makings().into_iter().flat_map(|making| making.figures).collect();
+    let pages = pages();
+    let problems: Vec<String> = pages.iter().flat_map(|page| problems_of_links(page, &pages, &figures)).collect();
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn nothing_is_made_that_is_not_shown() {
+    let pages = pages();
+    let shown = |name: &str| pages.iter().any(|page| page.text.contains(name));
+    for making in makings() {
+        for name in making.figures.iter().chain(&making.transcript) {
+            assert!(shown(name), "no page shows {name}");
+        }
+    }
+    for kind in ["figures", "transcripts"] {
+        for entry in std::fs::read_dir(folder().join(kind)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let made = makings().iter().any(|m| m.figures.contains(&name) || m.transcript.as_ref() == Some(&name));
+            assert!(made, "no command makes {kind}/{name}");
+        }
+    }
+}
+
+#[test]
+fn formulas_parse() {
+    let text = |page: &Page| book_math::Page { path: page.path.clone(), number: None, text: page.text.clone() };
+    let mut pages: Vec<_> = pages().iter().map(text).collect();
+    if let Err(problems) = render(&mut pages) {
+        panic!("\n{}", problems.join("\n"));
+    }
+}
+
+/// Pictures that a network drew may differ by so much of 255, because processors round differently.
+const TOLERANCE: u8 = 24;
+
+#[test]
+fn figures_and_transcripts_are_what_the_commands_make() {
+    for making in makings() {
+        let empty = tempfile::tempdir().unwrap();
+        let transcript = making.run(empty.path());
+        if let Some(name) = &making.transcript {
+            let kept = std::fs::read_to_string(folder().join("transcripts").join(name)).unwrap();
+            assert_eq!(transcript, kept, "{name} is not what the command prints");
+        }
+        for name in &making.figures {
+            let made = std::fs::read(empty.path().join(name)).unwrap();
+            let kept = std::fs::read(folder().join("figures").join(name)).unwrap();
+            if making.drawn {
+                let most = difference(&made, &kept);
+                assert!(most.is_some_and(|most| most <= TOLERANCE), "{name} differs by {most:?}");
+            } else {
+                assert!(made == kept, "{name} is not what the command makes");
+            }
+        }
+    }
+}
