@@ -57,15 +57,17 @@ pub fn fences(text: &str) -> Vec<Fence> {
 
 /// A text without its blocks of code, line for line.
 fn prose(text: &str) -> String {
-    let mut inside = false;
+    let mut open = 0;
     let keep = |line: &str| {
-        let fence = line.trim_start().starts_with("```");
-        inside ^= fence;
-        if inside || fence {
-            String::new()
-        } else {
-            line.to_string()
+        let ticks = line.trim_start().chars().take_while(|&c| c == '`').count();
+        let inside = open > 0;
+        match ticks >= 3 {
+            true if !inside => open = ticks,
+            true if ticks >= open => open = 0,
+            _ if !inside => return line.to_string(),
+            _ => {}
         }
+        String::new()
     };
     text.lines().map(keep).collect::<Vec<_>>().join("\n")
 }

@@ -83,3 +83,7 @@ pub fn statistics<D: UNetDevice>(images: &Images<D>) -> (f32, f32) {
     (mean, (square.as_vec()[0] - mean * mean).max(0.0).sqrt())
 }
 // ANCHOR_END: statistics
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch01.md")]
+struct Page;

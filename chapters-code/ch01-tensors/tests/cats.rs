@@ -33,6 +33,7 @@ fn a_cat_is_its_seed_and_number() {
     }
 }
 
+// ANCHOR: attributes
 /// How many of `count` cats are misread when noise of this standard deviation is added.
 fn misread(count: u64, noise: f32) -> usize {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
@@ -57,6 +58,7 @@ fn misread(count: u64, noise: f32) -> usize {
 fn attributes_are_read_back_from_pixels() {
     assert!(misread(400, 0.0) <= 2, "at least 99.5 % of clean cats");
 }
+// ANCHOR_END: attributes
 
 #[test]
 fn attributes_are_read_back_through_noise() {

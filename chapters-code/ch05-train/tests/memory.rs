@@ -27,7 +27,11 @@ fn a_long_training_needs_no_more_memory_than_a_short_one() {
     };
     let mut trainer = Trainer::new(&device, config).unwrap();
     let cats = Cats::new(Split::Train);
-    let mut run = |steps| (0..steps).for_each(|_| drop(trainer.train_step(&cats).unwrap()));
+    let mut run = |steps| {
+        for _ in 0..steps {
+            trainer.train_step(&cats).unwrap();
+        }
+    };
     run(20);
     let before = held();
     run(100);

@@ -120,14 +120,14 @@ pub fn vocabulary() -> Vec<&'static str> {
 }
 
 // ANCHOR: left_out
-/// Cats that are left out of training: grey ones with stripes, brown ones with a patch, black ones with blue eyes, and
-/// white ones with folded ears. Each of the words is seen, but never the two together.
+/// Cats that are left out of training, a pair of words for every attribute: brown ones with a patch, black ones with blue
+/// eyes, white ones with folded ears, and orange ones on pink. Each of the words is seen, but never the two together.
 pub fn left_out(cat: &Asked) -> bool {
     match cat.fur {
-        Some(Fur::Grey) => cat.pattern == Some(Pattern::Striped),
         Some(Fur::Brown) => cat.pattern == Some(Pattern::Patched),
         Some(Fur::Black) => cat.eyes == Some(Eyes::Blue),
         Some(Fur::White) => cat.ears == Some(Ears::Folded),
+        Some(Fur::Orange) => cat.background == Some(Background::Pink),
         _ => false,
     }
 }

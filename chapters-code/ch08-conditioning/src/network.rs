@@ -2,7 +2,7 @@
 
 use ch04_unet::{Companion, ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
-use ops::layers::{join, Parameters, Visitor};
+use ops::layers::{join, Linear, Parameters, Visitor};
 use ops::{Images, Rows, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,8 @@ pub enum Conditioner<D: UNetDevice> {
     Class(LabelEmbedding<D>),
     Text {
         encoder: TextEncoder<D>,
+        /// From what was read, on the whole, to something beside the time embedding.
+        pool: Linear<D>,
         /// Stage and block of each place, and what looks at the words there.
         looks: Vec<(String, usize, CrossAttention<D>)>,
     },
@@ -115,12 +117,13 @@ impl<D: UNetDevice> ConditionalUNet<D> {
             }
             ConditioningConfig::Text(text) => {
                 let encoder = TextEncoder::new(device, rng, text);
+                let pool = Linear::without_bias(device, rng, text.width, unet.time_width());
                 let mut looks = Vec::new();
                 for (stage, block, channels) in places(unet) {
                     let look = CrossAttention::new(device, rng, channels, unet.norm_num_groups, text);
                     looks.push((stage, block, look));
                 }
-                Conditioner::Text { encoder, looks }
+                Conditioner::Text { encoder, pool, looks }
             }
         };
         Ok(Self { unet: built, conditioner })
@@ -147,10 +150,10 @@ impl<D: UNetDevice> ConditionalUNet<D> {
                 let labels: Vec<Option<usize>> = conditions.iter().map(label).collect();
                 self.unet.forward_with(x_t, timesteps, &mut Aside(Some(embedding.forward(&labels))))
             }
-            Conditioner::Text { encoder, looks } => {
+            Conditioner::Text { encoder, pool, looks } => {
                 let prompts: Vec<Option<&[usize]>> = conditions.iter().map(words).collect();
                 let (text, tape) = encoder.forward::<T>(&prompts).split_tape();
-                self.unet.forward_with(x_t, timesteps, &mut Reader { looks, text, tape: Some(tape) })
+                self.unet.forward_with(x_t, timesteps, &mut Reader { pool, looks, text, tape: Some(tape) })
             }
         }
     }
@@ -168,21 +171,30 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> 
     }
 }
 
-/// Carries what was read to every place where the network looks at it.
+/// Carries what was read to every place where the network looks at it. The mean of all words goes along with the time, to
+/// every block; where to put which word is for the looks to find out.
 struct Reader<'a, D: UNetDevice, T> {
+    pool: &'a Linear<D>,
     looks: &'a [(String, usize, CrossAttention<D>)],
     text: Images<D>,
-    /// How the text was read; remembered once, at the first look.
+    /// How the text was read; remembered once, where it is first used.
     tape: Option<T>,
 }
 
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Reader<'_, D, T> {
+    fn text(&mut self) -> Images<D, T> {
+        self.text.clone().put_tape(self.tape.take().unwrap_or_default())
+    }
+}
+
 impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reader<'_, D, T> {
+    fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
+        time + self.pool.forward(self.text().mean::<_, Axes2<2, 3>>())
+    }
+
     fn after(&mut self, stage: &str, block: usize, x: Images<D, T>) -> Images<D, T> {
         match self.looks.iter().find(|look| look.0 == stage && look.1 == block) {
-            Some((_, _, look)) => {
-                let text = self.text.clone().put_tape(self.tape.take().unwrap_or_default());
-                look.forward(x, text)
-            }
+            Some((_, _, look)) => look.forward(x, self.text()),
             None => x,
         }
     }
@@ -209,8 +221,9 @@ impl<D: UNetDevice> Parameters<D> for Conditioner<D> {
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
         match self {
             Self::Class(embedding) => embedding.visit(prefix, v),
-            Self::Text { encoder, looks } => {
+            Self::Text { encoder, pool, looks } => {
                 encoder.visit(&join(prefix, "text_encoder"), v);
+                pool.visit(&join(prefix, "text_pool"), v);
                 for (stage, block, look) in looks {
                     look.visit(&join(prefix, format_args!("{stage}.cross_attentions.{block}")), v);
                 }
