@@ -93,18 +93,17 @@ fn parts(text: &str) -> Result<Vec<(usize, Part<'_>)>, Problem> {
         } else if rest.starts_with("\\$") {
             at += 2;
             continue;
-        } else if rest.starts_with("$$") {
-            let closing = rest[2..].find("$$").ok_or_else(|| unclosed(at, "$$"))?;
-            let latex = &rest[2..2 + closing];
-            let after = &rest[closing + 4..];
+        } else if let Some(tail) = rest.strip_prefix("$$") {
+            let closing = tail.find("$$").ok_or_else(|| unclosed(at, "$$"))?;
+            let after = &tail[closing + 2..];
             let (name, used) = match after.strip_prefix(" {#eq:").and_then(|tail| tail.split_once('}')) {
                 Some((name, _)) => (Some(name), " {#eq:".len() + name.len() + 1),
                 None => (None, 0),
             };
-            Some((at + closing + 4 + used, Some(Part::Display { latex, name })))
-        } else if rest.starts_with('$') {
-            let closing = rest[1..].find('$').ok_or_else(|| unclosed(at, "$"))?;
-            let latex = &rest[1..1 + closing];
+            Some((at + closing + 4 + used, Some(Part::Display { latex: &tail[..closing], name })))
+        } else if let Some(tail) = rest.strip_prefix('$') {
+            let closing = tail.find('$').ok_or_else(|| unclosed(at, "$"))?;
+            let latex = &tail[..closing];
             if latex.contains("\n\n") {
                 return Err(unclosed(at, "$"));
             }

@@ -134,7 +134,7 @@ fn way(text: &str) -> Result<NamedWay, String> {
 
 /// What is evaluated.
 enum Subject {
-    Plain(Model<AutoDevice>),
+    Plain(Box<Model<AutoDevice>>),
     Conditional(Box<ConditionalModel<AutoDevice>>),
 }
 
@@ -232,7 +232,7 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     let subject = if model_dir::is_conditional(&directory) {
         Subject::Conditional(Box::new(model::load(&device, &directory)?))
     } else {
-        Subject::Plain(model_dir::load(&device, &directory)?)
+        Subject::Plain(Box::new(model_dir::load(&device, &directory)?))
     };
     let (train, heldout) = (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
     anyhow::ensure!(

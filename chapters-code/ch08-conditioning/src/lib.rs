@@ -17,7 +17,7 @@ mod words;
 pub use edit::{from_image, inpaint};
 pub use guidance::Guidance;
 pub use label::{one_hot, LabelEmbedding};
-pub use network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig};
+pub use network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig, TextConditioner};
 pub use text::{places, CrossAttention, TextConfig, TextEncoder};
 pub use train::{condition_of, train_step};
 pub use words::{words, PromptError, Tokenizer};

@@ -80,13 +80,17 @@ impl ConditioningConfig {
 #[derive(Clone, Debug)]
 pub enum Conditioner<D: UNetDevice> {
     Class(LabelEmbedding<D>),
-    Text {
-        encoder: TextEncoder<D>,
-        /// From what was read, on the whole, to something beside the time embedding.
-        pool: Linear<D>,
-        /// Stage and block of each place, and what looks at the words there.
-        looks: Vec<(String, usize, CrossAttention<D>)>,
-    },
+    Text(Box<TextConditioner<D>>),
+}
+
+/// Reads prompts, and hands on what was read.
+#[derive(Clone, Debug)]
+pub struct TextConditioner<D: UNetDevice> {
+    encoder: TextEncoder<D>,
+    /// From what was read, on the whole, to something beside the time embedding.
+    pool: Linear<D>,
+    /// Stage and block of each place where the U-Net looks at the words, and what looks there.
+    looks: Vec<(String, usize, CrossAttention<D>)>,
 }
 
 /// A U-Net and what it can be told.
@@ -123,7 +127,7 @@ impl<D: UNetDevice> ConditionalUNet<D> {
                     let look = CrossAttention::new(device, rng, channels, unet.norm_num_groups, text);
                     looks.push((stage, block, look));
                 }
-                Conditioner::Text { encoder, pool, looks }
+                Conditioner::Text(Box::new(TextConditioner { encoder, pool, looks }))
             }
         };
         Ok(Self { unet: built, conditioner })
@@ -150,10 +154,10 @@ impl<D: UNetDevice> ConditionalUNet<D> {
                 let labels: Vec<Option<usize>> = conditions.iter().map(label).collect();
                 self.unet.forward_with(x_t, timesteps, &mut Aside(Some(embedding.forward(&labels))))
             }
-            Conditioner::Text { encoder, pool, looks } => {
+            Conditioner::Text(reader) => {
                 let prompts: Vec<Option<&[usize]>> = conditions.iter().map(words).collect();
-                let (text, tape) = encoder.forward::<T>(&prompts).split_tape();
-                self.unet.forward_with(x_t, timesteps, &mut Reader { pool, looks, text, tape: Some(tape) })
+                let (text, tape) = reader.encoder.forward::<T>(&prompts).split_tape();
+                self.unet.forward_with(x_t, timesteps, &mut Reading { reader, text, tape: Some(tape) })
             }
         }
     }
@@ -173,27 +177,26 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> 
 
 /// Carries what was read to every place where the network looks at it. The mean of all words goes along with the time, to
 /// every block; where to put which word is for the looks to find out.
-struct Reader<'a, D: UNetDevice, T> {
-    pool: &'a Linear<D>,
-    looks: &'a [(String, usize, CrossAttention<D>)],
+struct Reading<'a, D: UNetDevice, T> {
+    reader: &'a TextConditioner<D>,
     text: Images<D>,
     /// How the text was read; remembered once, where it is first used.
     tape: Option<T>,
 }
 
-impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Reader<'_, D, T> {
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Reading<'_, D, T> {
     fn text(&mut self) -> Images<D, T> {
         self.text.clone().put_tape(self.tape.take().unwrap_or_default())
     }
 }
 
-impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reader<'_, D, T> {
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reading<'_, D, T> {
     fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
-        time + self.pool.forward(self.text().mean::<_, Axes2<2, 3>>())
+        time + self.reader.pool.forward(self.text().mean::<_, Axes2<2, 3>>())
     }
 
     fn after(&mut self, stage: &str, block: usize, x: Images<D, T>) -> Images<D, T> {
-        match self.looks.iter().find(|look| look.0 == stage && look.1 == block) {
+        match self.reader.looks.iter().find(|look| look.0 == stage && look.1 == block) {
             Some((_, _, look)) => look.forward(x, self.text()),
             None => x,
         }
@@ -221,10 +224,10 @@ impl<D: UNetDevice> Parameters<D> for Conditioner<D> {
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
         match self {
             Self::Class(embedding) => embedding.visit(prefix, v),
-            Self::Text { encoder, pool, looks } => {
-                encoder.visit(&join(prefix, "text_encoder"), v);
-                pool.visit(&join(prefix, "text_pool"), v);
-                for (stage, block, look) in looks {
+            Self::Text(reader) => {
+                reader.encoder.visit(&join(prefix, "text_encoder"), v);
+                reader.pool.visit(&join(prefix, "text_pool"), v);
+                for (stage, block, look) in &mut reader.looks {
                     look.visit(&join(prefix, format_args!("{stage}.cross_attentions.{block}")), v);
                 }
             }

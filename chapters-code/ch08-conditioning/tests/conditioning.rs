@@ -161,7 +161,7 @@ fn guidance_goes_from_one_answer_to_the_other_and_beyond() {
     let (device, network) = network(&conditioning);
     let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
     let (wanted, unwanted) = (read(&conditioning, "a black cat"), read(&conditioning, "folded ears"));
-    let ask = |condition: &Condition| network.forward(x.clone(), &[300], &[condition.clone()]).as_vec();
+    let ask = |condition: &Condition| network.forward(x.clone(), &[300], std::slice::from_ref(condition)).as_vec();
     for negative in [Condition::Nothing, unwanted] {
         let (cond, uncond) = (ask(&wanted), ask(&negative));
         for guidance_scale in [0.0, 1.0, 2.5] {
@@ -229,13 +229,13 @@ impl Dataset for Squares {
         [1, 8, 8]
     }
     fn image(&self, index: usize) -> Vec<f32> {
-        vec![if index % 2 == 0 { -0.8 } else { 0.8 }; 64]
+        vec![if index.is_multiple_of(2) { -0.8 } else { 0.8 }; 64]
     }
     fn label(&self, index: usize) -> usize {
         index % 2
     }
     fn caption(&self, index: usize) -> String {
-        if index % 2 == 0 { "a black square" } else { "a white square" }.into()
+        if index.is_multiple_of(2) { "a black square" } else { "a white square" }.into()
     }
     fn may_flip(&self) -> bool {
         false
@@ -297,7 +297,8 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
             ConditioningConfig::Class { .. } => Condition::Label(1),
             ConditioningConfig::Text(_) => read(&conditioning, "a cat"),
         };
-        let answer = |network: &ConditionalUNet<Dev>| network.forward(x.clone(), &[7], &[told.clone()]).as_vec();
+        let answer =
+            |network: &ConditionalUNet<Dev>| network.forward(x.clone(), &[7], std::slice::from_ref(&told)).as_vec();
         assert_eq!(answer(&again.network), answer(&network));
         assert_eq!((&again.file, &again.scheduler), (&file, &scheduler));
 
