@@ -57,6 +57,7 @@ impl Visitor<Dev> for CheckGradients<'_> {
     }
 }
 
+// ANCHOR: check
 fn check(name: &str) {
     let device = ops::open_device(0).unwrap();
     let golden = Golden::read(name);
@@ -79,6 +80,7 @@ fn check(name: &str) {
     model.unet.visit("", &mut check);
     assert!(check.checked > 50);
 }
+// ANCHOR_END: check
 
 macro_rules! configs {
     ($($name:ident),+) => { $(#[test] fn $name() { check(stringify!($name)) })+ };

@@ -14,3 +14,7 @@ pub use blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock
 pub use config::{BlockType, ConfigError, Preset, UNetConfig};
 pub use summary::{summary, StageSummary};
 pub use unet::{Companion, UNet};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch04.md")]
+struct Page;
