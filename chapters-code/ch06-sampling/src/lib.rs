@@ -179,3 +179,7 @@ pub fn gaussian_denoiser<D: UNetDevice>(
     ops::tensor(x_t.device(), values.collect(), *x_t.shape())
 }
 // ANCHOR_END: gaussian_denoiser
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch06.md")]
+struct Page;

@@ -27,6 +27,7 @@ fn expected_moments(schedule: &Schedule, kind: VarianceType, mean: f64, variance
     (m, v)
 }
 
+// ANCHOR: gaussian
 #[test]
 fn gaussian_data_come_out_with_the_moments_of_theory() {
     let device = ops::open_device(0).unwrap();
@@ -52,6 +53,7 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
         }
     }
 }
+// ANCHOR_END: gaussian
 
 /// With many steps theory itself comes to the data's own moments, whichever variance the steps add.
 #[test]
