@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let noise = ddim.invert(images.clone(), &timesteps, denoise);
         let back = ddim.sample(noise.clone(), &timesteps, &mut unused, denoise);
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
-        println!("{steps} steps: {decibels:.1} dB, {:.2} s per image", seconds / count as f64);
+        println!("{steps} steps: {decibels:.0} dB, {:.2} s per image", seconds / count as f64);
         rows.extend([noise, back]);
     }
     figures::save_png(&args.out, &cli::rows(&rows, args.common.scale as usize))?;

@@ -175,3 +175,7 @@ pub fn slerp<D: UNetDevice>(a: &Images<D>, b: &Images<D>, u: f64) -> Images<D> {
     ops::tensor(a.device(), values, shape)
 }
 // ANCHOR_END: slerp
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch07.md")]
+struct Page;

@@ -37,6 +37,7 @@ fn every_spacing_visits_as_many_timesteps_as_it_should() {
     }
 }
 
+// ANCHOR: gaussian
 /// What theory gives for DDIM over these timesteps: every step is a linear map plus noise.
 fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
@@ -80,6 +81,7 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
         }
     }
 }
+// ANCHOR_END: gaussian
 
 #[test]
 fn the_second_order_solver_comes_closer_to_the_data() {

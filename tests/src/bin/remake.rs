@@ -1,9 +1,10 @@
-//! Makes every figure and every transcript of the book anew.
+//! Makes every figure and every transcript of the book anew, or only those whose command holds the given word.
 
 use book_tests::book::{folder, makings};
 
 fn main() {
-    for making in makings() {
+    let word = std::env::args().nth(1).unwrap_or_default();
+    for making in makings().into_iter().filter(|making| making.command.contains(&word)) {
         println!("{}", making.command);
         let empty = tempfile::tempdir().expect("a folder to work in");
         let transcript = making.run(empty.path());

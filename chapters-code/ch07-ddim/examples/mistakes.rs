@@ -1,0 +1,48 @@
+//! What becomes of images when one walks in few steps and does not take care.
+
+use ch03_forward::rng;
+use ch06_sampling::{noise_per_image, program};
+use ch07_ddim::{slerp, Ddim, TimestepSpacing};
+use ops::{AutoDevice, Images};
+
+/// Images in a row.
+const COUNT: usize = 8;
+
+fn main() -> anyhow::Result<()> {
+    let device = cli::device(0)?;
+    let (model, _) = program::open(&device, None)?;
+    let [channels, height, width] = model.image_shape(None)?;
+    let shape = (COUNT, channels, height, width);
+    let sources = || (0..COUNT as u64).map(|image| rng(5, image)).collect::<Vec<_>>();
+    let noise = noise_per_image(&device, shape, &mut sources());
+    let draw = |x: Images<AutoDevice>, timesteps: &[usize]| {
+        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &[t; COUNT]);
+        Ddim::of(&model, 0.0).sample(x, timesteps, &mut sources(), denoise)
+    };
+    let right = TimestepSpacing::Trailing.timesteps(1000, 20, 0);
+
+    // ANCHOR: mistakes
+    // The first timestep is told to be far from the noise that is really there.
+    let late: Vec<usize> = right.iter().map(|t| t / 4).collect();
+    // The network is told the timestep where the step ends, not where it begins.
+    let off_by_one = {
+        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &[t.saturating_sub(50); COUNT]);
+        Ddim::of(&model, 0.0).sample(noise.clone(), &right, &mut sources(), denoise)
+    };
+    // From noise to noise along a straight line, and as it should be, along a circle.
+    let (from, to) = (
+        noise_per_image(&device, (1, channels, height, width), &mut [rng(5, 0)]),
+        noise_per_image(&device, (1, channels, height, width), &mut [rng(5, 3)]),
+    );
+    let between = |way: &dyn Fn(f64) -> Images<AutoDevice>| {
+        let values = (0..COUNT).flat_map(|i| way(i as f64 / (COUNT - 1) as f64).as_vec()).collect();
+        ops::tensor(&device, values, shape)
+    };
+    let line = between(&|u| from.clone() * (1.0 - u) as f32 + to.clone() * u as f32);
+    let circle = between(&|u| slerp(&from, &to, u));
+    // ANCHOR_END: mistakes
+
+    let rows =
+        [draw(noise.clone(), &right), draw(noise.clone(), &late), off_by_one, draw(circle, &right), draw(line, &right)];
+    Ok(figures::save_png("ddim_mistakes.png", &cli::rows(&rows, 5))?)
+}

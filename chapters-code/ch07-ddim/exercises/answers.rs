@@ -1,0 +1,27 @@
+//! Your answers. `cargo test -p ch07-ddim --test exercises` says whether they are right.
+#![allow(unused_variables)]
+
+use ch02_schedule::Schedule;
+use ops::{AutoDevice, Images};
+
+/// The length of a straight way between two independent samples of noise, half-way, as a share of the length of either: what
+/// a line loses that a circle keeps.
+pub fn length_half_way() -> f64 {
+    todo!()
+}
+
+/// The deviation that a step from t to `prev` adds when it walks as ancestral sampling does (eta 1).
+pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
+    todo!()
+}
+
+/// A step without noise from x_t at `t` to `prev`, given the predicted noise.
+pub fn step(
+    schedule: &Schedule,
+    t: usize,
+    prev: usize,
+    x_t: &Images<AutoDevice>,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
+    todo!()
+}
