@@ -232,7 +232,7 @@ pub fn makings() -> Vec<Making> {
 impl Making {
     /// Runs the command in `empty`, and gives back the transcript.
     pub fn run(&self, empty: &Path) -> String {
-        let words: Vec<&str> = self.command.split_whitespace().collect();
+        let words = words(&self.command);
         assert_eq!(words[..3], ["cargo", "run", "-p"], "{}", self.command);
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let mut command = Command::new(env!("CARGO"));
@@ -242,6 +242,18 @@ impl Making {
         assert!(output.status.success(), "{} failed: {error}", self.command);
         format!("$ {}\n{}", self.command, masked(&String::from_utf8_lossy(&output.stdout)))
     }
+}
+
+/// The words of a command; what stands in quotes is one.
+fn words(command: &str) -> Vec<&str> {
+    command
+        .split('"')
+        .enumerate()
+        .flat_map(|(i, part)| match i % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        })
+        .collect()
 }
 
 /// A text in which numbers that differ from run to run, those of seconds and of speed, are dots.

@@ -171,7 +171,7 @@ impl Ready {
     }
 }
 
-fn guidance_scale(text: &str) -> Result<f64, String> {
+pub fn guidance_scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale.is_finite() && scale >= 0.0 => Ok(scale),
         _ => Err("a guidance scale is a number not below 0".into()),
@@ -185,7 +185,7 @@ pub struct SampleArgs {
     #[command(flatten)]
     way: Way,
     /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was trained
-    #[arg(long, default_value_t = 2.0, value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -256,7 +256,7 @@ pub struct VaryArgs {
     #[command(flatten)]
     way: Way,
     /// How strongly to insist on what is asked for
-    #[arg(long, default_value_t = 2.0, value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
     /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's size
     #[arg(long, value_name = "FILE")]
@@ -303,7 +303,7 @@ pub struct InpaintArgs {
     #[command(flatten)]
     common: Common,
     /// How strongly to insist on what is asked for
-    #[arg(long, default_value_t = 2.0, value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
     /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size
     #[arg(long, value_name = "FILE")]

@@ -24,6 +24,8 @@ use ops::{AutoDevice, Images};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::drawing::guidance_scale;
+
 #[derive(clap::Args)]
 pub struct ClassifierArgs {
     #[command(flatten)]
@@ -98,7 +100,7 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     spacing: Spacing,
     /// Guidance scales (models that can be told nothing have none)
-    #[arg(long, value_delimiter = ',', default_values_t = [2.0])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1.5], value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scales: Vec<f64>,
     /// Decides the noise and the prompts
     #[arg(long, default_value_t = 0)]

@@ -21,3 +21,7 @@ pub use network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig, T
 pub use text::{places, CrossAttention, TextConfig, TextEncoder};
 pub use train::{condition_of, train_step};
 pub use words::{words, PromptError, Tokenizer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch08.md")]
+struct Page;

@@ -11,9 +11,6 @@ use crate::network::{Condition, ConditionalUNet, ConditioningConfig};
 // ANCHOR: condition_of
 /// What is said about image number `index`: its label, or its caption. Cats are described in ever new words, and not
 /// always in full, so that any order and any part of a caption will be understood.
-///
-/// # Panics
-/// If the caption holds words that the vocabulary lacks, or too many.
 pub fn condition_of(config: &ConditioningConfig, dataset: &dyn Dataset, index: usize, rng: &mut impl Rng) -> Condition {
     match config {
         ConditioningConfig::Class { .. } => Condition::Label(dataset.label(index)),
@@ -23,8 +20,7 @@ pub fn condition_of(config: &ConditioningConfig, dataset: &dyn Dataset, index: u
                 "cats" => phrase(&forget(Asked::of_caption(&caption), rng), rng),
                 _ => caption,
             };
-            let words = text.vocabulary.encode(&caption, text.max_words);
-            Condition::Words(words.unwrap_or_else(|problem| panic!("image {index}, \"{caption}\": {problem}")))
+            Condition::Words(text.vocabulary.known(&caption, text.max_words))
         }
     }
 }

@@ -43,10 +43,10 @@ fn probability(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(mut args: Args) -> anyhow::Result<()> {
-    args.training.set_kind(match args.condition {
-        Kind::Class => "class",
-        Kind::Text => "text",
-    });
+    match args.condition {
+        Kind::Class => args.training.set_kind("class", 2000),
+        Kind::Text => args.training.set_kind("text", 7000),
+    }
     session::run(
         &args.training,
         |device, dataset| {

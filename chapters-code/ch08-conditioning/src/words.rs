@@ -54,6 +54,12 @@ impl Tokenizer {
         words.into_iter().map(|word| self.number(word)).collect()
     }
 
+    /// The numbers of the words of a text that it knows, at most `most`. A prompt is refused for an unknown word; the caption
+    /// of a held-out image may have one.
+    pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
+        words(text).into_iter().filter_map(|word| self.number(word).ok()).take(most).collect()
+    }
+
     fn number(&self, word: String) -> Result<usize, PromptError> {
         self.words.iter().position(|known| *known == word).ok_or_else(|| {
             let nearest = self.words.iter().min_by_key(|known| edits(known, &word)).cloned().unwrap_or_default();
@@ -98,6 +104,7 @@ mod tests {
         assert_eq!(tokenizer.len(), 4);
         assert_eq!(tokenizer.encode("  cat, grey. ", 2), Ok(vec![2, 3]));
         assert_eq!(tokenizer.encode("", 2), Ok(vec![]));
+        assert_eq!(tokenizer.known("a gray cat and a grey cat", 3), [0, 2, 0]);
         assert_eq!(tokenizer.encode("a a a", 2), Err(PromptError::TooLong { found: 3, most: 2 }));
         let error = tokenizer.encode("a gray cat", 9).unwrap_err().to_string();
         assert!(error.contains("'gray'") && error.contains("'grey'"), "{error}");

@@ -59,6 +59,7 @@ fn one_hot_rows() {
     assert_eq!(one_hot(&device, &[Some(1), None], 3).as_vec(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
+// ANCHOR: nothing
 /// Told nothing, the network is that of chapter 4, also when others in the batch are told something.
 #[test]
 fn nothing_said_changes_nothing() {
@@ -76,6 +77,7 @@ fn nothing_said_changes_nothing() {
         assert!(distance(&mixed[second.clone()], &plain[second]) > 1e-3, "the one that is told something");
     }
 }
+// ANCHOR_END: nothing
 
 #[test]
 fn what_is_said_matters_and_so_does_the_order_of_words() {

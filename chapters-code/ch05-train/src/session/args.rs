@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{OptimizerConfig, TrainConfig, TRAINING};
 
 /// What decides a training.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub struct Args {
     #[command(flatten)]
     pub data: DataArgs,
@@ -26,6 +26,9 @@ pub struct Args {
     /// Steps to train, those before a --resume included (default: by dataset)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
+    /// Steps for the cats, if --steps does not say.
+    #[arg(skip = 1200u64)]
+    cat_steps: u64,
     /// The network (default: by dataset)
     #[arg(long, value_enum)]
     preset: Option<Preset>,
@@ -96,10 +99,12 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// Lets the model go to `runs/DATASET-kind`, if the flags do not say where.
-    pub fn set_kind(&mut self, kind: &str) {
+    /// For a program that trains another kind of model: lets it go to `runs/DATASET-kind`, and learns cats in `cat_steps`
+    /// steps, if the flags do not say otherwise.
+    pub fn set_kind(&mut self, kind: &str, cat_steps: u64) {
         let name = format!("{}-{kind}", name(self.data.dataset));
         self.out.get_or_insert_with(|| Path::new("runs").join(name));
+        self.cat_steps = cat_steps;
     }
 
     /// Where the model goes.
@@ -107,10 +112,15 @@ impl Args {
         self.out.clone().unwrap_or_else(|| Path::new("runs").join(name(self.data.dataset)))
     }
 
+    /// The same for this data set. A training that goes on learns late what it is about, and so how long it should be.
+    pub(super) fn with_data(&self, data: DataArgs) -> Self {
+        Self { out: Some(self.out()), data, ..self.clone() }
+    }
+
     /// How many steps to train in all.
     pub fn steps(&self) -> u64 {
         self.steps.unwrap_or(match self.data.dataset {
-            DatasetName::Cats => 1200,
+            DatasetName::Cats => self.cat_steps,
             DatasetName::Mnist | DatasetName::FashionMnist => 6000,
             DatasetName::Cifar10 | DatasetName::Folder => 50_000,
         })

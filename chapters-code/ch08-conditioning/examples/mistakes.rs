@@ -1,0 +1,54 @@
+//! Guidance done right, and in three ways in which it goes wrong.
+
+use ch03_forward::rng;
+use ch06_sampling::noise_per_image;
+use ch07_ddim::{Ddim, TimestepSpacing};
+use ch08_conditioning::{model, Condition, ConditioningConfig, Guidance};
+use ops::{AutoDevice, Images};
+
+/// Images in a row.
+const COUNT: usize = 8;
+
+fn main() -> anyhow::Result<()> {
+    let device: AutoDevice = cli::device(0)?;
+    let model = model::load(&device, &cli::shipped("cats-text"))?;
+    let ConditioningConfig::Text(text) = &model.file.conditioning else { unreachable!("it reads prompts") };
+    let words = |prompt: &str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
+    let wanted = words("a solid black cat with yellow eyes on a pink background")?;
+    let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
+    let (schedule, prediction_type) = (&model.schedule, model.scheduler.prediction_type);
+    let ddim = |clip| Ddim { schedule, prediction_type, clip, eta: 0.0 };
+    let draw = |ddim: Ddim, answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
+        let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();
+        let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
+        ddim.sample(x, &timesteps, &mut rngs, answer)
+    };
+    let guidance = |guidance_scale| Guidance {
+        conditions: vec![wanted.clone(); COUNT],
+        negative: vec![Condition::Nothing; COUNT],
+        guidance_scale,
+    };
+    let right = guidance(1.5);
+    let clip = model.scheduler.clip();
+
+    // ANCHOR: mistakes
+    // The wrong sign: away from what was asked for.
+    let wrong_sign = |x: &Images<AutoDevice>, t: usize| {
+        let ask = |conditions: &[Condition]| model.network.forward(x.clone(), &[t; COUNT], conditions);
+        let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
+        uncond.clone() - (cond - uncond) * 1.5
+    };
+    // Far too much of it.
+    let too_strong = guidance(12.0);
+    // A silent prompt where nothing should have been said: an empty sentence is also something that the network was told.
+    let silence = Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
+    // ANCHOR_END: mistakes
+
+    let rows = [
+        draw(ddim(clip), &|x, t| right.answer(&model.network, x, t)),
+        draw(ddim(clip), &wrong_sign),
+        draw(ddim(clip), &|x, t| too_strong.answer(&model.network, x, t)),
+        draw(ddim(clip), &|x, t| silence.answer(&model.network, x, t)),
+    ];
+    Ok(figures::save_png("guidance_mistakes.png", &cli::rows(&rows, 5))?)
+}
