@@ -15,3 +15,7 @@ pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
 pub use objective::l_simple;
 pub use optimizer::{learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
 pub use trainer::{training_batch, Batch, StepReport, TrainConfig, TrainError, Trainer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/ch05.md")]
+struct Page;

@@ -53,6 +53,7 @@ impl Dataset for Eight {
     }
 }
 
+// ANCHOR: learns
 #[test]
 fn a_tiny_model_overfits_eight_images() {
     let device = ops::open_device(0).unwrap();
@@ -72,6 +73,7 @@ fn a_tiny_model_overfits_eight_images() {
         assert!(last < 0.4 * first, "{kind:?}: the loss fell only from {first} to {last}");
     }
 }
+// ANCHOR_END: learns
 
 fn run(trainer: &mut Trainer<Dev>, steps: usize) -> Vec<f32> {
     let dataset = Cats::new(Split::Train);

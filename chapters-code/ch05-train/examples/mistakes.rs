@@ -1,0 +1,69 @@
+//! Small networks that were trained for a moment: as it should be, and in three ways in which it should not.
+
+use ch01_tensors::{batch, Cats, Split};
+use ch03_forward::{predict_x0, q_sample, rng, standard_normal, PredictionType};
+use ch04_unet::model_dir::SchedulerConfig;
+use ch04_unet::{Preset, UNet};
+use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
+
+/// Steps of training, and images in a row.
+const STEPS: usize = 200;
+const COUNT: usize = 8;
+
+type Answer = fn(
+    &UNet<AutoDevice>,
+    Images<AutoDevice, OwnedTape<f32, AutoDevice>>,
+    &[usize],
+) -> Images<AutoDevice, OwnedTape<f32, AutoDevice>>;
+
+/// Trains, and shows which clean images the network sees in noisy ones at timestep 150.
+fn train(device: &AutoDevice, optimizer: OptimizerConfig, answer: Answer, same_noise: bool) -> Images<AutoDevice> {
+    let config = TrainConfig {
+        unet: Preset::Tiny.config([3, 16, 16]),
+        scheduler: SchedulerConfig::default(),
+        optimizer,
+        batch_size: 32,
+        ema_decay: 0.9,
+        seed: 0,
+    };
+    let mut trainer = Trainer::new(device, config).expect("the preset can be built");
+    let cats = Cats::new(Split::Train);
+    let first = standard_normal(device, (1, 3, 16, 16), &mut rng(9, 0)).as_vec();
+    for _ in 0..STEPS {
+        let (mut batch, _) = trainer.next_batch(&cats);
+        if same_noise {
+            batch.eps = ops::tensor(device, first.repeat(32), *batch.x0.shape());
+        }
+        // A loss that is not a number ends it, as it would end a real training.
+        if trainer.learn(&batch, answer).is_err() {
+            break;
+        }
+    }
+    let x0 = batch(device, &Cats::new(Split::HeldOut), &[0, 1, 2, 3, 4, 5, 6, 7]);
+    let eps = standard_normal(device, (COUNT, 3, 16, 16), &mut rng(1, 0));
+    let timesteps = [150; COUNT];
+    let x_t = q_sample(&trainer.schedule, &x0, &timesteps, &eps);
+    let said = answer(&trainer.unet, x_t.clone().put_tape(OwnedTape::default()), &timesteps).split_tape().0;
+    predict_x0(PredictionType::Epsilon, &trainer.schedule, &x_t, &timesteps, &said)
+}
+
+fn main() -> Result<(), figures::FigureError> {
+    let device: AutoDevice = cli::device(0).expect("a device");
+    let usual = OptimizerConfig { warmup_steps: 20, ..Default::default() };
+    // ANCHOR: mistakes
+    // A learning rate a hundred times too large, and nothing that holds it back.
+    let hasty = OptimizerConfig { learning_rate: 0.2, max_gradient_norm: 1e9, warmup_steps: 0, ..Default::default() };
+    // The network is never told the timestep.
+    let untold: Answer = |unet, x_t, timesteps| unet.forward(x_t, &vec![0; timesteps.len()]);
+    // ANCHOR_END: mistakes
+    let rows = [
+        train(&device, usual.clone(), UNet::forward, false),
+        train(&device, hasty, UNet::forward, false),
+        train(&device, usual.clone(), untold, false),
+        // The noise is drawn once, and used for every picture in every step.
+        train(&device, usual, UNet::forward, true),
+    ];
+    figures::save_png("training_mistakes.png", &cli::rows(&rows, 5))
+}
