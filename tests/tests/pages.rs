@@ -48,13 +48,36 @@ fn nothing_is_made_that_is_not_shown() {
     }
 }
 
-#[test]
-fn formulas_parse() {
+/// All pages with their formulas in MathML.
+fn rendered() -> Vec<book_math::Page> {
     let text = |page: &Page| book_math::Page { path: page.path.clone(), number: None, text: page.text.clone() };
     let mut pages: Vec<_> = pages().iter().map(text).collect();
     if let Err(problems) = render(&mut pages) {
         panic!("\n{}", problems.join("\n"));
     }
+    pages
+}
+
+#[test]
+fn formulas_parse() {
+    assert!(rendered().iter().any(|page| page.text.contains("<math")));
+}
+
+/// The symbols of all formulas of a page: letters, and names of functions.
+fn symbols(mathml: &str) -> BTreeSet<String> {
+    let identifiers = mathml.split("<mi").skip(1).filter_map(|tail| tail.split_once('>')?.1.split_once("</mi>"));
+    identifiers.map(|(symbol, _)| symbol.to_string()).collect()
+}
+
+#[test]
+fn every_symbol_is_in_the_table() {
+    let pages = rendered();
+    let table = symbols(&pages.iter().find(|page| page.path == "symbols.md").unwrap().text);
+    let missing = |page: &book_math::Page| {
+        symbols(&page.text).difference(&table).map(|symbol| format!("{}: {symbol}", page.path)).collect::<Vec<_>>()
+    };
+    let missing: Vec<String> = pages.iter().flat_map(missing).collect();
+    assert!(missing.is_empty(), "not in the table:\n{}", missing.join("\n"));
 }
 
 /// Pictures that a network drew may differ by so much of 255, because processors round differently.
