@@ -268,11 +268,15 @@ fn masked(text: &str) -> String {
     words.join(" ")
 }
 
-/// By how much two pictures differ, at most, in any colour of any pixel; `None` if in size.
-pub fn difference(a: &[u8], b: &[u8]) -> Option<u8> {
+/// The share of all values of two pictures, a colour of a pixel each, that differ by more than `most` of 255; 1 if the sizes
+/// differ.
+pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     let [a, b] = [a, b].map(|bytes| image::load_from_memory(bytes).unwrap().to_rgb8());
-    let differences = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b));
-    (a.dimensions() == b.dimensions()).then(|| differences.max().unwrap_or(0))
+    if a.dimensions() != b.dimensions() {
+        return 1.0;
+    }
+    let beyond = a.as_raw().iter().zip(b.as_raw()).filter(|(a, b)| a.abs_diff(**b) > most).count();
+    beyond as f64 / a.as_raw().len() as f64
 }
 
 #[cfg(test)]
