@@ -22,7 +22,7 @@ struct Training {
     losses: Vec<f64>,
 }
 
-const NAMES: [&str; 4] = ["cats", "cats-text", "classifier-cats", "classifier-mnist"];
+const NAMES: [&str; 5] = ["cats", "cats-text", "mnist-class", "classifier-cats", "classifier-mnist"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../chapters-code/checkpoints")
