@@ -292,7 +292,8 @@ def write_few_steps(out_dir):
                 scheduler.set_timesteps(count)
                 spacings.append(dict(spacing=spacing, steps=count, offset=offset, timesteps=scheduler.timesteps.tolist()))
         for prediction in PREDICTIONS:
-            for clip in (True, False):
+            # With clipping, the noise is what the model said, or what is left beside the clipped image.
+            for name, clip, clipped_output in (("clip", True, False), ("clipped", True, True), ("noclip", False, False)):
                 for eta in (0.0, 0.5, 1.0):
                     scheduler = DDIMScheduler(
                         1000, timestep_spacing=spacing, prediction_type=prediction, clip_sample=clip, set_alpha_to_one=True
@@ -300,12 +301,15 @@ def write_few_steps(out_dir):
                     scheduler.set_timesteps(50)
                     visited = scheduler.timesteps.tolist()
                     for t in (visited[0], visited[24], visited[-1]):
-                        key = f"{spacing}.{prediction}.{'clip' if clip else 'noclip'}.{eta}.{t}"
-                        result = scheduler.step(outputs[0], t, sample, eta=eta, variance_noise=noise)
+                        key = f"{spacing}.{prediction}.{name}.{eta}.{t}"
+                        result = scheduler.step(
+                            outputs[0], t, sample, eta=eta, variance_noise=noise, use_clipped_model_output=clipped_output
+                        )
                         tensors[key] = result.prev_sample
                         prev = t - 20
                         steps.append(dict(
-                            key=key, prediction_type=prediction, clip_sample=clip, eta=eta, timestep=t,
+                            key=key, prediction_type=prediction, clip_sample=clip,
+                            use_clipped_model_output=clipped_output, eta=eta, timestep=t,
                             previous=prev if prev >= 0 else None,
                         ))
             scheduler = DPMSolverMultistepScheduler(

@@ -130,6 +130,22 @@ pub fn include(body: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
+/// The cargo commands that a text tells the reader to type, with their lines: those in blocks, and those in the middle of a
+/// sentence.
+pub fn commands(text: &str) -> Vec<(usize, String)> {
+    let mut commands = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let typed = line.trim().trim_start_matches("$ ");
+        let inline = line.split('`').skip(1).step_by(2);
+        for command in std::iter::once(typed).chain(inline).flat_map(|line| line.split(" && ")) {
+            if command.starts_with("cargo ") && !command.contains('`') {
+                commands.push((i + 1, command.to_string()));
+            }
+        }
+    }
+    commands
+}
+
 /// What is wrong with the code on a page. A Rust block is an include of an anchor (and says `ignore`, because a page is also
 /// compiled as a doc test), or a doc test of the crate that `doc_tested` says tests this page. A console block is an include
 /// of a transcript.
@@ -139,7 +155,7 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
         let mut bad = |what: String| problems.push(format!("{}:{}: {what}", page.path, fence.line));
         let mut info = fence.info.split(',');
         match (info.next().unwrap_or(""), include(&fence.body)) {
-            ("rust", Some((file, Some(anchor)))) => {
+            (kind @ ("rust" | "c"), Some((file, Some(anchor)))) => {
                 let path = folder().join(file);
                 match std::fs::read_to_string(&path) {
                     Err(e) => bad(format!("cannot read {file}: {e}")),
@@ -152,11 +168,11 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
                         }
                     }
                 }
-                if !info.any(|word| word == "ignore") {
+                if kind == "rust" && !info.any(|word| word == "ignore") {
                     bad("an include must say 'ignore'".into());
                 }
             }
-            ("rust", Some(_)) => bad("an include names an anchor".into()),
+            ("rust" | "c", Some(_)) => bad("an include names an anchor".into()),
             ("rust", None) if !doc_tested => bad("no crate tests the code of this page".into()),
             ("rust", None) if fence.info != "rust" => bad(format!("'{}' would not be tested", fence.info)),
             ("rust", None) => {}
@@ -166,7 +182,7 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
                 }
             }
             ("console", _) => bad("a console block includes a transcript".into()),
-            ("text" | "python" | "toml", _) => {}
+            ("text" | "python" | "toml", None) => {}
             (other, _) => bad(format!("code of a kind that nothing checks: '{other}'")),
         }
     }
@@ -245,7 +261,7 @@ impl Making {
 }
 
 /// The words of a command; what stands in quotes is one.
-fn words(command: &str) -> Vec<&str> {
+pub fn words(command: &str) -> Vec<&str> {
     command
         .split('"')
         .enumerate()

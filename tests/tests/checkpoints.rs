@@ -83,7 +83,8 @@ fn regenerates(name: &str, steps: usize) {
         }
     }
     if !name.starts_with("classifier") {
-        words.extend(["--samples", "1"]);
+        // The recorded steps lie before the last fifth of the whole training, in which the learning rate falls.
+        words.extend(["--samples", "1", "--cooldown", "0"]);
     }
     let temporary = tempfile::tempdir().unwrap();
     succeed(words[3], temporary.path(), &words[5..]);

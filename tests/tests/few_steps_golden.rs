@@ -30,12 +30,13 @@ fn ddim_steps() {
     let schedule = linear();
     let cases = json("few_steps.json");
     let cases = cases["steps"].as_array().unwrap();
-    assert!(cases.len() >= 162);
+    assert!(cases.len() >= 243);
     for case in cases {
         let ddim = Ddim {
             schedule: &schedule,
             prediction_type: parse(&case["prediction_type"]),
             clip: case["clip_sample"].as_bool().unwrap().then_some(1.0),
+            use_clipped_model_output: case["use_clipped_model_output"].as_bool().unwrap(),
             eta: case["eta"].as_f64().unwrap(),
         };
         let t = case["timestep"].as_u64().unwrap() as usize;
@@ -55,7 +56,7 @@ fn dpm_solver_walks() {
     assert!(cases.len() >= 9);
     for case in cases {
         let prediction_type = parse(&case["prediction_type"]);
-        let mut solver = DpmSolver::new(Ddim { schedule: &schedule, prediction_type, clip: None, eta: 0.0 });
+        let mut solver = DpmSolver::new(Ddim::new(&schedule, prediction_type, None, 0.0));
         let mut x = fixture.images(&device, "sample");
         let timesteps: Vec<usize> = parse(&case["timesteps"]);
         for (i, (t, prev)) in pairs(&timesteps).enumerate() {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use book_math::render;
-use book_tests::book::{difference, folder, makings, pages, problems_of_code, problems_of_links, Page};
+use book_tests::book::{commands, difference, folder, makings, pages, problems_of_code, problems_of_links, words, Page};
+use book_tests::programs::command;
 
 /// Whether a crate tests the snippets of this page.
 fn doc_tested(page: &Page) -> bool {
@@ -27,6 +28,53 @@ fn links_lead_somewhere_and_pictures_are_made() {
     let pages = pages();
     let problems: Vec<String> = pages.iter().flat_map(|page| problems_of_links(page, &pages, &figures)).collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// What is wrong with a command. A program that is asked for help still refuses flags and values that it does not know.
+fn problem_of_command(line: &str) -> Option<String> {
+    let words = words(line);
+    let after = |flag: &str| words.iter().position(|word| *word == flag).map(|at| words[at + 1]);
+    let package = after("-p")?;
+    let root = folder().join("..");
+    let crates = [root.join("chapters-code").join(package), root.join(package), root.join("tests")];
+    let Some(here) = crates.iter().find(|path| {
+        let manifest = std::fs::read_to_string(path.join("Cargo.toml"));
+        manifest.is_ok_and(|text| text.contains(&format!("name = \"{package}\"")))
+    }) else {
+        return Some(format!("there is no package {package}"));
+    };
+    let manifest = std::fs::read_to_string(here.join("Cargo.toml")).unwrap();
+    for (flag, places) in [("--example", ["examples"].as_slice()), ("--test", &["tests", "exercises"]), ("--bin", &["src/bin"])] {
+        let Some(target) = after(flag) else { continue };
+        let is_file = places.iter().any(|place| here.join(place).join(format!("{target}.rs")).is_file());
+        if !is_file && !manifest.contains(&format!("name = \"{target}\"")) {
+            return Some(format!("{package} has no {target}"));
+        }
+    }
+    if words[1] != "run" || after("--example").is_some() || after("--bin").is_some() {
+        return None;
+    }
+    let flags: Vec<&str> = words.iter().skip_while(|word| **word != "--").skip(1).copied().collect();
+    let output = command(package, &root, &[&flags[..], &["--help"]].concat()).output().unwrap();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn commands_are_understood() {
+    let readme = Page { path: "README.md".into(), text: std::fs::read_to_string(folder().join("../README.md")).unwrap() };
+    let (mut problems, mut seen) = (Vec::new(), BTreeSet::new());
+    for page in pages().iter().chain([&readme]) {
+        for (line, command) in commands(&page.text) {
+            if seen.insert(command.clone()) {
+                problems.extend(problem_of_command(&command).map(|p| format!("{}:{line}: {command}: {p}", page.path)));
+            }
+        }
+    }
+    assert!(seen.len() > 30, "{seen:?}");
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+    assert!(problem_of_command("cargo run -p ch07-ddim -- --stepz 3").is_some(), "a flag that does not exist");
+    assert!(problem_of_command("cargo run -p ch07-ddim -- --eta much").is_some(), "a value that is none");
+    assert!(problem_of_command("cargo test -p ch05-train --test nothing").is_some(), "a test that does not exist");
 }
 
 #[test]

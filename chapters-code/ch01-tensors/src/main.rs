@@ -34,7 +34,7 @@ fn main() -> std::process::ExitCode {
             println!("image {i}: label {}, \"{}\"", dataset.label(*i), dataset.caption(*i));
         }
         let columns = (args.count as f64).sqrt().ceil() as usize;
-        figures::save_png(&args.out, &cli::grid(&images, columns, args.scale as usize))?;
+        figures::save_png(&args.out, &figures::image_grid(&images, columns, args.scale as usize))?;
         println!("wrote {}", args.out.display());
         Ok(())
     })

@@ -84,13 +84,13 @@ fn main() -> std::process::ExitCode {
         let shape = (indices.len() * order.len(), x0.shape().1, x0.shape().2, x0.shape().3);
         let strip = ops::tensor(&device, rows.concat(), shape);
         let scale = (96 / x0.shape().3).clamp(1, 8);
-        figures::save_png(&args.out, &cli::grid(&strip, order.len(), scale))?;
+        figures::save_png(&args.out, &figures::image_grid(&strip, order.len(), scale))?;
         let chosen = [0, curves.len() / 3, curves.len() * 2 / 3, curves.len() - 1];
         let mut sets: Vec<_> =
             chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
         sets.dedup_by(|a, b| a.0 == b.0);
         let axes = Axes { x: "value of a pixel", y: "density", x_scale: Scale::Linear, scale: Scale::Linear };
-        figures::histograms(&args.histograms, &axes, (-3.5, 3.5), 70, &sets)?;
+        figures::line_plot(&args.histograms, &axes, &figures::densities((-3.5, 3.5), 70, &sets))?;
         println!("wrote {} and {}", args.out.display(), args.histograms.display());
         Ok(())
     })

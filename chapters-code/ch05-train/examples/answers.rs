@@ -14,5 +14,5 @@ fn main() -> anyhow::Result<()> {
     let x_t = q_sample(&model.schedule, &x0, &timesteps, &eps);
     let answer = model.unet.forward(x_t.clone(), &timesteps);
     let seen = predict_x0(PredictionType::Epsilon, &model.schedule, &x_t, &timesteps, &answer);
-    Ok(figures::save_png("answers.png", &cli::rows(&[x_t, eps, answer, seen], 5))?)
+    Ok(figures::save_png("answers.png", &figures::image_rows(&[x_t, eps, answer, seen], 5))?)
 }

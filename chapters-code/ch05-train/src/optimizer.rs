@@ -56,6 +56,11 @@ pub struct OptimizerConfig {
     pub learning_rate: f64,
     /// Over this many steps the learning rate rises from 0 to its value.
     pub warmup_steps: u64,
+    /// Over this last part of `total_steps` the learning rate falls back to 0; 0: it never falls.
+    #[serde(default)]
+    pub cooldown: f64,
+    #[serde(default)]
+    pub total_steps: u64,
     pub beta1: f64,
     pub beta2: f64,
     pub eps: f64,
@@ -67,13 +72,26 @@ pub struct OptimizerConfig {
 impl Default for OptimizerConfig {
     fn default() -> Self {
         let (beta1, beta2, eps) = (0.9, 0.999, 1e-8);
-        Self { learning_rate: 2e-3, warmup_steps: 100, beta1, beta2, eps, weight_decay: 0.01, max_gradient_norm: 1.0 }
+        Self {
+            learning_rate: 2e-3,
+            warmup_steps: 100,
+            cooldown: 0.0,
+            total_steps: 0,
+            beta1,
+            beta2,
+            eps,
+            weight_decay: 0.01,
+            max_gradient_norm: 1.0,
+        }
     }
 }
 
 /// The learning rate of step number `step`, counted from 0.
 pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f64 {
-    config.learning_rate * ((step + 1) as f64 / config.warmup_steps.max(1) as f64).min(1.0)
+    let risen = (step + 1) as f64 / config.warmup_steps.max(1) as f64;
+    let left = config.total_steps.saturating_sub(step) as f64 / config.total_steps as f64;
+    let not_fallen = if config.cooldown > 0.0 { left / config.cooldown } else { 1.0 };
+    config.learning_rate * risen.min(not_fallen).min(1.0)
 }
 // ANCHOR_END: config
 

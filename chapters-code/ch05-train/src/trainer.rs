@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{l_simple, Ema, Optimizer, OptimizerConfig};
 
 // ANCHOR: config
-/// Everything that decides a training, except how long it goes on.
+/// Everything that decides a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     pub unet: UNetConfig,
@@ -161,6 +161,13 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         self.step += 1;
         let learning_rate = crate::learning_rate(&self.optimizer.config, step);
         Ok(StepReport { step, loss: value, gradient_norm, learning_rate })
+    }
+
+    /// Plans a training of `total_steps`, with a learning rate that falls over the last part of it, `cooldown` from 0 (it
+    /// stays) to 1.
+    pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
+        self.optimizer.config = OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };
+        self.config.optimizer = self.optimizer.config.clone();
     }
 
     /// The network with averaged weights.

@@ -151,6 +151,29 @@ fn warm_up_rises_to_the_learning_rate_and_stays() {
 }
 
 #[test]
+fn cooldown_falls_to_zero_over_the_last_part() {
+    let config =
+        OptimizerConfig { learning_rate: 0.5, warmup_steps: 2, cooldown: 0.5, total_steps: 8, ..Default::default() };
+    let rates: Vec<f64> = (0..10).map(|step| learning_rate(&config, step)).collect();
+    assert_eq!(rates, [0.25, 0.5, 0.5, 0.5, 0.5, 0.375, 0.25, 0.125, 0.0, 0.0]);
+}
+
+#[test]
+fn a_planned_training_uses_and_stores_its_plan() {
+    let device = ops::open_device(0).unwrap();
+    let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
+    trainer.plan(100, 0.995);
+    let rates: Vec<f64> = (0..2).map(|_| trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate).collect();
+    assert_eq!(rates, [1e-4, 2e-4], "still rising");
+    trainer.plan(4, 1.0);
+    assert_eq!(trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate, 3e-4, "rising slower than falling");
+    let folder = tempfile::tempdir().unwrap();
+    trainer.save(folder.path()).unwrap();
+    let again = Trainer::load(&device, folder.path()).unwrap();
+    assert_eq!((again.config.optimizer.total_steps, again.optimizer.config.cooldown), (4, 1.0));
+}
+
+#[test]
 fn the_average_follows_its_formula() {
     let device = ops::open_device(0).unwrap();
     let unet = Preset::Tiny.config([1, 8, 8]);

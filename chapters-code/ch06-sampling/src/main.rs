@@ -93,7 +93,7 @@ fn main() -> std::process::ExitCode {
         }
         let images = ops::tensor(&device, drawn, (count, shape[0], shape[1], shape[2]));
         let columns = (count as f64).sqrt().ceil() as usize;
-        save(&args.out, &cli::grid(&images, columns, args.scale as usize))?;
+        save(&args.out, &figures::image_grid(&images, columns, args.scale as usize))?;
         film.save(&args, &device, shape)
     })
 }
@@ -124,7 +124,7 @@ impl Film {
         let chosen = |n: usize| t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total);
         let columns = (x.shape().0 as f64).sqrt().ceil() as usize;
         if args.trajectory.is_some() && chosen(FRAMES) {
-            self.frames.push(cli::grid(x, columns, args.scale as usize));
+            self.frames.push(figures::image_grid(x, columns, args.scale as usize));
         }
         if args.x0_strip.is_some() && chosen(COLUMNS) {
             self.predictions.push(x0().as_vec());
@@ -146,7 +146,7 @@ impl Film {
                 }
             }
             let strip = ops::tensor(device, values, (rows * self.predictions.len(), shape[0], shape[1], shape[2]));
-            save(path, &cli::grid(&strip, self.predictions.len(), args.scale as usize))?;
+            save(path, &figures::image_grid(&strip, self.predictions.len(), args.scale as usize))?;
         }
         Ok(())
     }

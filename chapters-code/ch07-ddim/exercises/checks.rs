@@ -20,7 +20,7 @@ fn a_line_is_shorter_than_a_circle() {
 #[test]
 fn as_much_noise_as_ancestral_sampling() {
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let ddim = Ddim { schedule: &schedule, prediction_type: PredictionType::Epsilon, clip: None, eta: 1.0 };
+    let ddim = Ddim::new(&schedule, PredictionType::Epsilon, None, 1.0);
     for (t, prev) in [(999, 979), (500, 250), (20, 0)] {
         assert!((sigma(&schedule, t, prev) / ddim.sigma(t, Some(prev)) - 1.0).abs() < 1e-9, "from {t} to {prev}");
     }

@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }
-    figures::save_png(&args.out, &cli::rows(&rows, args.common.scale as usize))?;
+    figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;
     println!("wrote {}", args.out.display());
     Ok(())
 }

@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         println!("{steps} steps: {decibels:.0} dB, {:.2} s per image", seconds / count as f64);
         rows.extend([noise, back]);
     }
-    figures::save_png(&args.out, &cli::rows(&rows, args.common.scale as usize))?;
+    figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;
     println!("wrote {}", args.out.display());
     Ok(())
 }

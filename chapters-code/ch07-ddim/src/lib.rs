@@ -50,15 +50,23 @@ pub struct Ddim<'a> {
     pub prediction_type: PredictionType,
     /// Cut predicted images off at ± this.
     pub clip: Option<f32>,
+    /// Where a predicted image was cut off, take the noise to be what is left of x_t beside it, so that the two still make
+    /// x_t together. Without, the noise is what the network says (named as in diffusers, where that is the default).
+    pub use_clipped_model_output: bool,
     /// How much fresh noise a step adds: 0 none at all, 1 as much as ancestral sampling.
     pub eta: f64,
 }
 
 impl<'a> Ddim<'a> {
+    /// A sampler in which image and noise always make x_t together.
+    pub fn new(schedule: &'a Schedule, prediction_type: PredictionType, clip: Option<f32>, eta: f64) -> Self {
+        Self { schedule, prediction_type, clip, use_clipped_model_output: true, eta }
+    }
+
     /// The sampler that a model asks for.
     pub fn of<D: UNetDevice>(model: &'a Model<D>, eta: f64) -> Self {
         let Sampler { schedule, prediction_type, clip, .. } = Sampler::of(model);
-        Self { schedule, prediction_type, clip, eta }
+        Self::new(schedule, prediction_type, clip, eta)
     }
 
     /// The deviation of the noise that the step from t to `prev` adds (eq. 16).
@@ -78,7 +86,10 @@ impl<'a> Ddim<'a> {
     ) -> Images<D> {
         let (then, sigma) = (alpha_bar(self.schedule, prev), self.sigma(t, prev));
         let x0 = self.x0_prediction(t, x_t, answer);
-        let eps = predict_eps(self.prediction_type, self.schedule, x_t, t, answer);
+        let eps = match self.use_clipped_model_output {
+            true => predict_eps(PredictionType::Sample, self.schedule, x_t, t, &x0),
+            false => predict_eps(self.prediction_type, self.schedule, x_t, t, answer),
+        };
         // The remaining noise points to x_t; a rounding error must not make the root imaginary.
         let direction = (1.0 - then - sigma * sigma).max(0.0).sqrt();
         let x = x0 * then.sqrt() as f32 + eps * direction as f32;

@@ -134,7 +134,7 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / seconds);
     let images = ops::tensor(&device, drawn, (count, channels, height, width));
     let columns = (count as f64).sqrt().ceil() as usize;
-    figures::save_png(&args.out, &cli::grid(&images, columns, args.common.scale as usize))?;
+    figures::save_png(&args.out, &figures::image_grid(&images, columns, args.common.scale as usize))?;
     println!("wrote {}", args.out.display());
     Ok(())
 }

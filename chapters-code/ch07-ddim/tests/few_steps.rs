@@ -14,7 +14,7 @@ const MEAN: f64 = 0.3;
 const VARIANCE: f64 = 0.25;
 
 fn ddim(schedule: &Schedule, prediction_type: PredictionType, eta: f64) -> Ddim<'_> {
-    Ddim { schedule, prediction_type, clip: None, eta }
+    Ddim::new(schedule, prediction_type, None, eta)
 }
 
 fn moments(values: &[f32]) -> (f64, f64) {

@@ -123,7 +123,7 @@ impl Ready {
 
     fn ddim(&self, eta: f64) -> Ddim<'_> {
         let (prediction_type, clip) = (self.model.scheduler.prediction_type, self.model.scheduler.clip());
-        Ddim { schedule: &self.model.schedule, prediction_type, clip, eta }
+        Ddim::new(&self.model.schedule, prediction_type, clip, eta)
     }
 
     fn images(&self, values: Vec<f32>) -> Images<AutoDevice> {
@@ -174,7 +174,7 @@ impl Ready {
     }
 
     fn save(&self, out: &Path, values: Vec<f32>, columns: usize, scale: u32) -> anyhow::Result<()> {
-        figures::save_png(out, &cli::grid(&self.images(values), columns, scale as usize))?;
+        figures::save_png(out, &figures::image_grid(&self.images(values), columns, scale as usize))?;
         println!("wrote {}", out.display());
         Ok(())
     }

@@ -350,9 +350,7 @@ fn draw(
         let x = noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
         let denoise = |x: &Images<AutoDevice>, t: usize| subject.answer(told, scale, x, t);
         let images = match &named.way {
-            Some(way) => {
-                way.go(Ddim { schedule, prediction_type, clip, eta: 0.0 }, &timesteps, x, &mut rngs, denoise)?
-            }
+            Some(way) => way.go(Ddim::new(schedule, prediction_type, clip, 0.0), &timesteps, x, &mut rngs, denoise)?,
             None => {
                 let variance_type = subject.scheduler().variance_type;
                 let sampler = Sampler { schedule, prediction_type, variance_type, clip };
@@ -447,7 +445,7 @@ impl Judge<'_> {
         let below = nearest(shown, &self.compared).into_iter().map(|(number, _)| self.compared[number].clone());
         let values: Vec<f32> = shown.iter().cloned().chain(below).flatten().collect();
         let images = ops::tensor(self.device, values, (2 * shown.len(), channels, height, width));
-        Ok(figures::save_png(path, &cli::grid(&images, shown.len(), (128 / width).clamp(1, 8)))?)
+        Ok(figures::save_png(path, &figures::image_grid(&images, shown.len(), (128 / width).clamp(1, 8)))?)
     }
 }
 

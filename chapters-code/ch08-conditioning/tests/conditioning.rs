@@ -357,7 +357,7 @@ fn gaussian<'a>(schedule: &'a Schedule) -> impl Fn(&Images<Dev>, usize) -> Image
 fn inpainting_keeps_what_it_must_and_draws_the_rest() {
     let device: Dev = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let ddim = Ddim { schedule: &schedule, prediction_type: PredictionType::Epsilon, clip: None, eta: 1.0 };
+    let ddim = Ddim::new(&schedule, PredictionType::Epsilon, None, 1.0);
     let shape = (16, 1, 16, 16);
     let image = standard_normal(&device, shape, &mut rng(1, 0));
     let painted: Vec<bool> = (0..16 * 256).map(|i| i % 256 < 128).collect();
@@ -379,7 +379,7 @@ fn inpainting_keeps_what_it_must_and_draws_the_rest() {
 fn strength_goes_from_the_image_to_any_image() {
     let device: Dev = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let ddim = Ddim { schedule: &schedule, prediction_type: PredictionType::Epsilon, clip: None, eta: 0.0 };
+    let ddim = Ddim::new(&schedule, PredictionType::Epsilon, None, 0.0);
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, 100, 0);
     let image = device.ones_like(&(8, 1, 16, 16)); // far from what the network knows
     let mut distances = Vec::new();

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::*;
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
 
 pub mod progress;
 
@@ -64,26 +63,4 @@ pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     // To rayon, 0 means as many as there are.
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).use_current_thread().build_global()?)
-}
-
-/// A batch of images as one picture.
-pub fn grid(images: &Images<AutoDevice>, columns: usize, scale: usize) -> figures::RgbImage {
-    let (_, channels, height, width) = *images.shape();
-    picture(&images.as_vec(), [channels, height, width], columns, scale)
-}
-
-/// Batches of as many images each as one picture, a row for each batch.
-///
-/// # Panics
-/// If there are none.
-pub fn rows(batches: &[Images<AutoDevice>], scale: usize) -> figures::RgbImage {
-    let (columns, channels, height, width) = *batches[0].shape();
-    let values: Vec<f32> = batches.iter().flat_map(|images| images.as_vec()).collect();
-    picture(&values, [channels, height, width], columns, scale)
-}
-
-fn picture(values: &[f32], [channels, height, width]: [usize; 3], columns: usize, scale: usize) -> figures::RgbImage {
-    let images = values.chunks(channels * height * width);
-    let pictures: Vec<_> = images.map(|values| figures::Picture { values, channels, height, width }).collect();
-    figures::grid(&pictures, columns, scale)
 }

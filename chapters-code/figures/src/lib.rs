@@ -1,13 +1,14 @@
 //! The look of the book's figures. Pixels become PNG and GIF, curves become SVG.
 //!
-//! Images come in as the chapters hold them: `channels × height × width` numbers in [-1, 1].
+//! Images come in as the chapters hold them: numbers in [-1, 1], as tensors or as slices.
 
+pub mod notebook;
 mod pixels;
 mod plots;
 
 pub use image::RgbImage;
-pub use pixels::{grid, save_gif, save_png, Picture};
-pub use plots::{histograms, line_plot, Axes, Scale, Series, Values};
+pub use pixels::{grid, image_grid, image_rows, save_gif, save_png, Picture};
+pub use plots::{densities, line_plot, Axes, Scale, Series, Values};
 
 /// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the whole book.
 pub mod palette {

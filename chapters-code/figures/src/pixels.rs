@@ -1,8 +1,11 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use dfdx::prelude::*;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, ImageFormat, Rgb, RgbImage};
+
+use ops::{Images, UNetDevice};
 
 use crate::FigureError;
 
@@ -49,21 +52,48 @@ pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
     out
 }
 
+/// A batch of images as one picture, in rows of `columns`, each pixel `scale` pixels wide.
+///
+/// # Panics
+/// If the batch is empty, or `columns` or `scale` is 0.
+pub fn image_grid<D: UNetDevice>(images: &Images<D>, columns: usize, scale: usize) -> RgbImage {
+    let (_, channels, height, width) = *images.shape();
+    grid_of(&images.as_vec(), [channels, height, width], columns, scale)
+}
+
+/// Batches of as many images each as one picture, a row for each batch.
+///
+/// # Panics
+/// If there are none, or `scale` is 0.
+pub fn image_rows<D: UNetDevice>(batches: &[Images<D>], scale: usize) -> RgbImage {
+    let (columns, channels, height, width) = *batches[0].shape();
+    let values: Vec<f32> = batches.iter().flat_map(|images| images.as_vec()).collect();
+    grid_of(&values, [channels, height, width], columns, scale)
+}
+
+fn grid_of(values: &[f32], [channels, height, width]: [usize; 3], columns: usize, scale: usize) -> RgbImage {
+    let images = values.chunks(channels * height * width);
+    let pictures: Vec<_> = images.map(|values| Picture { values, channels, height, width }).collect();
+    grid(&pictures, columns, scale)
+}
+
+/// The bytes of a PNG.
+pub(crate) fn png(image: &RgbImage) -> Result<Vec<u8>, FigureError> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
 /// Writes a PNG.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn save_png(path: impl AsRef<Path>, image: &RgbImage) -> Result<(), FigureError> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png)?;
-    Ok(files::write(path, bytes.get_ref())?)
+    Ok(files::write(path, &png(image)?)?)
 }
 
-/// Writes an endless GIF; each frame shows for `milliseconds`, the last five times as long.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn save_gif(path: impl AsRef<Path>, frames: &[RgbImage], milliseconds: u32) -> Result<(), FigureError> {
+/// The bytes of an endless GIF; each frame shows for `milliseconds`, the last five times as long.
+pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, FigureError> {
     let mut bytes = Vec::new();
     {
         let mut encoder = GifEncoder::new_with_speed(&mut bytes, 10);
@@ -74,7 +104,15 @@ pub fn save_gif(path: impl AsRef<Path>, frames: &[RgbImage], milliseconds: u32) 
             encoder.encode_frame(Frame::from_parts(rgba, 0, 0, Delay::from_numer_denom_ms(time, 1)))?;
         }
     }
-    Ok(files::write(path, &bytes)?)
+    Ok(bytes)
+}
+
+/// Writes an endless GIF; each frame shows for `milliseconds`, the last five times as long.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_gif(path: impl AsRef<Path>, frames: &[RgbImage], milliseconds: u32) -> Result<(), FigureError> {
+    Ok(files::write(path, &gif(frames, milliseconds)?)?)
 }
 
 #[cfg(test)]

@@ -60,11 +60,16 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// Draws curves with a legend into an SVG.
+/// Draws curves with a legend into an SVG file.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Result<(), FigureError> {
+    Ok(files::write(path, line_svg(axes, series)?.as_bytes())?)
+}
+
+/// Curves with a legend as an SVG.
+pub(crate) fn line_svg(axes: &Axes, series: &[Series]) -> Result<String, FigureError> {
     let usable = |scale: Scale, v: f64| scale == Scale::Linear || v > 0.0;
     let points = || series.iter().flat_map(|s| s.points.iter());
     let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
@@ -73,14 +78,14 @@ pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Resu
     let (linear, log) = (low - margin..high + margin, (low / 1.3..high * 1.3).log_scale());
     let log_x = (left..right).log_scale();
     match (axes.x_scale, axes.scale) {
-        (Scale::Linear, Scale::Linear) => draw(path, axes, series, left..right, linear),
-        (Scale::Linear, Scale::Logarithmic) => draw(path, axes, series, left..right, log),
-        (Scale::Logarithmic, Scale::Linear) => draw(path, axes, series, log_x, linear),
-        (Scale::Logarithmic, Scale::Logarithmic) => draw(path, axes, series, log_x, log),
+        (Scale::Linear, Scale::Linear) => draw(axes, series, left..right, linear),
+        (Scale::Linear, Scale::Logarithmic) => draw(axes, series, left..right, log),
+        (Scale::Logarithmic, Scale::Linear) => draw(axes, series, log_x, linear),
+        (Scale::Logarithmic, Scale::Logarithmic) => draw(axes, series, log_x, log),
     }
 }
 
-fn draw<X, Y>(path: impl AsRef<Path>, axes: &Axes, series: &[Series], xs: X, ys: Y) -> Result<(), FigureError>
+fn draw<X, Y>(axes: &Axes, series: &[Series], xs: X, ys: Y) -> Result<String, FigureError>
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -131,26 +136,16 @@ where
         }
         root.present().map_err(failed)?;
     }
-    Ok(files::write(path, svg.as_bytes())?)
+    Ok(svg)
 }
 
 /// Values whose histogram is to be drawn: name, values, colour.
 pub type Values = (String, Vec<f32>, (u8, u8, u8));
 
-/// Draws the densities of several sets of values as curves over `bins` equal bins of `range`.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn histograms(
-    path: impl AsRef<Path>,
-    axes: &Axes,
-    range: (f64, f64),
-    bins: usize,
-    sets: &[Values],
-) -> Result<(), FigureError> {
+/// The densities of several sets of values, as curves over `bins` equal bins of `range`.
+pub fn densities(range: (f64, f64), bins: usize, sets: &[Values]) -> Vec<Series> {
     let width = (range.1 - range.0) / bins as f64;
-    let series: Vec<Series> = sets
-        .iter()
+    sets.iter()
         .map(|(name, values, color)| {
             let mut counts = vec![0usize; bins];
             for &v in values {
@@ -163,6 +158,5 @@ pub fn histograms(
             let points = counts.iter().enumerate().map(|(i, &n)| (range.0 + (i as f64 + 0.5) * width, density(n)));
             Series { name: name.clone(), points: points.collect(), color: *color }
         })
-        .collect();
-    line_plot(path, axes, &series)
+        .collect()
 }

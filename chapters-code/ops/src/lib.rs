@@ -47,9 +47,11 @@ pub type Rows<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
 /// A vector of run-time length.
 pub type Vector<D, T = NoneTape> = Tensor<(usize,), f32, D, T>;
 
+// ANCHOR: auto_device
 /// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
 #[cfg(not(feature = "cuda"))]
 pub type AutoDevice = dfdx::prelude::Cpu;
 /// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
 #[cfg(feature = "cuda")]
 pub type AutoDevice = dfdx::prelude::Cuda;
+// ANCHOR_END: auto_device

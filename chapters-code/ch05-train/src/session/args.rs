@@ -41,6 +41,9 @@ pub struct Args {
     /// Steps over which the learning rate rises to its value
     #[arg(long, default_value_t = 100)]
     warmup_steps: u64,
+    /// The last part of the steps, over which the learning rate falls to 0 (default: 0.2; with --resume: as before)
+    #[arg(long, value_parser = part, allow_negative_numbers = true)]
+    cooldown: Option<f64>,
     /// How strongly weights are pulled towards 0
     #[arg(long, default_value_t = 0.01, value_parser = not_negative, allow_negative_numbers = true)]
     weight_decay: f64,
@@ -94,6 +97,10 @@ fn not_negative(text: &str) -> Result<f64, String> {
     number(text, "a number not below 0", |v| v >= 0.0)
 }
 
+fn part(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 to 1", |v| (0.0..=1.0).contains(&v))
+}
+
 fn fraction(text: &str) -> Result<f64, String> {
     number(text, "a number from 0 to below 1", |v| (0.0..1.0).contains(&v))
 }
@@ -126,6 +133,11 @@ impl Args {
         })
     }
 
+    /// The last part of the steps, over which the learning rate falls, where `before` is what a training had so far.
+    pub(super) fn cooldown(&self, before: f64) -> f64 {
+        self.cooldown.unwrap_or(before)
+    }
+
     /// What is trained, for images of this shape.
     pub fn config(&self, shape: [usize; 3]) -> TrainConfig {
         let preset = self.preset.unwrap_or(match self.data.dataset {
@@ -144,6 +156,7 @@ impl Args {
             optimizer: OptimizerConfig {
                 learning_rate: self.learning_rate,
                 warmup_steps: self.warmup_steps,
+                cooldown: 0.2,
                 weight_decay: self.weight_decay,
                 max_gradient_norm: self.max_gradient_norm,
                 ..Default::default()

@@ -104,6 +104,7 @@ pub fn run<S: Session>(
     let trainer = session.trainer();
     check_shape(trainer, sets.train.as_ref(), &out)?;
     let total = args.steps().max(trainer.step);
+    trainer.plan(total, args.cooldown(trainer.config.optimizer.cooldown));
     println!(
         "{} images of {} in {}, {} parameters, steps {} to {total}, batch size {}",
         sets.train.len(),
@@ -219,5 +220,5 @@ fn draw(args: &Args, session: &mut impl Session, count: u32, path: &Path) -> any
     }
     let columns = (count as f64).sqrt().ceil() as usize;
     let (_, _, _, width) = *images.shape();
-    Ok(figures::save_png(path, &cli::grid(&images, columns, (128 / width).clamp(1, 8)))?)
+    Ok(figures::save_png(path, &figures::image_grid(&images, columns, (128 / width).clamp(1, 8)))?)
 }

@@ -443,6 +443,7 @@ extern "C" __global__ void ops_copy_rows(long long rows, long long len, const fl
     *target = accumulate ? *target + value : value;
 }
 
+// ANCHOR: adamw
 extern "C" __global__ void ops_adamw(long long count, Adam h, float *p, const float *gradient, float *m, float *v) {
     INDEX(count)
     float g = gradient[i] * h.scale;
@@ -450,6 +451,7 @@ extern "C" __global__ void ops_adamw(long long count, Adam h, float *p, const fl
     v[i] = h.beta2 * v[i] + (1.0f - h.beta2) * g * g;
     p[i] -= h.learning_rate * (m[i] / h.correction1 / (sqrtf(v[i] / h.correction2) + h.eps) + h.weight_decay * p[i]);
 }
+// ANCHOR_END: adamw
 
 extern "C" __global__ void ops_blend(long long count, float keep, const float *x, float *y) {
     INDEX(count)

@@ -65,5 +65,5 @@ fn main() -> Result<(), figures::FigureError> {
         // The noise is drawn once, and used for every picture in every step.
         train(&device, usual, UNet::forward, true),
     ];
-    figures::save_png("training_mistakes.png", &cli::rows(&rows, 5))
+    figures::save_png("training_mistakes.png", &figures::image_rows(&rows, 5))
 }

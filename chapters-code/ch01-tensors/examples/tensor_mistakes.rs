@@ -20,5 +20,5 @@ fn main() -> Result<(), figures::FigureError> {
     // ANCHOR_END: mistakes
     let channels_last = device.tensor_from_vec(channels_last.collect(), shape);
     let swapped = device.tensor_from_vec(swapped.collect(), shape);
-    figures::save_png("tensor_mistakes.png", &cli::rows(&[right, zero_to_one, channels_last, swapped], 6))
+    figures::save_png("tensor_mistakes.png", &figures::image_rows(&[right, zero_to_one, channels_last, swapped], 6))
 }

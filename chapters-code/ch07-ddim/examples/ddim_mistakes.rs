@@ -44,5 +44,5 @@ fn main() -> anyhow::Result<()> {
 
     let rows =
         [draw(noise.clone(), &right), draw(noise.clone(), &late), off_by_one, draw(circle, &right), draw(line, &right)];
-    Ok(figures::save_png("ddim_mistakes.png", &cli::rows(&rows, 5))?)
+    Ok(figures::save_png("ddim_mistakes.png", &figures::image_rows(&rows, 5))?)
 }

@@ -50,5 +50,5 @@ fn main() -> Result<(), figures::FigureError> {
             device.tensor_from_vec(strip, (10, 3, 16, 16))
         })
         .collect();
-    figures::save_png("noising_mistakes.png", &cli::rows(&rows, 6))
+    figures::save_png("noising_mistakes.png", &figures::image_rows(&rows, 6))
 }

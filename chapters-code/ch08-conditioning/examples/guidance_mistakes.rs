@@ -17,7 +17,7 @@ fn main() -> anyhow::Result<()> {
     let wanted = words("a solid black cat with yellow eyes on a pink background")?;
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
     let (schedule, prediction_type) = (&model.schedule, model.scheduler.prediction_type);
-    let ddim = |clip| Ddim { schedule, prediction_type, clip, eta: 0.0 };
+    let ddim = |clip| Ddim::new(schedule, prediction_type, clip, 0.0);
     let draw = |ddim: Ddim, answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
         let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();
         let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
@@ -50,5 +50,5 @@ fn main() -> anyhow::Result<()> {
         draw(ddim(clip), &|x, t| too_strong.answer(&model.network, x, t)),
         draw(ddim(clip), &|x, t| silence.answer(&model.network, x, t)),
     ];
-    Ok(figures::save_png("guidance_mistakes.png", &cli::rows(&rows, 5))?)
+    Ok(figures::save_png("guidance_mistakes.png", &figures::image_rows(&rows, 5))?)
 }

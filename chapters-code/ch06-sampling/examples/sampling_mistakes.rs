@@ -87,5 +87,5 @@ fn main() -> anyhow::Result<()> {
         }
         rows.push(x);
     }
-    Ok(figures::save_png("sampling_mistakes.png", &cli::rows(&rows, 6))?)
+    Ok(figures::save_png("sampling_mistakes.png", &figures::image_rows(&rows, 6))?)
 }

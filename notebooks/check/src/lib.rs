@@ -1,0 +1,228 @@
+//! Runs notebooks as the evcxr kernel does, without Jupyter.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{anyhow, bail, ensure, Context, Result};
+use evcxr::{CommandContext, EvalContextOutputs};
+use serde_json::{json, Map, Value};
+
+/// What a code cell did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// What it printed.
+    pub printed: String,
+    /// What its last value looks like, by MIME type.
+    pub shown: Map<String, Value>,
+}
+
+/// The folder that holds the notebooks.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The notebooks, in order.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn notebooks() -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "ipynb") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A kernel with the folder of the notebooks around it.
+pub struct Kernel {
+    context: CommandContext,
+    outputs: EvalContextOutputs,
+}
+
+impl Kernel {
+    /// A kernel that knows nothing yet. [`evcxr::runtime_hook`] must have been called first in `main`.
+    ///
+    /// # Errors
+    /// If there is no Rust compiler, or the folder of the notebooks cannot be entered.
+    pub fn start() -> Result<Self> {
+        // Paths in `:dep` are seen from here.
+        std::env::set_current_dir(folder())?;
+        let (context, outputs) = CommandContext::new()?;
+        Ok(Self { context, outputs })
+    }
+
+    /// Runs one cell.
+    ///
+    /// # Errors
+    /// If it does not compile, panics, or ends with `?` on an error.
+    pub fn run(&mut self, code: &str) -> Result<Output> {
+        let result = self.context.execute(code);
+        let printed: Vec<String> = self.outputs.stdout.try_iter().collect();
+        let complaints: Vec<String> = self.outputs.stderr.try_iter().collect();
+        let failed = |what: String| anyhow!("{what}\n{}\nin the cell\n{code}", complaints.join("\n"));
+        let done = result.map_err(|error| match &error {
+            evcxr::Error::CompilationErrors(errors) => {
+                failed(errors.iter().map(|e| e.rendered()).collect::<Vec<_>>().join("\n"))
+            }
+            other => failed(other.to_string()),
+        })?;
+        let mut shown = Map::new();
+        let mut content: Vec<_> = done.content_by_mime_type.into_iter().collect();
+        content.sort();
+        for (mime_type, text) in content {
+            shown.insert(mime_type, Value::String(text));
+        }
+        let printed = printed.iter().map(|line| format!("{line}\n")).collect();
+        Ok(Output { printed, shown })
+    }
+}
+
+/// A notebook's cells, and everything else that its file holds.
+pub struct Notebook {
+    path: PathBuf,
+    json: Value,
+}
+
+impl Notebook {
+    /// Reads a notebook.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no notebook.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let json: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        ensure!(json["cells"].is_array(), "{}: no notebook, for it has no cells", path.display());
+        Ok(Self { path: path.to_path_buf(), json })
+    }
+
+    fn code_cells(&mut self) -> impl Iterator<Item = (usize, &mut Value)> {
+        let cells = self.json["cells"].as_array_mut().expect("`read` looked");
+        cells.iter_mut().enumerate().filter(|(_, cell)| cell["cell_type"] == "code")
+    }
+
+    /// Runs it from the top, compares what its cells say with what is written in it, and returns every difference.
+    ///
+    /// # Errors
+    /// If a cell fails.
+    pub fn check(&mut self) -> Result<Vec<String>> {
+        let mut kernel = Kernel::start()?;
+        let name = self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let mut differences = Vec::new();
+        for (number, cell) in self.code_cells() {
+            let made = kernel.run(&text(&cell["source"])).with_context(|| format!("{name}, cell {number}"))?;
+            let written = written(&cell["outputs"]).with_context(|| format!("{name}, cell {number}"))?;
+            if let Some(difference) = difference(&written, &made) {
+                differences.push(format!("{name}, cell {number}: {difference}"));
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Runs it from the top and writes what its cells say into the file.
+    ///
+    /// # Errors
+    /// If a cell fails or the file cannot be written; it is then as it was.
+    pub fn remake(&mut self) -> Result<()> {
+        let mut kernel = Kernel::start()?;
+        let mut count = 0;
+        let name = self.path.display().to_string();
+        for (number, cell) in self.code_cells() {
+            let made = kernel.run(&text(&cell["source"])).with_context(|| format!("{name}, cell {number}"))?;
+            count += 1;
+            cell["execution_count"] = json!(count);
+            cell["outputs"] = outputs(&made, count);
+        }
+        let text = serde_json::to_string_pretty(&self.json)? + "\n";
+        let beside = self.path.with_extension("ipynb.new");
+        std::fs::write(&beside, text)?;
+        Ok(std::fs::rename(beside, &self.path)?)
+    }
+}
+
+/// A text as notebooks store it: whole, or line by line.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_string(),
+    }
+}
+
+fn lines(text: &str) -> Value {
+    text.split_inclusive('\n').collect()
+}
+
+/// A cell's outputs as a notebook holds them.
+fn outputs(made: &Output, count: usize) -> Value {
+    let mut outputs = Vec::new();
+    if !made.printed.is_empty() {
+        outputs.push(json!({"name": "stdout", "output_type": "stream", "text": lines(&made.printed)}));
+    }
+    if !made.shown.is_empty() {
+        let stored = |(mime_type, value): (&String, &Value)| {
+            let binary = mime_type.starts_with("image/") && mime_type != "image/svg+xml";
+            let value = if binary { value.clone() } else { lines(&text(value)) };
+            (mime_type.clone(), value)
+        };
+        let data: Map<String, Value> = made.shown.iter().map(stored).collect();
+        outputs.push(
+            json!({"data": data, "execution_count": count, "metadata": {}, "output_type": "execute_result"}),
+        );
+    }
+    Value::Array(outputs)
+}
+
+/// The outputs that a notebook holds.
+fn written(outputs: &Value) -> Result<Output> {
+    let mut output = Output::default();
+    for part in outputs.as_array().context("no outputs")? {
+        match part["output_type"].as_str() {
+            Some("stream") if part["name"] == "stdout" => output.printed += &text(&part["text"]),
+            Some("stream") => {} // what compilers say while they work
+            Some("execute_result" | "display_data") => {
+                for (mime_type, value) in part["data"].as_object().context("an output without data")? {
+                    output.shown.insert(mime_type.clone(), Value::String(text(value)));
+                }
+            }
+            _ => bail!("an output that is an error: {part}"),
+        }
+    }
+    Ok(output)
+}
+
+/// How two outputs differ, if they do. Pictures may, in their bytes: processors round differently.
+fn difference(written: &Output, made: &Output) -> Option<String> {
+    let kinds = |output: &Output| output.shown.keys().cloned().collect::<Vec<_>>();
+    if kinds(written) != kinds(made) {
+        return Some(format!("shows {:?}, but {:?} is written", kinds(made), kinds(written)));
+    }
+    let plain = |output: &Output| output.shown.get("text/plain").map(text).unwrap_or_default();
+    [(&written.printed, &made.printed), (&plain(written), &plain(made))]
+        .into_iter()
+        .find(|(old, new)| !alike(old, new))
+        .map(|(old, new)| format!("says\n{new}\nbut this is written\n{old}"))
+}
+
+/// Whether two texts have the same words, and numbers that are close.
+fn alike(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<&str>, Vec<&str>) = (pieces(a), pieces(b));
+    a.len() == b.len()
+        && a.iter().zip(&b).all(|(a, b)| match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(x), Ok(y)) => (x - y).abs() <= 1e-3 + 1e-2 * x.abs().max(y.abs()),
+            _ => a == b,
+        })
+}
+
+/// Words, numbers and signs.
+fn pieces(text: &str) -> Vec<&str> {
+    let part = |c: char| c.is_alphanumeric() || c == '.' || c == '-' || c == '_';
+    text.split_whitespace().flat_map(|word| word.split_inclusive(|c| !part(c))).flat_map(split_sign).collect()
+}
+
+/// `"3.5,"` as `"3.5"` and `","`.
+fn split_sign(word: &str) -> Vec<&str> {
+    let end = word.trim_end_matches(|c: char| !(c.is_alphanumeric() || c == '_')).len();
+    [&word[..end], &word[end..]].into_iter().filter(|piece| !piece.is_empty()).collect()
+}

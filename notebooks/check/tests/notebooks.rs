@@ -1,0 +1,50 @@
+//! Every notebook runs from the top, and says what is written in it.
+
+use anyhow::{ensure, Result};
+use check_notebooks::{notebooks, Kernel, Notebook};
+use serde_json::json;
+
+fn main() -> Result<()> {
+    evcxr::runtime_hook();
+    a_cell_that_fails_is_an_error()?;
+    a_cell_that_says_something_else_is_found()?;
+    let mut differences = Vec::new();
+    let found = notebooks()?;
+    ensure!(found.len() == 8, "{} notebooks in place of eight", found.len());
+    for path in &found {
+        let bytes = std::fs::metadata(path)?.len();
+        ensure!(bytes <= 1_500_000, "{}: {bytes} bytes are too many", path.display());
+        let started = std::time::Instant::now();
+        differences.extend(Notebook::read(path)?.check()?);
+        println!("{} ran in {:.0} s", path.display(), started.elapsed().as_secs_f64());
+    }
+    ensure!(differences.is_empty(), "{}", differences.join("\n\n"));
+    Ok(())
+}
+
+/// A check that no notebook could fail would be none.
+fn a_cell_that_fails_is_an_error() -> Result<()> {
+    let mut kernel = Kernel::start()?;
+    kernel.run("let number = 7;")?;
+    for broken in ["let word: &str = number;", "let none: Vec<i32> = vec![]; none[number]", "\"x\".parse::<i32>()?"] {
+        ensure!(kernel.run(broken).is_err(), "this should have failed: {broken}");
+    }
+    Ok(())
+}
+
+fn a_cell_that_says_something_else_is_found() -> Result<()> {
+    let path = std::env::temp_dir().join(format!("said-{}.ipynb", std::process::id()));
+    let cell = |source: &str, said: &str| {
+        let output = json!({"output_type": "stream", "name": "stdout", "text": [said]});
+        json!({"cell_type": "code", "source": [source], "outputs": [output]})
+    };
+    let source = "println!(\"the loss is {}\", 0.123456);";
+    let cells = [cell(source, "the loss is 0.1235\n"), cell(source, "the loss is 0.13\n"), cell(source, "a loss\n")];
+    std::fs::write(&path, json!({"cells": cells}).to_string())?;
+    let differences = Notebook::read(&path)?.check();
+    std::fs::remove_file(&path)?;
+    let differences = differences?;
+    ensure!(differences.len() == 2, "{differences:?}");
+    ensure!(differences[0].contains("cell 1") && differences[1].contains("cell 2"), "{differences:?}");
+    Ok(())
+}
