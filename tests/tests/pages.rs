@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use book_math::render;
-use book_tests::book::{commands, difference, folder, makings, pages, problems_of_code, problems_of_links, words, Page};
+use book_tests::book::{
+    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, words, Page,
+};
 use book_tests::programs::command;
 
 /// Whether a crate tests the snippets of this page.
@@ -44,7 +46,9 @@ fn problem_of_command(line: &str) -> Option<String> {
         return Some(format!("there is no package {package}"));
     };
     let manifest = std::fs::read_to_string(here.join("Cargo.toml")).unwrap();
-    for (flag, places) in [("--example", ["examples"].as_slice()), ("--test", &["tests", "exercises"]), ("--bin", &["src/bin"])] {
+    for (flag, places) in
+        [("--example", ["examples"].as_slice()), ("--test", &["tests", "exercises"]), ("--bin", &["src/bin"])]
+    {
         let Some(target) = after(flag) else { continue };
         let is_file = places.iter().any(|place| here.join(place).join(format!("{target}.rs")).is_file());
         if !is_file && !manifest.contains(&format!("name = \"{target}\"")) {
@@ -61,7 +65,8 @@ fn problem_of_command(line: &str) -> Option<String> {
 
 #[test]
 fn commands_are_understood() {
-    let readme = Page { path: "README.md".into(), text: std::fs::read_to_string(folder().join("../README.md")).unwrap() };
+    let readme =
+        Page { path: "README.md".into(), text: std::fs::read_to_string(folder().join("../README.md")).unwrap() };
     let (mut problems, mut seen) = (Vec::new(), BTreeSet::new());
     for page in pages().iter().chain([&readme]) {
         for (line, command) in commands(&page.text) {

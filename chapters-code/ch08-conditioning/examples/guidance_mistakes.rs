@@ -38,8 +38,9 @@ fn main() -> anyhow::Result<()> {
         let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
         uncond.clone() - (cond - uncond) * 1.5
     };
-    // Far too much of it.
+    // Far too much of it, and what is cut off from the predicted image is nowhere made up for.
     let too_strong = guidance(12.0);
+    let torn = Ddim { use_clipped_model_output: false, ..ddim(clip) };
     // A silent prompt where nothing should have been said: an empty sentence is also something that the network was told.
     let silence = Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
     // ANCHOR_END: mistakes
@@ -47,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     let rows = [
         draw(ddim(clip), &|x, t| right.answer(&model.network, x, t)),
         draw(ddim(clip), &wrong_sign),
-        draw(ddim(clip), &|x, t| too_strong.answer(&model.network, x, t)),
+        draw(torn, &|x, t| too_strong.answer(&model.network, x, t)),
         draw(ddim(clip), &|x, t| silence.answer(&model.network, x, t)),
     ];
     Ok(figures::save_png("guidance_mistakes.png", &figures::image_rows(&rows, 5))?)

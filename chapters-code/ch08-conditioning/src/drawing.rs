@@ -112,15 +112,6 @@ impl Ready {
         }
     }
 
-    /// The guidance scale of the flags, or one that suits the model.
-    fn guidance_scale(&self, told: Option<f64>) -> f64 {
-        let usual = match &self.model.file.conditioning {
-            ConditioningConfig::Text(_) => 1.5,
-            ConditioningConfig::Class { .. } => 1.0,
-        };
-        told.unwrap_or(usual)
-    }
-
     fn ddim(&self, eta: f64) -> Ddim<'_> {
         let (prediction_type, clip) = (self.model.scheduler.prediction_type, self.model.scheduler.clip());
         Ddim::new(&self.model.schedule, prediction_type, clip, eta)
@@ -193,10 +184,9 @@ pub struct SampleArgs {
     common: Common,
     #[command(flatten)]
     way: Way,
-    /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was trained (default: 1.5 for prompts, 1 for
-    /// classes)
-    #[arg(long, value_parser = guidance_scale, allow_negative_numbers = true)]
-    guidance_scale: Option<f64>,
+    /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was trained
+    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
+    guidance_scale: f64,
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
@@ -224,8 +214,7 @@ pub fn sample(args: SampleArgs) -> anyhow::Result<()> {
         None => vec![args.common.condition(&ready)?; args.count as usize],
     };
     let start = std::time::Instant::now();
-    let drawn =
-        ready.draw_from_noise(&args.common, &args.way, &conditions, ready.guidance_scale(args.guidance_scale))?;
+    let drawn = ready.draw_from_noise(&args.common, &args.way, &conditions, args.guidance_scale)?;
     let (count, steps) = (conditions.len(), args.common.steps);
     println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / start.elapsed().as_secs_f64());
     ready.save(&args.out, drawn, (count as f64).sqrt().ceil() as usize, args.common.scale)
@@ -266,9 +255,9 @@ pub struct VaryArgs {
     common: Common,
     #[command(flatten)]
     way: Way,
-    /// How strongly to insist on what is asked for (default: 1.5 for prompts, 1 for classes)
-    #[arg(long, value_parser = guidance_scale, allow_negative_numbers = true)]
-    guidance_scale: Option<f64>,
+    /// How strongly to insist on what is asked for
+    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
+    guidance_scale: f64,
     /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's size
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
@@ -300,17 +289,11 @@ pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     let negative = args.common.negative(&ready)?;
     let mut rows = image.values.repeat(count);
     for &strength in &args.strength {
-        rows.extend(ready.draw(
-            &conditions,
-            &negative,
-            ready.guidance_scale(args.guidance_scale),
-            args.common.seed,
-            |guidance, rngs| {
-                let images = ready.images(image.values.repeat(rngs.len()));
-                let denoise = |x: &Images<AutoDevice>, t| guidance.answer(&ready.model.network, x, t);
-                Ok(from_image(&ready.ddim(args.way.eta), images, strength, &ready.timesteps, rngs, denoise))
-            },
-        )?);
+        rows.extend(ready.draw(&conditions, &negative, args.guidance_scale, args.common.seed, |guidance, rngs| {
+            let images = ready.images(image.values.repeat(rngs.len()));
+            let denoise = |x: &Images<AutoDevice>, t| guidance.answer(&ready.model.network, x, t);
+            Ok(from_image(&ready.ddim(args.way.eta), images, strength, &ready.timesteps, rngs, denoise))
+        })?);
     }
     ready.save(&args.out, rows, count, args.common.scale)
 }
@@ -319,9 +302,9 @@ pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
 pub struct InpaintArgs {
     #[command(flatten)]
     common: Common,
-    /// How strongly to insist on what is asked for (default: 1.5 for prompts, 1 for classes)
-    #[arg(long, value_parser = guidance_scale, allow_negative_numbers = true)]
-    guidance_scale: Option<f64>,
+    /// How strongly to insist on what is asked for
+    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
+    guidance_scale: f64,
     /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
@@ -360,19 +343,13 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
     let conditions = vec![args.common.condition(&ready)?; args.count as usize];
     let negative = args.common.negative(&ready)?;
     let mut shown = [image.values.clone(), mask.values.repeat(channels)].concat();
-    shown.extend(ready.draw(
-        &conditions,
-        &negative,
-        ready.guidance_scale(args.guidance_scale),
-        args.common.seed,
-        |guidance, rngs| {
-            let (images, repaint) =
-                (ready.images(image.values.repeat(rngs.len())), ready.images(repaint.repeat(rngs.len())));
-            let denoise = |x: &Images<AutoDevice>, t| guidance.answer(&ready.model.network, x, t);
-            let ddim = ready.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
-            Ok(inpaint(&ddim, &images, &repaint, &ready.timesteps, args.resamplings as usize, rngs, denoise))
-        },
-    )?);
+    shown.extend(ready.draw(&conditions, &negative, args.guidance_scale, args.common.seed, |guidance, rngs| {
+        let (images, repaint) =
+            (ready.images(image.values.repeat(rngs.len())), ready.images(repaint.repeat(rngs.len())));
+        let denoise = |x: &Images<AutoDevice>, t| guidance.answer(&ready.model.network, x, t);
+        let ddim = ready.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
+        Ok(inpaint(&ddim, &images, &repaint, &ready.timesteps, args.resamplings as usize, rngs, denoise))
+    })?);
     let columns = (args.count as f64 + 2.0).sqrt().ceil() as usize;
     ready.save(&args.out, shown, columns, args.common.scale)
 }
