@@ -1,7 +1,7 @@
 //! Schedules that went wrong, beside two that did not.
 
 use ch02_schedule::{betas, BetaSchedule, Schedule, BETA_END, BETA_START};
-use figures::{palette, Axes, Scale, Series};
+use figures::{palette, Axes, Series};
 
 const T: usize = 1000;
 
@@ -46,6 +46,5 @@ fn main() -> Result<(), figures::FigureError> {
             Series { name: name.into(), points, color }
         })
         .collect();
-    let axes = Axes { x: "timestep", y: "alpha_bar", x_scale: Scale::Linear, scale: Scale::Linear };
-    figures::line_plot("schedule_mistakes.svg", &axes, &series)
+    figures::line_plot("schedule_mistakes.svg", &Axes::new("timestep", "alpha_bar"), &series)
 }

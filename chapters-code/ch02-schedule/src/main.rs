@@ -103,5 +103,5 @@ fn plot(args: &Args, schedules: &[(BetaSchedule, Schedule)]) -> Result<(), figur
             Series { name: kind.name().to_string(), points, color }
         })
         .collect();
-    figures::line_plot(&args.out, &Axes { x: "timestep", y: label, x_scale: Scale::Linear, scale }, &series)
+    figures::line_plot(&args.out, &Axes { scale, ..Axes::new("timestep", label) }, &series)
 }

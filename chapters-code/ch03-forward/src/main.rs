@@ -7,7 +7,7 @@ use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{q_sample, q_step, rng, standard_normal};
 use clap::Parser;
 use dfdx::prelude::*;
-use figures::{palette, Axes, Scale};
+use figures::{palette, Axes};
 
 /// Noise some images, step by step and in one jump
 #[derive(Parser)]
@@ -89,8 +89,11 @@ fn main() -> std::process::ExitCode {
         let mut sets: Vec<_> =
             chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
         sets.dedup_by(|a, b| a.0 == b.0);
-        let axes = Axes { x: "value of a pixel", y: "density", x_scale: Scale::Linear, scale: Scale::Linear };
-        figures::line_plot(&args.histograms, &axes, &figures::densities((-3.5, 3.5), 70, &sets))?;
+        figures::line_plot(
+            &args.histograms,
+            &Axes::new("value of a pixel", "density"),
+            &figures::densities((-3.5, 3.5), 70, &sets),
+        )?;
         println!("wrote {} and {}", args.out.display(), args.histograms.display());
         Ok(())
     })

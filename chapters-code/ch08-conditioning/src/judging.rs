@@ -518,7 +518,7 @@ impl Report {
                 points: vec![(low, best), (high, best)],
                 color: palette::DATA,
             });
-            let axes = Axes { x, y: "Fréchet distance", x_scale, scale: Scale::Logarithmic };
+            let axes = Axes { x_scale, ..Axes::new(x, "Fréchet distance").log_y() };
             Ok(figures::line_plot(out.join(name), &axes, &series)?)
         };
         plot("quality_steps.svg", "steps", Scale::Logarithmic, &|row| row.steps.map(|s| s as f64))?;

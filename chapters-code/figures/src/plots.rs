@@ -31,6 +31,23 @@ pub struct Axes<'a> {
     pub scale: Scale,
 }
 
+impl<'a> Axes<'a> {
+    /// Two axes that run evenly.
+    pub fn new(x: &'a str, y: &'a str) -> Self {
+        Self { x, y, x_scale: Scale::Linear, scale: Scale::Linear }
+    }
+
+    /// The same with a logarithmic horizontal axis.
+    pub fn log_x(self) -> Self {
+        Self { x_scale: Scale::Logarithmic, ..self }
+    }
+
+    /// The same with a logarithmic vertical axis.
+    pub fn log_y(self) -> Self {
+        Self { scale: Scale::Logarithmic, ..self }
+    }
+}
+
 const SIZE: (u32, u32) = (720, 420);
 
 fn rgb((r, g, b): (u8, u8, u8)) -> RGBColor {

@@ -1,9 +1,11 @@
 //! Runs notebooks as the evcxr kernel does, without Jupyter.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use evcxr::{CommandContext, EvalContextOutputs};
+use evcxr::CommandContext;
 use serde_json::{json, Map, Value};
 
 /// What a code cell did.
@@ -39,7 +41,14 @@ pub fn notebooks() -> Result<Vec<PathBuf>> {
 /// A kernel with the folder of the notebooks around it.
 pub struct Kernel {
     context: CommandContext,
-    outputs: EvalContextOutputs,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What came out of the cells since it was last asked for.
+#[derive(Default)]
+struct Said {
+    printed: Vec<String>,
+    complaints: Vec<String>,
 }
 
 impl Kernel {
@@ -51,7 +60,20 @@ impl Kernel {
         // Paths in `:dep` are seen from here.
         std::env::set_current_dir(folder())?;
         let (context, outputs) = CommandContext::new()?;
-        Ok(Self { context, outputs })
+        let said = Arc::new(Mutex::new(Said::default()));
+        // A cell ends when all that it printed was taken, so somebody has to take it meanwhile. What is taken is noted before
+        // the lock is given back: when the cell has ended, nothing is on its way any more.
+        let notes = Arc::downgrade(&said);
+        std::thread::spawn(move || {
+            while let Some(said) = notes.upgrade() {
+                let mut said = said.lock().expect("no thread panicked");
+                said.printed.extend(outputs.stdout.try_iter());
+                said.complaints.extend(outputs.stderr.try_iter());
+                drop(said);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Ok(Self { context, said })
     }
 
     /// Runs one cell.
@@ -60,8 +82,7 @@ impl Kernel {
     /// If it does not compile, panics, or ends with `?` on an error.
     pub fn run(&mut self, code: &str) -> Result<Output> {
         let result = self.context.execute(code);
-        let printed: Vec<String> = self.outputs.stdout.try_iter().collect();
-        let complaints: Vec<String> = self.outputs.stderr.try_iter().collect();
+        let Said { printed, complaints } = std::mem::take(&mut *self.said.lock().expect("no thread panicked"));
         let failed = |what: String| anyhow!("{what}\n{}\nin the cell\n{code}", complaints.join("\n"));
         let done = result.map_err(|error| match &error {
             evcxr::Error::CompilationErrors(errors) => {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use figures::{palette, Axes, Scale, Series};
+use figures::{palette, Axes, Series};
 
 use crate::{HeldoutLoss, StepReport, BUCKETS, TRAINING};
 
@@ -62,8 +62,7 @@ impl Metrics {
             Series { name: format!("training, mean of {WINDOW} steps"), points: means.collect(), color: palette::DATA };
         let points = self.heldout.iter().map(|(step, loss)| (*step as f64, loss.mean() as f64)).collect();
         let heldout = Series { name: "held-out".into(), points, color: palette::PREDICTION };
-        let axes =
-            Axes { x: "step", y: "loss (mean squared error)", x_scale: Scale::Linear, scale: Scale::Logarithmic };
+        let axes = Axes::new("step", "loss (mean squared error)").log_y();
         Ok(figures::line_plot(out.join("loss.svg"), &axes, &[training, heldout])?)
     }
 
