@@ -235,6 +235,9 @@ pub struct Making {
     /// The files that it writes and that are shown, in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
+    /// Files beside the pages that lie in that folder first.
+    #[serde(default)]
+    pub inputs: Vec<String>,
     /// Whether a network drew them: then processors may round differently.
     #[serde(default)]
     pub drawn: bool,
@@ -251,6 +254,9 @@ impl Making {
         let words = words(&self.command);
         assert_eq!(words[..3], ["cargo", "run", "-p"], "{}", self.command);
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        for input in self.inputs.iter().map(|name| folder().join(name)) {
+            std::fs::copy(&input, empty.join(input.file_name().expect("it is a file"))).unwrap();
+        }
         let mut command = Command::new(env!("CARGO"));
         command.args(["run", "-q", "--manifest-path"]).arg(manifest).args(&words[2..]).current_dir(empty);
         let output = command.output().unwrap();

@@ -22,7 +22,7 @@ use dfdx::prelude::*;
 use figures::{palette, Axes, Scale, Series};
 use ops::{AutoDevice, Images};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::drawing::guidance_scale;
 
@@ -105,6 +105,9 @@ pub struct EvaluateArgs {
     /// Decides the noise and the prompts
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Draw nothing: only make table and figures again, from an evaluation.json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "dataset", "data_dir", "classifier", "samplers", "steps", "guidance_scales"])]
+    redraw: Option<PathBuf>,
     /// Where table, JSON and figures go
     #[arg(long, value_name = "DIR", default_value = "runs/evaluation")]
     out: PathBuf,
@@ -186,7 +189,7 @@ struct Told {
 }
 
 /// How often the drawn images are what was asked for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Right {
     /// Share of images whose class the classifier recognises.
     Class(f64),
@@ -196,7 +199,7 @@ enum Right {
 }
 
 /// A row of the table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     sampler: String,
     steps: Option<usize>,
@@ -210,7 +213,7 @@ struct Row {
 }
 
 /// Everything that was found out.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Report {
     model: String,
     dataset: String,
@@ -228,6 +231,9 @@ const BATCH: usize = 64;
 
 /// Draws many images and judges them.
 pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
+    if let Some(path) = &args.redraw {
+        return model_dir::read_json::<Report>(path)?.write(&args.out);
+    }
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let directory = cli::model_or_shipped(args.model.as_deref(), "cats-text");
@@ -295,14 +301,8 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
         real,
         rows,
     };
-    let table = report.table();
-    print!("{table}");
-    files::write(args.out.join("evaluation.md"), table.as_bytes())?;
-    model_dir::write_json(&args.out.join("evaluation.json"), &report)?;
-    report.plots(&args.out)?;
     judge.pairs(&args.out.join("nearest.png"), &last)?;
-    println!("wrote {}", args.out.display());
-    Ok(())
+    report.write(&args.out)
 }
 
 /// What is asked for: the same as is true of held-out images.
@@ -450,6 +450,17 @@ impl Judge<'_> {
 }
 
 impl Report {
+    /// Prints the table and writes all that can be made of the numbers.
+    fn write(&self, out: &Path) -> anyhow::Result<()> {
+        let table = self.table();
+        print!("{table}");
+        files::write(out.join("evaluation.md"), table.as_bytes())?;
+        model_dir::write_json(&out.join("evaluation.json"), self)?;
+        self.plots(out)?;
+        println!("wrote {}", out.display());
+        Ok(())
+    }
+
     fn table(&self) -> String {
         let (mut names, mut line) = (String::new(), String::new());
         match &self.real.right {
@@ -516,7 +527,7 @@ impl Report {
             series.push(Series {
                 name: "real images".into(),
                 points: vec![(low, best), (high, best)],
-                color: palette::DATA,
+                color: palette::INK,
             });
             let axes = Axes { x_scale, ..Axes::new(x, "Fréchet distance").log_y() };
             Ok(figures::line_plot(out.join(name), &axes, &series)?)

@@ -49,7 +49,9 @@ pub fn film(frames: &[RgbImage], milliseconds: u32) -> Figure {
     assert!(!frames.is_empty(), "a film needs frames");
     assert!(frames.iter().all(|f| f.dimensions() == frames[0].dimensions()), "frames of one size are needed");
     let bytes = pixels::gif(frames, milliseconds).expect("an animation in memory can be encoded");
-    Figure { mime_type: "image/gif", text: BASE64_STANDARD.encode(bytes) }
+    // As HTML, because not everything that shows notebooks knows image/gif.
+    let text = format!("<img src=\"data:image/gif;base64,{}\">", BASE64_STANDARD.encode(bytes));
+    Figure { mime_type: "text/html", text }
 }
 
 /// Curves.

@@ -48,6 +48,9 @@ impl<'a> Axes<'a> {
     }
 }
 
+/// Of so many points each gets a dot; one alone would not be seen otherwise.
+const FEW: usize = 12;
+
 const SIZE: (u32, u32) = (720, 420);
 
 fn rgb((r, g, b): (u8, u8, u8)) -> RGBColor {
@@ -60,7 +63,10 @@ fn failed(e: impl std::fmt::Display) -> FigureError {
 
 /// A number on an axis, without noise behind the digits that matter.
 fn number(v: f64) -> String {
-    if v != 0.0 && !(1e-3..1e6).contains(&v.abs()) {
+    if v.abs() < 1e-12 {
+        return "0".into(); // what rounding left of it
+    }
+    if !(1e-3..1e6).contains(&v.abs()) {
         return format!("{v:.0e}");
     }
     let text = format!("{v:.3}");
@@ -136,6 +142,10 @@ where
         for s in series {
             let style = rgb(s.color).stroke_width(2);
             let points = s.points.iter().copied().filter(|p| p.1.is_finite());
+            if s.points.len() <= FEW {
+                let dots = points.clone().map(|at| Circle::new(at, 4, rgb(s.color).filled()));
+                chart.draw_series(dots).map_err(failed)?;
+            }
             chart
                 .draw_series(LineSeries::new(points, style))
                 .map_err(failed)?

@@ -86,7 +86,9 @@ impl Kernel {
         let failed = |what: String| anyhow!("{what}\n{}\nin the cell\n{code}", complaints.join("\n"));
         let done = result.map_err(|error| match &error {
             evcxr::Error::CompilationErrors(errors) => {
-                failed(errors.iter().map(|e| e.rendered()).collect::<Vec<_>>().join("\n"))
+                let whole =
+                    |e: &evcxr::CompilationError| if e.rendered().is_empty() { e.message() } else { e.rendered() };
+                failed(errors.iter().map(whole).collect::<Vec<_>>().join("\n"))
             }
             other => failed(other.to_string()),
         })?;
@@ -188,9 +190,7 @@ fn outputs(made: &Output, count: usize) -> Value {
             (mime_type.clone(), value)
         };
         let data: Map<String, Value> = made.shown.iter().map(stored).collect();
-        outputs.push(
-            json!({"data": data, "execution_count": count, "metadata": {}, "output_type": "execute_result"}),
-        );
+        outputs.push(json!({"data": data, "execution_count": count, "metadata": {}, "output_type": "execute_result"}));
     }
     Value::Array(outputs)
 }
