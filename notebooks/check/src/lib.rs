@@ -82,6 +82,8 @@ impl Kernel {
     /// If it does not compile, panics, or ends with `?` on an error.
     pub fn run(&mut self, code: &str) -> Result<Output> {
         let result = self.context.execute(code);
+        // Another thread of evcxr brings complaints, a moment later.
+        std::thread::sleep(Duration::from_millis(100));
         let Said { printed, complaints } = std::mem::take(&mut *self.said.lock().expect("no thread panicked"));
         let failed = |what: String| anyhow!("{what}\n{}\nin the cell\n{code}", complaints.join("\n"));
         let done = result.map_err(|error| match &error {
@@ -92,6 +94,10 @@ impl Kernel {
             }
             other => failed(other.to_string()),
         })?;
+        // evcxr does not call a panic an error: it only forgets what the cell made.
+        if complaints.iter().any(|line| line.contains("panicked at")) {
+            return Err(failed("the cell panicked".into()));
+        }
         let mut shown = Map::new();
         let mut content: Vec<_> = done.content_by_mime_type.into_iter().collect();
         content.sort();
