@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::Path;
 
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
@@ -78,8 +79,20 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.filter(|v| v.is_finite()).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
     match (high - low).abs() {
         _ if low > high => (0.0, 1.0),
-        d if d < 1e-12 => (low - 0.5, high + 0.5),
+        0.0 if low == 0.0 => (-0.5, 0.5),
+        0.0 => (low - 0.5 * low.abs(), high + 0.5 * low.abs()),
         _ => (low, high),
+    }
+}
+
+/// The range of a logarithmic vertical axis: room for the curves, and two powers of ten at least, which are labelled.
+fn logarithmic(low: f64, high: f64) -> Range<f64> {
+    let (low, high) = (low / 1.3, high * 1.3);
+    let ten = |exponent: f64| 10f64.powf(exponent);
+    match (low.log10().ceil(), high.log10().floor()) {
+        (first, last) if first < last => low..high,
+        (first, last) if first == last => ten(first - 1.0)..high,
+        (first, last) => ten(last)..ten(first),
     }
 }
 
@@ -98,7 +111,7 @@ pub(crate) fn line_svg(axes: &Axes, series: &[Series]) -> Result<String, FigureE
     let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
     let (low, high) = bounds(points().map(|p| p.1).filter(|&y| usable(axes.scale, y)));
     let margin = 0.04 * (high - low);
-    let (linear, log) = (low - margin..high + margin, (low / 1.3..high * 1.3).log_scale());
+    let (linear, log) = (low - margin..high + margin, logarithmic(low, high).log_scale());
     let log_x = (left..right).log_scale();
     match (axes.x_scale, axes.scale) {
         (Scale::Linear, Scale::Linear) => draw(axes, series, left..right, linear),
