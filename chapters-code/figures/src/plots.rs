@@ -1,6 +1,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
@@ -78,22 +79,23 @@ fn number(v: f64) -> String {
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.filter(|v| v.is_finite()).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
     match (high - low).abs() {
-        _ if low > high => (0.0, 1.0),
+        _ if low > high => (0.1, 1.0), // nothing to show
         0.0 if low == 0.0 => (-0.5, 0.5),
         0.0 => (low - 0.5 * low.abs(), high + 0.5 * low.abs()),
         _ => (low, high),
     }
 }
 
-/// The range of a logarithmic vertical axis: room for the curves, and two powers of ten at least, which are labelled.
-fn logarithmic(low: f64, high: f64) -> Range<f64> {
-    let (low, high) = (low / 1.3, high * 1.3);
-    let ten = |exponent: f64| 10f64.powf(exponent);
-    match (low.log10().ceil(), high.log10().floor()) {
-        (first, last) if first < last => low..high,
-        (first, last) if first == last => ten(first - 1.0)..high,
-        (first, last) => ten(last)..ten(first),
-    }
+/// A logarithmic axis. It names 1, 2 and 5 times each power of ten, or, where that would be many, the powers alone.
+fn logarithmic(range: Range<f64>) -> WithKeyPoints<LogCoord<f64>> {
+    let exponents = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
+    let named = |factors: &[f64]| -> Vec<f64> {
+        let values = exponents.clone().flat_map(|e| factors.iter().map(move |f| f * 10f64.powi(e)));
+        values.filter(|v| range.contains(v) || *v == range.end).collect()
+    };
+    let few = named(&[1.0, 2.0, 5.0]);
+    let labels = if few.len() <= 9 { few } else { named(&[1.0]) };
+    range.log_scale().with_key_points(labels)
 }
 
 /// Draws curves with a legend into an SVG file.
@@ -111,13 +113,13 @@ pub(crate) fn line_svg(axes: &Axes, series: &[Series]) -> Result<String, FigureE
     let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
     let (low, high) = bounds(points().map(|p| p.1).filter(|&y| usable(axes.scale, y)));
     let margin = 0.04 * (high - low);
-    let (linear, log) = (low - margin..high + margin, logarithmic(low, high).log_scale());
-    let log_x = (left..right).log_scale();
+    let linear = low - margin..high + margin;
+    let log = || logarithmic(low / 1.3..high * 1.3);
     match (axes.x_scale, axes.scale) {
         (Scale::Linear, Scale::Linear) => draw(axes, series, left..right, linear),
-        (Scale::Linear, Scale::Logarithmic) => draw(axes, series, left..right, log),
-        (Scale::Logarithmic, Scale::Linear) => draw(axes, series, log_x, linear),
-        (Scale::Logarithmic, Scale::Logarithmic) => draw(axes, series, log_x, log),
+        (Scale::Linear, Scale::Logarithmic) => draw(axes, series, left..right, log()),
+        (Scale::Logarithmic, Scale::Linear) => draw(axes, series, logarithmic(left..right), linear),
+        (Scale::Logarithmic, Scale::Logarithmic) => draw(axes, series, logarithmic(left..right), log()),
     }
 }
 
@@ -136,6 +138,7 @@ where
         let text = ("sans-serif", 16).into_font().color(&ink);
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
+            .margin_right(28) // half of the last label
             .x_label_area_size(44)
             .y_label_area_size(64)
             .build_cartesian_2d(xs, ys)

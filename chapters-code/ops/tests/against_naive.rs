@@ -10,8 +10,10 @@ use rand::Rng;
 const TOLERANCE: f64 = 2e-5;
 
 /// Runs `test` at every level of vector instructions that this processor has; on a GPU there are none, and it runs once.
+///
+/// Every test that runs a kernel runs so, one at a time: the level is a setting of the whole process, and must not change while a
+/// kernel runs.
 fn every_level(test: impl Fn()) {
-    // One test at a time: the level is a setting of the whole process.
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _lock = LOCK.lock().unwrap_or_else(|e| e.into_inner());
     let levels = [ops::SimdLevel::Scalar, ops::SimdLevel::Avx2, ops::SimdLevel::Avx512];
@@ -199,31 +201,33 @@ fn conv2d_of_many_channels() {
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn the_number_of_threads_changes_nothing() {
-    // Few images and many, images of one band of tiles and of several, directly and with fewer multiplications.
-    let shapes = [(1, 20, 18, 9, 1), (2, 17, 33, 16, 1), (5, 32, 16, 20, 1), (3, 5, 6, 11, 1), (4, 16, 16, 8, 2)];
-    for (batch, cin, cout, side, stride) in shapes {
-        let mut random_numbers = rng(11);
-        let x0 = random(&mut random_numbers, batch * cin * side * side);
-        let w0 = random(&mut random_numbers, cout * cin * 9);
-        let c0 = random(&mut random_numbers, batch * cout * side.div_ceil(stride).pow(2));
-        let gamma = random(&mut random_numbers, cin);
-        let work = || {
-            let dev = device();
-            let x = dev.tensor_from_vec(x0.clone(), (batch, cin, side, side));
-            let w = dev.tensor_from_vec(w0.clone(), (cout, cin, 3, 3));
-            let (gamma, beta) = (dev.tensor_from_vec(gamma.clone(), (cin,)), dev.zeros_like(&(cin,)));
-            let h = ops::group_norm(x.leaky_trace(), &gamma, &beta, 1, 1e-5, true);
-            let y = ops::conv2d(h, &w, None, Conv2dOptions::new(stride, 1));
-            let result = host(&y);
-            let grads = backward(y, &c0);
-            [result, host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&gamma))]
-        };
-        let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work);
-        let one = with(1);
-        for threads in [2, 3, 7] {
-            assert!(one == with(threads), "{threads} threads, {batch} images of {cin} channels, {side}x{side}");
+    every_level(|| {
+        // Few images and many, images of one band of tiles and of several, directly and with fewer multiplications.
+        let shapes = [(1, 20, 18, 9, 1), (2, 17, 33, 16, 1), (5, 32, 16, 20, 1), (3, 5, 6, 11, 1), (4, 16, 16, 8, 2)];
+        for (batch, cin, cout, side, stride) in shapes {
+            let mut random_numbers = rng(11);
+            let x0 = random(&mut random_numbers, batch * cin * side * side);
+            let w0 = random(&mut random_numbers, cout * cin * 9);
+            let c0 = random(&mut random_numbers, batch * cout * side.div_ceil(stride).pow(2));
+            let gamma = random(&mut random_numbers, cin);
+            let work = || {
+                let dev = device();
+                let x = dev.tensor_from_vec(x0.clone(), (batch, cin, side, side));
+                let w = dev.tensor_from_vec(w0.clone(), (cout, cin, 3, 3));
+                let (gamma, beta) = (dev.tensor_from_vec(gamma.clone(), (cin,)), dev.zeros_like(&(cin,)));
+                let h = ops::group_norm(x.leaky_trace(), &gamma, &beta, 1, 1e-5, true);
+                let y = ops::conv2d(h, &w, None, Conv2dOptions::new(stride, 1));
+                let result = host(&y);
+                let grads = backward(y, &c0);
+                [result, host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&gamma))]
+            };
+            let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work);
+            let one = with(1);
+            for threads in [2, 3, 7] {
+                assert!(one == with(threads), "{threads} threads, {batch} images of {cin} channels, {side}x{side}");
+            }
         }
-    }
+    });
 }
 
 #[test]
@@ -475,32 +479,39 @@ fn upsampling() {
 
 #[test]
 fn glue() {
-    let mut rng = rng(7);
-    let dev = device();
-    let (batch, ca, cb, h, w) = (2, 3, 2, 3, 5);
-    let (a0, b0) = (random(&mut rng, batch * ca * h * w), random(&mut rng, batch * cb * h * w));
-    let a = dev.tensor_from_vec(a0.clone(), (batch, ca, h, w));
-    let b = dev.tensor_from_vec(b0.clone(), (batch, cb, h, w));
-    let y = ops::concat_channels(a.leaky_trace(), b.leaky_trace());
-    let mut expected = Vec::new();
-    for n in 0..batch {
-        expected.extend(to_f64(&a0[n * ca * h * w..][..ca * h * w]));
-        expected.extend(to_f64(&b0[n * cb * h * w..][..cb * h * w]));
-    }
-    assert_close("concat", &host(&y), &expected, 0.0);
-    let c = random(&mut rng, expected.len());
-    let grads = backward(y, &c);
-    let c: Vec<&[f32]> = c.chunks((ca + cb) * h * w).collect();
-    assert_eq!(host(&grads.get(&a)), [&c[0][..ca * h * w], &c[1][..ca * h * w]].concat());
-    assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
+    every_level(|| {
+        let mut rng = rng(7);
+        let dev = device();
+        let (batch, ca, cb, h, w) = (2, 3, 2, 3, 5);
+        let (a0, b0) = (random(&mut rng, batch * ca * h * w), random(&mut rng, batch * cb * h * w));
+        let a = dev.tensor_from_vec(a0.clone(), (batch, ca, h, w));
+        let b = dev.tensor_from_vec(b0.clone(), (batch, cb, h, w));
+        let y = ops::concat_channels(a.leaky_trace(), b.leaky_trace());
+        let mut expected = Vec::new();
+        for n in 0..batch {
+            expected.extend(to_f64(&a0[n * ca * h * w..][..ca * h * w]));
+            expected.extend(to_f64(&b0[n * cb * h * w..][..cb * h * w]));
+        }
+        assert_close("concat", &host(&y), &expected, 0.0);
+        let c = random(&mut rng, expected.len());
+        let grads = backward(y, &c);
+        let c: Vec<&[f32]> = c.chunks((ca + cb) * h * w).collect();
+        assert_eq!(host(&grads.get(&a)), [&c[0][..ca * h * w], &c[1][..ca * h * w]].concat());
+        assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
 
-    // Two additions of one tensor: its gradient comes twice.
-    let ones = dev.tensor_from_vec((0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(), (ca, ca));
-    let y = ops::pointwise_plus_images(a.leaky_trace(), &ones, None, a.with_empty_tape().leaky_traced());
-    assert_close("identity plus itself", &host(&y), &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 1e-7);
-    let c = random(&mut rng, a0.len());
-    let grads = backward(y, &c);
-    assert_close("its gradient", &host(&grads.get(&a)), &c.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 1e-7);
+        // Two additions of one tensor: its gradient comes twice.
+        let ones = dev.tensor_from_vec((0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(), (ca, ca));
+        let y = ops::pointwise_plus_images(a.leaky_trace(), &ones, None, a.with_empty_tape().leaky_traced());
+        assert_close("identity plus itself", &host(&y), &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 1e-7);
+        let c = random(&mut rng, a0.len());
+        let grads = backward(y, &c);
+        assert_close(
+            "its gradient",
+            &host(&grads.get(&a)),
+            &c.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(),
+            1e-7,
+        );
+    });
 }
 
 #[test]
