@@ -74,19 +74,36 @@ impl WithSimd for Tiles<'_> {
         let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
         assert!(reach + S::F32_LANES <= self.b.len());
         for runs in self.runs.chunks(VECTORS) {
-            // Where only one run is left, two panels make as many sums.
-            let together = if runs.len() == 1 { 2 } else { 1 };
-            for panel in (0..panels).step_by(together) {
+            let most = panels_together(S::F32_LANES, runs.len());
+            let mut panel = 0;
+            while panel < panels {
+                let together = most.min(panels - panel);
                 // SAFETY: the two assertions hold for every entry of `starts`, every run and every panel.
                 unsafe {
-                    match (runs.len(), panels - panel) {
+                    match (runs.len(), together) {
                         (1, 1) => tile::<S, 1, 1>(simd, &mut self, runs, panel),
-                        (1, _) => tile::<S, 2, 1>(simd, &mut self, runs, panel),
-                        _ => tile::<S, 1, VECTORS>(simd, &mut self, runs, panel),
+                        (1, 2) => tile::<S, 2, 1>(simd, &mut self, runs, panel),
+                        (1, 3) => tile::<S, 3, 1>(simd, &mut self, runs, panel),
+                        (1, _) => tile::<S, 4, 1>(simd, &mut self, runs, panel),
+                        (_, 1) => tile::<S, 1, VECTORS>(simd, &mut self, runs, panel),
+                        (_, 2) => tile::<S, 2, VECTORS>(simd, &mut self, runs, panel),
+                        _ => tile::<S, 3, VECTORS>(simd, &mut self, runs, panel),
                     }
                 }
+                panel += together;
             }
         }
+    }
+}
+
+/// How many panels of four rows make one tile, with so many runs: as many as the registers hold. Eight sums keep both
+/// multipliers of a core busy; more of them make more of every number that is fetched.
+const fn panels_together(lanes: usize, runs: usize) -> usize {
+    match (lanes, runs) {
+        (16, 1) => 4,
+        (16, _) => 3, // 24 sums of the 32 registers of AVX-512
+        (_, 1) => 2,
+        _ => 1,
     }
 }
 
