@@ -23,7 +23,7 @@ fn group<'a>(c: &'a mut Criterion, name: &str) -> Group<'a> {
 }
 
 /// `(batch, cin, cout, side, kernel, stride)`
-const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 14] = [
+const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 21] = [
     (64, 3, 32, 16, 3, 1),
     (64, 32, 32, 16, 3, 1),
     (64, 96, 32, 16, 3, 1),
@@ -38,6 +38,13 @@ const CONVOLUTIONS: [(usize, usize, usize, usize, usize, usize); 14] = [
     (64, 64, 64, 7, 3, 1),
     (32, 128, 128, 16, 3, 1),
     (1, 64, 64, 8, 3, 1),
+    (1, 128, 128, 16, 3, 1),
+    (1, 64, 64, 32, 3, 1),
+    (1, 128, 128, 8, 3, 1),
+    (1, 64, 64, 4, 3, 1),
+    (1, 32, 32, 16, 3, 1),
+    (1, 24, 24, 28, 3, 1),
+    (1, 48, 48, 14, 3, 1),
 ];
 
 fn convolution(c: &mut Criterion) {

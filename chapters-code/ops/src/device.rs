@@ -99,6 +99,11 @@ pub trait UNetDevice: Device<f32> {
     /// The elements of a gradient, to write.
     fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
 
+    /// A tensor whose elements may have any value, for a kernel that writes all of them.
+    fn unfilled<S: Shape>(&self, shape: S) -> Tensor<S, f32, Self> {
+        self.zeros_like(&shape)
+    }
+
     /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`.
     fn conv2d(
         &self,
@@ -110,6 +115,8 @@ pub trait UNetDevice: Device<f32> {
     );
     /// Adds the gradient of the input.
     fn conv2d_backward_input(&self, s: &ConvShape, w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+    /// Writes the gradient of the input to memory that [`UNetDevice::unfilled`] gave.
+    fn conv2d_gradient_of_input(&self, s: &ConvShape, w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
     /// Adds the gradient of the weight.
     fn conv2d_backward_weight(&self, s: &ConvShape, x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
     /// Adds the sum of `dy (batch, channels, pixels)` over batch and pixels to `db (channels)`.

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::{Added, ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
+use crate::{Added, ConvInput, ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
 
 /// Takes a gradient out of `$grads`, leaving a token in its place.
 macro_rules! take_gradient {
@@ -14,7 +14,7 @@ macro_rules! take_gradient {
 
 /// The output of an operation: a fresh tensor that `fill` writes.
 fn output<D: UNetDevice, S: Shape>(device: &D, shape: S, fill: impl FnOnce(D::Write<'_>)) -> Tensor<S, f32, D> {
-    let mut y = device.zeros_like(&shape);
+    let mut y = device.unfilled(shape);
     fill(D::write_new(&mut y));
     y
 }
@@ -25,7 +25,7 @@ fn output<D: UNetDevice, S: Shape>(device: &D, shape: S, fill: impl FnOnce(D::Wr
 /// # Panics
 /// If `values` do not fill the shape.
 pub fn tensor<S: Shape, D: UNetDevice>(device: &D, values: Vec<f32>, shape: S) -> Tensor<S, f32, D> {
-    let mut tensor = device.zeros_like(&shape);
+    let mut tensor = device.unfilled(shape);
     tensor.copy_from(&values);
     tensor
 }
@@ -72,12 +72,13 @@ impl Conv2dOptions {
 /// # Panics
 /// If the shapes do not fit, or the kernel is larger than the padded image.
 pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
-    x: Images<D, T>,
+    x: impl Into<ConvInput<D, T>>,
     weight: &Images<D>,
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
 ) -> Images<D, T> {
-    let s = options.shape(*x.shape(), weight);
+    let x = x.into();
+    let s = options.shape(x.shape(), weight);
     let (x, tape) = x.split_tape();
     convolve(s, x, weight, bias, None, None, tape)
 }
@@ -87,13 +88,14 @@ pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
 /// # Panics
 /// As [`conv2d`], or if `channels` has another shape.
 pub fn conv2d_plus_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
-    x: Images<D, T>,
+    x: impl Into<ConvInput<D, T>>,
     weight: &Images<D>,
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
     channels: Rows<D, T>,
 ) -> Images<D, T> {
-    let s = options.shape(*x.shape(), weight);
+    let x = x.into();
+    let s = options.shape(x.shape(), weight);
     assert_eq!(*channels.shape(), (s.batch, s.cout), "conv2d_plus_channels: one number per image and channel");
     let ((x, tape), (channels, tape_of_channels)) = (x.split_tape(), channels.split_tape());
     convolve(s, x, weight, bias, Some(channels), None, tape.merge(tape_of_channels))
@@ -104,13 +106,14 @@ pub fn conv2d_plus_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 /// # Panics
 /// As [`conv2d`], or if `images` has another shape.
 pub fn conv2d_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
-    x: Images<D, T>,
+    x: impl Into<ConvInput<D, T>>,
     weight: &Images<D>,
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
     images: Images<D, T>,
 ) -> Images<D, T> {
-    let s = options.shape(*x.shape(), weight);
+    let x = x.into();
+    let s = options.shape(x.shape(), weight);
     assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "conv2d_plus_images: images like the result");
     let ((x, tape), (images, tape_of_images)) = (x.split_tape(), images.split_tape());
     convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
@@ -126,7 +129,7 @@ pub fn pointwise<D: UNetDevice, T: Tape<f32, D>>(
     bias: Option<&Vector<D>>,
 ) -> Images<D, T> {
     let s = pointwise_shape(*x.shape(), weight);
-    let (x, tape) = x.split_tape();
+    let (x, tape) = ConvInput::from(x).split_tape();
     convolve(s, x, weight, bias, None, None, tape)
 }
 
@@ -142,7 +145,7 @@ pub fn pointwise_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 ) -> Images<D, T> {
     let s = pointwise_shape(*x.shape(), weight);
     assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "pointwise_plus_images: images like the result");
-    let ((x, tape), (images, tape_of_images)) = (x.split_tape(), images.split_tape());
+    let ((x, tape), (images, tape_of_images)) = (ConvInput::from(x).split_tape(), images.split_tape());
     convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
 }
 
@@ -154,17 +157,18 @@ fn pointwise_shape<D: UNetDevice>((batch, cin, h, w): (usize, usize, usize, usiz
 
 fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     s: ConvShape,
-    x: Images<D>,
+    x: ConvInput<D>,
     weight: &Tensor<W, f32, D>,
     bias: Option<&Vector<D>>,
     channels: Option<Rows<D>>,
     images: Option<Images<D>>,
     mut tape: T,
 ) -> Images<D, T> {
-    let dev = x.device().clone();
+    let dev = weight.device().clone();
+    let x = x.ready();
     let y = output(&dev, (s.batch, s.cout, s.ho, s.wo), |y| {
         let (channels, images) = (channels.as_ref().map(D::read), images.as_ref().map(D::read));
-        dev.conv2d(&s, D::read(&x), D::read(weight), Added { bias: bias.map(D::read), channels, images }, y)
+        dev.conv2d(&s, x.read(), D::read(weight), Added { bias: bias.map(D::read), channels, images }, y)
     });
     if T::OWNS_TAPE {
         let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());
@@ -188,15 +192,16 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
             // SAFETY: the closures hold tensors, gradients and sizes.
             unsafe {
                 dev.both(
-                    || allocated = grads.try_alloc_for(&x),
-                    || dev.conv2d_backward_weight(&s, D::read(&x), dy, D::write_buffer(&mut dw)),
+                    || allocated = grads.try_alloc_for(&x.images),
+                    || dev.conv2d_backward_weight(&s, x.read(), dy, D::write_buffer(&mut dw)),
                 )
             };
             allocated?;
             *grads.get_or_alloc_mut(&weight)? = dw;
-            let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
-            dev.conv2d_backward_input(&s, D::read(&weight), dy, dx);
-            Ok(())
+            x.backward(grads, |dx, unfilled| match unfilled {
+                true => dev.conv2d_gradient_of_input(&s, D::read(&weight), dy, dx),
+                false => dev.conv2d_backward_input(&s, D::read(&weight), dy, dx),
+            })
         });
     }
     y.put_tape(tape)
@@ -247,50 +252,69 @@ pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
     eps: f32,
     silu: bool,
 ) -> Images<D, T> {
-    let (batch, channels, h, w) = *x.shape();
-    assert!(groups > 0 && channels % groups == 0, "group_norm: {groups} groups do not divide {channels} channels");
-    assert_eq!(gamma.shape().0, channels, "group_norm: one scale per channel");
-    assert_eq!(beta.shape().0, channels, "group_norm: one shift per channel");
-    let s = NormShape { batch, channels, pixels: h * w, groups, eps, silu };
+    let s = norm_shape(*x.shape(), gamma, beta, groups, eps, silu);
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
-    let mut statistics = dev.zeros_like(&(batch * groups, 2));
-    let mut y = None;
-    // SAFETY: the closures hold tensors and sizes.
-    unsafe {
-        dev.both(
-            || y = Some(dev.zeros_like(x.shape())),
-            || dev.norm_statistics(&s, D::read(&x), D::write_new(&mut statistics)),
-        )
-    };
-    let mut y = y.expect("both were done");
-    dev.group_norm(&s, D::read(&x), D::read(&statistics), D::read(gamma), D::read(beta), D::write_new(&mut y));
+    let mut statistics = dev.unfilled((s.batch * groups, 2));
+    dev.norm_statistics(&s, D::read(&x), D::write_new(&mut statistics));
+    let y = output(&dev, *x.shape(), |y| {
+        dev.group_norm(&s, D::read(&x), D::read(&statistics), D::read(gamma), D::read(beta), y)
+    });
     if T::OWNS_TAPE {
         let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
-            // Several gradients are written at once: each is taken out and put back.
-            let mut dx = take_gradient!(grads, x, dev);
-            let mut dgamma = take_gradient!(grads, gamma, dev);
-            let mut dbeta = take_gradient!(grads, beta, dev);
-            dev.group_norm_backward(
-                &s,
-                D::read(&x),
-                D::read(&statistics),
-                D::read(&gamma),
-                D::read(&beta),
-                D::read_buffer(&dy),
-                D::write_buffer(&mut dx),
-                D::write_buffer(&mut dgamma),
-                D::write_buffer(&mut dbeta),
-            );
-            *grads.get_or_alloc_mut(&x)? = dx;
-            *grads.get_or_alloc_mut(&gamma)? = dgamma;
-            *grads.get_or_alloc_mut(&beta)? = dbeta;
-            Ok(())
+            group_norm_gradients(&s, &x, &statistics, &gamma, &beta, D::read_buffer(&dy), grads)
         });
     }
     y.put_tape(tape)
+}
+
+/// The sizes of a group normalisation.
+pub(crate) fn norm_shape<D: UNetDevice>(
+    (batch, channels, h, w): (usize, usize, usize, usize),
+    gamma: &Vector<D>,
+    beta: &Vector<D>,
+    groups: usize,
+    eps: f32,
+    silu: bool,
+) -> NormShape {
+    assert!(groups > 0 && channels % groups == 0, "group_norm: {groups} groups do not divide {channels} channels");
+    assert_eq!(gamma.shape().0, channels, "group_norm: one scale per channel");
+    assert_eq!(beta.shape().0, channels, "group_norm: one shift per channel");
+    NormShape { batch, channels, pixels: h * w, groups, eps, silu }
+}
+
+/// Adds the gradients of a group normalisation's input, scale and shift.
+pub(crate) fn group_norm_gradients<D: UNetDevice>(
+    s: &NormShape,
+    x: &Images<D>,
+    statistics: &Rows<D>,
+    gamma: &Vector<D>,
+    beta: &Vector<D>,
+    dy: D::Read<'_>,
+    grads: &mut Gradients<f32, D>,
+) -> Result<(), D::Err> {
+    let dev = x.device();
+    // Several gradients are written at once: each is taken out and put back.
+    let mut dx = take_gradient!(grads, *x, *dev);
+    let mut dgamma = take_gradient!(grads, *gamma, *dev);
+    let mut dbeta = take_gradient!(grads, *beta, *dev);
+    dev.group_norm_backward(
+        s,
+        D::read(x),
+        D::read(statistics),
+        D::read(gamma),
+        D::read(beta),
+        dy,
+        D::write_buffer(&mut dx),
+        D::write_buffer(&mut dgamma),
+        D::write_buffer(&mut dbeta),
+    );
+    *grads.get_or_alloc_mut(x)? = dx;
+    *grads.get_or_alloc_mut(gamma)? = dgamma;
+    *grads.get_or_alloc_mut(beta)? = dbeta;
+    Ok(())
 }
 
 /// The activation x · sigmoid(x), also called swish.
@@ -395,7 +419,7 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
     let mut tape = tape.merge(tb);
     let dev = a.device().clone();
     let (la, lb) = (ca * h * w, cb * h * w);
-    let mut y = dev.zeros_like(&(batch, ca + cb, h, w));
+    let mut y = dev.unfilled((batch, ca + cb, h, w));
     dev.copy_rows(batch, la, D::read(&a), [la, 0], D::write_new(&mut y), [la + lb, 0], false);
     dev.copy_rows(batch, lb, D::read(&b), [lb, 0], D::write_new(&mut y), [la + lb, la], false);
     if T::OWNS_TAPE {

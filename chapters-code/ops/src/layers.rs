@@ -6,7 +6,7 @@
 use dfdx::prelude::*;
 use rand::Rng;
 
-use crate::{Conv2dOptions, Images, Rows, UNetDevice, Vector};
+use crate::{Conv2dOptions, ConvInput, Images, Rows, UNetDevice, Vector};
 
 /// Something that is done to every parameter.
 pub trait Visitor<D: UNetDevice> {
@@ -62,14 +62,14 @@ impl<D: UNetDevice> Conv2d<D> {
     }
 
     /// `(batch, cin, h, w)` to `(batch, cout, ho, wo)`.
-    pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
+    pub fn forward<T: Tape<f32, D>>(&self, x: impl Into<ConvInput<D, T>>) -> Images<D, T> {
         crate::conv2d(x, &self.weight, Some(&self.bias), self.options)
     }
 
     /// [`Conv2d::forward`], and `channels (batch, cout)` added to every pixel.
     pub fn forward_plus_channels<T: Tape<f32, D> + Merge<T>>(
         &self,
-        x: Images<D, T>,
+        x: impl Into<ConvInput<D, T>>,
         channels: Rows<D, T>,
     ) -> Images<D, T> {
         crate::conv2d_plus_channels(x, &self.weight, Some(&self.bias), self.options, channels)
@@ -78,7 +78,7 @@ impl<D: UNetDevice> Conv2d<D> {
     /// [`Conv2d::forward`], and `images (batch, cout, ho, wo)` added.
     pub fn forward_plus_images<T: Tape<f32, D> + Merge<T>>(
         &self,
-        x: Images<D, T>,
+        x: impl Into<ConvInput<D, T>>,
         images: Images<D, T>,
     ) -> Images<D, T> {
         crate::conv2d_plus_images(x, &self.weight, Some(&self.bias), self.options, images)
@@ -148,9 +148,9 @@ impl<D: UNetDevice> GroupNorm<D> {
         crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
     }
 
-    /// Normalises and applies SiLU in the same pass.
-    pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
-        crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, true)
+    /// Normalises and applies SiLU, for a convolution to read, which does both on its way.
+    pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> ConvInput<D, T> {
+        crate::group_norm_for_conv(x, &self.weight, &self.bias, self.groups, self.eps)
     }
 }
 

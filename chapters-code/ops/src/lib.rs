@@ -24,6 +24,7 @@
 //! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are our own: threads
 //! over the batch, and vector instructions that are chosen while the program runs.
 
+mod conv_input;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -33,6 +34,7 @@ pub mod layers;
 mod open;
 pub mod params;
 
+pub use conv_input::{group_norm_for_conv, ConvInput};
 pub use cpu::forced::{force_simd, SimdLevel};
 pub use device::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 pub use functions::*;

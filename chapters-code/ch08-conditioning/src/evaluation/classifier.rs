@@ -93,7 +93,7 @@ impl<D: UNetDevice> Classifier<D> {
     /// The features of images `(batch, channels, h, w)`: `(batch, FEATURES)`.
     pub fn features<T: Tape<f32, D>>(&self, mut x: Images<D, T>) -> Rows<D, T> {
         for (conv, norm) in &self.stages {
-            x = norm.forward_silu(conv.forward(x));
+            x = norm.forward_silu(conv.forward(x)).images();
         }
         x.mean::<_, Axes2<2, 3>>()
     }

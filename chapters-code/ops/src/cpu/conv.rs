@@ -64,6 +64,8 @@ pub(super) enum Base<'a> {
 }
 
 impl Base<'_> {
+    pub const NOTHING: Self = Base::Added(Added { bias: None, channels: None, images: None });
+
     /// For one output channel of one image: a number for all pixels, and, if there are some, numbers for each.
     pub(super) fn plane(&self, s: &ConvShape, n: usize, o: usize) -> (f32, Option<&[f32]>) {
         let Base::Added(Added { bias, channels, images }) = self else { return (0.0, None) };
@@ -254,8 +256,8 @@ impl Patches {
     }
 }
 
-/// Adds the gradient of the input.
-pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
+/// The gradient of the input, added to what is there already or to nothing.
+pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, dx: &mut [f32]) {
     let taps = s.kernel * s.kernel;
     if s.stride == 1 && s.pad < s.kernel {
         // An input pixel is reached by the outputs around it through the kernel turned by 180 degrees.
@@ -263,10 +265,10 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
             ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
         if winograd::suits(&turned) {
             let weight = winograd::Weight { w, of_output: 9, of_input: s.cin * 9, turned: true };
-            return winograd::correlate(&turned, dy, weight, Base::Itself, dx);
+            return winograd::correlate(&turned, dy, weight, base, dx);
         }
         if taps == 1 {
-            return correlate(&turned, dy, &Left::new(w, s.cin, 1, s.cout, s.cin), Base::Itself, dx);
+            return correlate(&turned, dy, &Left::new(w, s.cin, 1, s.cout, s.cin), base, dx);
         }
         let depth = s.cout * taps;
         let mut around = vec![0.0; s.cin * depth];
@@ -277,7 +279,7 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
                 }
             }
         }
-        return correlate(&turned, dy, &Left::new(&around, s.cin, depth, depth, 1), Base::Itself, dx);
+        return correlate(&turned, dy, &Left::new(&around, s.cin, depth, depth, 1), base, dx);
     }
     // Gradients of all (channel, kernel position) inputs of every output pixel, then added where they came from.
     let pixels = s.ho * s.wo;
@@ -298,6 +300,9 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32
     let direct = Direct::new(&columns, &weight, Base::Itself);
     let images = dx.par_chunks_mut(s.cin * s.h * s.w).zip(dy.par_chunks(s.cout * pixels)).enumerate();
     images.for_each(|(n, (dx, dy))| {
+        if let Base::Added(_) = base {
+            dx.fill(0.0);
+        }
         with_scratch(|[buffer, gradient, ..]| {
             gradient.clear();
             gradient.resize(depth * pixels, 0.0);

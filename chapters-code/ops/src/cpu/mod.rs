@@ -8,6 +8,7 @@ mod norm;
 mod threads;
 mod tiles;
 mod transpose;
+mod unfilled;
 mod winograd;
 
 use dfdx::prelude::*;
@@ -78,13 +79,21 @@ impl UNetDevice for Cpu {
         b
     }
 
+    fn unfilled<S: Shape>(&self, shape: S) -> Tensor<S, f32, Self> {
+        unfilled::unfilled(self, shape)
+    }
+
     fn conv2d(&self, s: &ConvShape, x: &[f32], w: &[f32], added: Added<&[f32]>, y: &mut [f32]) {
         threads::awake();
         conv::forward(s, x, w, added, y)
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
         threads::awake();
-        conv::backward_input(s, w, dy, dx)
+        conv::backward_input(s, w, dy, conv::Base::Itself, dx)
+    }
+    fn conv2d_gradient_of_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
+        threads::awake();
+        conv::backward_input(s, w, dy, conv::Base::NOTHING, dx)
     }
     fn conv2d_backward_weight(&self, s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         threads::awake();

@@ -223,6 +223,10 @@ impl UNetDevice for Cuda {
         let blocks = tiles(s.cin, s.batch * s.h * s.w);
         launch_blocks!(self, "ops_conv2d_backward_input", blocks, (Conv::from(s), w.pointer, dy.pointer, dx.pointer));
     }
+    fn conv2d_gradient_of_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+        // Here `unfilled` memory holds zeros.
+        self.conv2d_backward_input(s, w, dy, dx)
+    }
     fn conv2d_backward_weight(&self, s: &ConvShape, x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
         let (m, n, k) = (s.cout, s.cin * s.kernel * s.kernel, s.batch * s.ho * s.wo);
         // Enough blocks to keep a GPU busy, each with enough to add up.
