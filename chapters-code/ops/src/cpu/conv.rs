@@ -248,8 +248,10 @@ impl Patches {
             for row in s.inside(i, s.h, s.ho) {
                 let x = &x[(row * s.stride + i - s.pad) * s.w..][first..s.w];
                 let to = &mut plane[row * s.wo..][columns.clone()];
-                for (to, &from) in to.iter_mut().zip(x.iter().step_by(s.stride)) {
-                    *to = from;
+                if s.stride == 1 {
+                    to.copy_from_slice(&x[..to.len()]);
+                } else {
+                    to.iter_mut().zip(x.iter().step_by(s.stride)).for_each(|(to, &from)| *to = from);
                 }
             }
         }

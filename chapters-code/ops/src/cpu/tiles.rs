@@ -74,10 +74,11 @@ impl WithSimd for Tiles<'_> {
         let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
         assert!(reach + S::F32_LANES <= self.b.len());
         for runs in self.runs.chunks(VECTORS) {
-            let most = panels_together(S::F32_LANES, runs.len());
+            // As many panels together as the registers hold, and about as many each time.
+            let times = panels.div_ceil(panels_together(S::F32_LANES, runs.len()));
             let mut panel = 0;
-            while panel < panels {
-                let together = most.min(panels - panel);
+            for left in (1..=times).rev() {
+                let together = (panels - panel).div_ceil(left);
                 // SAFETY: the two assertions hold for every entry of `starts`, every run and every panel.
                 unsafe {
                     match (runs.len(), together) {

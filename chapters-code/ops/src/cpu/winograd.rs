@@ -37,10 +37,13 @@ const PLACES: usize = REACH * REACH;
 /// often, and few enough that the tiles stay near.
 const TOGETHER: usize = 32;
 
-/// Whether this method can do a convolution, and is faster than the direct one.
+/// Whether this method can do a convolution, and is faster than the direct one: to transform the weight takes long, and pays only
+/// for enough tiles; the wider the vectors, the more, for they speed up the direct way most. But that is slow where a row is
+/// shorter than a vector.
 pub(super) fn suits(s: &ConvShape) -> bool {
-    let grid = Grid::new(s.ho, s.wo);
-    s.kernel == 3 && s.stride == 1 && s.pad < 3 && s.cin.min(s.cout) >= 16 && s.batch * grid.rows * grid.columns >= 8
+    let (grid, lanes) = (Grid::new(s.ho, s.wo), lanes());
+    let enough = if s.wo < lanes { 8 } else { 2 * lanes };
+    s.kernel == 3 && s.stride == 1 && s.pad < 3 && s.cin.min(s.cout) >= 16 && s.batch * grid.rows * grid.columns >= enough
 }
 
 /// The tiles of one image.
