@@ -177,6 +177,20 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
             let dy = D::read_buffer(&dy);
+            let mut dw = take_gradient!(grads, weight, dev);
+            let mut allocated = Ok(());
+            // SAFETY: the closures hold tensors, gradients and sizes.
+            unsafe {
+                dev.both(
+                    || {
+                        let for_images = images.as_ref().map_or(Ok(()), |images| grads.try_alloc_for(images));
+                        allocated = for_images.and_then(|()| grads.try_alloc_for(&x.images));
+                    },
+                    || dev.conv2d_backward_weight(&s, x.read(), dy, D::write_buffer(&mut dw)),
+                )
+            };
+            allocated?;
+            *grads.get_or_alloc_mut(&weight)? = dw;
             if let Some(bias) = &bias {
                 dev.sum_per_channel(s.batch, s.cout, pixels, dy, D::write_buffer(grads.get_or_alloc_mut(bias)?));
             }
@@ -187,17 +201,6 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
             if let Some(images) = &images {
                 dev.accumulate(dy, D::write_buffer(grads.get_or_alloc_mut(images)?));
             }
-            let mut dw = take_gradient!(grads, weight, dev);
-            let mut allocated = Ok(());
-            // SAFETY: the closures hold tensors, gradients and sizes.
-            unsafe {
-                dev.both(
-                    || allocated = grads.try_alloc_for(&x.images),
-                    || dev.conv2d_backward_weight(&s, x.read(), dy, D::write_buffer(&mut dw)),
-                )
-            };
-            allocated?;
-            *grads.get_or_alloc_mut(&weight)? = dw;
             x.backward(grads, |dx, unfilled| match unfilled {
                 true => dev.conv2d_gradient_of_input(&s, D::read(&weight), dy, dx),
                 false => dev.conv2d_backward_input(&s, D::read(&weight), dy, dx),
@@ -426,8 +429,18 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
         let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
-            let da = D::write_buffer(grads.get_or_alloc_mut(&a)?);
-            dev.copy_rows(batch, la, D::read_buffer(&dy), [la + lb, 0], da, [la, 0], true);
+            let mut da = take_gradient!(grads, a, dev);
+            let mut allocated = Ok(());
+            // SAFETY: the closures hold gradients and sizes.
+            unsafe {
+                let (dy, da) = (D::read_buffer(&dy), D::write_buffer(&mut da));
+                dev.both(
+                    || allocated = grads.try_alloc_for(&b),
+                    || dev.copy_rows(batch, la, dy, [la + lb, 0], da, [la, 0], true),
+                )
+            };
+            allocated?;
+            *grads.get_or_alloc_mut(&a)? = da;
             let db = D::write_buffer(grads.get_or_alloc_mut(&b)?);
             dev.copy_rows(batch, lb, D::read_buffer(&dy), [la + lb, la], db, [lb, 0], true);
             Ok(())

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long a thread goes on looking for work after the start of the last kernel.
+/// How long a thread goes on looking for work after the start of the last kernel, or after its own last work.
 const PATIENCE: Duration = Duration::from_micros(500);
 
 /// Pauses of the processor between two looks, well below a microsecond.
@@ -41,10 +41,10 @@ pub(super) fn awake() {
 }
 
 fn look_for_work() {
-    let mut idle = 0u32;
-    while now().saturating_sub(LAST.load(Ordering::Relaxed)) < PATIENCE.as_nanos() as u64 {
+    let (mut idle, mut worked) = (0u32, 0);
+    while now().saturating_sub(worked.max(LAST.load(Ordering::Relaxed))) < PATIENCE.as_nanos() as u64 {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
-            idle = 0;
+            (idle, worked) = (0, now());
             continue;
         }
         idle += 1;

@@ -563,7 +563,11 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
                 arch().dispatch(SumTiles { s, bands, place, v_places, m_places, u_places, v, m, u })
             });
         }
-        arch().dispatch(WeightGradient { s, u_places, u, dw })
+        let u = &*u;
+        let together = lanes * s.cin * 9;
+        dw.par_chunks_mut(together).enumerate().for_each(|(i, dw)| {
+            arch().dispatch(WeightGradient { cin: s.cin, first: i * lanes, u_places, u, dw });
+        });
     });
 }
 
@@ -633,11 +637,14 @@ impl WithSimd for SumTiles<'_> {
     }
 }
 
-/// The last transform of the gradient of the weight.
+/// The last transform of the gradient of the weight, for a vector of output channels.
 struct WeightGradient<'a> {
-    s: &'a ConvShape,
+    cin: usize,
+    /// The first output channel.
+    first: usize,
     u_places: Places,
     u: &'a [f32],
+    /// Of these channels alone.
     dw: &'a mut [f32],
 }
 
@@ -645,19 +652,16 @@ impl WithSimd for WeightGradient<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (lanes, s) = (S::F32_LANES, self.s);
+        let lanes = S::F32_LANES;
         let mut taps = [0.0f32; 9 * SLACK];
-        for c in 0..s.cin {
-            for first in (0..s.cout).step_by(lanes) {
-                let Places { width, step } = self.u_places;
-                let block = get_block::<S, REACH>(simd, self.u, c * width + first, REACH * step, step);
-                let block = both_ways::<S, ToWeight, REACH, 3>(simd, &block);
-                put_block::<S, 3>(&mut taps, 0, 3 * lanes, lanes, block);
-                for lane in 0..lanes.min(s.cout - first) {
-                    let dw = &mut self.dw[((first + lane) * s.cin + c) * 9..][..9];
-                    for (k, dw) in dw.iter_mut().enumerate() {
-                        *dw += taps[k * lanes + lane];
-                    }
+        let Places { width, step } = self.u_places;
+        for c in 0..self.cin {
+            let block = get_block::<S, REACH>(simd, self.u, c * width + self.first, REACH * step, step);
+            let block = both_ways::<S, ToWeight, REACH, 3>(simd, &block);
+            put_block::<S, 3>(&mut taps, 0, 3 * lanes, lanes, block);
+            for (lane, dw) in self.dw.chunks_mut(self.cin * 9).enumerate() {
+                for (k, dw) in dw[c * 9..][..9].iter_mut().enumerate() {
+                    *dw += taps[k * lanes + lane];
                 }
             }
         }
