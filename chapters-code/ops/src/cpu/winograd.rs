@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use super::conv::Base;
 use super::forced::arch;
-use super::tiles::{lanes, load, runs, save, with_scratch, Starts, Tiles, SLACK};
+use super::tiles::{lanes, load, runs, save, with_scratch, Run, Starts, Tiles, SLACK, VECTORS};
 use super::transpose::Pixels;
 use crate::ConvShape;
 
@@ -351,26 +351,58 @@ pub(super) struct Weight<'a> {
     pub turned: bool,
 }
 
+/// 36 matrices of transformed weights, each cut into strips as wide as a tile of results, so that a product reads one
+/// strip from its beginning to its end.
+#[derive(Clone, Copy)]
+struct Strips {
+    /// Rows of each matrix.
+    rows: usize,
+    /// Numbers in a row of a strip.
+    width: usize,
+    /// From one matrix to the next.
+    step: usize,
+}
+
+impl Strips {
+    fn new(rows: usize, channels: usize, lanes: usize) -> Self {
+        let width = VECTORS * lanes;
+        Self { rows, width, step: rows * channels.next_multiple_of(width) + SLACK }
+    }
+
+    /// The runs of vectors of `count` channels from `first` on.
+    fn runs(self, first: usize, count: usize, lanes: usize) -> Vec<Run> {
+        let source = |channel: usize| channel / self.width * self.rows * self.width + channel % self.width;
+        (0..count).step_by(lanes).map(|i| Run { source: source(first + i), target: i, len: lanes }).collect()
+    }
+
+    /// Where the rows begin within a strip.
+    fn starts(self) -> Starts {
+        Starts::new((0..self.rows).map(|row| row * self.width).collect())
+    }
+}
+
 impl Weight<'_> {
     /// The transformed weight: 36 matrices of `cin` rows with `cout` numbers.
-    fn transform(&self, cin: usize, cout: usize) -> (Places, Vec<f32>) {
-        let places = Places::new(cin, cout, lanes());
-        let mut to = vec![0.0; places.len()];
-        // Each thread takes some rows of all matrices.
+    fn transform(&self, cin: usize, cout: usize) -> (Strips, Vec<f32>) {
+        let strips = Strips::new(cin, cout, lanes());
+        let mut to = vec![0.0; PLACES * strips.step];
+        // Each thread takes some rows of all strips of all matrices.
         let together = cin.div_ceil(rayon::current_num_threads()).max(8);
         let mut pieces: Vec<Vec<&mut [f32]>> = Vec::new();
         pieces.resize_with(cin.div_ceil(together), Vec::new);
-        for matrix in to.chunks_mut(places.step) {
-            let rows = matrix[..cin * places.width].chunks_mut(together * places.width);
-            for (piece, rows) in pieces.iter_mut().zip(rows) {
-                piece.push(rows);
+        for matrix in to.chunks_mut(strips.step) {
+            let whole = matrix.len() - SLACK;
+            for strip in matrix[..whole].chunks_mut(cin * strips.width) {
+                for (piece, rows) in pieces.iter_mut().zip(strip.chunks_mut(together * strips.width)) {
+                    piece.push(rows);
+                }
             }
         }
-        pieces.par_iter_mut().enumerate().for_each(|(piece, matrices)| {
+        pieces.par_iter_mut().enumerate().for_each(|(piece, rows)| {
             let first = piece * together;
-            arch().dispatch(TransformWeight { weight: self, first, width: places.width, cout, matrices })
+            arch().dispatch(TransformWeight { weight: self, first, width: strips.width, cout, rows })
         });
-        (places, to)
+        (strips, to)
     }
 }
 
@@ -378,9 +410,11 @@ impl Weight<'_> {
 struct TransformWeight<'a, 'b> {
     weight: &'a Weight<'a>,
     first: usize,
+    /// Numbers in a row of a strip.
     width: usize,
     cout: usize,
-    matrices: &'a mut [&'b mut [f32]],
+    /// These rows of the first matrix's strips, then those of the second.
+    rows: &'a mut [&'b mut [f32]],
 }
 
 impl WithSimd for TransformWeight<'_, '_> {
@@ -392,8 +426,10 @@ impl WithSimd for TransformWeight<'_, '_> {
         let lanes = S::F32_LANES;
         let Weight { w, of_output, of_input, turned } = *self.weight;
         let mut taps = [0.0f32; CHANNELS * 9 * SLACK];
-        let rows = self.matrices[0].len() / self.width;
+        let rows = self.rows[0].len() / self.width;
+        let strips = self.rows.len() / PLACES;
         for o in (0..self.cout).step_by(lanes) {
+            let (strip, column) = (o / self.width, o % self.width);
             for c in (0..rows).step_by(CHANNELS) {
                 let channels = CHANNELS.min(rows - c);
                 for lane in 0..lanes.min(self.cout - o) {
@@ -409,7 +445,7 @@ impl WithSimd for TransformWeight<'_, '_> {
                     let block = get_block::<S, 3>(simd, &taps, i * 9 * lanes, 3 * lanes, lanes);
                     let block = both_ways::<S, OfWeight, 3, REACH>(simd, &block);
                     for place in 0..PLACES {
-                        let to = &mut self.matrices[place][(c + i) * self.width + o..][..lanes];
+                        let to = &mut self.rows[place * strips + strip][(c + i) * self.width + column..][..lanes];
                         // SAFETY: `to` is exactly one vector long.
                         unsafe { save::<S>(to.as_mut_ptr(), block[place / REACH][place % REACH]) };
                     }
@@ -424,7 +460,7 @@ struct Forward<'a> {
     s: &'a ConvShape,
     band: Band,
     x: &'a [f32],
-    u_places: Places,
+    strips: Strips,
     u: &'a [f32],
     base: Base<'a>,
     /// The first output channel, and how many.
@@ -448,15 +484,14 @@ impl WithSimd for Forward<'_> {
         m.resize(m_places.len(), 0.0);
         Transform { band, x: self.x, channels: s.cin, h: s.h, w: s.w, pad: s.pad, places: v_places, to: v, window }
             .run::<S, OfInput, REACH>(simd);
-        let starts = Starts::new((0..s.cin).map(|c| c * self.u_places.width).collect());
-        let runs: Vec<_> = runs(self.first, 0, m_places.width, lanes).collect();
+        let (starts, runs) = (self.strips.starts(), self.strips.runs(self.first, m_places.width, lanes));
         for place in 0..PLACES {
             let tiles = Tiles {
                 a: &v[place * v_places.step..][..v_places.step],
                 a_panel: 4 * v_places.width,
                 a_row: v_places.width,
                 a_column: 1,
-                b: &self.u[place * self.u_places.step..][..self.u_places.step],
+                b: &self.u[place * self.strips.step..][..self.strips.step],
                 starts: &starts,
                 runs: &runs,
                 out: &mut m[place * m_places.step..][..m_places.step],
@@ -509,14 +544,14 @@ impl WithSimd for Forward<'_> {
 
 /// `y = conv(x, w) + base`.
 pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, base: Base, y: &mut [f32]) {
-    let (u_places, u) = weight.transform(s.cin, s.cout);
+    let (strips, u) = weight.transform(s.cin, s.cout);
     let u = &u;
     let threads = rayon::current_num_threads();
     let bands = Grid::new(s.ho, s.wo).bands(s.batch, s.batch.div_ceil(threads));
     let work = |bands: &[Band], first: usize, count: usize, y: &mut [f32]| {
         with_scratch(|scratch| {
             for &band in bands {
-                arch().dispatch(Forward { s, band, x, u_places, u, base, first, count, y: &mut *y, scratch });
+                arch().dispatch(Forward { s, band, x, strips, u, base, first, count, y: &mut *y, scratch });
             }
         })
     };
