@@ -519,15 +519,19 @@ impl WithSimd for Forward<'_> {
                     }
                 }
                 let planes = &mut self.y[(image * self.count + first) * pixels..];
-                let base = |c: usize| self.base.plane(s, band.image + image, self.first + first + c);
+                let channels = lanes.min(self.count - first);
+                let mut bases = [(0.0, None); SLACK];
+                for (c, base) in bases[..channels].iter_mut().enumerate() {
+                    *base = self.base.plane(s, band.image + image, self.first + first + c);
+                }
                 grid.pixels.gather(
                     simd,
                     window,
-                    lanes.min(self.count - first),
+                    channels,
                     #[inline(always)]
                     |c, pixel, values| {
                         let y = &mut planes[c * pixels + pixel..][..values.len()];
-                        match (self.base, base(c)) {
+                        match (self.base, bases[c]) {
                             (Base::Itself, _) => y.iter_mut().zip(values).for_each(|(y, v)| *y += v),
                             (_, (constant, None)) => y.iter_mut().zip(values).for_each(|(y, v)| *y = v + constant),
                             (_, (constant, Some(added))) => {
