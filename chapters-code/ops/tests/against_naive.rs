@@ -564,3 +564,57 @@ fn a_strided_tensor_is_refused() {
     let x = dev.tensor_from_vec(vec![0.0; 12], (1, 2, 2, 3));
     ops::silu(x.permute::<_, Axes4<0, 1, 3, 2>>());
 }
+
+/// dfdx gives out memory that was used before, filled with zeros; a kernel's result must come from the same store, or memory
+/// would grow, and must not be filled.
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn unfilled_memory_is_used_again_as_it_was() {
+    use ops::UNetDevice;
+    let dev = device();
+    let address = |t: &ops::Vector<Cpu>| &t[[0]] as *const f32;
+    let used = dev.tensor_from_vec((0..1000).map(|i| i as f32).collect(), (1000,));
+    let (first, values) = (address(&used), used.as_vec());
+    drop(used);
+    let again: ops::Vector<Cpu> = dev.unfilled((1000,));
+    assert_eq!(address(&again), first);
+    assert_eq!(again.as_vec(), values);
+    drop(again);
+    let zeros: ops::Vector<Cpu> = dev.zeros_like(&(1000,));
+    assert_eq!(address(&zeros), first, "what held a result serves dfdx again");
+    assert_eq!(zeros.as_vec(), vec![0.0; 1000]);
+}
+
+/// A normalisation that a convolution computes on its way is the one that is computed alone, and so are its gradients.
+#[test]
+fn a_convolution_reads_a_normalisation() {
+    every_level(|| {
+        // With fewer multiplications, directly, and with a stride.
+        for (batch, cin, cout, side, stride) in [(3, 16, 20, 8, 1), (2, 8, 4, 5, 1), (2, 8, 12, 6, 2)] {
+            let mut rng = rng(21);
+            let dev = device();
+            let tensor = |rng: &mut _, len, shape| dev.tensor_from_vec(random(rng, len), shape);
+            let x = tensor(&mut rng, batch * cin * side * side, (batch, cin, side, side));
+            let w = tensor(&mut rng, cout * cin * 9, (cout, cin, 3, 3));
+            let gamma = dev.tensor_from_vec(random(&mut rng, cin), (cin,));
+            let beta = dev.tensor_from_vec(random(&mut rng, cin), (cin,));
+            let c = random(&mut rng, batch * cout * side.div_ceil(stride).pow(2));
+            let options = Conv2dOptions::new(stride, 1);
+            let later = ops::group_norm_for_conv(x.leaky_trace(), &gamma, &beta, 4, 1e-5);
+            let now = ops::group_norm(x.leaky_trace(), &gamma, &beta, 4, 1e-5, true);
+            let (y, expected) = (ops::conv2d(later, &w, None, options), ops::conv2d(now, &w, None, options));
+            assert_eq!(host(&y), host(&expected));
+            let (found, expected) = (backward(y, &c), backward(expected, &c));
+            for tensor in [&gamma, &beta] {
+                assert_close(
+                    "scale, shift",
+                    &host(&found.get(tensor)),
+                    &to_f64(&host(&expected.get(tensor))),
+                    TOLERANCE,
+                );
+            }
+            assert_close("input", &host(&found.get(&x)), &to_f64(&host(&expected.get(&x))), TOLERANCE);
+            assert_close("weight", &host(&found.get(&w)), &to_f64(&host(&expected.get(&w))), TOLERANCE);
+        }
+    });
+}

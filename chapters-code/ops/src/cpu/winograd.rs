@@ -43,7 +43,11 @@ const TOGETHER: usize = 32;
 pub(super) fn suits(s: &ConvShape) -> bool {
     let (grid, lanes) = (Grid::new(s.ho, s.wo), lanes());
     let enough = if s.wo < lanes { 8 } else { 2 * lanes };
-    s.kernel == 3 && s.stride == 1 && s.pad < 3 && s.cin.min(s.cout) >= 16 && s.batch * grid.rows * grid.columns >= enough
+    s.kernel == 3
+        && s.stride == 1
+        && s.pad < 3
+        && s.cin.min(s.cout) >= 16
+        && s.batch * grid.rows * grid.columns >= enough
 }
 
 /// The tiles of one image.
