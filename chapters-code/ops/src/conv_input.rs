@@ -5,8 +5,8 @@ use dfdx::prelude::*;
 use crate::functions::{group_norm_gradients, norm_shape};
 use crate::{Images, NormShape, UNetDevice, Vector};
 
-/// Images for a convolution to read, or their group normalisation with SiLU behind it, which then never becomes a tensor:
-/// the convolution computes it, and the tape knows nothing of it.
+/// Images for a convolution to read, or their group normalisation with SiLU behind it. That, the convolution computes, into
+/// memory that needs no zeros before, and its gradient is no entry among the others: half the memory traffic of a block.
 pub struct ConvInput<D: UNetDevice, T = NoneTape> {
     images: Images<D, T>,
     norm: Option<Norm<D>>,

@@ -6,6 +6,7 @@
 //! | [`pointwise`] | a linear map over the channels of an image (a 1×1 convolution) |
 //! | [`linear`] | a linear map over rows |
 //! | [`group_norm`] | group normalisation, alone or followed by SiLU in the same pass |
+//! | [`group_norm_for_conv`] | the same, computed by the convolution that reads it |
 //! | [`silu`] | x · sigmoid(x) |
 //! | [`upsample_nearest`] | nearest-neighbour resizing to any larger size |
 //! | [`attention`] | scaled dot-product attention between the pixels of an image |
