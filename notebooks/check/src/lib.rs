@@ -94,9 +94,10 @@ impl Kernel {
             }
             other => failed(other.to_string()),
         })?;
-        // evcxr does not call a panic an error: it only forgets what the cell made.
-        if complaints.iter().any(|line| line.contains("panicked at")) {
-            return Err(failed("the cell panicked".into()));
+        // evcxr does not call it an error if a cell panics or ends with `?`: it forgets what the cell made, and says why on the
+        // standard error. No cell of ours has anything else to say there.
+        if !complaints.is_empty() {
+            return Err(failed("the cell failed".into()));
         }
         let mut shown = Map::new();
         let mut content: Vec<_> = done.content_by_mime_type.into_iter().collect();
