@@ -19,6 +19,7 @@ fn main() -> Result<()> {
         println!("{} ran in {:.0} s", path.display(), started.elapsed().as_secs_f64());
     }
     ensure!(differences.is_empty(), "{}", differences.join("\n\n"));
+    println!("{} passed, 0 failed", 2 + found.len());
     Ok(())
 }
 
