@@ -1,6 +1,7 @@
 //! Our side of the comparison.
 
 use std::io::{BufRead, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -55,6 +56,16 @@ pub fn work(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// The network's answer.
+fn forward<T: Tape<f32, AutoDevice> + Merge<T>>(
+    unet: &UNet<AutoDevice>,
+    x_t: Images<AutoDevice, T>,
+    timesteps: &[usize],
+    _: Range<usize>,
+) -> Images<AutoDevice, T> {
+    unet.forward(x_t, timesteps)
+}
+
 /// Steps of training on one batch, with fresh noise and timesteps each time.
 fn train(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0, eps, timesteps } = inputs;
@@ -69,12 +80,12 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
     let mut trainer = Trainer::new(&device, config)?;
     trainer.unet = model.unet;
     let mut batch = Batch { indices: (0..timesteps.len()).collect(), x0, timesteps, eps };
-    let first = trainer.learn(&batch, UNet::forward)?;
+    let first = trainer.learn(&batch, forward)?;
     let mut random = rng(0, 0);
     serve(first.loss as f64, || {
         batch.timesteps.fill_with(|| random.gen_range(0..trainer.schedule.len()));
         batch.eps = standard_normal(&device, *batch.x0.shape(), &mut random);
-        trainer.learn(&batch, UNet::forward)?;
+        trainer.learn(&batch, forward)?;
         device.synchronize();
         Ok(())
     })

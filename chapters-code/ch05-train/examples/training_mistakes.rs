@@ -37,7 +37,7 @@ fn train(device: &AutoDevice, optimizer: OptimizerConfig, answer: Answer, same_n
             batch.eps = ops::tensor(device, first.repeat(32), *batch.x0.shape());
         }
         // A loss that is not a number ends it, as it would end a real training.
-        if trainer.learn(&batch, answer).is_err() {
+        if trainer.learn(&batch, |unet, x_t, timesteps, _| answer(unet, x_t, timesteps)).is_err() {
             break;
         }
     }

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
-use ops::{AdamW, UNetDevice, Vector};
+use ops::{AdamW, Buffer, Gradient, UNetDevice, Vector};
 use serde::{Deserialize, Serialize};
 
 /// One number for each number in a network: a list of vectors, in the order in which the network shows its parameters.
@@ -22,30 +22,11 @@ pub(crate) fn zeros_like<D: UNetDevice>(model: &mut impl Parameters<D>) -> Flat<
 }
 
 // ANCHOR: norm
-/// The length of the gradient of the whole network, as one long vector. `sums` has a place for each parameter's part.
-pub(crate) fn gradient_norm<D: UNetDevice>(
-    sums: Vector<D>,
-    model: &mut impl Parameters<D>,
-    gradients: &mut Gradients<f32, D>,
-) -> Result<f64, D::Err> {
-    struct Squares<'a, D: UNetDevice> {
-        gradients: &'a mut Gradients<f32, D>,
-        sums: Vector<D>,
-        parameter: usize,
-        result: Result<(), D::Err>,
-    }
-    impl<D: UNetDevice> Visitor<D> for Squares<'_, D> {
-        fn visit<S: Shape>(&mut self, _: &str, p: &mut Tensor<S, f32, D>) {
-            if self.result.is_ok() {
-                self.result = ops::gradient_sum_of_squares(p, self.gradients, &mut self.sums, self.parameter);
-            }
-            self.parameter += 1;
-        }
-    }
-    let mut squares = Squares { gradients, sums, parameter: 0, result: Ok(()) };
-    model.visit("", &mut squares);
-    squares.result?;
-    Ok(squares.sums.as_vec().iter().map(|&sum| sum as f64).sum::<f64>().sqrt())
+/// The length of the gradient of the whole network, as one long vector.
+pub(crate) fn gradient_norm<D: UNetDevice>(device: &D, gradient: &Gradient<D>) -> f64 {
+    let mut sums = device.zeros_like(&(gradient.len(),));
+    ops::sums_of_squares(device, gradient, &mut sums);
+    sums.as_vec().iter().map(|&sum| sum as f64).sum::<f64>().sqrt()
 }
 // ANCHOR_END: norm
 
@@ -111,18 +92,10 @@ impl<D: UNetDevice> Optimizer<D> {
         Self { config, m: zeros_like(model), v: zeros_like(model) }
     }
 
-    /// Moves every weight once; `step` counts from 0. Returns the length that the gradient had.
-    ///
-    /// # Errors
-    /// If the device is out of memory.
-    pub fn update(
-        &mut self,
-        step: u64,
-        model: &mut impl Parameters<D>,
-        gradients: &mut Gradients<f32, D>,
-    ) -> Result<f64, D::Err> {
+    /// Moves every weight once, against the gradient; `step` counts from 0. Returns the length that the gradient had.
+    pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>, gradient: &Gradient<D>) -> f64 {
         let device = self.m.first().expect("a network has parameters").device().clone();
-        let norm = gradient_norm(device.zeros_like(&(self.m.len(),)), model, gradients)?;
+        let norm = gradient_norm(&device, gradient);
         let c = &self.config;
         let count = (step + 1) as f64;
         let numbers = AdamW {
@@ -136,25 +109,23 @@ impl<D: UNetDevice> Optimizer<D> {
             gradient_scale: (c.max_gradient_norm / norm).min(1.0) as f32,
         };
         let moments = self.m.iter_mut().zip(&mut self.v);
-        let mut visit = Update { numbers, gradients, moments, result: Ok(()) };
-        model.visit("", &mut visit);
-        visit.result.map(|()| norm)
+        model.visit("", &mut Update { numbers, state: gradient.iter().zip(moments) });
+        norm
     }
 }
 
-struct Update<'a, D: UNetDevice, I> {
+struct Update<I> {
     numbers: AdamW,
-    gradients: &'a mut Gradients<f32, D>,
-    moments: I,
-    result: Result<(), D::Err>,
+    /// For each parameter its gradient and its two moments.
+    state: I,
 }
 
-impl<'a, D: UNetDevice, I: Iterator<Item = (&'a mut Vector<D>, &'a mut Vector<D>)>> Visitor<D> for Update<'_, D, I> {
+type State<'a, D> = (&'a Buffer<D>, (&'a mut Vector<D>, &'a mut Vector<D>));
+
+impl<'a, D: UNetDevice, I: Iterator<Item = State<'a, D>>> Visitor<D> for Update<I> {
     fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-        let (m, v) = self.moments.next().expect("two moments for every parameter");
-        if self.result.is_ok() {
-            self.result = ops::adamw_step(&self.numbers, parameter, self.gradients, m, v);
-        }
+        let (gradient, (m, v)) = self.state.next().expect("a gradient and two moments for every parameter");
+        ops::adamw_step(&self.numbers, parameter, gradient, m, v);
     }
 }
 // ANCHOR_END: adamw

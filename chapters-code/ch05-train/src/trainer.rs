@@ -1,5 +1,7 @@
 //! Algorithm 1, one step at a time.
 
+use std::ops::Range;
+
 use ch01_tensors::{flip_horizontally, Dataset, Shuffle};
 use ch02_schedule::Schedule;
 use ch03_forward::{rng, standard_normal};
@@ -7,7 +9,7 @@ use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch04_unet::{ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
 use ops::layers::Parameters;
-use ops::{Images, UNetDevice};
+use ops::{Images, Lanes, MaybeSync, UNetDevice};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,20 @@ pub struct Batch<D: UNetDevice> {
     pub eps: Images<D>,
 }
 
+impl<D: UNetDevice> Batch<D> {
+    /// Some of the images, on `device`.
+    fn part(&self, device: &D, images: Range<usize>) -> Self {
+        let (_, channels, height, width) = *self.x0.shape();
+        let len = channels * height * width;
+        let part = |all: &Images<D>| {
+            let values = all.as_vec()[images.start * len..images.end * len].to_vec();
+            ops::tensor(device, values, (images.len(), channels, height, width))
+        };
+        let (indices, timesteps) = (self.indices[images.clone()].to_vec(), self.timesteps[images.clone()].to_vec());
+        Self { indices, x0: part(&self.x0), timesteps, eps: part(&self.eps) }
+    }
+}
+
 /// A network in training. `N` is the U-Net, or a network that has one inside.
 #[derive(Clone, Debug)]
 pub struct Trainer<D: UNetDevice, N = UNet<D>> {
@@ -77,6 +93,7 @@ pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     pub step: u64,
     pub schedule: Schedule,
     device: D,
+    lanes: Lanes<D>,
     shuffle: Option<Shuffle>,
 }
 
@@ -96,7 +113,7 @@ impl<D: UNetDevice> Trainer<D> {
     /// As [`Trainer::learn`].
     pub fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError> {
         let (batch, _) = self.next_batch(dataset);
-        self.learn(&batch, UNet::forward)
+        self.learn(&batch, |unet, x_t, timesteps, _| unet.forward(x_t, timesteps))
     }
 
     /// The model as it would be used: with averaged weights.
@@ -120,7 +137,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let mut unet = network(&mut rng(config.seed, FIRST_WEIGHTS))?;
         let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
         let ema = Ema::new(config.ema_decay, &mut unet);
-        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), shuffle: None })
+        let lanes = Lanes::new(device);
+        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), lanes, shuffle: None })
     }
 
     /// The images, timesteps and noise of the next step, and the random numbers after them, for whoever needs more.
@@ -136,31 +154,42 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         (Batch { indices, x0, timesteps, eps }, rng)
     }
 
-    /// One step on this batch; `answer` is what the network says to x_t at the batch's timesteps.
+    /// One step on this batch. `answer` is what the network says to x_t at the timesteps of some images of the batch; the last
+    /// argument says which.
     ///
     /// # Errors
     /// If the loss is not finite (the weights are then unchanged), or the device fails.
     pub fn learn(
         &mut self,
         batch: &Batch<D>,
-        answer: impl FnOnce(&N, Images<D, OwnedTape<f32, D>>, &[usize]) -> Images<D, OwnedTape<f32, D>>,
+        answer: impl Fn(&N, Images<D, OwnedTape<f32, D>>, &[usize], Range<usize>) -> Images<D, OwnedTape<f32, D>>
+            + MaybeSync,
     ) -> Result<StepReport, TrainError> {
         let step = self.step;
-        let Batch { x0, timesteps, eps, .. } = batch;
-        let kind = self.config.scheduler.prediction_type;
-        let loss =
-            l_simple(&self.schedule, kind, x0, timesteps, eps, |x_t, timesteps| answer(&self.unet, x_t, timesteps));
-        let value = loss.as_vec()[0];
-        if !value.is_finite() {
-            return Err(TrainError::NotFinite { step, loss: value });
+        let failed = |problem: String| TrainError::Device { step, problem };
+        let (schedule, kind) = (&self.schedule, self.config.scheduler.prediction_type);
+        // Each half of the batch on its own, both at the same time. The mean over all is the mean of the halves' means.
+        let halves = Lanes::parts(&self.device, batch.timesteps.len());
+        let said = self.lanes.run(&self.unet, halves, |unet, device, images| {
+            let Batch { x0, timesteps, eps, .. } = batch.part(device, images.clone());
+            let share = timesteps.len() as f32 / batch.timesteps.len() as f32;
+            let loss = l_simple(schedule, kind, &x0, &timesteps, &eps, |x_t, t| answer(unet, x_t, t, images)) * share;
+            let value = loss.as_vec()[0];
+            let gradient = loss.try_backward().and_then(|gradients| ops::gradient_of(unet, gradients));
+            gradient.map(|gradient| (value, gradient)).map_err(|e| e.to_string())
+        });
+        let (losses, gradients): (Vec<f32>, Vec<_>) =
+            said.into_iter().collect::<Result<Vec<_>, String>>().map_err(failed)?.into_iter().unzip();
+        let loss = losses.iter().sum::<f32>();
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { step, loss });
         }
-        let failed = |e: D::Err| TrainError::Device { step, problem: e.to_string() };
-        let mut gradients = loss.try_backward().map_err(failed)?;
-        let gradient_norm = self.optimizer.update(step, &mut self.unet, &mut gradients).map_err(failed)?;
+        let gradient = ops::sum_of_gradients(&self.device, gradients);
+        let gradient_norm = self.optimizer.update(step, &mut self.unet, &gradient);
         self.ema.update(step, &mut self.unet);
         self.step += 1;
         let learning_rate = crate::learning_rate(&self.optimizer.config, step);
-        Ok(StepReport { step, loss: value, gradient_norm, learning_rate })
+        Ok(StepReport { step, loss, gradient_norm, learning_rate })
     }
 
     /// Plans a training of `total_steps`, with a learning rate that falls over the last part of it, `cooldown` from 0 (it

@@ -5,7 +5,10 @@ use ch02_schedule::BetaSchedule;
 use ch03_forward::PredictionType;
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::{Preset, UNet};
-use ch05_train::{heldout_loss, learning_rate, Ema, OptimizerConfig, TrainConfig, TrainError, Trainer};
+use ch05_train::{
+    heldout_loss, l_simple, learning_rate, Batch, Ema, Optimizer, OptimizerConfig, TrainConfig, TrainError, Trainer,
+};
+use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
 use ops::params::{count, to_host};
 use ops::AutoDevice as Dev;
@@ -140,6 +143,51 @@ fn long_gradients_are_cut() {
     assert!(report.gradient_norm > 0.01, "the test needs a gradient to cut");
     let squares: f64 = trainer.optimizer.m.iter().flat_map(|m| m.as_vec()).map(|m| (m as f64 / 0.1).powi(2)).sum();
     assert!((squares.sqrt() - 0.01).abs() < 1e-5, "the length is {} after cutting", squares.sqrt());
+}
+
+// ANCHOR: halves
+#[test]
+fn two_halves_say_what_the_whole_batch_says() {
+    let device = ops::open_device(0).unwrap();
+    let config = TrainConfig { batch_size: 37, ..config(PredictionType::Epsilon) };
+    let mut trainer = Trainer::new(&device, config).unwrap();
+    let (Batch { x0, timesteps, eps, .. }, _) = trainer.next_batch(&Cats::new(Split::Train));
+    let unet = trainer.unet.clone();
+    let answer = |x_t, timesteps: &[usize]| unet.forward(x_t, timesteps);
+    let loss =
+        l_simple::<_, OwnedTape<f32, Dev>>(&trainer.schedule, PredictionType::Epsilon, &x0, &timesteps, &eps, answer);
+    let value = loss.as_vec()[0];
+    let mut unet = unet.clone();
+    let gradient = ops::gradient_of(&mut unet, loss.backward()).unwrap();
+    let mut whole = Optimizer::new(trainer.config.optimizer.clone(), &mut unet);
+    let length = whole.update(0, &mut unet, &gradient);
+
+    let report = trainer.train_step(&Cats::new(Split::Train)).unwrap();
+    assert!((report.loss / value - 1.0).abs() < 1e-5, "the loss is {}, not {value}", report.loss);
+    assert!((report.gradient_norm / length - 1.0).abs() < 1e-5, "{} is not {length}", report.gradient_norm);
+    // After one step the first moment is the gradient, but for a factor.
+    for (whole, halves) in whole.m.iter().zip(&trainer.optimizer.m) {
+        for (whole, halves) in whole.as_vec().iter().zip(halves.as_vec()) {
+            assert!((whole - halves).abs() < 1e-6, "{halves} is not {whole}");
+        }
+    }
+}
+// ANCHOR_END: halves
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn the_number_of_threads_changes_nothing() {
+    let train = || {
+        let device = ops::open_device(0).unwrap();
+        let config = TrainConfig { batch_size: 20, ..config(PredictionType::Epsilon) };
+        let mut trainer = Trainer::new(&device, config).unwrap();
+        (run(&mut trainer, 3), to_host(&mut trainer.unet))
+    };
+    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(train);
+    let one = with(1);
+    for threads in [2, 3, 5] {
+        assert!(one == with(threads), "{threads} threads");
+    }
 }
 
 #[test]

@@ -47,6 +47,6 @@ pub fn train_step<D: UNetDevice>(
         }
     };
     let conditions: Vec<Condition> = batch.indices.iter().map(told).collect();
-    trainer.learn(&batch, |network, x_t, timesteps| network.forward(x_t, timesteps, &conditions))
+    trainer.learn(&batch, |network, x_t, timesteps, images| network.forward(x_t, timesteps, &conditions[images]))
 }
 // ANCHOR_END: train_step

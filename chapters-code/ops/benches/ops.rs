@@ -158,5 +158,10 @@ fn others(c: &mut Criterion) {
     group.bench_function("adamw", |bench| bench.iter(|| dev.adamw(&h, black_box(&mut p), &g, &mut m, &mut v)));
 }
 
-criterion_group!(benches, convolution, normalisation, attention, others);
+/// As the programs do: the thread that calls the kernels is one of rayon's.
+fn threads(_: &mut Criterion) {
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global().expect("nobody has started them yet");
+}
+
+criterion_group!(benches, threads, convolution, normalisation, attention, others);
 criterion_main!(benches);

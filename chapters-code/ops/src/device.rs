@@ -3,6 +3,8 @@
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
+use crate::{MaybeSend, MaybeSync};
+
 /// The memory behind an `f32` tensor or gradient on device `D`.
 pub type Buffer<D> = <D as Storage<f32>>::Vec;
 
@@ -66,21 +68,25 @@ pub struct AdamW {
 /// A device on which the U-Net runs.
 ///
 /// Kernels see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is given.
-pub trait UNetDevice: Device<f32> {
+pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     /// Elements that a kernel reads.
     type Read<'a>: Copy;
     /// Elements that a kernel writes.
     type Write<'a>;
 
-    /// Does both, at the same time where that helps: dfdx fills new memory with zeros on one thread, and meanwhile the
-    /// others can begin with a kernel.
-    ///
-    /// # Safety
-    /// On the processor they run on different threads: they must not hold anything that may not change threads, except what
-    /// this device itself makes (tensors, gradients, reads, writes), which on the processor may.
-    unsafe fn both(&self, allocate: impl FnOnce(), kernel: impl FnOnce()) {
-        allocate();
-        kernel();
+    /// Into how many parts a batch is cut, see [`crate::Lanes::parts`].
+    const PARTS: usize = 1;
+    /// How many jobs [`UNetDevice::side_by_side`] does at the same time.
+    fn lanes(&self) -> usize {
+        1
+    }
+    /// A device like this one, with its own memory, for a job that is done at the same time.
+    fn twin(&self) -> Self {
+        self.clone()
+    }
+    /// Does all jobs, at most [`UNetDevice::lanes`], each with a device of its own.
+    fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
+        jobs.into_iter().map(|job| job()).collect()
     }
 
     /// The elements of a contiguous tensor.

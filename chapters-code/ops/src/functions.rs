@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::{Added, ConvInput, ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
+use crate::{Added, Buffer, ConvInput, ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
 
 /// Takes a gradient out of `$grads`, leaving a token in its place.
 macro_rules! take_gradient {
@@ -177,20 +177,8 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
             let dy = D::read_buffer(&dy);
-            let mut dw = take_gradient!(grads, weight, dev);
-            let mut allocated = Ok(());
-            // SAFETY: the closures hold tensors, gradients and sizes.
-            unsafe {
-                dev.both(
-                    || {
-                        let for_images = images.as_ref().map_or(Ok(()), |images| grads.try_alloc_for(images));
-                        allocated = for_images.and_then(|()| grads.try_alloc_for(&x.images));
-                    },
-                    || dev.conv2d_backward_weight(&s, x.read(), dy, D::write_buffer(&mut dw)),
-                )
-            };
-            allocated?;
-            *grads.get_or_alloc_mut(&weight)? = dw;
+            let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
+            dev.conv2d_backward_weight(&s, x.read(), dy, dw);
             if let Some(bias) = &bias {
                 dev.sum_per_channel(s.batch, s.cout, pixels, dy, D::write_buffer(grads.get_or_alloc_mut(bias)?));
             }
@@ -429,18 +417,8 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
         let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
-            let mut da = take_gradient!(grads, a, dev);
-            let mut allocated = Ok(());
-            // SAFETY: the closures hold gradients and sizes.
-            unsafe {
-                let (dy, da) = (D::read_buffer(&dy), D::write_buffer(&mut da));
-                dev.both(
-                    || allocated = grads.try_alloc_for(&b),
-                    || dev.copy_rows(batch, la, dy, [la + lb, 0], da, [la, 0], true),
-                )
-            };
-            allocated?;
-            *grads.get_or_alloc_mut(&a)? = da;
+            let da = D::write_buffer(grads.get_or_alloc_mut(&a)?);
+            dev.copy_rows(batch, la, D::read_buffer(&dy), [la + lb, 0], da, [la, 0], true);
             let db = D::write_buffer(grads.get_or_alloc_mut(&b)?);
             dev.copy_rows(batch, lb, D::read_buffer(&dy), [la + lb, la], db, [lb, 0], true);
             Ok(())
@@ -449,34 +427,19 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
     y.put_tape(tape)
 }
 
-/// One AdamW update, in place, of `parameter` with its gradient in `gradients` and its two moments, which
-/// have as many elements.
+/// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have as many elements.
 pub fn adamw_step<S: Shape, D: UNetDevice>(
     h: &crate::AdamW,
     parameter: &mut Tensor<S, f32, D>,
-    gradients: &mut Gradients<f32, D>,
+    gradient: &Buffer<D>,
     m: &mut Vector<D>,
     v: &mut Vector<D>,
-) -> Result<(), D::Err> {
+) {
     let dev = parameter.device().clone();
-    let g = D::read_buffer(gradients.get_or_alloc_mut(parameter)?);
-    dev.adamw(h, D::write(parameter), g, D::write(m), D::write(v));
-    Ok(())
+    dev.adamw(h, D::write(parameter), D::read_buffer(gradient), D::write(m), D::write(v));
 }
 
 /// `average = keep · average + (1 - keep) · parameter`, in place.
 pub fn blend<S: Shape, D: UNetDevice>(keep: f32, average: &mut Vector<D>, parameter: &Tensor<S, f32, D>) {
     parameter.device().blend(keep, D::read(parameter), D::write(average));
-}
-
-/// Writes the sum of squares of one parameter's gradient to `sums[index]`: on the device, so that nobody waits for it.
-pub fn gradient_sum_of_squares<S: Shape, D: UNetDevice>(
-    parameter: &Tensor<S, f32, D>,
-    gradients: &mut Gradients<f32, D>,
-    sums: &mut Vector<D>,
-    index: usize,
-) -> Result<(), D::Err> {
-    let g = gradients.get_or_alloc_mut(parameter)?;
-    parameter.device().sum_of_squares(D::read_buffer(g), D::write_new(sums), index);
-    Ok(())
 }

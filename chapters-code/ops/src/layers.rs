@@ -6,7 +6,7 @@
 use dfdx::prelude::*;
 use rand::Rng;
 
-use crate::{Conv2dOptions, ConvInput, Images, Rows, UNetDevice, Vector};
+use crate::{Conv2dOptions, ConvInput, Images, MaybeSync, Rows, UNetDevice, Vector};
 
 /// Something that is done to every parameter.
 pub trait Visitor<D: UNetDevice> {
@@ -15,7 +15,7 @@ pub trait Visitor<D: UNetDevice> {
 }
 
 /// A thing with parameters.
-pub trait Parameters<D: UNetDevice> {
+pub trait Parameters<D: UNetDevice>: MaybeSync {
     /// Shows every parameter to `visitor`, with `prefix` before its name.
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V);
 }

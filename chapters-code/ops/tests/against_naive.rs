@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use dfdx::prelude::*;
+use ops::layers::{Parameters, Visitor};
 use ops::{Conv2dOptions, Images, Vector};
 use rand::Rng;
 
@@ -514,6 +515,48 @@ fn glue() {
     });
 }
 
+/// A network of one parameter.
+#[derive(Clone)]
+struct Alone(Vector<ops::AutoDevice>);
+
+impl Parameters<ops::AutoDevice> for Alone {
+    fn visit<V: Visitor<ops::AutoDevice>>(&mut self, _: &str, visitor: &mut V) {
+        visitor.visit("p", &mut self.0);
+    }
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn lanes_work_on_copies_and_answer_in_order() {
+    every_level(|| {
+        let dev = device();
+        let network = Alone(dev.tensor_from_vec(vec![1.0, 2.0, 3.0], (3,)));
+        let mut lanes = ops::Lanes::new(&dev);
+        let mut work = |parts: usize| {
+            lanes.run(&network, (0..parts).collect(), |network, device, part| {
+                // What a lane does to its network stays there.
+                let doubled: Vec<f32> = host(&network.0).iter().map(|v| 2.0 * v).collect();
+                network.0.copy_from(&doubled);
+                let sum = network.0.clone() + device.ones_like(&(3,));
+                (part, host(&sum)[0], rayon::current_num_threads())
+            })
+        };
+        for threads in [1, 2, 3, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for parts in [1, 2, 3, 7] {
+                let said = pool.install(|| work(parts));
+                assert_eq!(said.iter().map(|s| s.0).collect::<Vec<_>>(), (0..parts).collect::<Vec<_>>());
+                // The first part of every lane finds the network as it was.
+                let lanes = threads.min(parts);
+                assert_eq!(said.iter().filter(|s| s.1 == 3.0).count(), lanes, "{threads} threads, {parts} parts");
+                let most = said.iter().map(|s| s.2).max().unwrap();
+                assert_eq!(most, threads.div_ceil(lanes), "{threads} threads, {parts} parts");
+            }
+        }
+        assert_eq!(host(&network.0), [1.0, 2.0, 3.0]);
+    });
+}
+
 #[test]
 fn adamw_follows_its_definition() {
     every_level(|| {
@@ -527,12 +570,16 @@ fn adamw_follows_its_definition() {
         let (lr, b1, b2, eps, decay, scale) = (0.01, 0.9, 0.999, 1e-8, 0.1, 0.5);
         for step in 1..=5 {
             let g = random(&mut rng, len);
-            // A loss whose gradient is g.
-            let mut grads = backward(p.leaky_trace(), &g);
-            let mut squares = dev.zeros_like(&(3,));
-            ops::gradient_sum_of_squares(&p, &mut grads, &mut squares, 1).unwrap();
+            // Two losses whose gradients are 2 g and -g.
+            let parts = [2.0, -1.0].map(|factor| {
+                let weights: Vec<f32> = g.iter().map(|g| g * factor).collect();
+                ops::gradient_of(&mut Alone(p.clone()), backward(p.leaky_trace(), &weights)).unwrap()
+            });
+            let gradient = ops::sum_of_gradients(&dev, parts.to_vec());
+            let mut squares = dev.zeros_like(&(1,));
+            ops::sums_of_squares(&dev, &gradient, &mut squares);
             let expected = g.iter().map(|&g| (g as f64).powi(2)).sum::<f64>();
-            assert_close("sum of squares", &host(&squares), &[0.0, expected, 0.0], 1e-6);
+            assert_close("sum of squares", &host(&squares), &[expected], 1e-6);
             let h = ops::AdamW {
                 learning_rate: lr as f32,
                 beta1: b1 as f32,
@@ -543,7 +590,7 @@ fn adamw_follows_its_definition() {
                 bias_correction2: 1.0 - (b2 as f32).powi(step),
                 gradient_scale: scale as f32,
             };
-            ops::adamw_step(&h, &mut p, &mut grads, &mut m, &mut v).unwrap();
+            ops::adamw_step(&h, &mut p, &gradient[0], &mut m, &mut v);
             for (r, &g) in reference.iter_mut().zip(&g) {
                 let g = g as f64 * scale;
                 r[1] = b1 * r[1] + (1.0 - b1) * g;

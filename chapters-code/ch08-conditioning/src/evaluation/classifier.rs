@@ -169,8 +169,8 @@ pub fn train_classifier<D: UNetDevice>(
         let scores = classifier.forward(x.put_tape(OwnedTape::default()));
         let loss = binary_cross_entropy_with_logits_loss(scores, classifier.wanted(device, &right));
         watch(step, loss.as_vec()[0]);
-        let mut gradients = loss.try_backward()?;
-        optimizer.update(step, &mut classifier, &mut gradients)?;
+        let gradient = ops::gradient_of(&mut classifier, loss.try_backward()?)?;
+        optimizer.update(step, &mut classifier, &gradient);
         ema.update(step, &mut classifier);
     }
     Ok(ema.apply(&classifier))

@@ -15,10 +15,12 @@
 
 use std::borrow::Cow;
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::forced::arch;
-use super::tiles::{lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
+use super::tiles::{lanes, padded, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
+use super::transpose::Pixels;
 use super::winograd;
 use crate::{Added, ConvShape};
 
@@ -47,11 +49,7 @@ impl<'a> Left<'a> {
     /// Tiles read whole groups of four rows: where the last one would leave `values`, zeros are put behind.
     fn new(values: &'a [f32], rows: usize, row: usize, columns: usize, column: usize) -> Self {
         let reach = (rows.next_multiple_of(ROWS) - 1) * row + (columns - 1) * column + 1;
-        let mut values = Cow::Borrowed(values);
-        if reach > values.len() {
-            values.to_mut().resize(reach, 0.0);
-        }
-        Self { values, row, column }
+        Self { values: padded(values, reach), row, column }
     }
 }
 
@@ -161,7 +159,7 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
         y.par_chunks_mut(result)
             .zip(x.par_chunks(image))
             .enumerate()
-            .for_each(|(n, (y, x))| with_scratch(|[buffer, ..]| direct.image(n, x, y, buffer)));
+            .for_each(|(n, (y, x))| with_scratch(|[buffer]| direct.image(n, x, y, buffer)));
         return;
     }
     // Fewer images than threads: these share the output channels of each.
@@ -305,7 +303,7 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, d
         if let Base::Added(_) = base {
             dx.fill(0.0);
         }
-        with_scratch(|[buffer, gradient, ..]| {
+        with_scratch(|[buffer, gradient]| {
             gradient.clear();
             gradient.resize(depth * pixels, 0.0);
             direct.image(n, dy, gradient, buffer);
@@ -353,6 +351,9 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     for i in 0..s.kernel {
         taken.extend(runs(i * pw * s.cin, i * width, width, lanes));
     }
+    // Where the image lies in the padded one, `(h, w, cin)`, whose border stays zero.
+    let at = (0..s.h * s.w).map(|p| ((p / s.w + s.pad) * pw + p % s.w + s.pad) * s.cin).collect();
+    let inside = Pixels { first: 0, at };
     let row = taps * s.cin;
     let sum_group = |group: usize| {
         let mut sums = vec![0.0; s.cout.div_ceil(ROWS) * ROWS * row];
@@ -362,7 +363,8 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
         for images in images.chunks(together) {
             let depth = images.len() * pixels;
             for (i, n) in images.iter().enumerate() {
-                channels_last(s, pw, &x[n * image..][..image], &mut padded[i * padded_image..]);
+                let (x, to) = (&x[n * image..][..image], &mut padded[i * padded_image..]);
+                arch().dispatch(ChannelsLast { pixels: &inside, cin: s.cin, x, to });
                 for (o, dy) in dy[n * result..][..result].chunks(pixels).enumerate() {
                     gradient[o * depth + i * pixels..][..pixels].copy_from_slice(dy);
                 }
@@ -402,15 +404,22 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     });
 }
 
-/// Copies one image `(cin, h, w)` into the middle of a padded one, `(h, w, cin)`, whose border stays zero.
-fn channels_last(s: &ConvShape, padded_width: usize, x: &[f32], padded: &mut [f32]) {
-    for i in 0..s.h {
-        let row = &mut padded[((i + s.pad) * padded_width + s.pad) * s.cin..][..s.w * s.cin];
-        for c in 0..s.cin {
-            let x = &x[(c * s.h + i) * s.w..][..s.w];
-            for (j, &value) in x.iter().enumerate() {
-                row[j * s.cin + c] = value;
-            }
+/// Copies one image `(cin, pixels)` to where `pixels` says that its channels go, one behind the other.
+struct ChannelsLast<'a> {
+    pixels: &'a Pixels,
+    cin: usize,
+    x: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl WithSimd for ChannelsLast<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let plane = self.x.len() / self.cin;
+        for first in (0..self.cin).step_by(S::F32_LANES) {
+            let channels = S::F32_LANES.min(self.cin - first);
+            self.pixels.scatter(simd, &self.x[first * plane..], plane, channels, &mut self.to[first..]);
         }
     }
 }

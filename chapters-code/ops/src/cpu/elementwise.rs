@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::forced::arch;
+use super::forced::vectorized;
 use crate::AdamW;
 
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
@@ -67,7 +67,7 @@ pub(super) fn fold2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(y, a)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (y, a) in y.iter_mut().zip(a) {
@@ -80,7 +80,7 @@ pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {
 
 pub(super) fn silu(x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (y, &x) in y.iter_mut().zip(x) {
@@ -93,7 +93,7 @@ pub(super) fn silu(x: &[f32], y: &mut [f32]) {
 
 pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(|((dx, x), dy)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for i in 0..dx.len() {
@@ -107,7 +107,7 @@ pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
 
 pub(super) fn sum_per_channel(batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
     db.par_iter_mut().with_min_len(1 + PIECE / (batch * pixels)).enumerate().for_each(|(c, db)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for n in 0..batch {
@@ -156,7 +156,7 @@ pub(super) fn copy_rows(
         let src = &src[i * from[0] + from[1]..][..len];
         let dst = &mut dst[to[1]..][..len];
         if accumulate {
-            arch().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (d, s) in dst.iter_mut().zip(src) {
@@ -174,7 +174,7 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
     let pieces =
         p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
     pieces.for_each(|(((p, g), m), v)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for i in 0..p.len() {
@@ -192,7 +192,7 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
 
 pub(super) fn blend(keep: f32, x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (y, x) in y.iter_mut().zip(x) {
@@ -207,7 +207,7 @@ pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
     let pieces: Vec<f64> = x
         .par_chunks(PIECE)
         .map(|x| {
-            arch().dispatch(
+            vectorized(
                 #[inline(always)]
                 || fold(x, |v| v * v),
             ) as f64

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,23 @@ fn at_level(code: u8) -> Option<Arch> {
 
 /// The instructions to use now.
 ///
-/// `arch().dispatch(f)` runs f with them. All that f calls must be inlined into it, itself too (`#[inline(always)] || …`):
-/// a function is compiled for one set of instructions only.
+/// `arch().dispatch(work)` runs work with them. All that it calls must be inlined into it: a function is compiled for one set
+/// of instructions only.
 pub(super) fn arch() -> Arch {
     at_level(FORCED.load(Ordering::Relaxed)).unwrap_or_default()
+}
+
+/// Runs a closure with the instructions to use now. It must say `#[inline(always)]`.
+pub(super) fn vectorized<R>(work: impl FnMut() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnMut() -> R> WithSimd for Work<F> {
+        type Output = R;
+        // Called as `FnMut`, not `FnOnce`: that would be a function around the closure, and nobody could ask for *that* to be
+        // inlined.
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    arch().dispatch(Work(work))
 }

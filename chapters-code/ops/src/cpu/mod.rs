@@ -1,9 +1,12 @@
 //! The kernels on the processor. See `conv.rs` for how convolution is made fast.
 
+mod attention;
 mod conv;
 mod dense;
 mod elementwise;
 pub(crate) mod forced;
+#[cfg(not(feature = "cuda"))]
+mod groups;
 mod norm;
 mod threads;
 mod tiles;
@@ -51,19 +54,23 @@ impl UNetDevice for Cpu {
     type Read<'a> = &'a [f32];
     type Write<'a> = &'a mut [f32];
 
-    unsafe fn both(&self, allocate: impl FnOnce(), kernel: impl FnOnce()) {
-        /// What may change threads, because the caller of `both` says so.
-        struct Movable<F>(F);
-        // SAFETY: see above.
-        unsafe impl<F> Send for Movable<F> {}
-        impl<F: FnOnce()> Movable<F> {
-            fn run(self) {
-                (self.0)()
-            }
-        }
-        threads::awake();
-        let (allocate, kernel) = (Movable(allocate), Movable(kernel));
-        rayon::join(|| allocate.run(), || kernel.run());
+    #[cfg(not(feature = "cuda"))]
+    const PARTS: usize = 2;
+    #[cfg(not(feature = "cuda"))]
+    fn lanes(&self) -> usize {
+        groups::lanes()
+    }
+    // dfdx's cache of memory must not be asked from two threads at the same time: between looking whether there is something and
+    // taking it out, another may have taken it. So every lane has a device, and a cache, of its own.
+    #[cfg(not(feature = "cuda"))]
+    fn twin(&self) -> Self {
+        let twin = Cpu::default();
+        twin.enable_cache();
+        twin
+    }
+    #[cfg(not(feature = "cuda"))]
+    fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
+        groups::side_by_side(jobs)
     }
 
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> &[f32] {
@@ -151,7 +158,8 @@ impl UNetDevice for Cpu {
     }
 
     fn attention(&self, dims: [usize; 4], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
-        dense::attention(dims, q, k, v, y)
+        threads::awake();
+        attention::forward(dims, q, k, v, y)
     }
     fn attention_backward(
         &self,
@@ -164,7 +172,8 @@ impl UNetDevice for Cpu {
         dk: &mut [f32],
         dv: &mut [f32],
     ) {
-        dense::attention_backward(dims, [q, k, v], dy, [dq, dk, dv])
+        threads::awake();
+        attention::backward(dims, [q, k, v], dy, [dq, dk, dv])
     }
 
     fn accumulate(&self, a: &[f32], y: &mut [f32]) {

@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 use super::elementwise::{fold, fold2, sigmoid, sum};
-use super::forced::arch;
+use super::forced::vectorized;
 use crate::NormShape;
 
 /// Mean and 1/√(variance + eps) of each group. The variance is that of the whole population, as in PyTorch.
 pub(super) fn statistics(s: &NormShape, x: &[f32], statistics: &mut [f32]) {
     let len = s.channels / s.groups * s.pixels;
     statistics.par_chunks_mut(2).zip(x.par_chunks(len)).for_each(|(statistics, x)| {
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 let mean = sum(x) / len as f32;
@@ -26,7 +26,7 @@ pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32
     let len = per_group * s.pixels;
     y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate().for_each(|(i, (y, x))| {
         let first = i % s.groups * per_group;
-        arch().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
@@ -73,7 +73,7 @@ pub(super) fn backward(
         || vec![0.0; len],
         |dz, (i, (((dx, x), dy), shares))| {
             let first = i % s.groups * per_group;
-            arch().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);

@@ -1,6 +1,7 @@
 //! The small kernel that all matrix-like work of the convolutions comes down to.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
@@ -192,12 +193,31 @@ pub(super) fn lanes() -> usize {
     arch().dispatch(Lanes)
 }
 
-/// Lends `work` memory that this thread keeps from one call to the next. Its contents are whatever was left there.
-pub(super) fn with_scratch<R>(work: impl FnOnce(&mut [Vec<f32>; 3]) -> R) -> R {
-    thread_local!(static SCRATCH: Cell<[Vec<f32>; 3]> = const { Cell::new([Vec::new(), Vec::new(), Vec::new()]) });
-    // Taken away, not borrowed: `work` may wait for other threads, and meanwhile do work that asks for memory, too.
-    let mut scratch = SCRATCH.take();
-    let result = work(&mut scratch);
-    SCRATCH.set(scratch);
+/// Lends `work` some buffers that this thread keeps from one call to the next. Their contents are whatever was left there.
+pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; N]) -> R) -> R {
+    thread_local!(static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+    // Taken away, not borrowed: `work` may ask for more, or wait for other threads and meanwhile do work that does.
+    let mut taken = [const { Vec::new() }; N];
+    SPARE.with_borrow_mut(|spare| taken.iter_mut().for_each(|buffer| *buffer = spare.pop().unwrap_or_default()));
+    let result = work(&mut taken);
+    // In the order in which the same work will take them next time.
+    SPARE.with_borrow_mut(|spare| spare.extend(taken.into_iter().rev()));
     result
+}
+
+/// `values`, with zeros behind them if there are fewer than `len`.
+pub(super) fn padded(values: &[f32], len: usize) -> Cow<'_, [f32]> {
+    let mut values = Cow::Borrowed(values);
+    if len > values.len() {
+        values.to_mut().resize(len, 0.0);
+    }
+    values
+}
+
+/// So many numbers of a buffer, with any values.
+pub(super) fn any(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
 }

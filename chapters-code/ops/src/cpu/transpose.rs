@@ -1,6 +1,8 @@
 //! Between planes, where the pixels of a channel lie side by side, and vectors, where channels do.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
+
+use super::forced::arch;
 
 /// Channels and pixels that are turned around together.
 const BLOCK: usize = 8;
@@ -64,6 +66,53 @@ impl Pixels {
             }
         }
     }
+}
+
+/// Turns a matrix `(rows, columns)` around: its rows become the first columns of `to`, whose own rows have `width` numbers.
+pub(super) fn turn_around(from: &[f32], columns: usize, to: &mut [f32], width: usize) {
+    struct Turn<'a>(&'a [f32], usize, &'a mut [f32], usize);
+    impl WithSimd for Turn<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(from, columns, to, width) = self;
+            let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
+            let rows = from.len() / columns;
+            for first in (0..rows).step_by(S::F32_LANES) {
+                let count = S::F32_LANES.min(rows - first);
+                pixels.scatter(simd, &from[first * columns..], columns, count, &mut to[first..]);
+            }
+        }
+    }
+    arch().dispatch(Turn(from, columns, to, width))
+}
+
+/// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix `(rows, columns)`.
+pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
+    struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
+    impl WithSimd for Add<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(from, width, to, columns) = self;
+            let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
+            let rows = to.len() / columns;
+            for first in (0..rows).step_by(S::F32_LANES) {
+                let count = S::F32_LANES.min(rows - first);
+                pixels.gather(
+                    simd,
+                    &from[first..],
+                    count,
+                    #[inline(always)]
+                    |row, column, values| {
+                        let to = &mut to[(first + row) * columns + column..][..values.len()];
+                        to.iter_mut().zip(values).for_each(|(to, v)| *to += v);
+                    },
+                );
+            }
+        }
+    }
+    arch().dispatch(Add(from, width, to, columns))
 }
 
 /// Whether there are instructions that turn a block around: AVX, which every set with eight lanes or more has on x86.

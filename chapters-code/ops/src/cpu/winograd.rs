@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use super::conv::Base;
 use super::forced::arch;
-use super::tiles::{lanes, load, runs, save, with_scratch, Run, Starts, Tiles, SLACK, VECTORS};
+use super::tiles::{any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, SLACK, VECTORS};
 use super::transpose::Pixels;
 use crate::ConvShape;
 
@@ -322,18 +322,18 @@ impl Transform<'_> {
         let top = (band.row * TILE) as isize - self.pad as isize;
         let window = Window::new(rows, width, [self.h, self.w], top, self.pad, lanes);
         // The image's pixels are written for every group, the border around them stays zero.
-        self.window.clear();
-        self.window.resize(window.len(lanes), 0.0);
+        let pixels = any(self.window, window.len(lanes));
+        pixels.fill(0.0);
         let plane = self.h * self.w;
         for image in 0..band.images {
             for first in (0..self.channels).step_by(lanes) {
                 let planes = &self.x[((band.image + image) * self.channels + first) * plane..];
                 let channels = lanes.min(self.channels - first);
-                window.pixels.scatter(simd, planes, plane, channels, self.window);
+                window.pixels.scatter(simd, planes, plane, channels, pixels);
                 for row in 0..band.rows {
                     for column in 0..band.columns {
                         let corner = (row * window.width + column) * TILE * lanes;
-                        let block = get_block::<S, N>(simd, self.window, corner, window.width * lanes, lanes);
+                        let block = get_block::<S, N>(simd, pixels, corner, window.width * lanes, lanes);
                         let block = both_ways::<S, T, N, REACH>(simd, &block);
                         let tile = (image * band.rows + row) * band.columns + column;
                         let Places { width, step } = self.places;
@@ -387,9 +387,7 @@ impl Strips {
 
 impl Weight<'_> {
     /// The transformed weight: 36 matrices of `cin` rows with `cout` numbers.
-    fn transform(&self, cin: usize, cout: usize) -> (Strips, Vec<f32>) {
-        let strips = Strips::new(cin, cout, lanes());
-        let mut to = vec![0.0; PLACES * strips.step];
+    fn transform(&self, cin: usize, cout: usize, strips: Strips, to: &mut [f32]) {
         // Each thread takes some rows of all strips of all matrices.
         let together = cin.div_ceil(rayon::current_num_threads()).max(8);
         let mut pieces: Vec<Vec<&mut [f32]>> = Vec::new();
@@ -406,7 +404,6 @@ impl Weight<'_> {
             let first = piece * together;
             arch().dispatch(TransformWeight { weight: self, first, width: strips.width, cout, rows })
         });
-        (strips, to)
     }
 }
 
@@ -432,18 +429,18 @@ impl WithSimd for TransformWeight<'_, '_> {
         let mut taps = [0.0f32; CHANNELS * 9 * SLACK];
         let rows = self.rows[0].len() / self.width;
         let strips = self.rows.len() / PLACES;
+        // The nine numbers of a pair of channels are to an output channel what pixels are to a plane.
+        let at = (0..9).map(|k| if turned { 8 - k } else { k } * lanes).collect();
+        let mut pixels = Pixels { first: 0, at };
         for o in (0..self.cout).step_by(lanes) {
             let (strip, column) = (o / self.width, o % self.width);
+            let w = &w[o * of_output..];
             for c in (0..rows).step_by(CHANNELS) {
                 let channels = CHANNELS.min(rows - c);
-                for lane in 0..lanes.min(self.cout - o) {
-                    for i in 0..channels {
-                        let w = &w[(o + lane) * of_output + (self.first + c + i) * of_input..][..9];
-                        let taps = &mut taps[i * 9 * lanes + lane..][..8 * lanes + 1];
-                        for k in 0..9 {
-                            taps[k * lanes] = w[if turned { 8 - k } else { k }];
-                        }
-                    }
+                for i in 0..channels {
+                    pixels.first = (self.first + c + i) * of_input;
+                    let to = &mut taps[i * 9 * lanes..][..9 * lanes];
+                    pixels.scatter(simd, w, of_output, lanes.min(self.cout - o), to);
                 }
                 for i in 0..channels {
                     let block = get_block::<S, 3>(simd, &taps, i * 9 * lanes, 3 * lanes, lanes);
@@ -484,10 +481,19 @@ impl WithSimd for Forward<'_> {
         let [v, m, window] = self.scratch;
         let v_places = Places::new(band.tiles(), s.cin, lanes);
         let m_places = Places::new(band.tiles(), self.count, lanes);
-        v.resize(v_places.len(), 0.0);
-        m.resize(m_places.len(), 0.0);
-        Transform { band, x: self.x, channels: s.cin, h: s.h, w: s.w, pad: s.pad, places: v_places, to: v, window }
-            .run::<S, OfInput, REACH>(simd);
+        let (v, m) = (any(v, v_places.len()), any(m, m_places.len()));
+        Transform {
+            band,
+            x: self.x,
+            channels: s.cin,
+            h: s.h,
+            w: s.w,
+            pad: s.pad,
+            places: v_places,
+            to: &mut *v,
+            window,
+        }
+        .run::<S, OfInput, REACH>(simd);
         let (starts, runs) = (self.strips.starts(), self.strips.runs(self.first, m_places.width, lanes));
         for place in 0..PLACES {
             let tiles = Tiles {
@@ -509,7 +515,7 @@ impl WithSimd for Forward<'_> {
         // Back to pixels: a group of channels side by side first, then each channel to its plane.
         let width = band.columns * TILE;
         let grid = Window::new(band.rows * TILE, width, [s.ho, s.wo], (band.row * TILE) as isize, 0, lanes);
-        window.resize(grid.len(lanes), 0.0);
+        let window = any(window, grid.len(lanes));
         for image in 0..band.images {
             for first in (0..self.count).step_by(lanes) {
                 for row in 0..band.rows {
@@ -552,8 +558,16 @@ impl WithSimd for Forward<'_> {
 
 /// `y = conv(x, w) + base`.
 pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, base: Base, y: &mut [f32]) {
-    let (strips, u) = weight.transform(s.cin, s.cout);
-    let u = &u;
+    let strips = Strips::new(s.cin, s.cout, lanes());
+    with_scratch(|[u]| {
+        let u = any(u, PLACES * strips.step);
+        weight.transform(s.cin, s.cout, strips, u);
+        correlate_transformed(s, x, strips, u, base, y)
+    })
+}
+
+/// [`correlate`], with a weight that has been transformed to `u`.
+fn correlate_transformed(s: &ConvShape, x: &[f32], strips: Strips, u: &[f32], base: Base, y: &mut [f32]) {
     let threads = rayon::current_num_threads();
     let bands = Grid::new(s.ho, s.wo).bands(s.batch, s.batch.div_ceil(threads));
     let work = |bands: &[Band], first: usize, count: usize, y: &mut [f32]| {
@@ -591,19 +605,17 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
     let u_places = Places::new(s.cin, s.cout, lanes);
     let together = BANDS.min(bands.len());
     with_scratch(|[u, v, m]| {
-        u.clear();
-        u.resize(u_places.len(), 0.0);
-        v.resize((together * v_places.len()).max(v.len()), 0.0);
-        m.resize((together * m_places.len()).max(m.len()), 0.0);
-        for bands in bands.chunks(BANDS) {
+        let u = any(u, u_places.len());
+        let (v, m) = (any(v, together * v_places.len()), any(m, together * m_places.len()));
+        for (chunk, bands) in bands.chunks(BANDS).enumerate() {
             let buffers = v.par_chunks_mut(v_places.len()).zip(m.par_chunks_mut(m_places.len()));
             bands.par_iter().zip(buffers).for_each(|(&band, (v, m))| {
-                with_scratch(|[window, ..]| {
+                with_scratch(|[window]| {
                     arch().dispatch(TransformBoth { s, band, x, dy, v_places, m_places, v, m, window })
                 })
             });
             u.par_chunks_mut(u_places.step).enumerate().for_each(|(place, u)| {
-                arch().dispatch(SumTiles { s, bands, place, v_places, m_places, u_places, v, m, u })
+                arch().dispatch(SumTiles { s, bands, first: chunk == 0, place, v_places, m_places, u_places, v, m, u })
             });
         }
         let u = &*u;
@@ -645,6 +657,8 @@ impl WithSimd for TransformBoth<'_> {
 struct SumTiles<'a> {
     s: &'a ConvShape,
     bands: &'a [Band],
+    /// Whether these are the first: then there is nothing to add to.
+    first: bool,
     place: usize,
     v_places: Places,
     m_places: Places,
@@ -673,7 +687,7 @@ impl WithSimd for SumTiles<'_> {
                 out: self.u,
                 out_row: self.u_places.width,
                 rows: self.s.cin,
-                accumulate: true,
+                accumulate: i > 0 || !self.first,
             };
             tiles.with_simd(simd);
         }

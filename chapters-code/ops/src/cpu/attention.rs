@@ -1,0 +1,206 @@
+//! Attention, a few pixels at a time, so that there is never a matrix of all pixels by all places.
+//!
+//! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept turned around: the weights pᵀ `(m, n)` of some
+//! columns, which are pixels, lie side by side in vectors. Then softmax runs down columns, many at a time, and all products are
+//! sums of rows, as [`Tiles`] wants them:
+//!
+//! ```text
+//! pᵀ = softmax(kᵀ q / √d)     y = v pᵀ
+//! gᵀ = pᵀ ∘ (vᵀ dy − column sums of pᵀ ∘ vᵀ dy) / √d
+//! dq = k gᵀ     dkᵀ = gᵀ qᵀ     dvᵀ = pᵀ dyᵀ
+//! ```
+
+use rayon::prelude::*;
+
+use super::elementwise::exp;
+use super::forced::{arch, vectorized};
+use super::tiles::{any, lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK};
+use super::transpose::{add_turned, turn_around};
+
+/// Pixels that are in work together: their weights stay in the nearest cache or the next.
+const COLUMNS: usize = 64;
+
+/// A matrix in memory, row after row.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    /// From one row to the next.
+    step: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// A copy of `from`, whose rows have `len` numbers. Behind each row there are as many more as [`Tiles`] may read, and enough
+    /// that rows do not lie a power of two apart, where they would fight for the same lines of the nearest cache.
+    fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
+        let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
+        let to = any(to, rows.next_multiple_of(ROWS) * step);
+        for (from, to) in from.chunks(len).zip(to.chunks_mut(step)) {
+            to[..len].copy_from_slice(from);
+        }
+        Self { values: to, step }
+    }
+}
+
+/// Which way the left factor of a product is read.
+#[derive(Clone, Copy)]
+enum Left {
+    AsItIs,
+    TurnedAround,
+}
+
+/// `out (rows, …) = a (rows, depth) · b (depth, …)`, or added to it; `to` says which columns of b and of the result are meant.
+fn product(
+    [rows, depth]: [usize; 2],
+    (a, left): (Rows, Left),
+    b: Rows,
+    to: &[Run],
+    (out, out_row): (&mut [f32], usize),
+    accumulate: bool,
+) {
+    let (a_row, a_column) = match left {
+        Left::AsItIs => (a.step, 1),
+        Left::TurnedAround => (1, a.step),
+    };
+    let starts = &Starts::new((0..depth).map(|k| k * b.step).collect());
+    let (a, b, a_panel) = (a.values, b.values, ROWS * a_row);
+    arch().dispatch(Tiles { a, a_panel, a_row, a_column, b, starts, runs: to, out, out_row, rows, accumulate });
+}
+
+/// One head's numbers.
+struct Head<'a> {
+    /// Numbers per pixel, pixels, places.
+    dims: [usize; 3],
+    q: Rows<'a>,
+    k: Rows<'a>,
+    v: Rows<'a>,
+}
+
+impl<'a> Head<'a> {
+    fn new(dims @ [_, n, m]: [usize; 3], [q, k, v]: [&[f32]; 3], [to_q, to_k, to_v]: [&'a mut Vec<f32>; 3]) -> Self {
+        Self { dims, q: Rows::copy(q, n, to_q), k: Rows::copy(k, m, to_k), v: Rows::copy(v, m, to_v) }
+    }
+
+    /// The weights of some pixels, from `first` on, before they are divided by their sums, and one over these.
+    fn weights(&self, columns: &[Run], width: usize, p: &mut [f32]) -> [f32; COLUMNS] {
+        let [d, _, m] = self.dims;
+        product([m, d], (self.k, Left::TurnedAround), self.q, columns, (p, width), false);
+        let factor = 1.0 / (d as f32).sqrt();
+        vectorized(
+            #[inline(always)]
+            || {
+                let (mut max, mut sum) = ([f32::NEG_INFINITY; COLUMNS], [0.0f32; COLUMNS]);
+                for row in p.chunks_exact(width) {
+                    for (max, &v) in max.iter_mut().zip(row) {
+                        *max = if v > *max { v } else { *max };
+                    }
+                }
+                for row in p.chunks_exact_mut(width) {
+                    for ((v, sum), max) in row.iter_mut().zip(&mut sum).zip(&max) {
+                        *v = exp(factor * (*v - max));
+                        *sum += *v;
+                    }
+                }
+                sum.map(|sum| 1.0 / sum)
+            },
+        )
+    }
+
+    /// All pixels, some at a time: `work` gets the first, the runs that read and write these columns, and how many numbers a
+    /// row of a buffer for them has.
+    fn columns(&self, mut work: impl FnMut(usize, &[Run], usize)) {
+        let (n, lanes) = (self.dims[1], lanes());
+        for first in (0..n).step_by(COLUMNS) {
+            let count = COLUMNS.min(n - first);
+            // From a matrix of all pixels to a buffer of these.
+            let columns: Vec<Run> = runs(first, 0, count, lanes).map(|run| Run { len: lanes, ..run }).collect();
+            work(first, &columns, count.next_multiple_of(lanes));
+        }
+    }
+}
+
+/// The same runs the other way: from a buffer of some pixels to the columns `first` and following of all `n`.
+fn back(first: usize, n: usize) -> Vec<Run> {
+    runs(0, first, COLUMNS.min(n - first), lanes()).collect()
+}
+
+pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
+    let heads = y.par_chunks_mut(d * n).zip(q.par_chunks(d * n)).zip(k.par_chunks(d * m)).zip(v.par_chunks(d * m));
+    heads.for_each(|(((y, q), k), v)| {
+        with_scratch(|[p, to_q, to_k, to_v]| {
+            let head = Head::new([d, n, m], [q, k, v], [to_q, to_k, to_v]);
+            head.columns(|first, columns, width| {
+                let p = any(p, m.next_multiple_of(ROWS) * width);
+                let parts = head.weights(columns, width, &mut p[..m * width]);
+                let p = Rows { values: p, step: width };
+                product([d, m], (head.v, Left::AsItIs), p, &back(first, n), (y, n), false);
+                let count = COLUMNS.min(n - first);
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for row in y.chunks_mut(n) {
+                            row[first..][..count].iter_mut().zip(&parts).for_each(|(y, part)| *y *= part);
+                        }
+                    },
+                );
+            })
+        })
+    });
+}
+
+/// Adds the gradients of queries, keys and values.
+pub(super) fn backward([_, d, n, m]: [usize; 4], [q, k, v]: [&[f32]; 3], dy: &[f32], [dq, dk, dv]: [&mut [f32]; 3]) {
+    let (len, keys) = (d * n, d * m);
+    let inputs = q.par_chunks(len).zip(k.par_chunks(keys)).zip(v.par_chunks(keys)).zip(dy.par_chunks(len));
+    let outputs = dq.par_chunks_mut(len).zip(dk.par_chunks_mut(keys)).zip(dv.par_chunks_mut(keys));
+    inputs.zip(outputs).for_each(|((((q, k), v), dy), ((dq, dk), dv))| {
+        with_scratch(|[to_q, to_k, to_v, rest @ ..]: &mut [Vec<f32>; 10]| {
+            let head = Head::new([d, n, m], [q, k, v], [to_q, to_k, to_v]);
+            one_head_backward(&head, [q, dy], [dq, dk, dv], rest)
+        })
+    });
+}
+
+fn one_head_backward(head: &Head, [q, dy]: [&[f32]; 2], [dq, dk, dv]: [&mut [f32]; 3], scratch: &mut [Vec<f32>; 7]) {
+    let [d, n, m] = head.dims;
+    let (lanes, factor) = (lanes(), 1.0 / (d as f32).sqrt());
+    let wide = d.next_multiple_of(lanes);
+    let [p, g, to_dy, q_turned, dy_turned, dk_turned, dv_turned] = scratch;
+    let (q_turned, dy_turned) = (any(q_turned, n * wide), any(dy_turned, n * wide));
+    turn_around(q, n, q_turned, wide);
+    turn_around(dy, n, dy_turned, wide);
+    let (dk_turned, dv_turned) = (any(dk_turned, m * wide), any(dv_turned, m * wide));
+    let dy = Rows::copy(dy, n, to_dy);
+    let all: Vec<Run> = runs(0, 0, wide, lanes).collect();
+    head.columns(|first, columns, width| {
+        let count = COLUMNS.min(n - first);
+        let rows = m.next_multiple_of(ROWS) * width;
+        let (p, g) = (any(p, rows), any(g, rows));
+        let parts = head.weights(columns, width, &mut p[..m * width]);
+        product([m, d], (head.v, Left::TurnedAround), dy, columns, (g, width), false);
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut dot = [0.0f32; COLUMNS];
+                for (p, g) in p.chunks_exact_mut(width).zip(g.chunks_exact(width)).take(m) {
+                    for (((p, g), dot), part) in p.iter_mut().zip(g).zip(&mut dot).zip(&parts) {
+                        *p *= part;
+                        *dot += *p * g;
+                    }
+                }
+                for (p, g) in p.chunks_exact(width).zip(g.chunks_exact_mut(width)).take(m) {
+                    for ((g, p), dot) in g.iter_mut().zip(p).zip(&dot) {
+                        *g = factor * p * (*g - dot);
+                    }
+                }
+            },
+        );
+        let [p, g] = [&*p, &*g].map(|values| Rows { values, step: width });
+        product([d, m], (head.k, Left::AsItIs), g, &back(first, n), (dq, n), true);
+        // Down the columns of these pixels: what they have to say about every place.
+        let [q, dy] = [&*q_turned, &*dy_turned].map(|turned| Rows { values: &turned[first * wide..], step: wide });
+        product([m, count], (g, Left::AsItIs), q, &all, (dk_turned, wide), first > 0);
+        product([m, count], (p, Left::AsItIs), dy, &all, (dv_turned, wide), first > 0);
+    });
+    add_turned(dk_turned, wide, dk, m);
+    add_turned(dv_turned, wide, dv, m);
+}
