@@ -11,7 +11,7 @@ use ch04_unet::UNet;
 use ch05_train::{Batch, OptimizerConfig, TrainConfig, Trainer};
 use ch06_sampling::{noise_per_image, Sampler};
 use dfdx::prelude::*;
-use ops::{AutoDevice, Images};
+use ops::{AutoDevice, Images, Replicas};
 use rand::Rng;
 use serde::Serialize;
 
@@ -95,13 +95,14 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
 fn sample(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0: x_t, .. } = inputs;
     let batch = x_t.shape().0;
-    let timesteps = vec![TIMESTEP; batch];
-    let answer = model.unet.forward(x_t.clone(), &timesteps).as_vec();
+    let unet = Replicas::new(&device, &model.unet);
+    let denoise = || unet.answer(&x_t, |unet, x_t, images| unet.forward(x_t, &vec![TIMESTEP; images.len()]));
+    let answer = denoise().as_vec();
     let check = answer.iter().map(|v| v.abs() as f64).sum::<f64>() / answer.len() as f64;
     let sampler = Sampler::of(&model);
     let mut random: Vec<_> = (0..batch as u64).map(|image| rng(0, image)).collect();
     serve(check, || {
-        let answer = model.unet.forward(x_t.clone(), &timesteps);
+        let answer = denoise();
         let noise = noise_per_image(&device, *x_t.shape(), &mut random);
         sampler.p_sample(TIMESTEP, &x_t, &answer, &noise);
         device.synchronize();

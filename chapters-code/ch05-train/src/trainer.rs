@@ -9,7 +9,7 @@ use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch04_unet::{ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
 use ops::layers::Parameters;
-use ops::{Images, Lanes, MaybeSync, UNetDevice};
+use ops::{Images, MaybeSync, Replicas, UNetDevice};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -68,22 +68,8 @@ pub struct Batch<D: UNetDevice> {
     pub eps: Images<D>,
 }
 
-impl<D: UNetDevice> Batch<D> {
-    /// Some of the images, on `device`.
-    fn part(&self, device: &D, images: Range<usize>) -> Self {
-        let (_, channels, height, width) = *self.x0.shape();
-        let len = channels * height * width;
-        let part = |all: &Images<D>| {
-            let values = all.as_vec()[images.start * len..images.end * len].to_vec();
-            ops::tensor(device, values, (images.len(), channels, height, width))
-        };
-        let (indices, timesteps) = (self.indices[images.clone()].to_vec(), self.timesteps[images.clone()].to_vec());
-        Self { indices, x0: part(&self.x0), timesteps, eps: part(&self.eps) }
-    }
-}
-
 /// A network in training. `N` is the U-Net, or a network that has one inside.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     pub config: TrainConfig,
     pub unet: N,
@@ -93,7 +79,7 @@ pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     pub step: u64,
     pub schedule: Schedule,
     device: D,
-    lanes: Lanes<D>,
+    replicas: Replicas<D, N>,
     shuffle: Option<Shuffle>,
 }
 
@@ -137,8 +123,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let mut unet = network(&mut rng(config.seed, FIRST_WEIGHTS))?;
         let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
         let ema = Ema::new(config.ema_decay, &mut unet);
-        let lanes = Lanes::new(device);
-        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), lanes, shuffle: None })
+        let replicas = Replicas::new(device, &unet);
+        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), replicas, shuffle: None })
     }
 
     /// The images, timesteps and noise of the next step, and the random numbers after them, for whoever needs more.
@@ -167,15 +153,18 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     ) -> Result<StepReport, TrainError> {
         let step = self.step;
         let failed = |problem: String| TrainError::Device { step, problem };
+        let Batch { x0, timesteps, eps, .. } = batch;
         let (schedule, kind) = (&self.schedule, self.config.scheduler.prediction_type);
         // Each half of the batch on its own, both at the same time. The mean over all is the mean of the halves' means.
-        let halves = Lanes::parts(&self.device, batch.timesteps.len());
-        let said = self.lanes.run(&self.unet, halves, |unet, device, images| {
-            let Batch { x0, timesteps, eps, .. } = batch.part(device, images.clone());
-            let share = timesteps.len() as f32 / batch.timesteps.len() as f32;
-            let loss = l_simple(schedule, kind, &x0, &timesteps, &eps, |x_t, t| answer(unet, x_t, t, images)) * share;
+        self.replicas.follow(&self.unet);
+        let count = timesteps.len();
+        let said = self.replicas.run(count, |unet, device, images| {
+            let [x0, eps] = [x0, eps].map(|all| ops::part(device, all, images.clone()));
+            let share = images.len() as f32 / count as f32;
+            let timesteps = &timesteps[images.clone()];
+            let loss = l_simple(schedule, kind, &x0, timesteps, &eps, |x_t, t| answer(unet, x_t, t, images)) * share;
             let value = loss.as_vec()[0];
-            let gradient = loss.try_backward().and_then(|gradients| ops::gradient_of(unet, gradients));
+            let gradient = loss.try_backward().and_then(|gradients| ops::gradient_of(&mut unet.clone(), gradients));
             gradient.map(|gradient| (value, gradient)).map_err(|e| e.to_string())
         });
         let (losses, gradients): (Vec<f32>, Vec<_>) =

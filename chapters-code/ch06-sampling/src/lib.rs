@@ -8,7 +8,7 @@ use ch02_schedule::Schedule;
 use ch03_forward::{predict_x0, standard_normal, PredictionType};
 use ch04_unet::model_dir::{Model, VarianceType};
 use dfdx::prelude::*;
-use ops::{Images, UNetDevice};
+use ops::{Images, Replicas, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: posterior
@@ -147,7 +147,8 @@ pub fn sample_images<D: UNetDevice>(
     let mut rngs: Vec<_> = (first..first + count as u64).map(|image| ch03_forward::rng(seed, image)).collect();
     let [channels, height, width] = shape;
     let x = noise_per_image(device, (count, channels, height, width), &mut rngs);
-    let denoise = |x: &Images<D>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
+    let unet = Replicas::new(device, &model.unet);
+    let denoise = |x: &Images<D>, t: usize| unet.answer(x, |unet, x, images| unet.forward(x, &vec![t; images.len()]));
     Sampler::of(model).sample(x, &mut rngs, denoise, watch)
 }
 // ANCHOR_END: sample_images

@@ -74,7 +74,7 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     /// Elements that a kernel writes.
     type Write<'a>;
 
-    /// Into how many parts a batch is cut, see [`crate::Lanes::parts`].
+    /// Into how many parts a batch is cut, see [`crate::Replicas`].
     const PARTS: usize = 1;
     /// How many jobs [`UNetDevice::side_by_side`] does at the same time.
     fn lanes(&self) -> usize {

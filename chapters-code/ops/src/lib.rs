@@ -22,7 +22,7 @@
 //! [`layers`] puts parameters behind the functions, and [`params`] visits them by name, so that an optimiser,
 //! a moving average or a file can reach each of them.
 //!
-//! [`Lanes`] work on parts of a batch side by side.
+//! [`Replicas`] work on parts of a batch side by side.
 //!
 //! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are our own: threads
 //! over the batch, and vector instructions that are chosen while the program runs.
@@ -34,18 +34,18 @@ mod cuda;
 mod device;
 mod functions;
 mod gradient;
-mod lanes;
 pub mod layers;
 mod open;
 pub mod params;
+mod replicas;
 
 pub use conv_input::{group_norm_for_conv, ConvInput};
 pub use cpu::forced::{force_simd, SimdLevel};
 pub use device::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 pub use functions::*;
 pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};
-pub use lanes::{Lanes, MaybeSend, MaybeSync};
 pub use open::open_device;
+pub use replicas::{part, MaybeSend, MaybeSync, Replicas};
 
 use dfdx::prelude::{NoneTape, Tensor};
 

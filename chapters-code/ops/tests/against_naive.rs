@@ -527,33 +527,38 @@ impl Parameters<ops::AutoDevice> for Alone {
 
 #[test]
 #[cfg(not(feature = "cuda"))]
-fn lanes_work_on_copies_and_answer_in_order() {
+fn replicas_work_on_halves_and_answer_in_order() {
     every_level(|| {
         let dev = device();
         let network = Alone(dev.tensor_from_vec(vec![1.0, 2.0, 3.0], (3,)));
-        let mut lanes = ops::Lanes::new(&dev);
-        let mut work = |parts: usize| {
-            lanes.run(&network, (0..parts).collect(), |network, device, part| {
-                // What a lane does to its network stays there.
-                let doubled: Vec<f32> = host(&network.0).iter().map(|v| 2.0 * v).collect();
-                network.0.copy_from(&doubled);
-                let sum = network.0.clone() + device.ones_like(&(3,));
-                (part, host(&sum)[0], rayon::current_num_threads())
-            })
-        };
-        for threads in [1, 2, 3, 5] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            for parts in [1, 2, 3, 7] {
-                let said = pool.install(|| work(parts));
-                assert_eq!(said.iter().map(|s| s.0).collect::<Vec<_>>(), (0..parts).collect::<Vec<_>>());
-                // The first part of every lane finds the network as it was.
-                let lanes = threads.min(parts);
-                assert_eq!(said.iter().filter(|s| s.1 == 3.0).count(), lanes, "{threads} threads, {parts} parts");
-                let most = said.iter().map(|s| s.2).max().unwrap();
-                assert_eq!(most, threads.div_ceil(lanes), "{threads} threads, {parts} parts");
+        for (count, halves) in [(1, [0..0, 0..1]), (15, [0..0, 0..15]), (16, [0..8, 8..16]), (21, [0..10, 10..21])] {
+            let expected: Vec<_> = halves.into_iter().filter(|half| !half.is_empty()).collect();
+            for threads in [1, 2, 3, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let mut replicas = ops::Replicas::new(&dev, &network);
+                    let said = replicas.run(count, |network, device, images| {
+                        let sum = network.0.clone() + device.ones_like(&(3,));
+                        (images, host(&sum), rayon::current_num_threads())
+                    });
+                    let (images, sums): (Vec<_>, Vec<_>) = said.iter().map(|s| (s.0.clone(), s.1.clone())).unzip();
+                    assert_eq!(images, expected);
+                    assert!(sums.iter().all(|sum| *sum == [2.0, 3.0, 4.0]));
+                    let lanes = threads.min(expected.len());
+                    let most = said.iter().map(|s| s.2).max().unwrap();
+                    assert_eq!(most, threads.div_ceil(lanes), "{threads} threads, {lanes} lanes");
+
+                    // They follow, and put answers together.
+                    replicas.follow(&Alone(dev.tensor_from_vec(vec![5.0, 6.0, 7.0], (3,))));
+                    let x = dev.tensor_from_vec((0..count).map(|i| i as f32).collect(), (count, 1, 1, 1));
+                    let answer = replicas.answer(&x, |network, x, images| {
+                        assert_eq!(host(&x)[0], images.start as f32);
+                        x + host(&network.0)[0]
+                    });
+                    assert_eq!(host(&answer), (0..count).map(|i| i as f32 + 5.0).collect::<Vec<_>>());
+                });
             }
         }
-        assert_eq!(host(&network.0), [1.0, 2.0, 3.0]);
     });
 }
 

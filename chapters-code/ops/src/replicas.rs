@@ -1,0 +1,126 @@
+//! Parts of a batch, side by side.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use dfdx::prelude::*;
+
+use crate::layers::{Parameters, Visitor};
+use crate::{Images, UNetDevice};
+
+/// May be sent to another thread; with the feature `cuda` anything, for dfdx's GPU stays with one thread.
+#[cfg(not(feature = "cuda"))]
+pub trait MaybeSend: Send {}
+#[cfg(not(feature = "cuda"))]
+impl<T: Send> MaybeSend for T {}
+#[cfg(feature = "cuda")]
+pub trait MaybeSend {}
+#[cfg(feature = "cuda")]
+impl<T> MaybeSend for T {}
+
+/// May be seen by several threads; with the feature `cuda` anything.
+#[cfg(not(feature = "cuda"))]
+pub trait MaybeSync: Sync {}
+#[cfg(not(feature = "cuda"))]
+impl<T: Sync> MaybeSync for T {}
+#[cfg(feature = "cuda")]
+pub trait MaybeSync {}
+#[cfg(feature = "cuda")]
+impl<T> MaybeSync for T {}
+
+/// Copies of a network that work on parts of a batch side by side, each with its own threads and its own memory. Many small
+/// kernels, each shared out among all threads, make these wait for one another again and again; here they meet once, at the end.
+///
+/// On the processor there are at most as many as threads; in a build for a GPU there is one.
+#[derive(Debug)]
+pub struct Replicas<D, N> {
+    lanes: Vec<(D, N)>,
+    /// Not to be used from two threads at the same time: each device serves one.
+    alone: PhantomData<Cell<()>>,
+}
+
+/// Fewer images than so many are not worth a part of their own.
+const FEW: usize = 8;
+
+/// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the number of threads, so that this
+/// decides nothing but the time; the whole on a GPU.
+fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
+    let parts = D::PARTS.min(count / FEW).max(1);
+    (0..parts).map(|part| part * count / parts..(part + 1) * count / parts).collect()
+}
+
+impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
+    /// Copies of `network`, which is on `device`.
+    pub fn new(device: &D, network: &N) -> Self {
+        let devices = (0..D::PARTS.min(device.lanes())).map(|i| if i == 0 { device.clone() } else { device.twin() });
+        let mut replicas =
+            Self { lanes: devices.map(|device| (device, network.clone())).collect(), alone: PhantomData };
+        replicas.follow(network);
+        replicas
+    }
+
+    /// Makes them like `network` again, which has changed.
+    pub fn follow(&mut self, network: &N) {
+        for (i, (device, replica)) in self.lanes.iter_mut().enumerate() {
+            *replica = network.clone();
+            if i > 0 {
+                replica.visit("", &mut Move(device));
+            }
+        }
+    }
+
+    /// Calls `work` for each part of a batch of `count` images, with a replica and the device that it is on. What it returns comes
+    /// back in the order of the parts.
+    pub fn run<R: MaybeSend>(&self, count: usize, work: impl Fn(&N, &D, Range<usize>) -> R + MaybeSync) -> Vec<R> {
+        let parts = &parts::<D>(count);
+        let lanes = parts.len().min(self.lanes.len()).min(self.lanes[0].0.lanes());
+        let work = &work;
+        let jobs = self.lanes[..lanes].iter().enumerate().map(|(i, (device, network))| {
+            let mine = &parts[i * parts.len() / lanes..(i + 1) * parts.len() / lanes];
+            move || mine.iter().map(|part| work(network, device, part.clone())).collect::<Vec<_>>()
+        });
+        D::side_by_side(jobs.collect()).into_iter().flatten().collect()
+    }
+
+    /// The answer to a batch of images, put together from answers to its parts; `answer` is told which images a part holds.
+    pub fn answer(
+        &self,
+        x: &Images<D>,
+        answer: impl Fn(&N, Images<D>, Range<usize>) -> Images<D> + MaybeSync,
+    ) -> Images<D> {
+        let said = self.run(x.shape().0, |network, device, images| {
+            let said = answer(network, part(device, x, images.clone()), images);
+            (*said.shape(), said.as_vec())
+        });
+        let (_, channels, height, width) = said[0].0;
+        let values = said.into_iter().flat_map(|(_, values)| values).collect();
+        crate::tensor(x.device(), values, (x.shape().0, channels, height, width))
+    }
+}
+
+/// Some images of a batch, on `device`.
+///
+/// # Panics
+/// If the batch has not so many.
+pub fn part<D: UNetDevice>(device: &D, all: &Images<D>, images: Range<usize>) -> Images<D> {
+    let (batch, channels, height, width) = *all.shape();
+    assert!(images.end <= batch, "there are {batch} images, not {}", images.end);
+    let len = channels * height * width * images.len();
+    let mut some = device.unfilled((images.len(), channels, height, width));
+    let start = channels * height * width * images.start;
+    device.copy_rows(1, len, D::read(all), [len, start], D::write_new(&mut some), [len, 0], false);
+    some
+}
+
+/// Puts a copy of each parameter on another device.
+struct Move<'a, D>(&'a D);
+
+impl<D: UNetDevice> Visitor<D> for Move<'_, D> {
+    fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
+        let len = parameter.shape().num_elements();
+        let mut copy = self.0.unfilled(*parameter.shape());
+        self.0.copy_rows(1, len, D::read(parameter), [len, 0], D::write_new(&mut copy), [len, 0], false);
+        *parameter = copy;
+    }
+}
