@@ -20,17 +20,18 @@ fn alpha_bar_falls_from_near_one_and_stays_positive() {
     for kind in BetaSchedule::ALL {
         let s = Schedule::new(kind, 1000);
         assert!(s.alpha_bar[0] > 0.999, "{kind:?} begins gently");
-        // Scaled-linear keeps a little over 0.1 % of the variance, the others less.
-        assert!(s.alpha_bar[999] < 2e-3, "{kind:?} ends in noise, not in {}", s.alpha_bar[999]);
+        assert!(s.alpha_bar[999] < 1e-3, "{kind:?} ends in noise, not in {}", s.alpha_bar[999]);
     }
 }
 
 #[test]
 fn alpha_bar_is_the_product_of_alphas() {
     every(|_, s| {
-        let logs: f64 = s.betas.iter().map(|b| (-b).ln_1p()).sum();
-        let last = s.alpha_bar[s.len() - 1];
-        assert!((last.ln() - logs).abs() < 1e-9 * logs.abs().max(1.0));
+        let mut logs = 0.0;
+        for t in 0..s.len() {
+            logs += (-s.betas[t]).ln_1p();
+            assert!((s.alpha_bar[t].ln() - logs).abs() < 1e-9 * logs.abs().max(1.0), "t = {t}");
+        }
     });
 }
 

@@ -10,7 +10,7 @@ use rand::Rng;
 type Wrong = fn(&Schedule, &Images<AutoDevice>, usize, &Images<AutoDevice>) -> Images<AutoDevice>;
 
 // ANCHOR: mistakes
-/// Forgets the root: too little noise, most of all at the beginning.
+/// Forgets the root: too little noise at the beginning, too little image later.
 fn no_root(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
     x0.clone() * s.alpha_bar[t] as f32 + eps.clone() * (1.0 - s.alpha_bar[t]) as f32
 }
@@ -27,7 +27,7 @@ fn not_shrunk(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<Auto
     x0.clone() + eps.clone() * (1.0 - s.alpha_bar[t]).sqrt() as f32
 }
 
-/// An image in 0..1 where -1..1 is expected: black is grey already, and noise ends around the wrong middle.
+/// An image in 0..1 where -1..1 is expected: black is grey already, and all is too bright until the noise has won.
 fn wrong_range(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
     q_sample(s, &(x0.clone() * 0.5 + 0.5), &[t], eps)
 }

@@ -7,7 +7,7 @@ use rand::Rng;
 
 // ANCHOR: time_embedding
 /// A timestep as `width` numbers, so that near timesteps look alike and far ones do not (Vaswani et al. 2017, section
-/// 3.5): sines and cosines of t at frequencies from 1 down to 1/10000. Shape `(timesteps, width)`.
+/// 3.5): sines and cosines of t at frequencies from 1 down to about 1/10000. Shape `(timesteps, width)`.
 ///
 /// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of frequencies. Both exist because
 /// published models differ in them.

@@ -77,7 +77,7 @@ pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f64 {
 // ANCHOR_END: config
 
 // ANCHOR: adamw
-/// AdamW (Loshchilov & Hutter 2019, algorithm 2): each weight has a step size of its own, from a running mean `m` of its
+/// AdamW (Loshchilov & Hutter 2019, algorithm 2, with the pull towards 0 multiplied by the learning rate, as in PyTorch): each weight has a step size of its own, from a running mean `m` of its
 /// gradient and a running mean `v` of the gradient's square.
 #[derive(Clone, Debug)]
 pub struct Optimizer<D: UNetDevice> {

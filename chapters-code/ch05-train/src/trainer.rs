@@ -9,7 +9,7 @@ use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch04_unet::{ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
 use ops::layers::Parameters;
-use ops::{Images, MaybeSync, Replicas, UNetDevice};
+use ops::{Gradient, Images, MaybeSync, Replicas, UNetDevice};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ const FIRST_WEIGHTS: u64 = u64::MAX;
 /// Added to the seed for the order of images.
 const ORDER: u64 = 0x0D0E_0A17;
 
-// ANCHOR: trainer
+// ANCHOR: batch
 /// What one step learns from.
 #[derive(Clone, Debug)]
 pub struct Batch<D: UNetDevice> {
@@ -67,7 +67,9 @@ pub struct Batch<D: UNetDevice> {
     /// Shaped as `x0`.
     pub eps: Images<D>,
 }
+// ANCHOR_END: batch
 
+// ANCHOR: trainer
 /// A network in training. `N` is the U-Net, or a network that has one inside.
 #[derive(Debug)]
 pub struct Trainer<D: UNetDevice, N = UNet<D>> {
@@ -82,6 +84,7 @@ pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     replicas: Replicas<D, N>,
     shuffle: Option<Shuffle>,
 }
+// ANCHOR_END: trainer
 
 impl<D: UNetDevice> Trainer<D> {
     /// A U-Net with random weights.
@@ -93,6 +96,7 @@ impl<D: UNetDevice> Trainer<D> {
         Self::of(device, config, |rng| UNet::new(device, &unet, rng))
     }
 
+    // ANCHOR: train_step
     /// One step of algorithm 1. Which images, timesteps and noise it uses follows from the seed and the step's number.
     ///
     /// # Errors
@@ -101,6 +105,7 @@ impl<D: UNetDevice> Trainer<D> {
         let (batch, _) = self.next_batch(dataset);
         self.learn(&batch, |unet, x_t, timesteps, _| unet.forward(x_t, timesteps))
     }
+    // ANCHOR_END: train_step
 
     /// The model as it would be used: with averaged weights.
     pub fn model(&self) -> Model<D> {
@@ -127,6 +132,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), replicas, shuffle: None })
     }
 
+    // ANCHOR: next_batch
     /// The images, timesteps and noise of the next step, and the random numbers after them, for whoever needs more.
     pub fn next_batch(&mut self, dataset: &dyn Dataset) -> (Batch<D>, ChaCha8Rng) {
         let (step, seed) = (self.step, self.config.seed);
@@ -139,7 +145,36 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
         (Batch { indices, x0, timesteps, eps }, rng)
     }
+    // ANCHOR_END: next_batch
 
+    // ANCHOR: gradient
+    /// The loss on a batch and its gradient. Each half of the batch is worked out on its own, both at the same time: the mean over
+    /// all is the mean of the halves' means, and so is its gradient.
+    fn loss_and_gradient(
+        &mut self,
+        batch: &Batch<D>,
+        answer: impl Fn(&N, Images<D, OwnedTape<f32, D>>, &[usize], Range<usize>) -> Images<D, OwnedTape<f32, D>>
+            + MaybeSync,
+    ) -> Result<(f32, Gradient<D>), String> {
+        let (schedule, kind) = (&self.schedule, self.config.scheduler.prediction_type);
+        let count = batch.timesteps.len();
+        self.replicas.follow(&self.unet);
+        let halves = self.replicas.run(count, |unet, device, images| {
+            let [x0, eps] = [&batch.x0, &batch.eps].map(|all| ops::part(device, all, images.clone()));
+            let timesteps = &batch.timesteps[images.clone()];
+            let share = images.len() as f32 / count as f32;
+            let loss = l_simple(schedule, kind, &x0, timesteps, &eps, |x_t, t| answer(unet, x_t, t, images)) * share;
+            let value = loss.as_vec()[0];
+            let gradient = loss.try_backward().and_then(|gradients| ops::gradient_of(&mut unet.clone(), gradients));
+            gradient.map(|gradient| (value, gradient)).map_err(|e| e.to_string())
+        });
+        let halves = halves.into_iter().collect::<Result<Vec<_>, String>>()?;
+        let (losses, gradients): (Vec<f32>, Vec<_>) = halves.into_iter().unzip();
+        Ok((losses.iter().sum(), ops::sum_of_gradients(&self.device, gradients)))
+    }
+    // ANCHOR_END: gradient
+
+    // ANCHOR: learn
     /// One step on this batch. `answer` is what the network says to x_t at the timesteps of some images of the batch; the last
     /// argument says which.
     ///
@@ -152,34 +187,18 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
             + MaybeSync,
     ) -> Result<StepReport, TrainError> {
         let step = self.step;
-        let failed = |problem: String| TrainError::Device { step, problem };
-        let Batch { x0, timesteps, eps, .. } = batch;
-        let (schedule, kind) = (&self.schedule, self.config.scheduler.prediction_type);
-        // Each half of the batch on its own, both at the same time. The mean over all is the mean of the halves' means.
-        self.replicas.follow(&self.unet);
-        let count = timesteps.len();
-        let said = self.replicas.run(count, |unet, device, images| {
-            let [x0, eps] = [x0, eps].map(|all| ops::part(device, all, images.clone()));
-            let share = images.len() as f32 / count as f32;
-            let timesteps = &timesteps[images.clone()];
-            let loss = l_simple(schedule, kind, &x0, timesteps, &eps, |x_t, t| answer(unet, x_t, t, images)) * share;
-            let value = loss.as_vec()[0];
-            let gradient = loss.try_backward().and_then(|gradients| ops::gradient_of(&mut unet.clone(), gradients));
-            gradient.map(|gradient| (value, gradient)).map_err(|e| e.to_string())
-        });
-        let (losses, gradients): (Vec<f32>, Vec<_>) =
-            said.into_iter().collect::<Result<Vec<_>, String>>().map_err(failed)?.into_iter().unzip();
-        let loss = losses.iter().sum::<f32>();
+        let (loss, gradient) =
+            self.loss_and_gradient(batch, answer).map_err(|problem| TrainError::Device { step, problem })?;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { step, loss });
         }
-        let gradient = ops::sum_of_gradients(&self.device, gradients);
         let gradient_norm = self.optimizer.update(step, &mut self.unet, &gradient);
         self.ema.update(step, &mut self.unet);
         self.step += 1;
         let learning_rate = crate::learning_rate(&self.optimizer.config, step);
         Ok(StepReport { step, loss, gradient_norm, learning_rate })
     }
+    // ANCHOR_END: learn
 
     /// Plans a training of `total_steps`, with a learning rate that falls over the last part of it, `cooldown` from 0 (it
     /// stays) to 1.
@@ -193,8 +212,6 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         self.ema.apply(&self.unet)
     }
 }
-// ANCHOR_END: trainer
-
 // ANCHOR: training_batch
 /// Images to learn from; half of them mirrored, where the mirror image could be in the set too.
 pub fn training_batch<D: UNetDevice>(

@@ -412,6 +412,9 @@ fn attention() {
             (1, 2, 5, 4, 5, None),
             (2, 2, 3, 3, 4, Some(5)),
             (1, 1, 4, 1, 3, Some(9)),
+            // More pixels than are in work together.
+            (1, 1, 3, 9, 8, None),
+            (1, 2, 2, 5, 14, Some(3)),
         ] {
             let dev = device();
             let (channels, n, m) = (heads * d, h * w, places.unwrap_or(h * w));

@@ -170,6 +170,7 @@ pub(super) fn copy_rows(
     });
 }
 
+// ANCHOR: adamw
 pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
     let pieces =
         p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
@@ -189,6 +190,8 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
         )
     });
 }
+
+// ANCHOR_END: adamw
 
 pub(super) fn blend(keep: f32, x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
