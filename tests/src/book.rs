@@ -98,7 +98,19 @@ pub fn links(text: &str) -> Vec<Link> {
     links
 }
 
-/// Everything that can be linked to on a page: its headings, as mdBook names them, explicit names, and equations.
+/// A heading or a term as mdBook names it in links.
+fn slug(text: &str) -> String {
+    let letters = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    letters.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// The terms that a page defines, by their names in links: a line, and below it one that begins with a colon.
+pub fn terms(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.windows(2).filter(|pair| pair[1].starts_with(": ")).map(|pair| slug(pair[0])).collect()
+}
+
+/// Everything that can be linked to on a page: its headings and terms, as mdBook names them, explicit names, and equations.
 pub fn anchors(text: &str) -> BTreeSet<String> {
     let text = prose(text);
     let mut anchors = BTreeSet::new();
@@ -106,10 +118,7 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
         let heading = heading.trim_start_matches('#').trim();
         match heading.rsplit_once("{#") {
             Some((_, name)) => anchors.insert(name.trim_end_matches('}').to_string()),
-            None => {
-                let letters = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-                anchors.insert(letters.collect::<String>().to_lowercase().replace(' ', "-"))
-            }
+            None => anchors.insert(slug(heading)),
         };
     }
     let named = |mark: &str, end: char| {
@@ -118,6 +127,7 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
     };
     anchors.extend(named("{#eq:", '}').into_iter().map(|name| format!("eq-{name}")));
     anchors.extend(named("id=\"", '"'));
+    anchors.extend(terms(&text));
     anchors
 }
 
@@ -313,6 +323,7 @@ mod tests {
         let found = links(text);
         assert_eq!((found.len(), found[0].target.as_str(), found[1].picture), (2, "b.md#c", true));
         assert_eq!(anchors(text), ["eq-y", "one-two"].map(String::from).into());
+        assert_eq!(terms("Big word\n: what it means\n\nNo: word\n"), ["big-word"]);
         assert_eq!(masked("4 images, 1.5 images/s\nafter 3 s, 12 steps"), "4 images, … images/s\nafter … s, 12 steps");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use book_math::render;
 use book_tests::book::{
-    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, words, Page,
+    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms, words, Page,
 };
 use book_tests::programs::command;
 
@@ -30,6 +30,17 @@ fn links_lead_somewhere_and_pictures_are_made() {
     let pages = pages();
     let problems: Vec<String> = pages.iter().flat_map(|page| problems_of_links(page, &pages, &figures)).collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_term_of_the_glossary_is_linked_where_it_is_introduced() {
+    let pages = pages();
+    let glossary = pages.iter().find(|page| page.path == "symbols.md").unwrap();
+    let terms = terms(&glossary.text);
+    assert!(terms.len() > 20, "{terms:?}");
+    let linked = |term: &str| pages.iter().any(|page| page.text.contains(&format!("](symbols.md#{term})")));
+    let missing: Vec<_> = terms.iter().filter(|term| !linked(term)).collect();
+    assert!(missing.is_empty(), "no page links to the glossary's {missing:?}");
 }
 
 /// What is wrong with a command. A program that is asked for help still refuses flags and values that it does not know.

@@ -15,7 +15,6 @@
 
 use std::borrow::Cow;
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::forced::arch;
@@ -363,8 +362,7 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
         for images in images.chunks(together) {
             let depth = images.len() * pixels;
             for (i, n) in images.iter().enumerate() {
-                let (x, to) = (&x[n * image..][..image], &mut padded[i * padded_image..]);
-                arch().dispatch(ChannelsLast { pixels: &inside, cin: s.cin, x, to });
+                inside.scatter_all(&x[n * image..][..image], s.cin, &mut padded[i * padded_image..]);
                 for (o, dy) in dy[n * result..][..result].chunks(pixels).enumerate() {
                     gradient[o * depth + i * pixels..][..pixels].copy_from_slice(dy);
                 }
@@ -402,24 +400,4 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
             }
         }
     });
-}
-
-/// Copies one image `(cin, pixels)` to where `pixels` says that its channels go, one behind the other.
-struct ChannelsLast<'a> {
-    pixels: &'a Pixels,
-    cin: usize,
-    x: &'a [f32],
-    to: &'a mut [f32],
-}
-
-impl WithSimd for ChannelsLast<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let plane = self.x.len() / self.cin;
-        for first in (0..self.cin).step_by(S::F32_LANES) {
-            let channels = S::F32_LANES.min(self.cin - first);
-            self.pixels.scatter(simd, &self.x[first * plane..], plane, channels, &mut self.to[first..]);
-        }
-    }
 }

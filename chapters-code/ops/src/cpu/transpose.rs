@@ -41,6 +41,24 @@ impl Pixels {
         }
     }
 
+    /// Copies all `channels`, one plane after the other, to where this says, one channel behind the other.
+    pub fn scatter_all(&self, planes: &[f32], channels: usize, to: &mut [f32]) {
+        struct All<'a>(&'a Pixels, &'a [f32], usize, &'a mut [f32]);
+        impl WithSimd for All<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                let Self(pixels, planes, channels, to) = self;
+                let plane = planes.len() / channels;
+                for first in (0..channels).step_by(S::F32_LANES) {
+                    let count = S::F32_LANES.min(channels - first);
+                    pixels.scatter(simd, &planes[first * plane..], plane, count, &mut to[first..]);
+                }
+            }
+        }
+        arch().dispatch(All(self, planes, channels, to))
+    }
+
     /// The way back: gives `take` runs of pixels of channels below `channels`, as channel, number of the first pixel, values.
     #[inline(always)]
     pub fn gather<S: Simd>(&self, _: S, from: &[f32], channels: usize, mut take: impl FnMut(usize, usize, &[f32])) {
@@ -70,21 +88,8 @@ impl Pixels {
 
 /// Turns a matrix `(rows, columns)` around: its rows become the first columns of `to`, whose own rows have `width` numbers.
 pub(super) fn turn_around(from: &[f32], columns: usize, to: &mut [f32], width: usize) {
-    struct Turn<'a>(&'a [f32], usize, &'a mut [f32], usize);
-    impl WithSimd for Turn<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let Self(from, columns, to, width) = self;
-            let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
-            let rows = from.len() / columns;
-            for first in (0..rows).step_by(S::F32_LANES) {
-                let count = S::F32_LANES.min(rows - first);
-                pixels.scatter(simd, &from[first * columns..], columns, count, &mut to[first..]);
-            }
-        }
-    }
-    arch().dispatch(Turn(from, columns, to, width))
+    let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
+    pixels.scatter_all(from, from.len() / columns, to)
 }
 
 /// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix `(rows, columns)`.
