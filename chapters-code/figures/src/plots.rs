@@ -53,7 +53,11 @@ impl<'a> Axes<'a> {
 /// Of so many points each gets a dot; one alone would not be seen otherwise.
 const FEW: usize = 12;
 
-const SIZE: (u32, u32) = (720, 420);
+/// Small, with large letters: on a phone a plot is 330 pixels wide.
+const SIZE: (u32, u32) = (560, 400);
+const LETTERS: u32 = 19;
+/// About so many numbers on an axis.
+const LABELS: usize = 6;
 
 fn rgb((r, g, b): (u8, u8, u8)) -> RGBColor {
     RGBColor(r, g, b)
@@ -135,12 +139,12 @@ where
         // No background: the page shows through, light or dark.
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let ink = rgb(palette::INK);
-        let text = ("sans-serif", 16).into_font().color(&ink);
+        let text = ("sans-serif", LETTERS).into_font().color(&ink);
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
             .margin_right(28) // half of the last label
-            .x_label_area_size(44)
-            .y_label_area_size(64)
+            .x_label_area_size(56)
+            .y_label_area_size(76)
             .build_cartesian_2d(xs, ys)
             .map_err(failed)?;
         chart
@@ -149,6 +153,8 @@ where
             .bold_line_style(ink.mix(0.25))
             .axis_style(ink)
             .label_style(text.clone())
+            .x_labels(LABELS)
+            .y_labels(LABELS)
             .x_label_formatter(&|v| number(*v))
             .y_label_formatter(&|v| number(*v))
             .x_desc(axes.x)
