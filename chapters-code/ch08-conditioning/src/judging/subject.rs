@@ -1,0 +1,150 @@
+//! What is evaluated, what it is told, and how it draws.
+
+use anyhow::Context;
+use ch01_tensors::Dataset;
+use ch02_schedule::Schedule;
+use ch03_forward::rng;
+use ch04_unet::model_dir::{Model, SchedulerConfig};
+use ch06_sampling::{noise_per_image, Sampler};
+use ch07_ddim::flags::{Solver, Way};
+use ch07_ddim::Ddim;
+use ch08_conditioning::captions::{phrase, Asked};
+use ch08_conditioning::model::ConditionalModel;
+use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
+use cli::progress::Progress;
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
+
+use super::{EvaluateArgs, BATCH};
+
+/// A way to draw; `None` is ancestral sampling.
+#[derive(Clone, Debug)]
+pub(super) struct NamedWay {
+    pub(super) name: String,
+    pub(super) way: Option<Way>,
+}
+
+pub(super) fn way(text: &str) -> Result<NamedWay, String> {
+    let ddim = |eta| Some(Way { solver: Solver::Ddim, eta });
+    let way = match text.split_once(':') {
+        None if text == "ddpm" => None,
+        None if text == "ddim" => ddim(0.0),
+        None if text == "dpm-solver++" => Some(Way { solver: Solver::DpmSolver, eta: 0.0 }),
+        Some(("ddim", eta)) => {
+            ddim(eta.parse().ok().filter(|eta| (0.0..=1.0).contains(eta)).ok_or("eta is a number from 0 to 1")?)
+        }
+        _ => return Err("a sampler is ddpm, ddim, ddim:ETA or dpm-solver++".into()),
+    };
+    Ok(NamedWay { name: text.to_string(), way })
+}
+
+/// What is evaluated.
+pub(super) enum Subject {
+    Plain(Box<Model<AutoDevice>>),
+    Conditional(Box<ConditionalModel<AutoDevice>>),
+}
+
+impl Subject {
+    pub(super) fn schedule(&self) -> &Schedule {
+        match self {
+            Self::Plain(model) => &model.schedule,
+            Self::Conditional(model) => &model.schedule,
+        }
+    }
+
+    pub(super) fn scheduler(&self) -> &SchedulerConfig {
+        match self {
+            Self::Plain(model) => &model.scheduler,
+            Self::Conditional(model) => &model.scheduler,
+        }
+    }
+
+    pub(super) fn input_shape(&self) -> Option<[usize; 3]> {
+        match self {
+            Self::Plain(model) => model.unet.config().input_shape(),
+            Self::Conditional(model) => model.network.unet.config().input_shape(),
+        }
+    }
+
+    /// The network's answer for images of which the first is number `first`.
+    pub(super) fn answer(&self, asked: &[Told], scale: f64, x: &Images<AutoDevice>, t: usize) -> Images<AutoDevice> {
+        match self {
+            Self::Plain(model) => model.unet.forward(x.clone(), &vec![t; x.shape().0]),
+            Self::Conditional(model) => {
+                let conditions = asked.iter().map(|told| told.condition.clone()).collect();
+                let negative = vec![Condition::Nothing; asked.len()];
+                Guidance { conditions, negative, guidance_scale: scale }.answer(&model.network, x, t)
+            }
+        }
+    }
+}
+
+/// What was asked for in one image.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) condition: Condition,
+    /// The held-out image of which the same is true.
+    pub(super) like: usize,
+    /// What the prompt says, if it is about cats.
+    pub(super) asked: Option<Asked>,
+}
+
+/// What is asked for: the same as is true of held-out images.
+pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed: u64) -> anyhow::Result<Vec<Told>> {
+    let mut rng = rng(seed, PROMPTS);
+    let one = |i: usize| {
+        let like = i % heldout.len();
+        let nothing = Told { condition: Condition::Nothing, like, asked: None };
+        let Subject::Conditional(model) = subject else { return Ok(nothing) };
+        Ok(match &model.file.conditioning {
+            ConditioningConfig::Class { .. } => Told { condition: Condition::Label(heldout.label(like)), ..nothing },
+            ConditioningConfig::Text(text) => {
+                let caption = heldout.caption(like);
+                let asked = (heldout.name() == "cats").then(|| Asked::of_caption(&caption));
+                let prompt = asked.map_or(caption, |asked| phrase(&asked, &mut rng));
+                let words = text.vocabulary.encode(&prompt, text.max_words).with_context(|| format!("\"{prompt}\""))?;
+                Told { condition: Condition::Words(words), like, asked }
+            }
+        })
+    };
+    (0..count).map(one).collect()
+}
+
+/// The stream of random numbers for prompts.
+pub(super) const PROMPTS: u64 = u64::MAX - 3;
+
+/// Draws an image for each that was asked for.
+pub(super) fn draw(
+    device: &AutoDevice,
+    subject: &Subject,
+    args: &EvaluateArgs,
+    named: &NamedWay,
+    steps: u32,
+    scale: f64,
+    told: &[Told],
+) -> anyhow::Result<Vec<Vec<f32>>> {
+    let schedule = subject.schedule();
+    let (prediction_type, clip) = (subject.scheduler().prediction_type, subject.scheduler().clip());
+    let [channels, height, width] = subject.input_shape().expect("checked before");
+    let timesteps = args.spacing.timesteps(schedule.len(), steps)?;
+    let mut progress = Progress::new(told.len() as u64, 0);
+    let mut drawn = Vec::new();
+    for (batch, told) in told.chunks(BATCH).enumerate() {
+        let first = batch * BATCH;
+        let mut rngs: Vec<_> = (first..first + told.len()).map(|image| rng(args.seed, image as u64)).collect();
+        let x = noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
+        let denoise = |x: &Images<AutoDevice>, t: usize| subject.answer(told, scale, x, t);
+        let images = match &named.way {
+            Some(way) => way.go(Ddim::new(schedule, prediction_type, clip, 0.0), &timesteps, x, &mut rngs, denoise)?,
+            None => {
+                let variance_type = subject.scheduler().variance_type;
+                let sampler = Sampler { schedule, prediction_type, variance_type, clip };
+                sampler.sample(x, &mut rngs, denoise, |_, _, _| {})
+            }
+        };
+        drawn.extend(images.as_vec().chunks(channels * height * width).map(<[f32]>::to_vec));
+        progress.update((first + told.len()) as u64, || format!("{} in {steps} steps", named.name));
+    }
+    progress.finish();
+    Ok(drawn)
+}
