@@ -27,7 +27,12 @@ pub fn read_image(path: &Path, [channels, height, width]: [usize; 3]) -> Result<
     let image = image::open(path)
         .map_err(|e| DataError::bad(path, format!("is not an image that can be read ({e}): repair or remove it")))?;
     let size = [image.height() as usize, image.width() as usize];
-    let fitting = image.resize_to_fill(width as u32, height as u32, FilterType::Triangle);
+    // Pixels that were drawn large come back as they were; everything else is smoothed.
+    let drawn_large = size[0] % height == 0 && size[1] % width == 0 && size[0] / height == size[1] / width;
+    let fitting = match drawn_large {
+        true => image.thumbnail_exact(width as u32, height as u32),
+        false => image.resize_to_fill(width as u32, height as u32, FilterType::Triangle),
+    };
     let bytes = match channels {
         1 => fitting.to_luma8().into_raw(),
         3 => fitting.to_rgb8().into_raw(),
