@@ -28,7 +28,8 @@ pub fn read_image(path: &Path, [channels, height, width]: [usize; 3]) -> Result<
         .map_err(|e| DataError::bad(path, format!("is not an image that can be read ({e}): repair or remove it")))?;
     let size = [image.height() as usize, image.width() as usize];
     // Pixels that were drawn large come back as they were; everything else is smoothed.
-    let drawn_large = size[0] % height == 0 && size[1] % width == 0 && size[0] / height == size[1] / width;
+    let drawn_large =
+        size[0].is_multiple_of(height) && size[1].is_multiple_of(width) && size[0] / height == size[1] / width;
     let fitting = match drawn_large {
         true => image.thumbnail_exact(width as u32, height as u32),
         false => image.resize_to_fill(width as u32, height as u32, FilterType::Triangle),
