@@ -29,8 +29,8 @@ pub trait MaybeSync {}
 #[cfg(feature = "cuda")]
 impl<T> MaybeSync for T {}
 
-/// Copies of a network that work on parts of a batch side by side, each with its own threads and its own memory. Many small
-/// kernels, each shared out among all threads, make these wait for one another again and again; here they meet once, at the end.
+/// Copies of a network that work on parts of a batch side by side, each with its own memory. Many small kernels, each shared out
+/// among all threads, make these wait for one another again and again; here they meet once, at the end.
 ///
 /// On the processor there are at most as many as threads; in a build for a GPU there is one.
 #[derive(Debug)]

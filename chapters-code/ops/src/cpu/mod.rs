@@ -5,8 +5,6 @@ mod conv;
 mod dense;
 mod elementwise;
 pub(crate) mod forced;
-#[cfg(not(feature = "cuda"))]
-mod groups;
 mod norm;
 mod threads;
 mod tiles;
@@ -58,7 +56,7 @@ impl UNetDevice for Cpu {
     const PARTS: usize = 2;
     #[cfg(not(feature = "cuda"))]
     fn lanes(&self) -> usize {
-        groups::lanes()
+        rayon::current_num_threads()
     }
     // dfdx's cache of memory must not be asked from two threads at the same time: between looking whether there is something and
     // taking it out, another may have taken it. So every lane has a device, and a cache, of its own.
@@ -70,7 +68,8 @@ impl UNetDevice for Cpu {
     }
     #[cfg(not(feature = "cuda"))]
     fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
-        groups::side_by_side(jobs)
+        threads::awake();
+        threads::side_by_side(jobs)
     }
 
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> &[f32] {

@@ -1,11 +1,10 @@
-//! Keeps threads awake between kernels.
+//! Jobs side by side, and threads that stay awake between kernels.
 //!
 //! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes longer than a small
 //! kernel lasts. A step of training or sampling is a chain of hundreds of kernels, so here a thread that ran out of work goes
 //! on looking for a moment, as the threads of OpenMP do.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -17,27 +16,24 @@ const PAUSES: u32 = 8;
 /// Looks between two offers of the core to other threads.
 const YIELD_EVERY: u32 = 64;
 
-/// What the threads of one group know of each other.
-struct Group {
-    /// Whether threads are looking.
-    awake: AtomicBool,
-    /// When the last kernel started, in nanoseconds since the first.
-    last: AtomicU64,
+/// Does all jobs at the same time, if there are as many threads. A thread that has done its job helps with the kernels of the
+/// others.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn side_by_side<R: Send, J: FnOnce() -> R + Send>(mut jobs: Vec<J>) -> Vec<R> {
+    match jobs.pop() {
+        Some(last) if !jobs.is_empty() => {
+            let (mut results, last) = rayon::join(|| side_by_side(jobs), last);
+            results.push(last);
+            results
+        }
+        only => only.into_iter().map(|job| job()).collect(),
+    }
 }
 
-/// The groups: rayon's own threads, and those that work side by side.
-static GROUPS: [Group; 1 + MOST] =
-    [const { Group { awake: AtomicBool::new(false), last: AtomicU64::new(0) } }; 1 + MOST];
-/// The most groups that work side by side.
-pub(super) const MOST: usize = 64;
-
-/// How many times groups are at work side by side now, while rayon's own threads rest.
-pub(super) static SIDE_BY_SIDE: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// The group that this thread belongs to.
-    pub(super) static GROUP: Cell<usize> = const { Cell::new(0) };
-}
+/// Whether threads are looking.
+static AWAKE: AtomicBool = AtomicBool::new(false);
+/// When the last kernel started, in nanoseconds since the first.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 fn now() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -49,27 +45,21 @@ pub(super) fn awake() {
     if rayon::current_num_threads() == 1 {
         return;
     }
-    let number = GROUP.get();
-    let group = &GROUPS[number];
-    group.last.store(now(), Ordering::Relaxed);
-    if !group.awake.swap(true, Ordering::Relaxed) {
+    LAST.store(now(), Ordering::Relaxed);
+    if !AWAKE.swap(true, Ordering::Relaxed) {
         let caller = rayon::current_thread_index();
         rayon::spawn_broadcast(move |context| {
             // The caller has better things to do.
             if Some(context.index()) != caller {
-                look_for_work(number);
+                look_for_work();
             }
         });
     }
 }
 
-fn look_for_work(number: usize) {
-    let group = &GROUPS[number];
+fn look_for_work() {
     let (mut idle, mut worked) = (0u32, 0);
-    while now().saturating_sub(worked.max(group.last.load(Ordering::Relaxed))) < PATIENCE.as_nanos() as u64 {
-        if number == 0 && SIDE_BY_SIDE.load(Ordering::Relaxed) > 0 {
-            break; // others need the cores
-        }
+    while now().saturating_sub(worked.max(LAST.load(Ordering::Relaxed))) < PATIENCE.as_nanos() as u64 {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
             (idle, worked) = (0, now());
             continue;
@@ -82,5 +72,5 @@ fn look_for_work(number: usize) {
             (0..PAUSES).for_each(|_| std::hint::spin_loop());
         }
     }
-    group.awake.store(false, Ordering::Relaxed);
+    AWAKE.store(false, Ordering::Relaxed);
 }
