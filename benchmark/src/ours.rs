@@ -9,9 +9,9 @@ use ch03_forward::{rng, standard_normal};
 use ch04_unet::model_dir::{self, Model};
 use ch04_unet::UNet;
 use ch05_train::{Batch, OptimizerConfig, TrainConfig, Trainer};
-use ch06_sampling::{noise_per_image, Sampler};
+use ch06_sampling::{denoiser, noise_per_image, Sampler};
 use dfdx::prelude::*;
-use ops::{AutoDevice, Images, Replicas};
+use ops::{AutoDevice, Images};
 use rand::Rng;
 use serde::Serialize;
 
@@ -95,14 +95,13 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
 fn sample(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0: x_t, .. } = inputs;
     let batch = x_t.shape().0;
-    let unet = Replicas::new(&device, &model.unet);
-    let denoise = || unet.answer(&x_t, |unet, x_t, images| unet.forward(x_t, &vec![TIMESTEP; images.len()]));
-    let answer = denoise().as_vec();
+    let denoise = denoiser(&device, &model.unet);
+    let answer = denoise(&x_t, TIMESTEP).as_vec();
     let check = answer.iter().map(|v| v.abs() as f64).sum::<f64>() / answer.len() as f64;
     let sampler = Sampler::of(&model);
     let mut random: Vec<_> = (0..batch as u64).map(|image| rng(0, image)).collect();
     serve(check, || {
-        let answer = denoise();
+        let answer = denoise(&x_t, TIMESTEP);
         let noise = noise_per_image(&device, *x_t.shape(), &mut random);
         sampler.p_sample(TIMESTEP, &x_t, &answer, &noise);
         device.synchronize();

@@ -7,6 +7,7 @@ pub mod program;
 use ch02_schedule::Schedule;
 use ch03_forward::{predict_x0, standard_normal, PredictionType};
 use ch04_unet::model_dir::{Model, VarianceType};
+use ch04_unet::UNet;
 use dfdx::prelude::*;
 use ops::{Images, Replicas, UNetDevice};
 use rand::Rng;
@@ -147,9 +148,13 @@ pub fn sample_images<D: UNetDevice>(
     let mut rngs: Vec<_> = (first..first + count as u64).map(|image| ch03_forward::rng(seed, image)).collect();
     let [channels, height, width] = shape;
     let x = noise_per_image(device, (count, channels, height, width), &mut rngs);
-    let unet = Replicas::new(device, &model.unet);
-    let denoise = |x: &Images<D>, t: usize| unet.answer(x, |unet, x, images| unet.forward(x, &vec![t; images.len()]));
-    Sampler::of(model).sample(x, &mut rngs, denoise, watch)
+    Sampler::of(model).sample(x, &mut rngs, denoiser(device, &model.unet), watch)
+}
+
+/// Asks a copy of the network about x_t at t. Parts of a batch are answered side by side.
+pub fn denoiser<D: UNetDevice>(device: &D, unet: &UNet<D>) -> impl Fn(&Images<D>, usize) -> Images<D> {
+    let replicas = Replicas::new(device, unet);
+    move |x_t, t| replicas.answer(x_t, |unet, x_t, images| unet.forward(x_t, &vec![t; images.len()]))
 }
 // ANCHOR_END: sample_images
 

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch03_forward::rng;
-use ch06_sampling::noise_per_image;
+use ch06_sampling::{denoiser, noise_per_image};
 use ch07_ddim::flags::Way;
 use ch07_ddim::Ddim;
-use ops::{AutoDevice, Images};
 
 use crate::Common;
 
@@ -35,15 +34,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (device, model, name) = args.common.open()?;
     let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let count = args.count as usize;
+    let denoise = denoiser(&device, &model.unet);
     let mut rows = Vec::new();
     for &steps in &args.steps {
         let timesteps = args.common.timesteps(&model, steps)?;
         let mut rngs: Vec<_> = (0..count as u64).map(|image| rng(args.seed, image)).collect();
         let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
         let start = std::time::Instant::now();
-        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
         let images =
-            args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise).with_context(|| name.clone())?;
+            args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, &denoise).with_context(|| name.clone())?;
         println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch03_forward::rng;
-use ch06_sampling::noise_per_image;
+use ch06_sampling::{denoiser, noise_per_image};
 use ch07_ddim::{slerp, Ddim};
 use cli::progress::Progress;
 use ops::{AutoDevice, Images};
@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let noises: Vec<_> = (0..args.count as u64)
         .map(|image| noise_per_image(&device, (1, channels, height, width), &mut [rng(args.seed, image)]))
         .collect();
+    let denoise = denoiser(&device, &model.unet);
     let mut progress = Progress::new((args.count * args.frames) as u64, 0);
     let mut film = Vec::new();
     let mut unused = [rng(args.seed, 0)]; // eta 0 asks for no noise
@@ -49,8 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             (0..args.frames).flat_map(|frame| slerp(from, to, frame as f64 / args.frames as f64).as_vec()).collect();
         let count = args.frames as usize;
         let x: Images<AutoDevice> = ops::tensor(&device, between, (count, channels, height, width));
-        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
-        let images = Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, denoise).as_vec();
+        let images = Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, &denoise).as_vec();
         for values in images.chunks(channels * height * width) {
             let picture = figures::Picture { values, channels, height, width };
             film.push(figures::grid(&[picture], 1, args.common.scale as usize));

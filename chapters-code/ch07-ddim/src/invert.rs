@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ch01_tensors::{DataArgs, Split};
 use ch03_forward::rng;
+use ch06_sampling::denoiser;
 use ch07_ddim::{psnr, Ddim};
-use ops::{AutoDevice, Images};
 
 use crate::Common;
 
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     let count = (args.count as usize).min(data.len());
     let images = ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
-    let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &vec![t; count]);
+    let denoise = denoiser(&device, &model.unet);
     // What has been cut off cannot be led back.
     let ddim = Ddim { clip: None, ..Ddim::of(&model, 0.0) };
     let mut unused = [rng(0, 0)]; // eta 0 asks for no noise
@@ -48,8 +48,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for &steps in &args.steps {
         let timesteps = args.common.timesteps(&model, steps)?;
         let start = std::time::Instant::now();
-        let noise = ddim.invert(images.clone(), &timesteps, denoise);
-        let back = ddim.sample(noise.clone(), &timesteps, &mut unused, denoise);
+        let noise = ddim.invert(images.clone(), &timesteps, &denoise);
+        let back = ddim.sample(noise.clone(), &timesteps, &mut unused, &denoise);
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
         println!("{steps} steps: {decibels:.0} dB, {:.2} s per image", seconds / count as f64);
         rows.extend([noise, back]);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ch03_forward::rng;
 use ch04_unet::model_dir::Model;
-use ch06_sampling::{noise_per_image, program};
+use ch06_sampling::{denoiser, noise_per_image, program};
 use ch07_ddim::flags::{Spacing, Way};
 use ch07_ddim::Ddim;
 use clap::Parser;
@@ -117,13 +117,14 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     let start = std::time::Instant::now();
     let mut drawn: Vec<f32> = Vec::new();
     let done = std::cell::Cell::new(0);
+    let answer = denoiser(&device, &model.unet);
     for first in (0..count).step_by(BATCH) {
         let size = BATCH.min(count - first);
         let mut rngs: Vec<_> = (first..first + size).map(|image| rng(args.seed, image as u64)).collect();
         let x = noise_per_image(&device, (size, channels, height, width), &mut rngs);
         let denoise = |x: &Images<AutoDevice>, t: usize| {
             done.set(done.get() + 1);
-            model.unet.forward(x.clone(), &vec![t; size])
+            answer(x, t)
         };
         let images = args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise);
         drawn.extend(images.with_context(|| name.clone())?.as_vec());

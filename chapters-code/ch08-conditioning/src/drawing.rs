@@ -130,7 +130,7 @@ impl Ready {
         negative: &Condition,
         guidance_scale: f64,
         seed: u64,
-        draw: impl Fn(&Guidance, &mut [rand_chacha::ChaCha8Rng]) -> anyhow::Result<Images<AutoDevice>>,
+        draw: impl Fn(Guidance, &mut [rand_chacha::ChaCha8Rng]) -> anyhow::Result<Images<AutoDevice>>,
     ) -> anyhow::Result<Vec<f32>> {
         let mut progress = Progress::new(conditions.len() as u64, 0);
         let mut drawn = Vec::new();
@@ -139,7 +139,7 @@ impl Ready {
             let mut rngs: Vec<_> = (first..first + size).map(|image| rng(seed, image as u64)).collect();
             let guidance =
                 Guidance { conditions: conditions.to_vec(), negative: vec![negative.clone(); size], guidance_scale };
-            let images = draw(&guidance, &mut rngs).with_context(|| self.name.clone())?;
+            let images = draw(guidance, &mut rngs).with_context(|| self.name.clone())?;
             drawn.extend(images.as_vec());
             progress.update((first + size) as u64, || format!("{} images", first + size));
         }
@@ -159,8 +159,8 @@ impl Ready {
         let [channels, height, width] = self.shape;
         self.draw(conditions, &negative, guidance_scale, common.seed, |guidance, rngs| {
             let x = noise_per_image(&self.device, (rngs.len(), channels, height, width), rngs);
-            let network = &self.model.network;
-            way.go(self.ddim(0.0), &self.timesteps, x, rngs, |x, t| guidance.answer(network, x, t))
+            let denoise = guidance.denoiser(&self.device, &self.model.network);
+            way.go(self.ddim(0.0), &self.timesteps, x, rngs, denoise)
         })
     }
 
@@ -291,7 +291,7 @@ pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     for &strength in &args.strength {
         rows.extend(ready.draw(&conditions, &negative, args.guidance_scale, args.common.seed, |guidance, rngs| {
             let images = ready.images(image.values.repeat(rngs.len()));
-            let denoise = |x: &Images<AutoDevice>, t| guidance.answer(&ready.model.network, x, t);
+            let denoise = guidance.denoiser(&ready.device, &ready.model.network);
             Ok(from_image(&ready.ddim(args.way.eta), images, strength, &ready.timesteps, rngs, denoise))
         })?);
     }
@@ -346,7 +346,7 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
     shown.extend(ready.draw(&conditions, &negative, args.guidance_scale, args.common.seed, |guidance, rngs| {
         let (images, repaint) =
             (ready.images(image.values.repeat(rngs.len())), ready.images(repaint.repeat(rngs.len())));
-        let denoise = |x: &Images<AutoDevice>, t| guidance.answer(&ready.model.network, x, t);
+        let denoise = guidance.denoiser(&ready.device, &ready.model.network);
         let ddim = ready.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
         Ok(inpaint(&ddim, &images, &repaint, &ready.timesteps, args.resamplings as usize, rngs, denoise))
     })?);

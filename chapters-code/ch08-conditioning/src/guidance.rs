@@ -1,7 +1,9 @@
 //! Classifier-free guidance (Ho & Salimans 2022).
 
+use std::ops::Range;
+
 use dfdx::prelude::*;
-use ops::{Images, UNetDevice};
+use ops::{Images, Replicas, UNetDevice};
 
 use crate::network::{Condition, ConditionalUNet};
 
@@ -38,3 +40,21 @@ impl Guidance {
     }
 }
 // ANCHOR_END: guidance
+
+impl Guidance {
+    /// Asks a copy of the network about x_t at t, as [`Guidance::answer`] does. Parts of a batch are answered side by side.
+    pub fn denoiser<D: UNetDevice>(
+        self,
+        device: &D,
+        network: &ConditionalUNet<D>,
+    ) -> impl Fn(&Images<D>, usize) -> Images<D> {
+        let replicas = Replicas::new(device, network);
+        move |x_t, t| replicas.answer(x_t, |network, x_t, images| self.of(images).answer(network, &x_t, t))
+    }
+
+    /// What is asked for in some of the images.
+    fn of(&self, images: Range<usize>) -> Self {
+        let [conditions, negative] = [&self.conditions, &self.negative].map(|all| all[images.clone()].to_vec());
+        Self { conditions, negative, ..*self }
+    }
+}

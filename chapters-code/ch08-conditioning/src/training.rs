@@ -156,7 +156,7 @@ impl Session for Conditional {
         let (prediction_type, clip) = (config.scheduler.prediction_type, config.scheduler.clip());
         let timesteps = TimestepSpacing::Trailing.timesteps(schedule.len(), DRAWN_IN.min(schedule.len()), 0);
         let ddim = Ddim::new(schedule, prediction_type, clip, 0.0);
-        ddim.sample(x, &timesteps, &mut rngs, |x, t| guidance.answer(&network, x, t))
+        ddim.sample(x, &timesteps, &mut rngs, guidance.denoiser(&self.device, &network))
     }
 
     fn save(&mut self, directory: &Path) -> anyhow::Result<()> {

@@ -178,6 +178,28 @@ fn guidance_goes_from_one_answer_to_the_other_and_beyond() {
 }
 
 #[test]
+fn every_image_is_guided_by_what_is_asked_of_it() {
+    let conditioning = text();
+    let (device, network) = network(&conditioning);
+    // So many that the batch is cut in two.
+    let prompts = ["a black cat", "folded ears", "an orange cat"].map(|prompt| read(&conditioning, prompt));
+    let conditions: Vec<Condition> = prompts.into_iter().cycle().take(17).collect();
+    let negative: Vec<Condition> = conditions.iter().skip(1).cloned().chain([Condition::Nothing]).collect();
+    let x = standard_normal(&device, (17, 3, 8, 8), &mut rng(3, 0));
+    let guidance = Guidance { conditions, negative, guidance_scale: 2.5 };
+    let found = guidance.clone().denoiser(&device, &network)(&x, 300).as_vec();
+    for (i, (values, found)) in x.as_vec().chunks(3 * 8 * 8).zip(found.chunks(3 * 8 * 8)).enumerate() {
+        let alone = Guidance {
+            conditions: vec![guidance.conditions[i].clone()],
+            negative: vec![guidance.negative[i].clone()],
+            ..guidance
+        };
+        let expected = alone.answer(&network, &ops::tensor(&device, values.to_vec(), (1, 3, 8, 8)), 300);
+        assert!(distance(found, &expected.as_vec()) < 1e-5, "image {i}");
+    }
+}
+
+#[test]
 fn phrases_say_what_is_asked_for_in_known_words() {
     let tokenizer = Tokenizer::new(vocabulary());
     let mut rng = rng(0, 0);

@@ -2,9 +2,6 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
-
 use common::*;
 use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
@@ -534,6 +531,9 @@ impl Parameters<ops::AutoDevice> for Alone {
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn replicas_work_on_halves_and_answer_in_order() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
     every_level(|| {
         let dev = device();
         let network = Alone(dev.tensor_from_vec(vec![1.0, 2.0, 3.0], (3,)));

@@ -5,14 +5,13 @@ use ch01_tensors::Dataset;
 use ch02_schedule::Schedule;
 use ch03_forward::rng;
 use ch04_unet::model_dir::{Model, SchedulerConfig};
-use ch06_sampling::{noise_per_image, Sampler};
+use ch06_sampling::{denoiser, noise_per_image, Sampler};
 use ch07_ddim::flags::{Solver, Way};
 use ch07_ddim::Ddim;
 use ch08_conditioning::captions::{phrase, Asked};
 use ch08_conditioning::model::ConditionalModel;
 use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
 use cli::progress::Progress;
-use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 use super::{EvaluateArgs, BATCH};
@@ -44,6 +43,9 @@ pub(super) enum Subject {
     Conditional(Box<ConditionalModel<AutoDevice>>),
 }
 
+/// Answers for x_t at t.
+type Denoiser = Box<dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>>;
+
 impl Subject {
     pub(super) fn schedule(&self) -> &Schedule {
         match self {
@@ -66,14 +68,14 @@ impl Subject {
         }
     }
 
-    /// The network's answer for images of which the first is number `first`.
-    pub(super) fn answer(&self, asked: &[Told], scale: f64, x: &Images<AutoDevice>, t: usize) -> Images<AutoDevice> {
+    /// What answers for images of which `asked` is asked.
+    fn denoiser(&self, device: &AutoDevice, asked: &[Told], guidance_scale: f64) -> Denoiser {
         match self {
-            Self::Plain(model) => model.unet.forward(x.clone(), &vec![t; x.shape().0]),
+            Self::Plain(model) => Box::new(denoiser(device, &model.unet)),
             Self::Conditional(model) => {
                 let conditions = asked.iter().map(|told| told.condition.clone()).collect();
                 let negative = vec![Condition::Nothing; asked.len()];
-                Guidance { conditions, negative, guidance_scale: scale }.answer(&model.network, x, t)
+                Box::new(Guidance { conditions, negative, guidance_scale }.denoiser(device, &model.network))
             }
         }
     }
@@ -133,7 +135,7 @@ pub(super) fn draw(
         let first = batch * BATCH;
         let mut rngs: Vec<_> = (first..first + told.len()).map(|image| rng(args.seed, image as u64)).collect();
         let x = noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
-        let denoise = |x: &Images<AutoDevice>, t: usize| subject.answer(told, scale, x, t);
+        let denoise = subject.denoiser(device, told, scale);
         let images = match &named.way {
             Some(way) => way.go(Ddim::new(schedule, prediction_type, clip, 0.0), &timesteps, x, &mut rngs, denoise)?,
             None => {

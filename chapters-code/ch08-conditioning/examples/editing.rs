@@ -1,0 +1,62 @@
+//! A cat changed in two ways, and the files with which you can do the same.
+
+use ch01_tensors::cats::{draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose};
+use ch03_forward::rng;
+use ch07_ddim::{Ddim, TimestepSpacing};
+use ch08_conditioning::{from_image, inpaint, model, Condition, ConditioningConfig, Guidance};
+use ops::{AutoDevice, Images};
+
+/// Images in a row.
+const COUNT: usize = 8;
+const SIZE: usize = 16;
+/// Screen pixels per pixel of the files.
+const SCALE: usize = 8;
+
+fn main() -> anyhow::Result<()> {
+    let device: AutoDevice = cli::device(0)?;
+    let model = model::load(&device, &cli::shipped("cats-text"))?;
+    let ConditioningConfig::Text(text) = &model.file.conditioning else { unreachable!("it reads prompts") };
+    let words = |prompt: &str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
+    let denoiser = |prompt: &str| -> anyhow::Result<_> {
+        let (conditions, negative) = (vec![words(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
+        Ok(Guidance { conditions, negative, guidance_scale: 1.5 }.denoiser(&device, &model.network))
+    };
+    let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
+    let (prediction_type, clip) = (model.scheduler.prediction_type, model.scheduler.clip());
+    let ddim = |eta| Ddim::new(&model.schedule, prediction_type, clip, eta);
+    let rngs = || (0..COUNT as u64).map(|image| rng(0, image)).collect::<Vec<_>>();
+    let images =
+        |values: Vec<f32>| -> Images<AutoDevice> { ops::tensor(&device, values.repeat(COUNT), (COUNT, 3, SIZE, SIZE)) };
+
+    let attributes = Attributes {
+        fur: Fur::Orange,
+        pattern: Pattern::Striped,
+        eyes: Eyes::Green,
+        ears: Ears::Up,
+        background: Background::Pink,
+    };
+    let cat = draw(&attributes, &Pose::MIDDLE);
+    // 1 where the eyes are.
+    let eyes = |pixel: usize| (EYES.contains(&(pixel / SIZE % SIZE))) as u8 as f32;
+    let mask: Vec<f32> = (0..3 * SIZE * SIZE).map(eyes).collect();
+    let (image, masked) = (images(cat.clone()), images(mask.clone()));
+
+    let mut rows = vec![image.clone()];
+    for strength in [0.3, 0.5, 0.7] {
+        let white = denoiser("a white cat")?;
+        rows.push(from_image(&ddim(0.0), image.clone(), strength, &timesteps, &mut rngs(), white));
+    }
+    let blue = denoiser("a cat with blue eyes")?;
+    rows.push(inpaint(&ddim(1.0), &image, &masked, &timesteps, 5, &mut rngs(), blue));
+    figures::save_png("editing.png", &figures::image_rows(&rows, 5))?;
+
+    let mask = mask.iter().map(|m| 2.0 * m - 1.0).collect();
+    for (name, values) in [("editing-cat.png", cat), ("editing-mask.png", mask)] {
+        let picture = figures::Picture { values: &values, channels: 3, height: SIZE, width: SIZE };
+        figures::save_png(name, &figures::grid(&[picture], 1, SCALE))?;
+    }
+    Ok(())
+}
+
+/// The rows of the cat's eyes.
+const EYES: std::ops::Range<usize> = 6..10;
