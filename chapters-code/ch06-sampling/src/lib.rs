@@ -135,6 +135,12 @@ pub fn noise_per_image<D: UNetDevice>(
 // ANCHOR_END: noise_per_image
 
 // ANCHOR: sample_images
+/// Asks a copy of the network about x_t at t. Parts of a batch are answered side by side.
+pub fn denoiser<D: UNetDevice>(device: &D, unet: &UNet<D>) -> impl Fn(&Images<D>, usize) -> Images<D> {
+    let replicas = Replicas::new(device, unet);
+    move |x_t, t| replicas.answer(x_t, |unet, x_t, images| unet.forward(x_t, &vec![t; images.len()]))
+}
+
 /// Draws images with a model. Image number i of a seed is the same whatever the number of images.
 pub fn sample_images<D: UNetDevice>(
     device: &D,
@@ -149,12 +155,6 @@ pub fn sample_images<D: UNetDevice>(
     let [channels, height, width] = shape;
     let x = noise_per_image(device, (count, channels, height, width), &mut rngs);
     Sampler::of(model).sample(x, &mut rngs, denoiser(device, &model.unet), watch)
-}
-
-/// Asks a copy of the network about x_t at t. Parts of a batch are answered side by side.
-pub fn denoiser<D: UNetDevice>(device: &D, unet: &UNet<D>) -> impl Fn(&Images<D>, usize) -> Images<D> {
-    let replicas = Replicas::new(device, unet);
-    move |x_t, t| replicas.answer(x_t, |unet, x_t, images| unet.forward(x_t, &vec![t; images.len()]))
 }
 // ANCHOR_END: sample_images
 

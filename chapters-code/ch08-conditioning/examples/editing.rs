@@ -2,7 +2,7 @@
 
 use ch01_tensors::cats::{draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose};
 use ch03_forward::rng;
-use ch07_ddim::{Ddim, TimestepSpacing};
+use ch07_ddim::TimestepSpacing;
 use ch08_conditioning::{from_image, inpaint, model, Condition, ConditioningConfig, Guidance};
 use ops::{AutoDevice, Images};
 
@@ -11,6 +11,8 @@ const COUNT: usize = 8;
 const SIZE: usize = 16;
 /// Screen pixels per pixel of the files.
 const SCALE: usize = 8;
+/// The rows of the cat's eyes.
+const EYES: std::ops::Range<usize> = 6..10;
 
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
@@ -22,8 +24,6 @@ fn main() -> anyhow::Result<()> {
         Ok(Guidance { conditions, negative, guidance_scale: 1.5 }.denoiser(&device, &model.network))
     };
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
-    let (prediction_type, clip) = (model.scheduler.prediction_type, model.scheduler.clip());
-    let ddim = |eta| Ddim::new(&model.schedule, prediction_type, clip, eta);
     let rngs = || (0..COUNT as u64).map(|image| rng(0, image)).collect::<Vec<_>>();
     let images =
         |values: Vec<f32>| -> Images<AutoDevice> { ops::tensor(&device, values.repeat(COUNT), (COUNT, 3, SIZE, SIZE)) };
@@ -44,10 +44,10 @@ fn main() -> anyhow::Result<()> {
     let mut rows = vec![image.clone()];
     for strength in [0.3, 0.5, 0.7] {
         let white = denoiser("a white cat")?;
-        rows.push(from_image(&ddim(0.0), image.clone(), strength, &timesteps, &mut rngs(), white));
+        rows.push(from_image(&model.ddim(0.0), image.clone(), strength, &timesteps, &mut rngs(), white));
     }
     let blue = denoiser("a cat with blue eyes")?;
-    rows.push(inpaint(&ddim(1.0), &image, &masked, &timesteps, 5, &mut rngs(), blue));
+    rows.push(inpaint(&model.ddim(1.0), &image, &masked, &timesteps, 5, &mut rngs(), blue));
     figures::save_png("editing.png", &figures::image_rows(&rows, 5))?;
 
     let mask = mask.iter().map(|m| 2.0 * m - 1.0).collect();
@@ -57,6 +57,3 @@ fn main() -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-/// The rows of the cat's eyes.
-const EYES: std::ops::Range<usize> = 6..10;

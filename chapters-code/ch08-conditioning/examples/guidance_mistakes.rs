@@ -16,8 +16,6 @@ fn main() -> anyhow::Result<()> {
     let words = |prompt: &str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
     let wanted = words("a solid black cat with yellow eyes on a pink background")?;
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
-    let (schedule, prediction_type) = (&model.schedule, model.scheduler.prediction_type);
-    let ddim = |clip| Ddim::new(schedule, prediction_type, clip, 0.0);
     let draw = |ddim: Ddim, answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
         let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();
         let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
@@ -29,7 +27,6 @@ fn main() -> anyhow::Result<()> {
         guidance_scale,
     };
     let right = guidance(1.5);
-    let clip = model.scheduler.clip();
 
     // ANCHOR: mistakes
     // The wrong sign: away from what was asked for.
@@ -40,16 +37,16 @@ fn main() -> anyhow::Result<()> {
     };
     // Far too much of it, and what is cut off from the predicted image is nowhere made up for.
     let too_strong = guidance(12.0);
-    let torn = Ddim { use_clipped_model_output: false, ..ddim(clip) };
+    let torn = Ddim { use_clipped_model_output: false, ..model.ddim(0.0) };
     // A silent prompt where nothing should have been said: an empty sentence is also something that the network was told.
     let silence = Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
     // ANCHOR_END: mistakes
 
     let rows = [
-        draw(ddim(clip), &|x, t| right.answer(&model.network, x, t)),
-        draw(ddim(clip), &wrong_sign),
+        draw(model.ddim(0.0), &|x, t| right.answer(&model.network, x, t)),
+        draw(model.ddim(0.0), &wrong_sign),
         draw(torn, &|x, t| too_strong.answer(&model.network, x, t)),
-        draw(ddim(clip), &|x, t| silence.answer(&model.network, x, t)),
+        draw(model.ddim(0.0), &|x, t| silence.answer(&model.network, x, t)),
     ];
     Ok(figures::save_png("guidance_mistakes.png", &figures::image_rows(&rows, 5))?)
 }

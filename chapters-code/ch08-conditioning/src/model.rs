@@ -12,6 +12,7 @@ use std::path::Path;
 use ch02_schedule::Schedule;
 use ch04_unet::model_dir::{self, ModelError, SchedulerConfig, CONDITIONING};
 use ch04_unet::UNetConfig;
+use ch07_ddim::Ddim;
 use ops::params;
 use ops::UNetDevice;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,13 @@ pub struct ConditionalModel<D: UNetDevice> {
     pub file: ConditioningFile,
     pub schedule: Schedule,
     pub scheduler: SchedulerConfig,
+}
+
+impl<D: UNetDevice> ConditionalModel<D> {
+    /// The sampler that the model asks for.
+    pub fn ddim(&self, eta: f64) -> Ddim<'_> {
+        Ddim::new(&self.schedule, self.scheduler.prediction_type, self.scheduler.clip(), eta)
+    }
 }
 
 /// A conditional model that cannot be read.

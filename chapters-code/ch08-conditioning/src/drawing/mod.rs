@@ -1,0 +1,177 @@
+//! The commands that draw: `sample`, `scales`, `vary` and `inpaint`.
+
+mod anew;
+mod changed;
+
+use std::path::{Path, PathBuf};
+
+pub use anew::{sample, scales, SampleArgs, ScalesArgs};
+use anyhow::Context;
+use ch03_forward::rng;
+use ch06_sampling::noise_per_image;
+use ch07_ddim::flags::{Spacing, Way};
+use ch08_conditioning::model::{self, ConditionalModel};
+use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
+pub use changed::{inpainting, vary, InpaintArgs, VaryArgs};
+use cli::progress::Progress;
+use ops::{AutoDevice, Images};
+
+/// What every command needs.
+#[derive(clap::Args)]
+pub struct Common {
+    /// The model directory (default: the cats that come with this book, or with --label its digits)
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// What to draw, in words
+    #[arg(long, conflicts_with = "label")]
+    prompt: Option<String>,
+    /// What to draw, as the number of a class
+    #[arg(long)]
+    label: Option<usize>,
+    /// What not to draw, in words
+    #[arg(long)]
+    negative_prompt: Option<String>,
+    /// Decides the noise: image i of a seed always begins with the same
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many timesteps to visit
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    #[command(flatten)]
+    spacing: Spacing,
+    /// How many screen pixels wide to draw each pixel
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    scale: u32,
+    /// How many threads to use (default: all)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+}
+
+/// A model that is ready to draw.
+struct Ready {
+    device: AutoDevice,
+    model: ConditionalModel<AutoDevice>,
+    /// `[channels, height, width]`
+    shape: [usize; 3],
+    timesteps: Vec<usize>,
+    name: String,
+}
+
+/// Images that go through the network together.
+const BATCH: usize = 64;
+
+impl Common {
+    fn open(&self) -> anyhow::Result<Ready> {
+        cli::set_threads(self.threads.map(|t| t as usize))?;
+        let device = cli::device(0)?;
+        let shipped = if self.label.is_some() { "mnist-class" } else { "cats-text" };
+        let directory = cli::model_or_shipped(self.model.as_deref(), shipped);
+        let name = directory.display().to_string();
+        let model = model::load(&device, &directory)?;
+        let unet = model.network.unet.config();
+        let shape = unet.input_shape().with_context(|| format!("{name}: the config has no sample_size"))?;
+        let timesteps = self.spacing.timesteps(model.schedule.len(), self.steps)?;
+        Ok(Ready { device, model, shape, timesteps, name })
+    }
+
+    /// What the flags ask for.
+    fn condition(&self, ready: &Ready) -> anyhow::Result<Condition> {
+        match (&self.prompt, self.label) {
+            (Some(prompt), _) => ready.read(prompt),
+            (None, Some(label)) => ready.class(label),
+            (None, None) => Ok(Condition::Nothing),
+        }
+    }
+
+    /// What they do not want.
+    fn negative(&self, ready: &Ready) -> anyhow::Result<Condition> {
+        self.negative_prompt.as_ref().map_or(Ok(Condition::Nothing), |prompt| ready.read(prompt))
+    }
+}
+
+impl Ready {
+    /// A prompt as the network reads it.
+    fn read(&self, prompt: &str) -> anyhow::Result<Condition> {
+        match &self.model.file.conditioning {
+            ConditioningConfig::Text(text) => Ok(Condition::Words(text.vocabulary.encode(prompt, text.max_words)?)),
+            ConditioningConfig::Class { num_classes } => anyhow::bail!(
+                "{} does not read prompts: say one of its {num_classes} classes with --label (from 0)",
+                self.name
+            ),
+        }
+    }
+
+    /// A class that the network knows.
+    fn class(&self, label: usize) -> anyhow::Result<Condition> {
+        match &self.model.file.conditioning {
+            ConditioningConfig::Class { num_classes } => {
+                let last = num_classes - 1;
+                anyhow::ensure!(label <= last, "--label {label}: {} knows the classes 0 to {last}", self.name);
+                Ok(Condition::Label(label))
+            }
+            ConditioningConfig::Text(_) => {
+                anyhow::bail!("{} reads prompts and knows no classes: use --prompt", self.name)
+            }
+        }
+    }
+
+    fn images(&self, values: Vec<f32>) -> Images<AutoDevice> {
+        let [channels, height, width] = self.shape;
+        let count = values.len() / (channels * height * width);
+        ops::tensor(&self.device, values, (count, channels, height, width))
+    }
+
+    /// Draws an image for each condition with `draw`, which is given the guidance and the random sources of some of them.
+    fn draw(
+        &self,
+        conditions: &[Condition],
+        negative: &Condition,
+        guidance_scale: f64,
+        seed: u64,
+        draw: impl Fn(Guidance, &mut [rand_chacha::ChaCha8Rng]) -> anyhow::Result<Images<AutoDevice>>,
+    ) -> anyhow::Result<Vec<f32>> {
+        let mut progress = Progress::new(conditions.len() as u64, 0);
+        let mut drawn = Vec::new();
+        for (batch, conditions) in conditions.chunks(BATCH).enumerate() {
+            let (first, size) = (batch * BATCH, conditions.len());
+            let mut rngs: Vec<_> = (first..first + size).map(|image| rng(seed, image as u64)).collect();
+            let guidance =
+                Guidance { conditions: conditions.to_vec(), negative: vec![negative.clone(); size], guidance_scale };
+            let images = draw(guidance, &mut rngs).with_context(|| self.name.clone())?;
+            drawn.extend(images.as_vec());
+            progress.update((first + size) as u64, || format!("{} images", first + size));
+        }
+        progress.finish();
+        Ok(drawn)
+    }
+
+    /// [`Ready::draw`] from nothing but noise.
+    fn draw_from_noise(
+        &self,
+        common: &Common,
+        way: &Way,
+        conditions: &[Condition],
+        guidance_scale: f64,
+    ) -> anyhow::Result<Vec<f32>> {
+        let negative = common.negative(self)?;
+        let [channels, height, width] = self.shape;
+        self.draw(conditions, &negative, guidance_scale, common.seed, |guidance, rngs| {
+            let x = noise_per_image(&self.device, (rngs.len(), channels, height, width), rngs);
+            let denoise = guidance.denoiser(&self.device, &self.model.network);
+            way.go(self.model.ddim(0.0), &self.timesteps, x, rngs, denoise)
+        })
+    }
+
+    fn save(&self, out: &Path, values: Vec<f32>, columns: usize, scale: u32) -> anyhow::Result<()> {
+        figures::save_png(out, &figures::image_grid(&self.images(values), columns, scale as usize))?;
+        println!("wrote {}", out.display());
+        Ok(())
+    }
+}
+
+pub fn guidance_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() && scale >= 0.0 => Ok(scale),
+        _ => Err("a guidance scale is a number not below 0".into()),
+    }
+}
