@@ -156,6 +156,9 @@ pub fn commands(text: &str) -> Vec<(usize, String)> {
     commands
 }
 
+/// Nobody reads a longer piece of code than this in one go.
+const LONGEST_LISTING: usize = 35;
+
 /// What is wrong with the code on a page. A Rust block is an include of an anchor (and says `ignore`, because a page is also
 /// compiled as a doc test), or a doc test of the crate that `doc_tested` says tests this page. A console block is an include
 /// of a transcript.
@@ -171,10 +174,15 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
                     Err(e) => bad(format!("cannot read {file}: {e}")),
                     Ok(text) => {
                         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-                        for mark in [format!("// ANCHOR: {anchor}"), format!("// ANCHOR_END: {anchor}")] {
-                            if !lines.contains(&mark.as_str()) {
-                                bad(format!("{file} has no '{mark}'"));
+                        let place = |mark: String| lines.iter().position(|line| *line == mark).ok_or(mark);
+                        match (place(format!("// ANCHOR: {anchor}")), place(format!("// ANCHOR_END: {anchor}"))) {
+                            (Ok(from), Ok(to)) if to - from > LONGEST_LISTING + 1 && anchor != "solutions" => {
+                                bad(format!(
+                                    "'{anchor}' has more than {LONGEST_LISTING} lines: cut it where a sentence helps"
+                                ));
                             }
+                            (Ok(_), Ok(_)) => {}
+                            (Err(mark), _) | (_, Err(mark)) => bad(format!("{file} has no '{mark}'")),
                         }
                     }
                 }

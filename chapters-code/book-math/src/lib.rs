@@ -4,6 +4,8 @@
 //! - `$$` … `$$` is one on its own, and `$$ {#eq:name}` at its end gives it a number and a name.
 //! - `@eq:name` anywhere is a link to it.
 //!
+//! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
+//!
 //! Code is left alone. A formula that does not parse, a name that is given twice and a link that leads nowhere are errors,
 //! with page and line.
 
@@ -157,14 +159,22 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
             Part::Code(code) => out += code,
             Part::Inline(latex) => out += &convert(latex, MathDisplay::Inline),
             Part::Display { latex, name } => {
-                let math = convert(latex, MathDisplay::Block);
+                // An operator at the start of a piece keeps its spaces if there is something, if only nothing, in front of it.
+                let mut math = String::new();
+                for sentence in latex.split("\\qquad") {
+                    math += "<span>";
+                    for (i, piece) in sentence.split("\\allowbreak").enumerate() {
+                        math += &convert(&format!("{}{piece}", ["{}", ""][(i == 0) as usize]), MathDisplay::Block);
+                    }
+                    math += "</span>";
+                }
                 // Browsers and Markdown need it on one line.
                 match name {
                     Some(name) => {
                         let number = &places[name].1;
-                        out += &format!("<div class=\"equation\" id=\"eq-{name}\">{math}<a href=\"#eq-{name}\">({number})</a></div>");
+                        out += &format!("<div class=\"equation\" id=\"eq-{name}\"><div>{math}</div><a href=\"#eq-{name}\">({number})</a></div>");
                     }
-                    None => out += &format!("<div class=\"equation\">{math}</div>"),
+                    None => out += &format!("<div class=\"equation\"><div>{math}</div></div>"),
                 }
             }
             Part::Text(text) => match linked(places, path, text) {
@@ -258,9 +268,19 @@ mod tests {
     fn formulas_become_mathml() {
         let text = one("Here $x_t$ is.\n\n$$\na = b\n$$ {#eq:first}\n\nSee @eq:first.").unwrap();
         assert!(text.starts_with("Here <math><msub><mi>x</mi><mi>t</mi></msub></math> is."), "{text}");
-        assert!(text.contains("<div class=\"equation\" id=\"eq-first\"><math display=\"block\">"), "{text}");
+        assert!(text.contains("<div class=\"equation\" id=\"eq-first\"><div><span><math display=\"block\">"), "{text}");
         assert!(text.contains("<a href=\"#eq-first\">(3.1)</a></div>"), "{text}");
         assert!(text.ends_with("See [(3.1)](#eq-first)."), "{text}");
+    }
+
+    #[test]
+    fn a_wide_formula_is_in_pieces() {
+        let text = one("$$ a = b \\allowbreak + c \\qquad d $$").unwrap();
+        let spans: Vec<usize> = text.split("<span>").skip(1).map(|span| span.matches("<math ").count()).collect();
+        assert_eq!(spans, [2, 1], "{text}");
+        // The plus has something in front of it, so it is no sign and keeps its spaces.
+        let second = text.split("<math ").nth(2).unwrap();
+        assert!(!second.starts_with("display=\"block\"><mo>+"), "{text}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use read::attributes_of;
 /// Height and width of a cat, in pixels.
 pub const SIZE: usize = 16;
 
-// ANCHOR: attributes
+// ANCHOR: attribute_macro
 /// An attribute: its possible values, and the word for each.
 macro_rules! attribute {
     ($(#[$doc:meta])* $name:ident { $($value:ident = $word:literal),+ }) => {
@@ -33,7 +33,9 @@ macro_rules! attribute {
         }
     };
 }
+// ANCHOR_END: attribute_macro
 
+// ANCHOR: attributes
 attribute!(
     /// The colour of the fur.
     Fur { Orange = "orange", Black = "black", Grey = "grey", White = "white", Brown = "brown" }
@@ -54,7 +56,9 @@ attribute!(
     /// The colour behind the cat.
     Background { Cream = "cream", Pink = "pink", Mint = "mint", Sky = "sky" }
 );
+// ANCHOR_END: attributes
 
+// ANCHOR: caption
 /// All that words can say about a cat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attributes {
@@ -66,6 +70,18 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// The cat in words: "a striped orange cat with green eyes and folded ears on a pink background". Ears that are up
+    /// go without saying.
+    pub fn caption(&self) -> String {
+        let ears = match self.ears {
+            Ears::Up => "",
+            Ears::Folded => " and folded ears",
+        };
+        let (pattern, fur, eyes) = (self.pattern.word(), self.fur.word(), self.eyes.word());
+        format!("a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background", self.background.word())
+    }
+    // ANCHOR_END: caption
+
     /// All 360 combinations.
     pub fn all() -> impl Iterator<Item = Attributes> {
         let sizes = [Fur::ALL.len(), Pattern::ALL.len(), Eyes::ALL.len(), Ears::ALL.len(), Background::ALL.len()];
@@ -84,19 +100,7 @@ impl Attributes {
             }
         })
     }
-
-    /// The cat in words: "a striped orange cat with green eyes and folded ears on a pink background". Ears that are up
-    /// go without saying.
-    pub fn caption(&self) -> String {
-        let ears = match self.ears {
-            Ears::Up => "",
-            Ears::Folded => " and folded ears",
-        };
-        let (pattern, fur, eyes) = (self.pattern.word(), self.fur.word(), self.eyes.word());
-        format!("a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background", self.background.word())
-    }
 }
-// ANCHOR_END: attributes
 
 // ANCHOR: pose
 /// What makes two cats of the same attributes differ.
@@ -113,12 +117,14 @@ pub struct Pose {
     /// Brightness of the fur, 0.92 to 1.08.
     pub shade: f32,
 }
+// ANCHOR_END: pose
 
 impl Pose {
     /// In the middle of everything.
     pub const MIDDLE: Self = Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
 }
 
+// ANCHOR: nth
 /// Cat number `index` of the endless row that `seed` stands for. Attributes are uniform and independent.
 pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -139,4 +145,4 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     };
     (attributes, pose)
 }
-// ANCHOR_END: pose
+// ANCHOR_END: nth

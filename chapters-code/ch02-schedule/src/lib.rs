@@ -79,8 +79,10 @@ pub struct Schedule {
     /// ᾱₜ = α₀ · … · αₜ: what is kept after all steps up to t (DDPM, below eq. 4).
     pub alpha_bar: Vec<f64>,
 }
+// ANCHOR_END: schedule
 
 impl Schedule {
+    // ANCHOR: from_betas
     /// The schedule with these betas.
     ///
     /// # Panics
@@ -101,7 +103,7 @@ impl Schedule {
     pub fn new(kind: BetaSchedule, timesteps: usize) -> Self {
         Self::from_betas(betas(kind, timesteps, BETA_START, BETA_END))
     }
-    // ANCHOR_END: schedule
+    // ANCHOR_END: from_betas
 
     /// T, the number of timesteps.
     pub fn len(&self) -> usize {

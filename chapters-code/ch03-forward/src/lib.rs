@@ -77,7 +77,9 @@ pub enum PredictionType {
     /// √ᾱₜ eps - √(1 - ᾱₜ) x0 (Salimans & Ho 2022)
     VPrediction,
 }
+// ANCHOR_END: prediction_type
 
+// ANCHOR: target
 /// What the network should have answered.
 pub fn target<D: UNetDevice>(
     kind: PredictionType,
@@ -95,7 +97,7 @@ pub fn target<D: UNetDevice>(
         }
     }
 }
-// ANCHOR_END: prediction_type
+// ANCHOR_END: target
 
 // ANCHOR: predict_x0
 /// The clean image that an answer of the network stands for (DDPM eq. 15 for `Epsilon`).

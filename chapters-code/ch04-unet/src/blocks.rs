@@ -72,7 +72,9 @@ impl<D: UNetDevice> ResnetBlock<D> {
             scale,
         }
     }
+    // ANCHOR_END: resnet
 
+    // ANCHOR: resnet_forward
     /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has been through SiLU already.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
         let direct = x.with_empty_tape();
@@ -84,8 +86,8 @@ impl<D: UNetDevice> ResnetBlock<D> {
         };
         rescale(self.conv2.forward_plus_images(self.norm2.forward_silu(h), direct), self.scale)
     }
+    // ANCHOR_END: resnet_forward
 }
-// ANCHOR_END: resnet
 
 /// `x / by`, without work where `by` is 1.
 fn rescale<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, by: f32) -> Images<D, T> {
@@ -135,7 +137,9 @@ impl<D: UNetDevice> AttentionBlock<D> {
             scale,
         }
     }
+    // ANCHOR_END: attention
 
+    // ANCHOR: attention_forward
     /// `(batch, channels, h, w)` to the same shape.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>) -> Images<D, T> {
         let direct = x.with_empty_tape();
@@ -146,8 +150,8 @@ impl<D: UNetDevice> AttentionBlock<D> {
         let h = ops::attention(q, k, v, self.heads);
         rescale(self.to_out.forward_pixels_plus_images(h, direct), self.scale)
     }
+    // ANCHOR_END: attention_forward
 }
-// ANCHOR_END: attention
 
 impl<D: UNetDevice> Parameters<D> for AttentionBlock<D> {
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
@@ -159,7 +163,7 @@ impl<D: UNetDevice> Parameters<D> for AttentionBlock<D> {
     }
 }
 
-// ANCHOR: down_up
+// ANCHOR: down
 /// Halves height and width with a convolution of stride 2.
 #[derive(Clone, Debug)]
 pub struct Downsample<D: UNetDevice> {
@@ -177,7 +181,9 @@ impl<D: UNetDevice> Downsample<D> {
         self.conv.forward(x)
     }
 }
+// ANCHOR_END: down
 
+// ANCHOR: up
 /// Doubles height and width by repeating pixels, then smooths with a convolution.
 #[derive(Clone, Debug)]
 pub struct Upsample<D: UNetDevice> {
@@ -194,7 +200,7 @@ impl<D: UNetDevice> Upsample<D> {
         self.conv.forward(ops::upsample_nearest(x, 2 * h, 2 * w))
     }
 }
-// ANCHOR_END: down_up
+// ANCHOR_END: up
 
 // ANCHOR: stage
 /// One level of the network on its way down or up: residual blocks, each with attention behind it or not, then

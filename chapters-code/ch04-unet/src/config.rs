@@ -130,7 +130,6 @@ pub struct ConfigError {
     pub need: String,
 }
 
-// ANCHOR: presets
 /// Configurations by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
@@ -157,6 +156,7 @@ impl Preset {
             ..Default::default()
         };
         match self {
+            // ANCHOR: cats
             Self::Cats => UNetConfig {
                 block_out_channels: vec![32, 64, 64],
                 down_block_types: vec![DownBlock2D, AttnDownBlock2D, DownBlock2D],
@@ -166,6 +166,7 @@ impl Preset {
                 attention_head_dim: Some(32),
                 ..base
             },
+            // ANCHOR_END: cats
             // Attention where the image is 7×7 only: at 14×14 it would cost as much as a level of convolutions.
             Self::Mnist => UNetConfig {
                 block_out_channels: vec![24, 48, 64],
@@ -176,6 +177,7 @@ impl Preset {
                 attention_head_dim: Some(32),
                 ..base
             },
+            // ANCHOR: ddpm_cifar10
             Self::DdpmCifar10 => UNetConfig {
                 block_out_channels: vec![128, 256, 256, 256],
                 down_block_types: vec![DownBlock2D, AttnDownBlock2D, DownBlock2D, DownBlock2D],
@@ -189,6 +191,7 @@ impl Preset {
                 freq_shift: 1,
                 ..base
             },
+            // ANCHOR_END: ddpm_cifar10
             Self::Tiny => UNetConfig {
                 block_out_channels: vec![8, 16],
                 down_block_types: vec![DownBlock2D, DownBlock2D],
@@ -201,7 +204,6 @@ impl Preset {
         }
     }
 }
-// ANCHOR_END: presets
 
 impl UNetConfig {
     /// Width of the time embedding behind its two layers.

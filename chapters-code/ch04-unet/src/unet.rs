@@ -146,7 +146,9 @@ impl<D: UNetDevice> UNet<D> {
         let factor = self.config.size_factor();
         assert!(h % factor == 0 && w % factor == 0, "a {h}x{w} image cannot be halved {} times", self.down.len() - 1);
         let x_t = if self.config.center_input_sample { x_t * 2.0 - 1.0 } else { x_t };
+        // ANCHOR_END: forward
 
+        // ANCHOR: time
         // t as a vector, through two layers.
         let width = self.config.block_out_channels[0];
         let shift = self.config.freq_shift as f64;
@@ -156,7 +158,9 @@ impl<D: UNetDevice> UNet<D> {
         // Every block gets a copy; how it came about is remembered once, with the image.
         let (time, time_tape) = time.split_tape();
         let (x_t, tape) = x_t.split_tape();
+        // ANCHOR_END: time
 
+        // ANCHOR: down
         let mut x = self.conv_in.forward(x_t.put_tape(tape.merge(time_tape)));
         x = companion.after("conv_in", 0, x);
         let mut bridges = vec![x.with_empty_tape()];
@@ -171,7 +175,9 @@ impl<D: UNetDevice> UNet<D> {
                 bridges.push(x.with_empty_tape());
             }
         }
+        // ANCHOR_END: down
 
+        // ANCHOR: up
         for i in 0..self.middle.resnets.len() {
             x = companion.after("mid_block", i, self.middle.block(i, x, time.retaped()));
         }
@@ -190,7 +196,7 @@ impl<D: UNetDevice> UNet<D> {
         x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));
         companion.after("conv_out", 0, x)
     }
-    // ANCHOR_END: forward
+    // ANCHOR_END: up
 }
 
 // ANCHOR: visit

@@ -91,7 +91,9 @@ impl<D: UNetDevice> Optimizer<D> {
     pub fn new(config: OptimizerConfig, model: &mut impl Parameters<D>) -> Self {
         Self { config, m: zeros_like(model), v: zeros_like(model) }
     }
+    // ANCHOR_END: adamw
 
+    // ANCHOR: update
     /// Moves every weight once, against the gradient; `step` counts from 0. Returns the length that the gradient had.
     pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>, gradient: &Gradient<D>) -> f64 {
         let device = self.m.first().expect("a network has parameters").device().clone();
@@ -112,8 +114,10 @@ impl<D: UNetDevice> Optimizer<D> {
         model.visit("", &mut Update { numbers, state: gradient.iter().zip(moments) });
         norm
     }
+    // ANCHOR_END: update
 }
 
+// ANCHOR: visit
 struct Update<I> {
     numbers: AdamW,
     /// For each parameter its gradient and its two moments.
@@ -128,7 +132,7 @@ impl<'a, D: UNetDevice, I: Iterator<Item = State<'a, D>>> Visitor<D> for Update<
         ops::adamw_step(&self.numbers, parameter, gradient, m, v);
     }
 }
-// ANCHOR_END: adamw
+// ANCHOR_END: visit
 
 // ANCHOR: ema
 /// A moving average of the weights: it forgets the jitter of single steps, and draws better images.
@@ -156,7 +160,9 @@ impl<D: UNetDevice> Ema<D> {
     pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>) {
         self.blend(self.decay_at(step), model);
     }
+    // ANCHOR_END: ema
 
+    // ANCHOR: blend
     fn blend(&mut self, keep: f64, model: &mut impl Parameters<D>) {
         struct Blend<I>(f32, I);
         impl<'a, D: UNetDevice, I: Iterator<Item = &'a mut Vector<D>>> Visitor<D> for Blend<I> {
@@ -175,7 +181,7 @@ impl<D: UNetDevice> Ema<D> {
         copy
     }
 }
-// ANCHOR_END: ema
+// ANCHOR_END: blend
 
 /// Sets the weights of `model`.
 pub(crate) fn set<D: UNetDevice>(model: &mut impl Parameters<D>, values: &Flat<D>) {

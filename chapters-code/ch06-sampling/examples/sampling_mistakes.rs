@@ -1,33 +1,23 @@
 //! The same noise, drawn as it should be, and in four ways in which it should not.
 
 use ch06_sampling::{noise_per_image, posterior_mean, program, Sampler};
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
+
+type Images = ops::Images<AutoDevice>;
 
 /// Images in a row.
 const COUNT: usize = 6;
 
 /// One step from x_t, given the network's answer for it and fresh noise.
-type Step = fn(&Sampler, usize, &Images<AutoDevice>, &Images<AutoDevice>, &Images<AutoDevice>) -> Images<AutoDevice>;
+type Step = fn(&Sampler, usize, &Images, &Images, &Images) -> Images;
 
-fn right(
-    s: &Sampler,
-    t: usize,
-    x: &Images<AutoDevice>,
-    eps: &Images<AutoDevice>,
-    noise: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn right(s: &Sampler, t: usize, x: &Images, eps: &Images, noise: &Images) -> Images {
     s.p_sample(t, x, eps, noise)
 }
 
 // ANCHOR: mistakes
 /// Adds noise after the last step as well.
-fn noise_at_the_end(
-    s: &Sampler,
-    t: usize,
-    x: &Images<AutoDevice>,
-    eps: &Images<AutoDevice>,
-    noise: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn noise_at_the_end(s: &Sampler, t: usize, x: &Images, eps: &Images, noise: &Images) -> Images {
     let next = s.p_sample(t, x, eps, noise);
     if t > 0 {
         next
@@ -37,35 +27,17 @@ fn noise_at_the_end(
 }
 
 /// Adds no noise at all.
-fn no_noise(
-    s: &Sampler,
-    t: usize,
-    x: &Images<AutoDevice>,
-    eps: &Images<AutoDevice>,
-    _: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn no_noise(s: &Sampler, t: usize, x: &Images, eps: &Images, _: &Images) -> Images {
     posterior_mean(s.schedule, t, &s.x0_prediction(t, x, eps), x)
 }
 
 /// Takes the variance for the deviation: far too little noise.
-fn variance_for_deviation(
-    s: &Sampler,
-    t: usize,
-    x: &Images<AutoDevice>,
-    eps: &Images<AutoDevice>,
-    noise: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn variance_for_deviation(s: &Sampler, t: usize, x: &Images, eps: &Images, noise: &Images) -> Images {
     no_noise(s, t, x, eps, noise) + noise.clone() * s.schedule.posterior_variance(t) as f32
 }
 
 /// Takes away all the noise that the network sees, in every step, and keeps nothing of what is there.
-fn no_patience(
-    s: &Sampler,
-    t: usize,
-    x: &Images<AutoDevice>,
-    eps: &Images<AutoDevice>,
-    noise: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn no_patience(s: &Sampler, t: usize, x: &Images, eps: &Images, noise: &Images) -> Images {
     s.x0_prediction(t, x, eps) + noise.clone() * s.schedule.posterior_variance(t).sqrt() as f32
 }
 // ANCHOR_END: mistakes

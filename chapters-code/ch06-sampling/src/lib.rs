@@ -58,18 +58,10 @@ pub struct Sampler<'a> {
     /// Cut predicted images off at ± this, as no real image goes beyond.
     pub clip: Option<f32>,
 }
+// ANCHOR_END: sampler
 
 impl<'a> Sampler<'a> {
-    /// The sampler that a model asks for.
-    pub fn of<D: UNetDevice>(model: &'a Model<D>) -> Self {
-        Self {
-            schedule: &model.schedule,
-            prediction_type: model.scheduler.prediction_type,
-            variance_type: model.scheduler.variance_type,
-            clip: model.scheduler.clip(),
-        }
-    }
-
+    // ANCHOR: p_sample
     /// The clean image that the network's answer stands for, cut off if asked for.
     pub fn x0_prediction<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
         x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
@@ -91,7 +83,7 @@ impl<'a> Sampler<'a> {
         let deviation = step_variance(self.schedule, self.variance_type, t).sqrt();
         mean + noise.clone() * deviation as f32
     }
-    // ANCHOR_END: sampler
+    // ANCHOR_END: p_sample
 
     // ANCHOR: sample
     /// All steps (algorithm 2), from `x`, which is noise, at the last timestep to an image. `denoise` answers for x_t at t;
@@ -113,6 +105,16 @@ impl<'a> Sampler<'a> {
         x
     }
     // ANCHOR_END: sample
+
+    /// The sampler that a model asks for.
+    pub fn of<D: UNetDevice>(model: &'a Model<D>) -> Self {
+        Self {
+            schedule: &model.schedule,
+            prediction_type: model.scheduler.prediction_type,
+            variance_type: model.scheduler.variance_type,
+            clip: model.scheduler.clip(),
+        }
+    }
 }
 
 // ANCHOR: noise_per_image

@@ -21,6 +21,7 @@ pub struct DpmSolver<'a, D: UNetDevice> {
 fn lambda(alpha_bar: f64) -> f64 {
     0.5 * (alpha_bar / (1.0 - alpha_bar)).ln()
 }
+// ANCHOR_END: dpm
 
 impl<'a, D: UNetDevice> DpmSolver<'a, D> {
     /// A walk that has not begun. Clipping and prediction type are those of `ddim`.
@@ -28,6 +29,7 @@ impl<'a, D: UNetDevice> DpmSolver<'a, D> {
         Self { ddim, before: None }
     }
 
+    // ANCHOR: step
     /// One step, from x_t to x_prev; `prev` is `None` for the last one, which ends at the predicted image.
     pub fn step(&mut self, t: usize, prev: Option<usize>, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
         let x0 = self.ddim.x0_prediction(t, x_t, answer);
@@ -49,6 +51,7 @@ impl<'a, D: UNetDevice> DpmSolver<'a, D> {
         let (of_x, of_x0) = (((1.0 - then) / (1.0 - now)).sqrt(), -then.sqrt() * (-h).exp_m1());
         x_t.clone() * of_x as f32 + ahead * of_x0 as f32
     }
+    // ANCHOR_END: step
 
     /// All steps, from `x`, which is noise, over `timesteps`, the noisiest first, to an image. `denoise` answers for x_t at t.
     pub fn sample(
@@ -64,4 +67,3 @@ impl<'a, D: UNetDevice> DpmSolver<'a, D> {
         x
     }
 }
-// ANCHOR_END: dpm

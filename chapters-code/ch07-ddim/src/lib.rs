@@ -62,19 +62,17 @@ impl<'a> Ddim<'a> {
     pub fn new(schedule: &'a Schedule, prediction_type: PredictionType, clip: Option<f32>, eta: f64) -> Self {
         Self { schedule, prediction_type, clip, use_clipped_model_output: true, eta }
     }
+    // ANCHOR_END: ddim
 
-    /// The sampler that a model asks for.
-    pub fn of<D: UNetDevice>(model: &'a Model<D>, eta: f64) -> Self {
-        let Sampler { schedule, prediction_type, clip, .. } = Sampler::of(model);
-        Self::new(schedule, prediction_type, clip, eta)
-    }
-
+    // ANCHOR: sigma
     /// The deviation of the noise that the step from t to `prev` adds (eq. 16).
     pub fn sigma(&self, t: usize, prev: Option<usize>) -> f64 {
         let (now, then) = (self.schedule.alpha_bar[t], alpha_bar(self.schedule, prev));
         self.eta * ((1.0 - then) / (1.0 - now)).sqrt() * (1.0 - now / then).sqrt()
     }
+    // ANCHOR_END: sigma
 
+    // ANCHOR: step
     /// One step, from x_t to x_prev (eq. 12); `prev` is `None` for the last one, which ends at the clean image.
     pub fn step<D: UNetDevice>(
         &self,
@@ -98,12 +96,9 @@ impl<'a> Ddim<'a> {
             _ => x,
         }
     }
+    // ANCHOR_END: step
 
-    /// The clean image that the network's answer stands for, cut off if asked for.
-    pub fn x0_prediction<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
-        x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
-    }
-
+    // ANCHOR: sample
     /// All steps, from `x`, which is noise, over `timesteps`, the noisiest first, to an image. `denoise` answers for x_t at t.
     pub fn sample<D: UNetDevice>(
         &self,
@@ -119,7 +114,18 @@ impl<'a> Ddim<'a> {
         }
         x
     }
-    // ANCHOR_END: ddim
+    // ANCHOR_END: sample
+
+    /// The clean image that the network's answer stands for, cut off if asked for.
+    pub fn x0_prediction<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
+        x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
+    }
+
+    /// The sampler that a model asks for.
+    pub fn of<D: UNetDevice>(model: &'a Model<D>, eta: f64) -> Self {
+        let Sampler { schedule, prediction_type, clip, .. } = Sampler::of(model);
+        Self::new(schedule, prediction_type, clip, eta)
+    }
 
     // ANCHOR: inversion
     /// The way back, from an image to the noise that [`Ddim::sample`] with eta 0 would make it from. Exact in the limit of

@@ -16,8 +16,10 @@ pub enum TimestepSpacing {
     /// Denser where there is little noise, up to four fifths of the way (DDIM, appendix D.2).
     Quad,
 }
+// ANCHOR_END: spacing
 
 impl TimestepSpacing {
+    // ANCHOR: timesteps
     /// The timesteps to visit out of `len` in `steps` steps, the noisiest first. `offset` is added with `Leading`, as
     /// models want that were trained to have their last step elsewhere than at 0.
     ///
@@ -40,8 +42,10 @@ impl TimestepSpacing {
         upwards.reverse();
         upwards
     }
+    // ANCHOR_END: timesteps
 }
 
+// ANCHOR: quadratic
 /// The squares of evenly spaced numbers, moved up where two would fall on one timestep.
 fn quadratic(len: usize, steps: usize) -> Vec<usize> {
     let end = (0.8 * len as f64).sqrt();
@@ -53,4 +57,4 @@ fn quadratic(len: usize, steps: usize) -> Vec<usize> {
     }
     visited
 }
-// ANCHOR_END: spacing
+// ANCHOR_END: quadratic

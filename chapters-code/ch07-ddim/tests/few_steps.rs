@@ -37,7 +37,7 @@ fn every_spacing_visits_as_many_timesteps_as_it_should() {
     }
 }
 
-// ANCHOR: gaussian
+// ANCHOR: expected_moments
 /// What theory gives for DDIM over these timesteps: every step is a linear map plus noise.
 fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
@@ -53,7 +53,9 @@ fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     }
     (m, v)
 }
+// ANCHOR_END: expected_moments
 
+// ANCHOR: gaussian
 #[test]
 fn gaussian_data_come_out_with_the_moments_of_theory() {
     let device = ops::open_device(0).unwrap();

@@ -131,6 +131,7 @@ pub fn left_out(cat: &Asked) -> bool {
         _ => false,
     }
 }
+// ANCHOR_END: left_out
 
 /// A data set of cats without those that are left out.
 pub struct SeenCats {
@@ -169,4 +170,3 @@ impl Dataset for SeenCats {
         self.cats.may_flip()
     }
 }
-// ANCHOR_END: left_out

@@ -1,8 +1,9 @@
 //! Changing an image with a network that was only trained to draw.
 
+use ch02_schedule::Schedule;
 use ch03_forward::q_sample;
 use ch06_sampling::noise_per_image;
-use ch07_ddim::{alpha_bar, pairs, Ddim};
+use ch07_ddim::{pairs, Ddim};
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 use rand::Rng;
@@ -30,6 +31,14 @@ pub fn from_image<D: UNetDevice>(
     ddim.sample(x_t, &rest, rngs, denoise)
 }
 // ANCHOR_END: from_image
+
+// ANCHOR: jump_on
+/// From timestep s on to a later t without knowing the image: all steps between are one that keeps ᾱₜ / ᾱₛ of the variance.
+pub fn jump_on<D: UNetDevice>(schedule: &Schedule, x_s: Images<D>, s: usize, t: usize, eps: Images<D>) -> Images<D> {
+    let kept = schedule.alpha_bar[t] / schedule.alpha_bar[s];
+    x_s * kept.sqrt() as f32 + eps * (1.0 - kept).sqrt() as f32
+}
+// ANCHOR_END: jump_on
 
 // ANCHOR: inpaint
 /// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and puts the image, noised as far as
@@ -61,10 +70,7 @@ pub fn inpaint<D: UNetDevice>(
             let known = q_sample(ddim.schedule, image, &vec![prev; shape.0], &eps);
             x = drawn * mask.clone() + known * keep.clone();
             if again > 0 {
-                // From `prev` to t: several steps of the chain at once.
-                let stays = alpha_bar(ddim.schedule, Some(t)) / alpha_bar(ddim.schedule, Some(prev));
-                let eps = noise_per_image(device, shape, rngs);
-                x = x * stays.sqrt() as f32 + eps * (1.0 - stays).sqrt() as f32;
+                x = jump_on(ddim.schedule, x, prev, t, noise_per_image(device, shape, rngs));
             }
         }
     }

@@ -19,8 +19,10 @@ pub struct Guidance {
     /// network as it was trained, more insists.
     pub guidance_scale: f64,
 }
+// ANCHOR_END: guidance
 
 impl Guidance {
+    // ANCHOR: answer
     /// The network's answer to x_t at t, guided: uncond + guidance_scale · (cond - uncond). This is eq. 6 of the paper,
     /// whose w is our `guidance_scale` - 1. Whatever the network predicts (noise, image or v), one is a linear function of
     /// the other, so it does not matter on which of them this is done.
@@ -38,8 +40,8 @@ impl Guidance {
         let cond = ask(&self.conditions);
         uncond.clone() + (cond - uncond) * self.guidance_scale as f32
     }
+    // ANCHOR_END: answer
 }
-// ANCHOR_END: guidance
 
 impl Guidance {
     /// Asks a copy of the network about x_t at t, as [`Guidance::answer`] does. Parts of a batch are answered side by side.

@@ -161,8 +161,10 @@ impl<D: UNetDevice> ConditionalUNet<D> {
             }
         }
     }
+    // ANCHOR_END: forward
 }
 
+// ANCHOR: aside
 /// Adds the label's vector to the time embedding.
 struct Aside<D: UNetDevice, T: Tape<f32, D>>(Option<Rows<D, T>>);
 
@@ -174,7 +176,9 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> 
         }
     }
 }
+// ANCHOR_END: aside
 
+// ANCHOR: reading
 /// Carries what was read to every place where the network looks at it. The mean of all words goes along with the time, to
 /// every block; where to put which word is for the looks to find out.
 struct Reading<'a, D: UNetDevice, T> {
@@ -202,7 +206,7 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reading<'_, 
         }
     }
 }
-// ANCHOR_END: forward
+// ANCHOR_END: reading
 
 fn label(condition: &Condition) -> Option<usize> {
     match condition {

@@ -62,6 +62,31 @@ impl<D: UNetDevice> TransformerBlock<D> {
 }
 // ANCHOR_END: transformer
 
+// ANCHOR: one_hot_pixels
+/// Ones and zeros as the channels of pixels: a 1 says which of `width` numbers stands at each place of each prompt. Shape
+/// `(batch, width, 1, length)`.
+///
+/// # Panics
+/// If an id is not below `width`.
+fn one_hot_pixels<D: UNetDevice>(
+    device: &D,
+    batch: usize,
+    width: usize,
+    length: usize,
+    id: impl Fn(usize, usize) -> usize,
+) -> Images<D> {
+    let mut values = vec![0.0; batch * width * length];
+    for i in 0..batch {
+        for place in 0..length {
+            let id = id(i, place);
+            assert!(id < width, "{id} is not below {width}");
+            values[(i * width + id) * length + place] = 1.0;
+        }
+    }
+    ops::tensor(device, values, (batch, width, 1, length))
+}
+// ANCHOR_END: one_hot_pixels
+
 // ANCHOR: encoder
 /// Reads prompts. A prompt is handled as an image of one row whose pixels are words, so everything that chapter 4 built
 /// for pixels can be used.
@@ -86,7 +111,9 @@ impl<D: UNetDevice> TextEncoder<D> {
             config: config.clone(),
         }
     }
+    // ANCHOR_END: encoder
 
+    // ANCHOR: read
     /// What was read, `(prompts, width, 1, max_words)`; zeros for a prompt that is `None`.
     ///
     /// # Panics
@@ -94,21 +121,12 @@ impl<D: UNetDevice> TextEncoder<D> {
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, prompts: &[Option<&[usize]>]) -> Images<D, T> {
         let device = self.words.weight.device();
         let (batch, length, silence) = (prompts.len(), self.config.max_words, self.config.vocabulary.len());
-        // One-hot, as pixels: which word, and which place.
-        let mut which_word = vec![0.0; batch * (silence + 1) * length];
-        let mut which_place = vec![0.0; batch * length * length];
-        for (i, prompt) in prompts.iter().enumerate() {
-            let prompt = prompt.unwrap_or(&[]);
+        for prompt in prompts.iter().flatten() {
             assert!(prompt.len() <= length, "a prompt of {} words, but {length} are read", prompt.len());
-            for place in 0..length {
-                let word = prompt.get(place).copied().unwrap_or(silence);
-                assert!(word <= silence, "word {word} of {silence}");
-                which_word[(i * (silence + 1) + word) * length + place] = 1.0;
-                which_place[(i * length + place) * length + place] = 1.0;
-            }
         }
-        let which_word = ops::tensor(device, which_word, (batch, silence + 1, 1, length));
-        let which_place = ops::tensor(device, which_place, (batch, length, 1, length));
+        let word = |i: usize, place: usize| prompts[i].unwrap_or(&[]).get(place).copied().unwrap_or(silence);
+        let which_word = one_hot_pixels(device, batch, silence + 1, length, word);
+        let which_place = one_hot_pixels(device, batch, length, length, |_, place| place);
         let places = self.places.forward_pixels(which_place.put_tape(T::default()));
         let mut x = self.words.forward_pixels_plus_images(which_word.put_tape(T::default()), places);
         for block in &self.blocks {
@@ -121,8 +139,8 @@ impl<D: UNetDevice> TextEncoder<D> {
         let heard = ops::tensor(device, heard.collect(), *x.shape());
         x * heard
     }
+    // ANCHOR_END: read
 }
-// ANCHOR_END: encoder
 
 impl<D: UNetDevice> Parameters<D> for TextEncoder<D> {
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
@@ -165,7 +183,9 @@ impl<D: UNetDevice> CrossAttention<D> {
             heads: text.heads,
         }
     }
+    // ANCHOR_END: cross_attention
 
+    // ANCHOR: look
     /// `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1, words)` is what was read.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, text: Images<D, T>) -> Images<D, T> {
         let direct = x.with_empty_tape();
@@ -174,8 +194,8 @@ impl<D: UNetDevice> CrossAttention<D> {
         let q = self.to_q.forward_pixels(self.norm.forward(x));
         self.to_out.forward_pixels_plus_images(ops::attention(q, k, v, self.heads), direct)
     }
+    // ANCHOR_END: look
 }
-// ANCHOR_END: cross_attention
 
 impl<D: UNetDevice> Parameters<D> for CrossAttention<D> {
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {

@@ -31,17 +31,9 @@ impl Tokenizer {
         let all: std::collections::BTreeSet<String> = texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
         Self { words: all.into_iter().collect() }
     }
+    // ANCHOR_END: tokenizer
 
-    /// How many words it knows.
-    pub fn len(&self) -> usize {
-        self.words.len()
-    }
-
-    /// Whether it knows none.
-    pub fn is_empty(&self) -> bool {
-        self.words.is_empty()
-    }
-
+    // ANCHOR: encode
     /// The numbers of the words of a prompt.
     ///
     /// # Errors
@@ -54,20 +46,30 @@ impl Tokenizer {
         words.into_iter().map(|word| self.number(word)).collect()
     }
 
-    /// The numbers of the words of a text that it knows, at most `most`. A prompt is refused for an unknown word; the caption
-    /// of a held-out image may have one.
-    pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
-        words(text).into_iter().filter_map(|word| self.number(word).ok()).take(most).collect()
-    }
-
     fn number(&self, word: String) -> Result<usize, PromptError> {
         self.words.iter().position(|known| *known == word).ok_or_else(|| {
             let nearest = self.words.iter().min_by_key(|known| edits(known, &word)).cloned().unwrap_or_default();
             PromptError::UnknownWord { word, nearest, known: self.words.join(", ") }
         })
     }
+    // ANCHOR_END: encode
+
+    /// The numbers of the words of a text that it knows, at most `most`. A prompt is refused for an unknown word; the caption
+    /// of a held-out image may have one.
+    pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
+        words(text).into_iter().filter_map(|word| self.number(word).ok()).take(most).collect()
+    }
+
+    /// How many words it knows.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
 }
-// ANCHOR_END: tokenizer
 
 /// How many letters must be put in, taken out or replaced to turn one word into the other (Levenshtein 1966).
 fn edits(a: &str, b: &str) -> usize {

@@ -401,6 +401,23 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
     });
 }
 
+// ANCHOR: naive_attention
+/// Attention of one head of one image, letter by letter: queries, keys and values are `d` channels of pixels each.
+fn naive_attention(d: usize, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
+    let (n, m) = (q.len() / d, k.len() / d);
+    let mut y = vec![0.0; d * n];
+    for i in 0..n {
+        let product = |j: usize| (0..d).map(|c| q[c * n + i] * k[c * m + j]).sum::<f64>();
+        let score: Vec<f64> = (0..m).map(|j| (product(j) / (d as f64).sqrt()).exp()).collect();
+        let total: f64 = score.iter().sum();
+        for c in 0..d {
+            y[c * n + i] = (0..m).map(|j| score[j] / total * v[c * m + j]).sum();
+        }
+    }
+    y
+}
+// ANCHOR_END: naive_attention
+
 #[test]
 fn attention() {
     every_level(|| {
@@ -421,20 +438,11 @@ fn attention() {
             let inputs =
                 [n, m, m].map(|n| random(&mut rng, batch * channels * n).iter().map(|v| v * 3.0).collect::<Vec<f32>>());
             let naive = |v: &[Vec<f64>]| {
-                let mut y = vec![0.0; batch * channels * n];
-                for head in 0..batch * heads {
-                    let at = |t: usize, c: usize, i: usize| v[t][(head * d + c) * if t == 0 { n } else { m } + i];
-                    for i in 0..n {
-                        let score: Vec<f64> = (0..m)
-                            .map(|j| ((0..d).map(|c| at(0, c, i) * at(1, c, j)).sum::<f64>() / (d as f64).sqrt()).exp())
-                            .collect();
-                        let total: f64 = score.iter().sum();
-                        for c in 0..d {
-                            y[(head * d + c) * n + i] = (0..m).map(|j| score[j] / total * at(2, c, j)).sum();
-                        }
-                    }
-                }
-                y
+                let heads = (0..batch * heads).flat_map(|head| {
+                    let part = |t: &'_ [f64], n: usize| t[head * d * n..(head + 1) * d * n].to_vec();
+                    naive_attention(d, &part(&v[0], n), &part(&v[1], m), &part(&v[2], m))
+                });
+                heads.collect::<Vec<f64>>()
             };
             let looked_at = places.map_or((h, w), |places| (1, places));
             let [q, k, v] = [(0, (h, w)), (1, looked_at), (2, looked_at)]
