@@ -6,7 +6,8 @@
 //!
 //! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
 //!
-//! Code is left alone. A formula that does not parse, a name that is given twice and a link that leads nowhere are errors,
+//! In code nothing is a formula; only the spaces that all lines of a block begin with are taken away, as a method has when it
+//! is cut out of its `impl`. A formula that does not parse, a name that is given twice and a link that leads nowhere are errors,
 //! with page and line.
 
 use std::collections::BTreeMap;
@@ -156,7 +157,10 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
             }
         };
         match part {
-            Part::Code(code) => out += code,
+            Part::Code(code) => match code.strip_prefix("`cargo ").and_then(|code| code.strip_suffix('`')) {
+                Some(arguments) => out += &command(arguments),
+                None => out += &flush_left(code),
+            },
             Part::Inline(latex) => out += &convert(latex, MathDisplay::Inline),
             Part::Display { latex, name } => {
                 // An operator at the start of a piece keeps its spaces if there is something, if only nothing, in front of it.
@@ -189,6 +193,27 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
         true => Ok(out),
         false => Err(problems),
     }
+}
+
+/// `cargo` and its arguments as code within a line, whose words are not broken: browsers would do it at every hyphen.
+fn command(arguments: &str) -> String {
+    // In text that is not code Markdown would make dashes of hyphens.
+    let escaped = |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
+    let word = |word: &str| word.chars().map(escaped).collect::<String>();
+    let words = arguments.split(' ').map(|text| format!(" <span class=\"word\">{}</span>", word(text)));
+    format!("<code class=\"hljs\">cargo{}</code>", words.collect::<String>())
+}
+
+/// A block of code without the spaces that all its lines begin with; other code as it is.
+fn flush_left(code: &str) -> String {
+    let lines: Vec<&str> = code.split('\n').collect();
+    let [open, body @ .., close] = lines.as_slice() else { return code.into() };
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let Some(common) = body.iter().filter(|line| !line.is_empty()).map(|line| indent(line)).min() else {
+        return code.into();
+    };
+    let body = body.iter().flat_map(|line| [line.get(common..).unwrap_or(""), "\n"]);
+    [*open, "\n"].into_iter().chain(body).chain([*close]).collect()
 }
 
 /// A text with links in place of `@eq:name`.
@@ -299,6 +324,19 @@ mod tests {
     fn code_and_money_are_left_alone() {
         let text = "`$HOME` costs \\$5\n\n```sh\necho $a $b\n```\n\n``a ` $b``\n";
         assert_eq!(one(text).unwrap(), text);
+    }
+
+    #[test]
+    fn a_command_is_broken_between_words() {
+        let text = one("run `cargo run -p a -- --b` or `c --d`").unwrap();
+        assert!(text.starts_with("run <code class=\"hljs\">cargo <span class=\"word\">run</span>"), "{text}");
+        assert!(text.ends_with("<span class=\"word\">&#45;&#45;b</span></code> or `c --d`"), "{text}");
+    }
+
+    #[test]
+    fn a_method_is_flush_left() {
+        let text = "```rust,ignore\n    fn f() {\n        1\n\n    }\n```\n\n  `a  b`\n";
+        assert_eq!(one(text).unwrap(), "```rust,ignore\nfn f() {\n    1\n\n}\n```\n\n  `a  b`\n");
     }
 
     #[test]
