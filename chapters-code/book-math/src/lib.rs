@@ -148,7 +148,8 @@ fn names(text: &str) -> Vec<(usize, String)> {
 fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &str) -> Result<String, Vec<Problem>> {
     let mut out = String::new();
     let mut problems = Vec::new();
-    for (line, part) in parts(text).map_err(|problem| vec![problem])? {
+    let mut parts = parts(text).map_err(|problem| vec![problem])?.into_iter().peekable();
+    while let Some((line, part)) = parts.next() {
         let mut convert = |latex: &str, display| match converter.convert_with_local_state(latex, display) {
             Ok(result) => colored(&result.mathml),
             Err(error) => {
@@ -161,7 +162,16 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
                 Some(arguments) => out += &command(arguments),
                 None => out += &flush_left(code),
             },
-            Part::Inline(latex) => out += &convert(latex, MathDisplay::Inline),
+            Part::Inline(latex) => {
+                // Browsers would break the line between a formula and the comma behind it.
+                let mut mark = "";
+                if let Some((_, Part::Text(next))) = parts.peek_mut() {
+                    (mark, *next) =
+                        next.split_at(next.len() - next.trim_start_matches([',', '.', ';', ':', '?', ')']).len());
+                }
+                let math = convert(latex, MathDisplay::Inline);
+                out += &if mark.is_empty() { math } else { format!("<span class=\"whole\">{math}{mark}</span>") };
+            }
             Part::Display { latex, name } => {
                 // An operator at the start of a piece keeps its spaces if there is something, if only nothing, in front of it.
                 let mut math = String::new();
@@ -293,6 +303,7 @@ mod tests {
     fn formulas_become_mathml() {
         let text = one("Here $x_t$ is.\n\n$$\na = b\n$$ {#eq:first}\n\nSee @eq:first.").unwrap();
         assert!(text.starts_with("Here <math><msub><mi>x</mi><mi>t</mi></msub></math> is."), "{text}");
+        assert_eq!(one("($a$), b").unwrap(), "(<span class=\"whole\"><math><mi>a</mi></math>),</span> b");
         assert!(text.contains("<div class=\"equation\" id=\"eq-first\"><div><span><math display=\"block\">"), "{text}");
         assert!(text.contains("<a href=\"#eq-first\">(3.1)</a></div>"), "{text}");
         assert!(text.ends_with("See [(3.1)](#eq-first)."), "{text}");

@@ -180,8 +180,8 @@ impl<D: UNetDevice> Ema<D> {
         set(&mut copy, &self.average);
         copy
     }
+    // ANCHOR_END: blend
 }
-// ANCHOR_END: blend
 
 /// Sets the weights of `model`.
 pub(crate) fn set<D: UNetDevice>(model: &mut impl Parameters<D>, values: &Flat<D>) {

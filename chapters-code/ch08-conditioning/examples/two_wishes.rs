@@ -1,0 +1,37 @@
+//! Two wishes in place of one sentence (Liu et al. 2022): how many of the cats fulfil both?
+
+use ch01_tensors::cats::{attributes_of, Fur, Pattern};
+use ch03_forward::rng;
+use ch06_sampling::noise_per_image;
+use ch07_ddim::TimestepSpacing;
+use ch08_conditioning::{model, Condition, ConditioningConfig};
+use ops::{AutoDevice, Images};
+
+/// Cats to draw in each way.
+const COUNT: usize = 100;
+/// The scale of each wish.
+const SCALE: f32 = 1.5;
+
+fn main() -> anyhow::Result<()> {
+    let device: AutoDevice = cli::device(0)?;
+    let model = model::load(&device, &cli::shipped("cats-text"))?;
+    let ConditioningConfig::Text(text) = &model.file.conditioning else { unreachable!("it reads prompts") };
+    let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
+    for wishes in [&["a striped grey cat"][..], &["a grey cat", "a striped cat"]] {
+        let words = |prompt: &&str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
+        let conditions: Vec<Condition> = wishes.iter().map(words).collect::<Result<_, _>>()?;
+        let answer = |x: &Images<AutoDevice>, t: usize| {
+            let ask = |wish: &Condition| model.network.forward(x.clone(), &[t; COUNT], &vec![wish.clone(); COUNT]);
+            let uncond = ask(&Condition::Nothing);
+            let towards = |sum, wish| sum + (ask(wish) - uncond.clone()) * SCALE;
+            conditions.iter().fold(uncond.clone(), towards)
+        };
+        let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();
+        let noise = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
+        let cats = model.ddim(0.0).sample(noise, &timesteps, &mut rngs, answer).as_vec();
+        let drawn = cats.chunks(cats.len() / COUNT).map(attributes_of);
+        let right = drawn.filter(|cat| cat.fur == Fur::Grey && cat.pattern == Pattern::Striped).count();
+        println!("{wishes:?}: {right} of {COUNT} are striped grey cats");
+    }
+    Ok(())
+}
