@@ -3,7 +3,7 @@
 use ch01_tensors::cats::{draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose};
 use ch03_forward::rng;
 use ch07_ddim::TimestepSpacing;
-use ch08_conditioning::{from_image, inpaint, model, Condition, ConditioningConfig, Guidance};
+use ch08_conditioning::{from_image, inpaint, model, Condition, Guidance};
 use ops::{AutoDevice, Images};
 
 /// Images in a row.
@@ -17,10 +17,8 @@ const EYES: std::ops::Range<usize> = 6..10;
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let model = model::load(&device, &cli::shipped("cats-text"))?;
-    let ConditioningConfig::Text(text) = &model.file.conditioning else { unreachable!("it reads prompts") };
-    let words = |prompt: &str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
     let denoiser = |prompt: &str| -> anyhow::Result<_> {
-        let (conditions, negative) = (vec![words(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
+        let (conditions, negative) = (vec![model.read(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
         Ok(Guidance { conditions, negative, guidance_scale: 1.5 }.denoiser(&device, &model.network))
     };
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);

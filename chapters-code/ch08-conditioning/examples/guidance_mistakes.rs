@@ -3,7 +3,7 @@
 use ch03_forward::rng;
 use ch06_sampling::noise_per_image;
 use ch07_ddim::{Ddim, TimestepSpacing};
-use ch08_conditioning::{model, Condition, ConditioningConfig, Guidance};
+use ch08_conditioning::{model, Condition, Guidance};
 use ops::{AutoDevice, Images};
 
 /// Images in a row.
@@ -12,9 +12,7 @@ const COUNT: usize = 8;
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let model = model::load(&device, &cli::shipped("cats-text"))?;
-    let ConditioningConfig::Text(text) = &model.file.conditioning else { unreachable!("it reads prompts") };
-    let words = |prompt: &str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
-    let wanted = words("a solid black cat with yellow eyes on a pink background")?;
+    let wanted = model.read("a solid black cat with yellow eyes on a pink background")?;
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
     let draw = |ddim: Ddim, answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
         let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();

@@ -4,7 +4,7 @@ use ch01_tensors::cats::{attributes_of, Fur, Pattern};
 use ch03_forward::rng;
 use ch06_sampling::noise_per_image;
 use ch07_ddim::TimestepSpacing;
-use ch08_conditioning::{model, Condition, ConditioningConfig};
+use ch08_conditioning::{model, Condition};
 use ops::{AutoDevice, Images};
 
 /// Cats to draw in each way.
@@ -15,11 +15,9 @@ const SCALE: f32 = 1.5;
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let model = model::load(&device, &cli::shipped("cats-text"))?;
-    let ConditioningConfig::Text(text) = &model.file.conditioning else { unreachable!("it reads prompts") };
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
     for wishes in [&["a striped grey cat"][..], &["a grey cat", "a striped cat"]] {
-        let words = |prompt: &&str| text.vocabulary.encode(prompt, text.max_words).map(Condition::Words);
-        let conditions: Vec<Condition> = wishes.iter().map(words).collect::<Result<_, _>>()?;
+        let conditions: Vec<Condition> = wishes.iter().map(|prompt| model.read(prompt)).collect::<Result<_, _>>()?;
         let answer = |x: &Images<AutoDevice>, t: usize| {
             let ask = |wish: &Condition| model.network.forward(x.clone(), &[t; COUNT], &vec![wish.clone(); COUNT]);
             let uncond = ask(&Condition::Nothing);

@@ -17,7 +17,8 @@ use ops::params;
 use ops::UNetDevice;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{ConditionalUNet, ConditioningConfig};
+use crate::network::{Condition, ConditionalUNet, ConditioningConfig};
+use crate::words::PromptError;
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "weights.safetensors";
@@ -47,6 +48,17 @@ impl<D: UNetDevice> ConditionalModel<D> {
     /// The sampler that the model asks for.
     pub fn ddim(&self, eta: f64) -> Ddim<'_> {
         Ddim::new(&self.schedule, self.scheduler.prediction_type, self.scheduler.clip(), eta)
+    }
+
+    /// A prompt as the network reads it.
+    ///
+    /// # Errors
+    /// If it has a word that the model does not know, or too many, or the model reads no prompts.
+    pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
+        match &self.file.conditioning {
+            ConditioningConfig::Text(text) => text.read(prompt),
+            ConditioningConfig::Class { num_classes } => Err(PromptError::Unread { num_classes: *num_classes }),
+        }
     }
 }
 

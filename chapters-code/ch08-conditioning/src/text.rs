@@ -7,7 +7,8 @@ use ops::{Images, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::words::Tokenizer;
+use crate::network::Condition;
+use crate::words::{PromptError, Tokenizer};
 
 // ANCHOR: text_config
 /// What a text encoder looks like.
@@ -61,6 +62,16 @@ impl<D: UNetDevice> TransformerBlock<D> {
     }
 }
 // ANCHOR_END: transformer
+
+impl TextConfig {
+    /// A prompt as the encoder reads it.
+    ///
+    /// # Errors
+    /// If it has a word that is not in the vocabulary, or too many.
+    pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
+        self.vocabulary.encode(prompt, self.max_words).map(Condition::Words)
+    }
+}
 
 // ANCHOR: one_hot_pixels
 /// Ones and zeros as the channels of pixels: a 1 says which of `width` numbers stands at each place of each prompt. Shape

@@ -179,8 +179,7 @@ fn example(file: &ConditioningFile, i: usize, rng: &mut impl Rng) -> Condition {
         ConditioningConfig::Text(text) if file.dataset == "cats" => {
             let all: Vec<Attributes> = Attributes::all().collect();
             let prompt = phrase(&Asked::all(&all[rng.gen_range(0..all.len())]), rng);
-            let words = text.vocabulary.encode(&prompt, text.max_words);
-            Condition::Words(words.expect("the vocabulary holds all that is said about cats"))
+            text.read(&prompt).expect("the vocabulary holds all that is said about cats")
         }
         ConditioningConfig::Text(text) => Condition::Words(vec![i % text.vocabulary.len()]),
     }

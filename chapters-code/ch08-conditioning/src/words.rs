@@ -9,6 +9,8 @@ pub enum PromptError {
     UnknownWord { word: String, nearest: String, known: String },
     #[error("the prompt has {found} words, but the model reads at most {most}")]
     TooLong { found: usize, most: usize },
+    #[error("the model does not read prompts: say one of its {num_classes} classes with --label (from 0)")]
+    Unread { num_classes: usize },
 }
 
 // ANCHOR: tokenizer

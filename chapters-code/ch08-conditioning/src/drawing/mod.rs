@@ -92,13 +92,7 @@ impl Common {
 impl Ready {
     /// A prompt as the network reads it.
     fn read(&self, prompt: &str) -> anyhow::Result<Condition> {
-        match &self.model.file.conditioning {
-            ConditioningConfig::Text(text) => Ok(Condition::Words(text.vocabulary.encode(prompt, text.max_words)?)),
-            ConditioningConfig::Class { num_classes } => anyhow::bail!(
-                "{} does not read prompts: say one of its {num_classes} classes with --label (from 0)",
-                self.name
-            ),
-        }
+        self.model.read(prompt).with_context(|| self.name.clone())
     }
 
     /// A class that the network knows.

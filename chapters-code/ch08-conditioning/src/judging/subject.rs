@@ -104,8 +104,7 @@ pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed:
                 let caption = heldout.caption(like);
                 let asked = (heldout.name() == "cats").then(|| Asked::of_caption(&caption));
                 let prompt = asked.map_or(caption, |asked| phrase(&asked, &mut rng));
-                let words = text.vocabulary.encode(&prompt, text.max_words).with_context(|| format!("\"{prompt}\""))?;
-                Told { condition: Condition::Words(words), like, asked }
+                Told { condition: text.read(&prompt).with_context(|| format!("\"{prompt}\""))?, like, asked }
             }
         })
     };
