@@ -158,10 +158,8 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
             }
         };
         match part {
-            Part::Code(code) => match code.strip_prefix("`cargo ").and_then(|code| code.strip_suffix('`')) {
-                Some(arguments) => out += &command(arguments),
-                None => out += &flush_left(code),
-            },
+            Part::Code(code) if is_fence(code) || !code.contains("--") => out += &flush_left(code),
+            Part::Code(code) => out += &command(code.trim_matches('`')),
             Part::Inline(latex) => {
                 // Browsers would break the line between a formula and the comma behind it.
                 let mut mark = "";
@@ -205,13 +203,14 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
     }
 }
 
-/// `cargo` and its arguments as code within a line, whose words are not broken: browsers would do it at every hyphen.
-fn command(arguments: &str) -> String {
+/// A command or its flags as code within a line, whose words are not broken: browsers would do it at every hyphen.
+fn command(code: &str) -> String {
     // In text that is not code Markdown would make dashes of hyphens.
     let escaped = |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
     let word = |word: &str| word.chars().map(escaped).collect::<String>();
-    let words = arguments.split(' ').map(|text| format!(" <span class=\"word\">{}</span>", word(text)));
-    format!("<code class=\"hljs\">cargo{}</code>", words.collect::<String>())
+    let words: Vec<String> =
+        code.split(' ').map(|text| format!("<span class=\"word\">{}</span>", word(text))).collect();
+    format!("<code class=\"hljs\">{}</code>", words.join(" "))
 }
 
 /// A block of code without the spaces that all its lines begin with; other code as it is.
@@ -339,9 +338,11 @@ mod tests {
 
     #[test]
     fn a_command_is_broken_between_words() {
-        let text = one("run `cargo run -p a -- --b` or `c --d`").unwrap();
-        assert!(text.starts_with("run <code class=\"hljs\">cargo <span class=\"word\">run</span>"), "{text}");
-        assert!(text.ends_with("<span class=\"word\">&#45;&#45;b</span></code> or `c --d`"), "{text}");
+        let text = one("run `a --b` or `c d`\n\n```sh\ne --f\n```\n").unwrap();
+        let (flag, rest) = text.split_once(" or ").unwrap();
+        let word = |text: &str| format!("<span class=\"word\">{text}</span>");
+        assert_eq!(flag, format!("run <code class=\"hljs\">{} {}</code>", word("a"), word("&#45;&#45;b")));
+        assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
     }
 
     #[test]
