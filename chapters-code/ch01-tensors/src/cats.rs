@@ -80,8 +80,10 @@ impl Attributes {
         let (pattern, fur, eyes) = (self.pattern.word(), self.fur.word(), self.eyes.word());
         format!("a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background", self.background.word())
     }
-    // ANCHOR_END: caption
+}
+// ANCHOR_END: caption
 
+impl Attributes {
     /// All 360 combinations.
     pub fn all() -> impl Iterator<Item = Attributes> {
         let sizes = [Fur::ALL.len(), Pattern::ALL.len(), Eyes::ALL.len(), Ears::ALL.len(), Background::ALL.len()];

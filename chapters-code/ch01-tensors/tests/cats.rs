@@ -42,7 +42,7 @@ fn misread(count: u64, noise: f32) -> usize {
         let (attributes, pose) = nth(99, i);
         let mut image = draw(&attributes, &pose);
         for v in &mut image {
-            // A sum of twelve uniform numbers is near enough to Gaussian here.
+            // A sum of twelve uniform numbers is near enough to a bell curve here.
             *v += noise * ((0..12).map(|_| rng.gen::<f32>()).sum::<f32>() - 6.0);
         }
         let found = attributes_of(&image);

@@ -72,8 +72,10 @@ impl<D: UNetDevice> ResnetBlock<D> {
             scale,
         }
     }
-    // ANCHOR_END: resnet
+}
+// ANCHOR_END: resnet
 
+impl<D: UNetDevice> ResnetBlock<D> {
     // ANCHOR: resnet_forward
     /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has been through SiLU already.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
@@ -137,8 +139,10 @@ impl<D: UNetDevice> AttentionBlock<D> {
             scale,
         }
     }
-    // ANCHOR_END: attention
+}
+// ANCHOR_END: attention
 
+impl<D: UNetDevice> AttentionBlock<D> {
     // ANCHOR: attention_forward
     /// `(batch, channels, h, w)` to the same shape.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>) -> Images<D, T> {

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 
 // ANCHOR: l_simple
-/// L_simple (eq. 14): the mean squared error between the network's `answer` to x_t and what it should have said. With
+/// L_simple (DDPM eq. 14): the mean squared error between the network's `answer` to x_t and what it should have said. With
 /// an `OwnedTape` as `T` the result remembers how it came about, and can be differentiated.
 ///
 /// `x0` and `eps` are `(batch, channels, h, w)`; there is one timestep per image.

@@ -91,8 +91,10 @@ impl<D: UNetDevice> Optimizer<D> {
     pub fn new(config: OptimizerConfig, model: &mut impl Parameters<D>) -> Self {
         Self { config, m: zeros_like(model), v: zeros_like(model) }
     }
-    // ANCHOR_END: adamw
+}
+// ANCHOR_END: adamw
 
+impl<D: UNetDevice> Optimizer<D> {
     // ANCHOR: update
     /// Moves every weight once, against the gradient; `step` counts from 0. Returns the length that the gradient had.
     pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>, gradient: &Gradient<D>) -> f64 {
@@ -160,8 +162,10 @@ impl<D: UNetDevice> Ema<D> {
     pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>) {
         self.blend(self.decay_at(step), model);
     }
-    // ANCHOR_END: ema
+}
+// ANCHOR_END: ema
 
+impl<D: UNetDevice> Ema<D> {
     // ANCHOR: blend
     fn blend(&mut self, keep: f64, model: &mut impl Parameters<D>) {
         struct Blend<I>(f32, I);

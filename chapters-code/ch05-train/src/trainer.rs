@@ -70,6 +70,7 @@ pub struct Batch<D: UNetDevice> {
 // ANCHOR_END: batch
 
 // ANCHOR: trainer
+// ANCHOR: trainer
 /// A network in training. `N` is the U-Net, or a network that has one inside.
 #[derive(Debug)]
 pub struct Trainer<D: UNetDevice, N = UNet<D>> {
@@ -84,6 +85,7 @@ pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     replicas: Replicas<D, N>,
     shuffle: Option<Shuffle>,
 }
+// ANCHOR_END: trainer
 // ANCHOR_END: trainer
 
 impl<D: UNetDevice> Trainer<D> {

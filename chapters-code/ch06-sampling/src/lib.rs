@@ -13,13 +13,13 @@ use ops::{Images, Replicas, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: posterior
-/// The mean of q(x_{t-1} | x_t, x0) (eq. 7).
+/// The mean of q(x_{t-1} | x_t, x0) (DDPM eq. 7).
 pub fn posterior_mean<D: UNetDevice>(schedule: &Schedule, t: usize, x0: &Images<D>, x_t: &Images<D>) -> Images<D> {
     let (of_x0, of_x_t) = schedule.posterior_mean_coefficients(t);
     x0.clone() * of_x0 as f32 + x_t.clone() * of_x_t as f32
 }
 
-/// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ (`fixed_large`), see section 3.2. None at
+/// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ (`fixed_large`), see DDPM, section 3.2. None at
 /// t = 0, where the image is done.
 pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
     match kind {
@@ -67,7 +67,7 @@ impl<'a> Sampler<'a> {
         x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
     }
 
-    /// One step back (algorithm 2): from x_t to x_{t-1}. `noise` is ignored at t = 0.
+    /// One step back (DDPM algorithm 2): from x_t to x_{t-1}. `noise` is ignored at t = 0.
     pub fn p_sample<D: UNetDevice>(
         &self,
         t: usize,
@@ -86,7 +86,7 @@ impl<'a> Sampler<'a> {
     // ANCHOR_END: p_sample
 
     // ANCHOR: sample
-    /// All steps (algorithm 2), from `x`, which is noise, at the last timestep to an image. `denoise` answers for x_t at t;
+    /// All steps (DDPM algorithm 2), from `x`, which is noise, at the last timestep to an image. `denoise` answers for x_t at t;
     /// `watch` sees every step: t, the prediction of x0, and x_{t-1}.
     pub fn sample<D: UNetDevice>(
         &self,

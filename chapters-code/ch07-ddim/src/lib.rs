@@ -62,10 +62,12 @@ impl<'a> Ddim<'a> {
     pub fn new(schedule: &'a Schedule, prediction_type: PredictionType, clip: Option<f32>, eta: f64) -> Self {
         Self { schedule, prediction_type, clip, use_clipped_model_output: true, eta }
     }
-    // ANCHOR_END: ddim
+}
+// ANCHOR_END: ddim
 
+impl<'a> Ddim<'a> {
     // ANCHOR: sigma
-    /// The deviation of the noise that the step from t to `prev` adds (eq. 16).
+    /// The deviation of the noise that the step from t to `prev` adds (DDIM eq. 16).
     pub fn sigma(&self, t: usize, prev: Option<usize>) -> f64 {
         let (now, then) = (self.schedule.alpha_bar[t], alpha_bar(self.schedule, prev));
         self.eta * ((1.0 - then) / (1.0 - now)).sqrt() * (1.0 - now / then).sqrt()
@@ -73,7 +75,7 @@ impl<'a> Ddim<'a> {
     // ANCHOR_END: sigma
 
     // ANCHOR: step
-    /// One step, from x_t to x_prev (eq. 12); `prev` is `None` for the last one, which ends at the clean image.
+    /// One step, from x_t to x_prev (DDIM eq. 12); `prev` is `None` for the last one, which ends at the clean image.
     pub fn step<D: UNetDevice>(
         &self,
         t: usize,
@@ -88,7 +90,7 @@ impl<'a> Ddim<'a> {
             true => predict_eps(PredictionType::Sample, self.schedule, x_t, t, &x0),
             false => predict_eps(self.prediction_type, self.schedule, x_t, t, answer),
         };
-        // The remaining noise points to x_t; a rounding error must not make the root imaginary.
+        // What is left of the variance goes to the noise that is there already; a rounding error must not make the root imaginary.
         let direction = (1.0 - then - sigma * sigma).max(0.0).sqrt();
         let x = x0 * then.sqrt() as f32 + eps * direction as f32;
         match noise {
@@ -129,7 +131,7 @@ impl<'a> Ddim<'a> {
 
     // ANCHOR: inversion
     /// The way back, from an image to the noise that [`Ddim::sample`] with eta 0 would make it from. Exact in the limit of
-    /// many steps: a step assumes that the network would have answered the same one timestep earlier (section 4.3).
+    /// many steps: a step assumes that the network would have answered the same one timestep earlier (DDIM, section 4.3).
     pub fn invert<D: UNetDevice>(
         &self,
         image: Images<D>,

@@ -20,8 +20,8 @@ pub enum TimestepSpacing {
 
 impl TimestepSpacing {
     // ANCHOR: timesteps
-    /// The timesteps to visit out of `len` in `steps` steps, the noisiest first. `offset` is added with `Leading`, as
-    /// models want that were trained to have their last step elsewhere than at 0.
+    /// The timesteps to visit out of `len` in `steps` steps, the noisiest first. `offset` is added with `Leading`:
+    /// some published models expect 1, 21, 41, … in place of 0, 20, 40, …
     ///
     /// # Panics
     /// If there are no steps, more steps than timesteps, or the offset leads out of them.

@@ -27,7 +27,7 @@ pub fn one_hot<D: UNetDevice>(device: &D, ids: &[Option<usize>], width: usize) -
 /// network hears nothing but the time.
 #[derive(Clone, Debug)]
 pub struct LabelEmbedding<D: UNetDevice> {
-    /// A one-hot row times the table is one of its rows (a column of the weight, which is stored lying down).
+    /// A one-hot row times the table is one of its rows (in memory the table is stored transposed, so it is a column there).
     table: Linear<D>,
     classes: usize,
 }

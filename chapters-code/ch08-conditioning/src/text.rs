@@ -33,7 +33,7 @@ pub struct TextConfig {
 const EPS: f32 = 1e-5;
 
 // ANCHOR: transformer
-/// A transformer block: every word looks at every other one, then each is transformed alone.
+/// A transformer block: every word looks at every other one; after a norm each is transformed alone.
 #[derive(Clone, Debug)]
 struct TransformerBlock<D: UNetDevice> {
     attention: AttentionBlock<D>,
@@ -122,8 +122,10 @@ impl<D: UNetDevice> TextEncoder<D> {
             config: config.clone(),
         }
     }
-    // ANCHOR_END: encoder
+}
+// ANCHOR_END: encoder
 
+impl<D: UNetDevice> TextEncoder<D> {
     // ANCHOR: read
     /// What was read, `(prompts, width, 1, max_words)`; zeros for a prompt that is `None`.
     ///
@@ -194,8 +196,10 @@ impl<D: UNetDevice> CrossAttention<D> {
             heads: text.heads,
         }
     }
-    // ANCHOR_END: cross_attention
+}
+// ANCHOR_END: cross_attention
 
+impl<D: UNetDevice> CrossAttention<D> {
     // ANCHOR: look
     /// `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1, words)` is what was read.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, text: Images<D, T>) -> Images<D, T> {

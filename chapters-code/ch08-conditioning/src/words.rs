@@ -33,8 +33,10 @@ impl Tokenizer {
         let all: std::collections::BTreeSet<String> = texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
         Self { words: all.into_iter().collect() }
     }
-    // ANCHOR_END: tokenizer
+}
+// ANCHOR_END: tokenizer
 
+impl Tokenizer {
     // ANCHOR: encode
     /// The numbers of the words of a prompt.
     ///

@@ -8,6 +8,7 @@ use rand::Rng;
 
 use crate::{Conv2dOptions, ConvInput, Images, MaybeSync, Rows, UNetDevice, Vector};
 
+// ANCHOR: visitor
 /// Something that is done to every parameter.
 pub trait Visitor<D: UNetDevice> {
     /// Called once for each parameter, in a fixed order, with its full name (`"conv_in.weight"`).
@@ -19,6 +20,7 @@ pub trait Parameters<D: UNetDevice>: MaybeSync {
     /// Shows every parameter to `visitor`, with `prefix` before its name.
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V);
 }
+// ANCHOR_END: visitor
 
 /// `prefix.name`, or `name` where the prefix is empty.
 pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {

@@ -67,7 +67,7 @@ impl Report {
             None => {}
         }
         let mut text = format!(
-            "{}, {} images; classifier right about {:.2} %\n\n| sampler | steps | guidance | images/s | Fréchet | kernel | nearest |{names}\n|---|---:|---:|---:|---:|---:|---:|{line}\n",
+            "{}, {} images for each row; the classifier reads {:.2} % of the held-out ones rightly\n\n| sampler | steps | guidance | images/s | Fréchet | kernel | nearest |{names}\n|---|---:|---:|---:|---:|---:|---:|{line}\n",
             self.dataset, self.count, 100.0 * self.classifier_accuracy
         );
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".into());
