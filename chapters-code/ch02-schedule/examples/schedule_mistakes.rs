@@ -32,11 +32,11 @@ fn main() -> Result<(), figures::FigureError> {
     let short = Schedule::from_betas(betas(BetaSchedule::Linear, 100, BETA_START, BETA_END)).alpha_bar;
     let roots: Vec<f64> = Schedule::new(BetaSchedule::Linear, T).betas.iter().map(|beta| beta.sqrt()).collect();
     let curves = [
-        ("right: cosine", right(BetaSchedule::SquaredcosCapV2)),
-        ("right: linear", right(BetaSchedule::Linear)),
-        ("cosine, integer division", integer_division()),
-        ("a hundred steps, same betas", short),
-        ("roots of the betas", alpha_bar(&roots)),
+        ("cosine", right(BetaSchedule::SquaredcosCapV2)),
+        ("linear", right(BetaSchedule::Linear)),
+        ("integer division", integer_division()),
+        ("hundred steps", short),
+        ("roots", alpha_bar(&roots)),
     ];
     let series: Vec<Series> = curves
         .into_iter()
