@@ -265,6 +265,14 @@ fn conv2d() {
         for conv in fixed {
             conv.check(&mut rng);
         }
+        // Rows of as many outputs as are copied in one go, in images that are copied so and one that is too high.
+        for (h, w, before, after) in
+            [(5, 4, 1, 1), (7, 7, 1, 1), (6, 8, 0, 2), (3, 14, 1, 1), (6, 6, 2, 2), (9, 9, 1, 0), (22, 8, 1, 1)]
+        {
+            let o = Conv2dOptions { stride: 1, pad_before: before, pad_after: after };
+            Conv { batch: 1, cin: 3, cout: 9, h, w, kernel: 3, o }.check(&mut rng);
+            Conv { batch: 3, cin: 2, cout: 5, h, w, kernel: 3, o }.check(&mut rng);
+        }
         for _ in 0..12 {
             let kernel = rng.gen_range(1..=4);
             let conv = Conv {

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use super::forced::arch;
-use super::tiles::{lanes, padded, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
+use super::tiles::{any, lanes, padded, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
 use super::transpose::Pixels;
 use super::winograd;
 use crate::{Added, ConvShape};
@@ -133,52 +133,47 @@ impl<'a> Direct<'a> {
         }
     }
 
-    /// All output channels of image number `n`, on this thread.
-    fn image(&self, n: usize, x: &[f32], y: &mut [f32], buffer: &mut Vec<f32>) {
+    /// The image as the kernel wants it: copied to `buffer`, or as it is.
+    fn source<'b>(&self, x: &'b [f32], buffer: &'b mut Vec<f32>) -> &'b [f32] {
         if !self.copied {
-            return self.channels(n, x, 0, y);
+            return x;
         }
         let (s, patch) = (self.s, &self.patch);
-        buffer.clear();
-        buffer.resize(patch.len(s), 0.0);
+        let buffer = any(buffer, patch.len(s));
         for (x, plane) in x.chunks(s.h * s.w).zip(buffer.chunks_mut(patch.per_channel(s))) {
             patch.fill(s, x, plane);
         }
-        self.channels(n, buffer, 0, y)
+        buffer
     }
 }
 
 /// [`forward`], directly, with any weight.
 fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
     let direct = Direct::new(s, w, base);
-    let (patch, pixels) = (&direct.patch, s.ho * s.wo);
+    let pixels = s.ho * s.wo;
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
     let threads = rayon::current_num_threads();
     if s.batch >= threads {
         y.par_chunks_mut(result)
             .zip(x.par_chunks(image))
             .enumerate()
-            .for_each(|(n, (y, x))| with_scratch(|[buffer]| direct.image(n, x, y, buffer)));
+            .for_each(|(n, (y, x))| with_scratch(|[buffer]| direct.channels(n, direct.source(x, buffer), 0, y)));
         return;
     }
-    // Fewer images than threads: these share the output channels of each.
+    // Fewer images than threads: these share the output channels of each. Every one has a copy of the image of its own, for to fetch
+    // another's from its cache takes longer.
     let panels = s.cout.div_ceil(ROWS);
-    let per_piece = panels.div_ceil((2 * threads).div_ceil(s.batch).min(panels)) * ROWS;
-    let mut buffer = Vec::new();
+    let per_piece = panels.div_ceil(threads.div_ceil(s.batch).min(panels)) * ROWS;
     for (n, (y, x)) in y.chunks_mut(result).zip(x.chunks(image)).enumerate() {
-        let source = if direct.copied {
-            buffer.clear();
-            buffer.resize(patch.len(s), 0.0);
-            let planes = buffer.par_chunks_mut(patch.per_channel(s)).with_min_len(4);
-            planes.zip(x.par_chunks(s.h * s.w)).for_each(|(plane, x)| patch.fill(s, x, plane));
-            &buffer
-        } else {
-            x
-        };
         let pieces = y.par_chunks_mut(per_piece * pixels).enumerate();
-        pieces.for_each(|(piece, y)| direct.channels(n, source, piece * per_piece, y));
+        pieces.for_each(|(piece, y)| {
+            with_scratch(|[buffer]| direct.channels(n, direct.source(x, buffer), piece * per_piece, y))
+        });
     }
 }
+
+/// Side of the largest channel, border included, that [`Patches::unfold`] copies.
+const BORDERED: usize = 20;
 
 /// Where the inputs of a convolution lie: in a padded copy of the image, or, where its rows are shorter than a vector
 /// or the stride is not 1, in a copy of the image per kernel position.
@@ -226,15 +221,53 @@ impl Patches {
         s.cin * self.per_channel(s) + SLACK
     }
 
-    /// Copies one channel `(h, w)` as described above into zeros.
+    /// Copies one channel `(h, w)` as described above; writes every number.
     fn fill(&self, s: &ConvShape, x: &[f32], plane: &mut [f32]) {
         if !self.unfolded {
-            let width = s.w.min(self.padded[1] - s.pad);
-            for (x, row) in x.chunks(s.w).zip(plane.chunks_mut(self.padded[1]).skip(s.pad)) {
-                row[s.pad..s.pad + width].copy_from_slice(&x[..width]);
+            let inside = s.pad..s.pad + s.w.min(self.padded[1] - s.pad);
+            for (i, row) in plane.chunks_mut(self.padded[1]).enumerate() {
+                match i.checked_sub(s.pad).and_then(|i| x.chunks_exact(s.w).nth(i)) {
+                    None => row.fill(0.0),
+                    Some(x) => {
+                        row[..inside.start].fill(0.0);
+                        row[inside.clone()].copy_from_slice(&x[..inside.len()]);
+                        row[inside.end..].fill(0.0);
+                    }
+                }
             }
             return;
         }
+        if s.stride == 1 && self.padded.iter().all(|&side| side <= BORDERED) {
+            // Rows of few pixels: with their number known to the compiler a row is one instruction.
+            return match s.wo {
+                4 => self.unfold::<4>(s, x, plane),
+                7 => self.unfold::<7>(s, x, plane),
+                8 => self.unfold::<8>(s, x, plane),
+                14 => self.unfold::<14>(s, x, plane),
+                _ => self.unfold_any(s, x, plane),
+            };
+        }
+        self.unfold_any(s, x, plane)
+    }
+
+    /// [`Patches::unfold_any`] for rows of `W` outputs and stride 1, from a copy of the channel with its border.
+    fn unfold<const W: usize>(&self, s: &ConvShape, x: &[f32], plane: &mut [f32]) {
+        let mut bordered = [[0.0; BORDERED]; BORDERED];
+        for (x, row) in x.chunks(s.w).zip(&mut bordered[s.pad..]) {
+            row[s.pad..s.pad + s.w].copy_from_slice(x);
+        }
+        for (k, plane) in plane.chunks_mut(s.ho * W).enumerate().take(s.kernel * s.kernel) {
+            let (i, j) = (k / s.kernel, k % s.kernel);
+            for (to, row) in plane.chunks_exact_mut(W).zip(&bordered[i..]) {
+                let from: [f32; W] = row[j..j + W].try_into().expect("as long as a row");
+                to.copy_from_slice(&from);
+            }
+        }
+    }
+
+    /// A copy of the channel for every kernel position, as that position sees it.
+    fn unfold_any(&self, s: &ConvShape, x: &[f32], plane: &mut [f32]) {
+        plane.fill(0.0);
         for (k, plane) in plane.chunks_mut(s.ho * s.wo).enumerate().take(s.kernel * s.kernel) {
             let (i, j) = (k / s.kernel, k % s.kernel);
             let columns = s.inside(j, s.w, s.wo);
@@ -305,7 +338,7 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, d
         with_scratch(|[buffer, gradient]| {
             gradient.clear();
             gradient.resize(depth * pixels, 0.0);
-            direct.image(n, dy, gradient, buffer);
+            direct.channels(n, direct.source(dy, buffer), 0, gradient);
             for (dx, gradient) in dx.chunks_mut(s.h * s.w).zip(gradient.chunks(taps * pixels)) {
                 for (k, plane) in gradient.chunks(pixels).enumerate() {
                     let (rows, columns) = (s.inside(k / s.kernel, s.h, s.ho), s.inside(k % s.kernel, s.w, s.wo));

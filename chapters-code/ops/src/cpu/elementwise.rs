@@ -7,7 +7,7 @@ use super::forced::vectorized;
 use crate::AdamW;
 
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// e^x to about 1e-7 relative, in arithmetic that a compiler turns into vector instructions (Cody & Waite's
 /// reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of degree 7).

@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::{fold, fold2, sigmoid, sum};
+use super::elementwise::{fold, fold2, sigmoid, sum, PIECE};
 use super::forced::vectorized;
 use crate::NormShape;
 
 /// Mean and 1/√(variance + eps) of each group. The variance is that of the whole population, as in PyTorch.
 pub(super) fn statistics(s: &NormShape, x: &[f32], statistics: &mut [f32]) {
     let len = s.channels / s.groups * s.pixels;
-    statistics.par_chunks_mut(2).zip(x.par_chunks(len)).for_each(|(statistics, x)| {
+    statistics.par_chunks_mut(2).zip(x.par_chunks(len)).with_min_len(1 + PIECE / len).for_each(|(statistics, x)| {
         vectorized(
             #[inline(always)]
             || {
@@ -24,7 +24,8 @@ pub(super) fn statistics(s: &NormShape, x: &[f32], statistics: &mut [f32]) {
 pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
-    y.par_chunks_mut(len).zip(x.par_chunks(len)).enumerate().for_each(|(i, (y, x))| {
+    let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).with_min_len(1 + PIECE / len);
+    groups.enumerate().for_each(|(i, (y, x))| {
         let first = i % s.groups * per_group;
         vectorized(
             #[inline(always)]
