@@ -106,10 +106,10 @@ pub fn run<S: Session>(
     let total = args.steps().max(trainer.step);
     trainer.plan(total, args.cooldown(trainer.config.optimizer.cooldown));
     println!(
-        "{} images of {} in {}, {} parameters, steps {} to {total}, batch size {}",
+        "{}: {} images of {}, {} parameters, steps {} to {total}, batch size {}",
+        out.display(),
         sets.train.len(),
         sets.train.name(),
-        out.display(),
         ops::params::count(&mut trainer.unet),
         trainer.step,
         trainer.config.batch_size,
