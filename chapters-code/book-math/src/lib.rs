@@ -6,9 +6,10 @@
 //!
 //! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
 //!
-//! In code nothing is a formula; only the spaces that all lines of a block begin with are taken away, as a method has when it
-//! is cut out of its `impl`. A formula that does not parse, a name that is given twice and a link that leads nowhere are errors,
-//! with page and line.
+//! In code nothing is a formula. From a block the spaces are taken away that all its lines begin with, as a method has them
+//! when it is cut out of its `impl`; a command within a line is broken between its words only.
+//!
+//! A formula that does not parse, a name that is given twice and a link that leads nowhere are errors, with page and line.
 
 use std::collections::BTreeMap;
 
@@ -171,12 +172,13 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
                 out += &if mark.is_empty() { math } else { format!("<span class=\"whole\">{math}{mark}</span>") };
             }
             Part::Display { latex, name } => {
-                // An operator at the start of a piece keeps its spaces if there is something, if only nothing, in front of it.
+                // An operator at the start of a piece keeps its spaces if something stands in front of it, if only `{}`.
                 let mut math = String::new();
                 for sentence in latex.split("\\qquad") {
                     math += "<span>";
                     for (i, piece) in sentence.split("\\allowbreak").enumerate() {
-                        math += &convert(&format!("{}{piece}", ["{}", ""][(i == 0) as usize]), MathDisplay::Block);
+                        let front = if i == 0 { "" } else { "{}" };
+                        math += &convert(&format!("{front}{piece}"), MathDisplay::Block);
                     }
                     math += "</span>";
                 }

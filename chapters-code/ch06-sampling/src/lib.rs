@@ -86,8 +86,8 @@ impl<'a> Sampler<'a> {
     // ANCHOR_END: p_sample
 
     // ANCHOR: sample
-    /// All steps (DDPM algorithm 2), from `x`, which is noise, at the last timestep to an image. `denoise` answers for x_t at t;
-    /// `watch` sees every step: t, the prediction of x0, and x_{t-1}.
+    /// All steps (DDPM algorithm 2), from `x`, which is noise, at the last timestep to an image. `denoise` answers for x_t
+    /// at t; `watch` sees every step: t, the prediction of x0, and x_{t-1}.
     pub fn sample<D: UNetDevice>(
         &self,
         mut x: Images<D>,

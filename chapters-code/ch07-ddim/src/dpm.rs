@@ -8,8 +8,8 @@ use ops::{Images, UNetDevice};
 use crate::{alpha_bar, pairs, Ddim};
 
 // ANCHOR: dpm
-/// The multistep solver of second order (Lu et al. 2022, algorithm 2). It takes the prediction of the clean image to move along a line in
-/// the half-logarithm λ of the signal-to-noise ratio, whose slope it knows from the step before.
+/// The multistep solver of second order (Lu et al. 2022, algorithm 2). It takes the prediction of the clean image to move
+/// along a line in the half-logarithm λ of the signal-to-noise ratio, whose slope it knows from the step before.
 #[derive(Clone, Debug)]
 pub struct DpmSolver<'a, D: UNetDevice> {
     ddim: Ddim<'a>,

@@ -90,7 +90,7 @@ impl<'a> Ddim<'a> {
             true => predict_eps(PredictionType::Sample, self.schedule, x_t, t, &x0),
             false => predict_eps(self.prediction_type, self.schedule, x_t, t, answer),
         };
-        // What is left of the variance goes to the noise that is there already; a rounding error must not make the root imaginary.
+        // What is left of the variance goes to the noise that is there; a rounding error must not make the root imaginary.
         let direction = (1.0 - then - sigma * sigma).max(0.0).sqrt();
         let x = x0 * then.sqrt() as f32 + eps * direction as f32;
         match noise {

@@ -160,8 +160,8 @@ fn correlate(s: &ConvShape, x: &[f32], w: &Left, base: Base, y: &mut [f32]) {
             .for_each(|(n, (y, x))| with_scratch(|[buffer]| direct.channels(n, direct.source(x, buffer), 0, y)));
         return;
     }
-    // Fewer images than threads: these share the output channels of each. Every one has a copy of the image of its own, for to fetch
-    // another's from its cache takes longer.
+    // Fewer images than threads: these share the output channels of each. Every thread copies the image for itself, because
+    // to fetch another's copy from its cache takes longer.
     let panels = s.cout.div_ceil(ROWS);
     let per_piece = panels.div_ceil(threads.div_ceil(s.batch).min(panels)) * ROWS;
     for (n, (y, x)) in y.chunks_mut(result).zip(x.chunks(image)).enumerate() {
