@@ -1,6 +1,7 @@
 //! Checks on the whole book: golden values of diffusers, and the programs as a reader runs them.
 
 pub mod book;
+pub mod forms;
 pub mod programs;
 
 use std::path::Path;

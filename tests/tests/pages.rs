@@ -6,6 +6,7 @@ use book_math::render;
 use book_tests::book::{
     commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms, words, Page,
 };
+use book_tests::forms::forms;
 use book_tests::programs::command;
 
 /// Whether a crate tests the snippets of this page.
@@ -110,6 +111,31 @@ fn nothing_is_made_that_is_not_shown() {
             assert!(made, "no command makes {kind}/{name}");
         }
     }
+}
+
+#[test]
+fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
+    let mut drawn = BTreeSet::new();
+    for page in pages() {
+        for form in forms(&page.text) {
+            if let Some(name) = &form.model {
+                let root = folder().join("../chapters-code/checkpoints").join(name);
+                for file in files::below(&root).unwrap() {
+                    files::hold(std::path::Path::new(name).join(&file), files::read(root.join(&file)).unwrap());
+                }
+            }
+            for settings in form.settings() {
+                if !drawn.insert(settings.clone()) {
+                    continue;
+                }
+                let mut frames = 0;
+                let problem = live::draw(&settings, &mut |_| frames += 1);
+                problem.unwrap_or_else(|problem| panic!("{}: {settings}: {problem:#}", page.path));
+                assert!(frames > 0, "{}: {settings} shows nothing", page.path);
+            }
+        }
+    }
+    assert!(drawn.len() > 20, "{drawn:?}");
 }
 
 /// All pages with their formulas in MathML.

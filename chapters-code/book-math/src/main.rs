@@ -1,4 +1,6 @@
-//! The preprocessor that `mdbook` runs: see `book.toml`.
+//! The preprocessor that `mdbook` runs (see `book.toml`): formulas, and figures that the reader can touch.
+
+mod live;
 
 use std::io::Read;
 use std::path::Path;
@@ -27,19 +29,11 @@ fn main() -> anyhow::Result<()> {
     if let Err(problems) = render(&mut pages) {
         anyhow::bail!("formulas of the book:\n{}", problems.join("\n"));
     }
+    let folder = context.root.join(&context.config.book.src);
+    live::write(&folder.join(FONT), math_font())?;
+    live::prepare(&context.root, &folder, pages.iter_mut().map(|page| &mut page.text))?;
     let mut pages = pages.into_iter();
     book.for_each_chapter_mut(|chapter| chapter.content = pages.next().expect("one page per chapter").text);
-    write_font(&context.root.join(&context.config.book.src).join(FONT))?;
     serde_json::to_writer(std::io::stdout(), &book)?;
     Ok(())
-}
-
-/// Writes the font unless it is there: a changed file would make `mdbook serve` build again, for ever.
-fn write_font(path: &Path) -> anyhow::Result<()> {
-    if std::fs::read(path).is_ok_and(|bytes| bytes == math_font()) {
-        return Ok(());
-    }
-    let folder = path.parent().expect("it is a file in a folder");
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    std::fs::write(path, math_font()).with_context(|| path.display().to_string())
 }

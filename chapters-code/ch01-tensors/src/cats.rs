@@ -132,11 +132,11 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index);
     let attributes = Attributes {
-        fur: Fur::ALL[rng.gen_range(0..Fur::ALL.len())],
-        pattern: Pattern::ALL[rng.gen_range(0..Pattern::ALL.len())],
-        eyes: Eyes::ALL[rng.gen_range(0..Eyes::ALL.len())],
-        ears: Ears::ALL[rng.gen_range(0..Ears::ALL.len())],
-        background: Background::ALL[rng.gen_range(0..Background::ALL.len())],
+        fur: any(Fur::ALL, &mut rng),
+        pattern: any(Pattern::ALL, &mut rng),
+        eyes: any(Eyes::ALL, &mut rng),
+        ears: any(Ears::ALL, &mut rng),
+        background: any(Background::ALL, &mut rng),
     };
     let pose = Pose {
         dx: rng.gen_range(-1.0..1.0),
@@ -146,5 +146,10 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
         shade: rng.gen_range(0.92..1.08),
     };
     (attributes, pose)
+}
+
+/// One of all. A `usize` has 32 bits in a browser, and would use up the random numbers in another way; so 64 bits everywhere.
+fn any<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
+    all[rng.gen_range(0..all.len() as u64) as usize]
 }
 // ANCHOR_END: nth

@@ -188,7 +188,7 @@ const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// Whether a model can also be told what to draw (chapter 8).
 pub fn is_conditional(directory: &Path) -> bool {
-    directory.join(CONDITIONING).is_dir()
+    files::exists(directory.join(CONDITIONING))
 }
 
 /// Reads a JSON file.
@@ -228,7 +228,7 @@ pub fn read_tensors(path: &Path) -> Result<NamedTensors, ModelError> {
 /// If a file is missing or damaged, or describes something that this crate cannot build.
 pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Model<D>, ModelError> {
     let index = directory.join("model_index.json");
-    let (unet_dir, scheduler) = if index.is_file() {
+    let (unet_dir, scheduler) = if files::exists(&index) {
         let value: serde_json::Value = read_json(&index)?;
         let found = value["_class_name"].as_str().unwrap_or("nameless pipeline");
         if found != "DDPMPipeline" {
@@ -236,7 +236,7 @@ pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Model<D>, Mod
         }
         let path = directory.join("scheduler/scheduler_config.json");
         (directory.join("unet"), read_json::<SchedulerConfig>(&path)?)
-    } else if directory.join("config.json").is_file() {
+    } else if files::exists(directory.join("config.json")) {
         (directory.to_path_buf(), SchedulerConfig::default())
     } else {
         return Err(ModelError::NotAModel(directory.into()));

@@ -7,6 +7,7 @@ mod checkpoint;
 mod heldout;
 mod objective;
 mod optimizer;
+#[cfg(not(target_arch = "wasm32"))] // a browser has no Ctrl-C
 pub mod session;
 mod trainer;
 

@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 /// A prompt that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PromptError {
-    #[error("the model does not know the word '{word}'; did you mean '{nearest}'? It knows: {known}")]
-    UnknownWord { word: String, nearest: String, known: String },
+    #[error("the model does not know the word '{word}'{} It knows: {known}", guess(nearest))]
+    UnknownWord { word: String, nearest: Option<String>, known: String },
     #[error("the prompt has {found} words, but the model reads at most {most}")]
     TooLong { found: usize, most: usize },
     #[error("the model does not read prompts: say one of its {num_classes} classes with --label (from 0)")]
     Unread { num_classes: usize },
+}
+
+fn guess(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or(".".into(), |nearest| format!("; did you mean '{nearest}'?"))
 }
 
 // ANCHOR: tokenizer
@@ -52,7 +56,9 @@ impl Tokenizer {
 
     fn number(&self, word: String) -> Result<usize, PromptError> {
         self.words.iter().position(|known| *known == word).ok_or_else(|| {
-            let nearest = self.words.iter().min_by_key(|known| edits(known, &word)).cloned().unwrap_or_default();
+            // A word of which more than half would have to be changed is not what was meant.
+            let near = self.words.iter().filter(|known| edits(known, &word) <= word.chars().count() / 2);
+            let nearest = near.min_by_key(|known| edits(known, &word)).cloned();
             PromptError::UnknownWord { word, nearest, known: self.words.join(", ") }
         })
     }
@@ -113,6 +119,8 @@ mod tests {
         assert_eq!(tokenizer.known("a gray cat and a grey cat", 3), [0, 2, 0]);
         assert_eq!(tokenizer.encode("a a a", 2), Err(PromptError::TooLong { found: 3, most: 2 }));
         let error = tokenizer.encode("a gray cat", 9).unwrap_err().to_string();
-        assert!(error.contains("'gray'") && error.contains("'grey'"), "{error}");
+        assert!(error.contains("'gray'; did you mean 'grey'?"), "{error}");
+        let error = tokenizer.encode("a happy cat", 9).unwrap_err().to_string();
+        assert_eq!(error, "the model does not know the word 'happy'. It knows: a, black, cat, grey");
     }
 }

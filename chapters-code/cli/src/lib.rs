@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ops::AutoDevice;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod progress;
 
 /// Parses the arguments and runs `program`. An error is printed as one line; the exit code is then 1 (2 for wrong usage).

@@ -2,12 +2,15 @@
 //!
 //! Images come in as the chapters hold them: numbers in [-1, 1], as tensors or as slices.
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod notebook;
 mod pixels;
+#[cfg(not(target_arch = "wasm32"))]
 mod plots;
 
 pub use image::RgbImage;
 pub use pixels::{grid, image_grid, image_rows, save_gif, save_png, Picture};
+#[cfg(not(target_arch = "wasm32"))]
 pub use plots::{densities, line_plot, Axes, Scale, Series, Values};
 
 /// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the whole book.

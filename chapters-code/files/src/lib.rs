@@ -1,9 +1,13 @@
 //! Files that are never half-written: new content goes to a temporary file beside the target, is flushed to the disk,
 //! and takes the target's name in one step. Whoever looks, at any moment, sees the old file or the new one.
+//!
+//! Where there is no disk, as in a browser, files can be held in memory: see [`hold`].
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A file operation that failed: which file, what was tried, why.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +57,54 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
     replace().map_err(FileError::new("write", path))
 }
 
+static HELD: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+fn held() -> MutexGuard<'static, BTreeMap<PathBuf, Vec<u8>>> {
+    // A thread that panicked has left the map whole.
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holds a file in memory. From now on [`read`] and [`exists`] find it there, before they look at the disk.
+pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
+    held().insert(path.into(), bytes);
+}
+
+/// Whether there is such a file or folder.
+pub fn exists(path: impl AsRef<Path>) -> bool {
+    let path = path.as_ref();
+    held().keys().any(|held| held.starts_with(path)) || path.exists()
+}
+
 /// Reads a whole file.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
     let path = path.as_ref();
+    if let Some(bytes) = held().get(path) {
+        return Ok(bytes.clone());
+    }
     std::fs::read(path).map_err(FileError::new("read", path))
+}
+
+/// The paths of all files below a folder, as seen from there, in order.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn below(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>, FileError> {
+    let folder = folder.as_ref();
+    let fail = || FileError::new("read folder", folder);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail())? {
+        let entry = entry.map_err(fail())?;
+        let name = PathBuf::from(entry.file_name());
+        match entry.path().is_dir() {
+            true => paths.extend(below(entry.path())?.into_iter().map(|path| name.join(path))),
+            false => paths.push(name),
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]
@@ -71,7 +116,21 @@ mod tests {
         super::write(&path, b"one").unwrap();
         super::write(&path, b"two").unwrap();
         assert_eq!(super::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        super::write(folder.path().join("c.txt"), b"three").unwrap();
+        assert_eq!(super::below(&folder).unwrap(), [std::path::Path::new("a/b.txt"), std::path::Path::new("c.txt")]);
+    }
+
+    #[test]
+    fn a_file_in_memory_is_found_like_one_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nowhere/a.txt");
+        assert!(!super::exists(&path) && !super::exists(path.parent().unwrap()));
+        super::hold(&path, b"held".to_vec());
+        assert!(super::exists(&path) && super::exists(path.parent().unwrap()));
+        assert!(!super::exists(folder.path().join("now")), "half a name is no name");
+        assert_eq!(super::read(&path).unwrap(), b"held");
+        super::read(path.with_extension("csv")).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the disk is as it was");
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! The figures that the reader can touch: the crate `live`, built for browsers and put beside the pages.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Where everything goes, beside the pages; mdBook copies it into the built book.
+const FOLDER: &str = "live";
+const SCRIPT: &str = "\n\n<script type=\"module\" src=\"live/live.js\"></script>\n";
+
+/// Gives every page with such a figure what it needs. Where the compiler cannot build for browsers, the figures stay
+/// hidden.
+///
+/// # Errors
+/// If the crate does not build, or a file cannot be read or written.
+pub fn prepare<'a>(root: &Path, book: &Path, pages: impl Iterator<Item = &'a mut String>) -> anyhow::Result<()> {
+    let touchable: Vec<_> = pages.filter(|page| page.contains("<form class=\"live\"")).collect();
+    if touchable.is_empty() {
+        return Ok(());
+    }
+    if !can_build(root)? {
+        eprintln!("the figures that can be touched are left out: they need `rustup target add {TARGET}`");
+        return Ok(());
+    }
+    let folder = book.join(FOLDER);
+    let source = root.join("chapters-code/live/page");
+    for name in ["live.js", "worker.js"] {
+        copy(&source.join(name), &folder.join(name))?;
+    }
+    copy(&build(root)?, &folder.join("live.wasm"))?;
+    for page in touchable {
+        for model in models(page) {
+            copy_model(&root.join("chapters-code/checkpoints").join(model), &folder, model)?;
+        }
+        page.push_str(SCRIPT);
+    }
+    Ok(())
+}
+
+/// Whether the compiler has what a program for browsers needs.
+fn can_build(root: &Path) -> anyhow::Result<bool> {
+    let asked = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).current_dir(root).output();
+    let answer = asked.context("rustc cannot be asked")?.stdout;
+    Ok(Path::new(String::from_utf8_lossy(&answer).trim()).is_dir())
+}
+
+/// Builds the crate, and says where the result is.
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--package", "live", "--profile", "browser", "--target", TARGET]);
+    // mdBook reads what this program prints, so cargo must not print there; and flags for other builds are not for this one.
+    let built = command.current_dir(root).env_remove("RUSTFLAGS").stdout(std::io::stderr()).status();
+    anyhow::ensure!(built.context("cargo cannot be run")?.success(), "the crate `live` does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    Ok(target.join(TARGET).join("browser/live.wasm"))
+}
+
+/// The models that a page asks for.
+fn models(page: &str) -> impl Iterator<Item = &str> {
+    page.split("data-model=\"").skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+/// Copies the files of a model, and lists them. Pages about it, which are none of the book's, would not be copied any further.
+fn copy_model(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
+    let mut list = String::new();
+    for file in files::below(from)?.into_iter().filter(|file| file.extension().is_none_or(|kind| kind != "md")) {
+        let path = Path::new(name).join(&file);
+        copy(&from.join(&file), &folder.join(&path))?;
+        list.push_str(&format!("{}\n", path.display()));
+    }
+    write(&folder.join(format!("{name}.list")), list.as_bytes())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    write(to, &files::read(from)?)
+}
+
+/// Writes a file unless it is there: a changed file would make `mdbook serve` build again, for ever.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if files::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    Ok(files::write(path, bytes)?)
+}

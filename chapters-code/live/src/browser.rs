@@ -1,0 +1,72 @@
+//! The door between a page and [`draw`](crate::draw): numbers, and places in memory.
+
+use crate::Frame;
+
+#[link(wasm_import_module = "page")]
+extern "C" {
+    /// Paints `width × height` pixels of four bytes, and writes the caption below.
+    fn paint(pixels: *const u8, width: usize, height: usize, caption: *const u8, len: usize);
+    /// Says what is wrong.
+    fn complain(problem: *const u8, len: usize);
+}
+
+/// To be called first: from now on a panic says why.
+#[no_mangle]
+pub extern "C" fn begin() {
+    std::panic::set_hook(Box::new(|panic| say(&panic.to_string())));
+}
+
+/// Room for as many bytes, for the page to write to. Whoever is given them next frees them.
+#[no_mangle]
+pub extern "C" fn room(len: usize) -> *mut u8 {
+    Box::into_raw(vec![0_u8; len].into_boxed_slice()).cast::<u8>()
+}
+
+/// The bytes that the page wrote to a room.
+///
+/// # Safety
+/// `start` comes from [`room`] of this `len`, and is given away with this call.
+unsafe fn bytes(start: *mut u8, len: usize) -> Vec<u8> {
+    Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)).into_vec()
+}
+
+/// Holds a file for the figures to read.
+///
+/// # Safety
+/// Both come from [`room`] of these sizes.
+#[no_mangle]
+pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, len: usize) {
+    let path = String::from_utf8_lossy(&bytes(path, path_len)).into_owned();
+    files::hold(path, bytes(content, len));
+}
+
+/// Draws the figure with these settings.
+///
+/// # Safety
+/// They come from [`room`] of this size.
+#[no_mangle]
+pub unsafe extern "C" fn draw(settings: *mut u8, len: usize) {
+    let settings = String::from_utf8_lossy(&bytes(settings, len)).into_owned();
+    if let Err(problem) = crate::draw(&settings, &mut show) {
+        say(&format!("{problem:#}"));
+    }
+}
+
+fn show(frame: Frame) {
+    let (width, height) = frame.picture.dimensions();
+    let pixels: Vec<u8> = frame.picture.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect();
+    // SAFETY: the page reads these bytes before it returns.
+    unsafe { paint(pixels.as_ptr(), width as usize, height as usize, frame.caption.as_ptr(), frame.caption.len()) }
+}
+
+fn say(problem: &str) {
+    // SAFETY: as above.
+    unsafe { complain(problem.as_ptr(), problem.len()) }
+}
+
+getrandom::register_custom_getrandom!(no_randomness);
+
+/// All randomness comes from seeds.
+fn no_randomness(_: &mut [u8]) -> Result<(), getrandom::Error> {
+    Err(getrandom::Error::UNSUPPORTED)
+}

@@ -1,0 +1,66 @@
+//! The figures of the book that the reader can touch: what the chapters do, in the browser, by the chapters' own code.
+//!
+//! A page says in JSON which figure it has and where its sliders stand, `{"figure": "noising", "t": 300, …}`, and
+//! [`draw`] draws it, picture by picture. `browser` is the door to WebAssembly. What stands on the other side of it
+//! (`page/`) knows nothing of diffusion.
+
+#[cfg(target_arch = "wasm32")]
+mod browser;
+mod noising;
+mod sampling;
+
+use anyhow::Context;
+use dfdx::prelude::*;
+use figures::{Picture, RgbImage};
+use ops::Images;
+use serde::Deserialize;
+
+/// A picture, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub picture: RgbImage,
+    pub caption: String,
+}
+
+/// The figures, each with its settings.
+#[derive(Deserialize)]
+#[serde(tag = "figure", rename_all = "snake_case")]
+enum Figure {
+    Noising(noising::Noising),
+    Ancestral(sampling::Ancestral),
+    FewSteps(sampling::FewSteps),
+    Prompt(sampling::Prompt),
+}
+
+/// Draws a figure with the given settings (JSON), and shows every picture on the way.
+///
+/// # Errors
+/// A sentence, if there is no such figure, a setting is missing, unknown or out of its range, or a model cannot be read.
+pub fn draw(settings: &str, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+    let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
+    match figure {
+        Figure::Noising(noising) => noising.draw(show),
+        Figure::Ancestral(ancestral) => ancestral.draw(show),
+        Figure::FewSteps(few_steps) => few_steps.draw(show),
+        Figure::Prompt(prompt) => prompt.draw(show),
+    }
+}
+
+/// Always the processor, whatever the build selects for the chapters.
+fn device() -> Cpu {
+    let device = Cpu::default();
+    device.enable_cache();
+    device
+}
+
+/// Screen pixels per pixel. The page makes them larger still; this decides how thin the gap between pictures is.
+const SCALE: usize = 4;
+
+/// All images of some batches, in rows of `columns`.
+fn frame(batches: &[&Images<Cpu>], columns: usize, caption: String) -> Frame {
+    let (_, channels, height, width) = *batches[0].shape();
+    let values: Vec<f32> = batches.iter().flat_map(|images| images.as_vec()).collect();
+    let images = values.chunks(channels * height * width);
+    let pictures: Vec<_> = images.map(|values| Picture { values, channels, height, width }).collect();
+    Frame { picture: figures::grid(&pictures, columns, SCALE), caption }
+}

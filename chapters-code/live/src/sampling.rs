@@ -1,0 +1,120 @@
+//! Chapters 6 to 8: cats from noise.
+
+use std::path::Path;
+
+use ch03_forward::rng;
+use ch04_unet::model_dir;
+use ch06_sampling::{denoiser, noise_per_image, sample_images};
+use ch07_ddim::{Ddim, TimestepSpacing};
+use ch08_conditioning::{model, Condition, Guidance};
+use dfdx::prelude::*;
+use ops::Images;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+
+use crate::{frame, Frame};
+
+/// The models that come with the book, where the page puts them.
+const CATS: &str = "cats";
+const CATS_TEXT: &str = "cats-text";
+
+/// Steps of the long walk between two pictures of it.
+const EVERY: usize = 5;
+/// Cats that are drawn together.
+const COUNT: usize = 4;
+
+/// The walk of chapter 6 over all timesteps: x_t, and the prediction of x0.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ancestral {
+    seed: u64,
+}
+
+impl Ancestral {
+    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+        let device = crate::device();
+        let model = model_dir::load(&device, Path::new(CATS))?;
+        let shape = model.image_shape(None)?;
+        sample_images(&device, &model, shape, 0, 1, self.seed, |t, x0, x| {
+            if t % EVERY == 0 {
+                show(frame(&[x, &x0()], 2, format!("t = {t}")));
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The walk of chapter 7: x_t above the prediction of x0.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FewSteps {
+    seed: u64,
+    steps: usize,
+    eta: f64,
+}
+
+impl FewSteps {
+    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+        anyhow::ensure!((0.0..=1.0).contains(&self.eta), "eta = {}: it is a number from 0 to 1", self.eta);
+        let device = crate::device();
+        let model = model_dir::load(&device, Path::new(CATS))?;
+        let shape = model.image_shape(None)?;
+        walk(&Ddim::of(&model, self.eta), &device, shape, self.steps, self.seed, denoiser(&device, &model.unet), show)
+    }
+}
+
+/// What chapter 8 draws when it is asked for a cat in words: x_t above the prediction of x0.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    prompt: String,
+    guidance_scale: f64,
+    seed: u64,
+    steps: usize,
+}
+
+impl Prompt {
+    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+        let guidance_scale = self.guidance_scale;
+        anyhow::ensure!(
+            guidance_scale.is_finite() && guidance_scale >= 0.0,
+            "a guidance scale is a number not below 0"
+        );
+        let device = crate::device();
+        let model = model::load(&device, Path::new(CATS_TEXT))?;
+        let shape = model.network.unet.config().input_shape().expect("the book's model says what it draws");
+        let guidance = Guidance {
+            conditions: vec![model.read(&self.prompt)?; COUNT],
+            negative: vec![Condition::Nothing; COUNT],
+            guidance_scale,
+        };
+        let denoise = guidance.denoiser(&device, &model.network);
+        walk(&model.ddim(0.0), &device, shape, self.steps, self.seed, denoise, show)
+    }
+}
+
+/// Draws cats in a few steps, and shows each step.
+fn walk(
+    ddim: &Ddim,
+    device: &Cpu,
+    [channels, height, width]: [usize; 3],
+    steps: usize,
+    seed: u64,
+    denoise: impl Fn(&Images<Cpu>, usize) -> Images<Cpu>,
+    show: &mut dyn FnMut(Frame),
+) -> anyhow::Result<()> {
+    let len = ddim.schedule.len();
+    anyhow::ensure!((1..=len).contains(&steps), "{steps} steps: the model knows 1 to {len}");
+    let timesteps = TimestepSpacing::Trailing.timesteps(len, steps, 0);
+    let mut rngs: Vec<ChaCha8Rng> = (0..COUNT as u64).map(|image| rng(seed, image)).collect();
+    let noise = noise_per_image(device, (COUNT, channels, height, width), &mut rngs);
+    let show = std::cell::RefCell::new(show);
+    let images = ddim.sample(noise, &timesteps, &mut rngs, |x_t, t| {
+        let answer = denoise(x_t, t);
+        let x0 = ddim.x0_prediction(t, x_t, &answer);
+        (show.borrow_mut())(frame(&[x_t, &x0], COUNT, format!("t = {t}")));
+        answer
+    });
+    (show.borrow_mut())(frame(&[&images, &images], COUNT, format!("{COUNT} cats in {steps} steps")));
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What a browser shows is what the processor draws: the crate is built for browsers, and run by an interpreter.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wasmi::{Caller, Engine, Extern, Linker, Memory, Module, Store, TypedFunc};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What the page was told.
+#[derive(Default)]
+struct Page {
+    frames: Vec<(u32, u32, Vec<u8>, String)>,
+    problems: Vec<String>,
+}
+
+struct Browser {
+    store: Store<Page>,
+    instance: wasmi::Instance,
+}
+
+fn memory(caller: &Caller<Page>) -> Memory {
+    caller.get_export("memory").and_then(Extern::into_memory).unwrap()
+}
+
+fn read(caller: &Caller<Page>, start: u32, len: u32) -> Vec<u8> {
+    memory(caller).data(caller)[start as usize..][..len as usize].to_vec()
+}
+
+impl Browser {
+    fn open(module: &Path) -> Self {
+        let engine = Engine::default();
+        let module = Module::new(&engine, std::fs::read(module).unwrap()).unwrap();
+        let mut linker = Linker::<Page>::new(&engine);
+        let paint = |mut page: Caller<Page>, pixels: u32, width: u32, height: u32, caption: u32, len: u32| {
+            let pixels = read(&page, pixels, 4 * width * height);
+            let caption = String::from_utf8(read(&page, caption, len)).unwrap();
+            page.data_mut().frames.push((width, height, pixels, caption));
+        };
+        linker.func_wrap("page", "paint", paint).unwrap();
+        let complain = |mut page: Caller<Page>, problem: u32, len: u32| {
+            let problem = String::from_utf8(read(&page, problem, len)).unwrap();
+            page.data_mut().problems.push(problem);
+        };
+        linker.func_wrap("page", "complain", complain).unwrap();
+        let mut store = Store::new(&engine, Page::default());
+        let instance = linker.instantiate_and_start(&mut store, &module).unwrap();
+        let mut browser = Self { store, instance };
+        browser.function::<()>("begin").call(&mut browser.store, ()).unwrap();
+        browser
+    }
+
+    fn function<P: wasmi::WasmParams>(&self, name: &str) -> TypedFunc<P, ()> {
+        self.instance.get_typed_func(&self.store, name).unwrap()
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let len = bytes.len() as u32;
+        let room: TypedFunc<u32, u32> = self.instance.get_typed_func(&self.store, "room").unwrap();
+        let start = room.call(&mut self.store, len).unwrap();
+        let memory = self.instance.get_memory(&self.store, "memory").unwrap();
+        memory.write(&mut self.store, start as usize, bytes).unwrap();
+        (start, len)
+    }
+
+    fn hold(&mut self, path: &str, bytes: &[u8]) {
+        let (path, content) = (self.give(path.as_bytes()), self.give(bytes));
+        self.function("hold").call(&mut self.store, (path.0, path.1, content.0, content.1)).unwrap();
+    }
+
+    fn draw(&mut self, settings: &str) -> Page {
+        let given = self.give(settings.as_bytes());
+        self.function("draw").call(&mut self.store, given).unwrap();
+        std::mem::take(self.store.data_mut())
+    }
+}
+
+/// The crate, built for browsers.
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--package", "live", "--profile", "browser", "--target", TARGET]);
+    let built = command.current_dir(&root).env_remove("RUSTFLAGS").status().unwrap();
+    assert!(built.success(), "it does not build: is the target there? `rustup target add {TARGET}`");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    target.join(TARGET).join("browser/live.wasm")
+}
+
+#[test]
+fn a_browser_shows_what_the_processor_draws() {
+    let mut browser = Browser::open(&build());
+    for name in ["cats", "cats-text"] {
+        for path in files::below(cli::shipped(name)).unwrap() {
+            let bytes = files::read(cli::shipped(name).join(&path)).unwrap();
+            browser.hold(&format!("{name}/{}", path.display()), &bytes);
+            files::hold(Path::new(name).join(&path), bytes);
+        }
+    }
+    for settings in [
+        r#"{"figure": "noising", "t": 300, "schedule": "squaredcos_cap_v2", "cat": 3}"#,
+        r#"{"figure": "few_steps", "steps": 3, "eta": 0.5, "seed": 1}"#,
+        r#"{"figure": "prompt", "prompt": "a black cat with blue eyes", "guidance_scale": 2, "seed": 0, "steps": 2}"#,
+    ] {
+        let page = browser.draw(settings);
+        assert!(page.problems.is_empty(), "{:?}", page.problems);
+        let mut expected = Vec::new();
+        live::draw(settings, &mut |frame| expected.push(frame)).unwrap();
+        assert_eq!(page.frames.len(), expected.len(), "{settings}");
+        for ((width, height, pixels, caption), frame) in page.frames.iter().zip(&expected) {
+            assert_eq!(((*width, *height), caption), (frame.picture.dimensions(), &frame.caption));
+            let values = pixels.chunks(4).flat_map(|pixel| &pixel[..3]);
+            let most = values.zip(frame.picture.as_raw()).map(|(&a, &b)| a.abs_diff(b)).max().unwrap();
+            assert!(most <= 1, "{settings}, {caption}: a value differs by {most} of 255");
+            assert!(pixels.iter().skip(3).step_by(4).all(|&alpha| alpha == 255));
+        }
+    }
+    let page = browser.draw(r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 2, "seed": 0, "steps": 2}"#);
+    assert!(page.frames.is_empty() && page.problems[0].contains("dog"), "{:?}", page.problems);
+}

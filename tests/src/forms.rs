@@ -1,0 +1,106 @@
+//! The figures on the pages that the reader can touch: which settings their controls offer.
+
+use serde_json::{Map, Value};
+
+/// A control: its name, where it stands, and where else it can be put.
+#[derive(Clone, Debug)]
+pub struct Control {
+    pub name: String,
+    pub value: Value,
+    pub others: Vec<Value>,
+}
+
+/// A figure that can be touched.
+#[derive(Clone, Debug)]
+pub struct Form {
+    pub figure: String,
+    pub model: Option<String>,
+    pub controls: Vec<Control>,
+}
+
+/// The value of an attribute of a tag.
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
+}
+
+/// The figures on a page that can be touched.
+///
+/// # Panics
+/// If one is not built as the page's script expects.
+pub fn forms(page: &str) -> Vec<Form> {
+    let forms = page.split("<form class=\"live\"").skip(1).map(|rest| rest.split("</form>").next().unwrap());
+    forms.map(form).collect()
+}
+
+fn form(text: &str) -> Form {
+    let (tag, body) = text.split_once('>').unwrap();
+    assert!(tag.ends_with(" hidden"), "<form{tag}> would be there without anything to draw it");
+    assert!(attribute(tag, "data-label").is_some(), "<form{tag}> does not say what it shows");
+    assert!(!text.contains("\n\n"), "a blank line ends HTML on a page: <form{tag}>");
+    let inputs = body.split("<input ").skip(1).map(|rest| input(&format!(" {}", rest.split('>').next().unwrap())));
+    let selects = body.split("<select ").skip(1).map(|rest| select(rest.split("</select>").next().unwrap()));
+    let figure = attribute(tag, "data-figure").expect("a figure has a name").to_string();
+    let model = attribute(tag, "data-model").map(str::to_string);
+    Form { figure, model, controls: inputs.chain(selects).collect() }
+}
+
+fn input(tag: &str) -> Control {
+    let get = |name| attribute(tag, name).map(str::to_string);
+    let value = |text: String| match get("type").as_deref() {
+        Some("number" | "range") => serde_json::from_str(&text).unwrap(),
+        _ => Value::String(text),
+    };
+    let name = get("name").expect("an input has a name");
+    let others = [get("min"), get("max")].into_iter().flatten().map(value).collect();
+    Control { name, value: value(get("value").expect("an input stands somewhere")), others }
+}
+
+fn select(text: &str) -> Control {
+    let name = attribute(&format!(" {text}"), "name").expect("a choice has a name").to_string();
+    let options = text.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
+    let mut options = options.map(|option| Value::String(option.to_string()));
+    Control { name, value: options.next().expect("a choice has options"), others: options.collect() }
+}
+
+impl Form {
+    /// As the page shows it, and with each control put everywhere else that the page allows.
+    pub fn settings(&self) -> Vec<String> {
+        let mut as_shown = Map::from_iter([("figure".to_string(), Value::String(self.figure.clone()))]);
+        as_shown.extend(self.controls.iter().map(|control| (control.name.clone(), control.value.clone())));
+        let moved = self.controls.iter().flat_map(|control| control.others.iter().map(|other| (&control.name, other)));
+        let moved = moved.map(|(name, other)| {
+            let mut settings = as_shown.clone();
+            settings.insert(name.clone(), other.clone());
+            Value::Object(settings).to_string()
+        });
+        std::iter::once(Value::Object(as_shown.clone()).to_string()).chain(moved).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn controls_are_read_as_the_script_reads_them() {
+        let page = "Text.\n\n<form class=\"live\" data-figure=\"f\" data-model=\"cats\" data-label=\"l\" hidden>\n\
+            <label>t <input type=\"range\" name=\"t\" min=\"0\" max=\"9\" step=\"0.5\" value=\"2.5\"></label>\n\
+            <input type=\"text\" name=\"p\" value=\"a cat\">\n\
+            <select name=\"s\"><option>one</option><option>two</option></select>\n</form>\n\nText.";
+        let [form] = super::forms(page).try_into().unwrap();
+        assert_eq!(form.model.as_deref(), Some("cats"));
+        assert_eq!(
+            form.settings(),
+            [
+                r#"{"figure":"f","p":"a cat","s":"one","t":2.5}"#,
+                r#"{"figure":"f","p":"a cat","s":"one","t":0}"#,
+                r#"{"figure":"f","p":"a cat","s":"one","t":9}"#,
+                r#"{"figure":"f","p":"a cat","s":"two","t":2.5}"#,
+            ]
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "would be there")]
+    fn a_form_is_hidden_until_it_works() {
+        super::forms("<form class=\"live\" data-figure=\"f\" data-label=\"l\">\n</form>");
+    }
+}
