@@ -10,6 +10,10 @@
 //! when it is cut out of its `impl`; a command within a line is broken between its words only.
 //!
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are errors, with page and line.
+//!
+//! [`live`] brings the figures that the reader can touch.
+
+pub mod live;
 
 use std::collections::BTreeMap;
 

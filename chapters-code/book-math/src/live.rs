@@ -46,16 +46,19 @@ fn can_build(root: &Path) -> anyhow::Result<bool> {
     Ok(Path::new(String::from_utf8_lossy(&answer).trim()).is_dir())
 }
 
-/// Builds the crate, and says where the result is.
-fn build(root: &Path) -> anyhow::Result<PathBuf> {
+/// Builds the crate `live` of the workspace at `root` for browsers, and says where the result is.
+///
+/// # Errors
+/// If it does not build.
+pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--package", "live", "--profile", "browser", "--target", TARGET]);
     // mdBook reads what this program prints, so cargo must not print there; and flags for other builds are not for this one.
     let built = command.current_dir(root).env_remove("RUSTFLAGS").stdout(std::io::stderr()).status();
-    anyhow::ensure!(built.context("cargo cannot be run")?.success(), "the crate `live` does not build");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    Ok(target.join(TARGET).join("browser/live.wasm"))
+    anyhow::ensure!(built.context("cargo cannot be run")?.success(), "the crate `live` does not build for {TARGET}");
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
+    Ok(root.join(target).join(TARGET).join("browser/live.wasm"))
 }
 
 /// The models that a page asks for.

@@ -1,12 +1,10 @@
 //! The preprocessor that `mdbook` runs (see `book.toml`): formulas, and figures that the reader can touch.
 
-mod live;
-
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use book_math::{math_font, render, Page};
+use book_math::{live, math_font, render, Page};
 
 /// Where the font goes, beside the pages; mdBook copies it into the built book.
 const FONT: &str = "fonts/math.otf";

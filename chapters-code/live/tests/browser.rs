@@ -1,11 +1,8 @@
 //! What a browser shows is what the processor draws: the crate is built for browsers, and run by an interpreter.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use wasmi::{Caller, Engine, Extern, Linker, Memory, Module, Store, TypedFunc};
-
-const TARGET: &str = "wasm32-unknown-unknown";
 
 /// What the page was told.
 #[derive(Default)]
@@ -75,20 +72,10 @@ impl Browser {
     }
 }
 
-/// The crate, built for browsers.
-fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--package", "live", "--profile", "browser", "--target", TARGET]);
-    let built = command.current_dir(&root).env_remove("RUSTFLAGS").status().unwrap();
-    assert!(built.success(), "it does not build: is the target there? `rustup target add {TARGET}`");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    target.join(TARGET).join("browser/live.wasm")
-}
-
 #[test]
 fn a_browser_shows_what_the_processor_draws() {
-    let mut browser = Browser::open(&build());
+    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut browser = Browser::open(&book_math::live::build(root).unwrap());
     for name in ["cats", "cats-text"] {
         for path in files::below(cli::shipped(name)).unwrap() {
             let bytes = files::read(cli::shipped(name).join(&path)).unwrap();
