@@ -59,7 +59,7 @@ fn convolution(c: &mut Criterion) {
         let (mut dx, mut dw) = (x.clone(), w.clone());
         group.bench_function("forward", |bench| {
             let added = Added { bias: Some(&b[..]), channels: None, images: None };
-            bench.iter(|| dev.conv2d(&s, &x, &w, added, black_box(&mut y)))
+            bench.iter(|| dev.conv2d(&s, &x, &w, None, added, black_box(&mut y)))
         });
         group.bench_function("backward input", |bench| {
             bench.iter(|| dev.conv2d_backward_input(&s, &w, &y, black_box(&mut dx)))

@@ -1,5 +1,7 @@
 //! The kernels that a device must offer, on plain runs of memory.
 
+use std::fmt::Debug;
+
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
@@ -89,6 +91,9 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         jobs.into_iter().map(|job| job()).collect()
     }
 
+    /// What a device makes of a convolution's weight, kept for the next time, see [`crate::layers::Conv2d`].
+    type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
+
     /// The elements of a contiguous tensor.
     ///
     /// # Panics
@@ -110,12 +115,13 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         self.zeros_like(&shape)
     }
 
-    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`.
+    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`. A memo is that of a weight with these same numbers.
     fn conv2d(
         &self,
         s: &ConvShape,
         x: Self::Read<'_>,
         w: Self::Read<'_>,
+        memo: Option<&Self::Memo>,
         added: Added<Self::Read<'_>>,
         y: Self::Write<'_>,
     );

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::{Added, Buffer, ConvInput, ConvShape, Images, NormShape, Rows, UNetDevice, Vector};
+use crate::{Added, Buffer, ConvInput, ConvShape, ConvWeight, Images, NormShape, Rows, UNetDevice, Vector};
 
 /// Takes a gradient out of `$grads`, leaving a token in its place.
 macro_rules! take_gradient {
@@ -50,8 +50,9 @@ impl Conv2dOptions {
 
 impl Conv2dOptions {
     /// The sizes of `x (batch, cin, h, w)` convolved with `weight (cout, cin, k, k)`.
-    fn shape<D: UNetDevice>(self, (batch, cin, h, w): (usize, usize, usize, usize), weight: &Images<D>) -> ConvShape {
-        let (cout, wcin, kernel, kw) = *weight.shape();
+    fn shape<D: UNetDevice>(self, x: (usize, usize, usize, usize), weight: &ConvWeight<D>) -> ConvShape {
+        let (batch, cin, h, w) = x;
+        let (cout, wcin, kernel, kw) = *weight.values.shape();
         assert_eq!(kernel, kw, "conv2d: the kernel is {kernel}x{kw}, but must be square");
         assert_eq!(cin, wcin, "conv2d: the input has {cin} channels, the weight expects {wcin}");
         let pad = self.pad_before + self.pad_after;
@@ -71,14 +72,14 @@ impl Conv2dOptions {
 ///
 /// # Panics
 /// If the shapes do not fit, or the kernel is larger than the padded image.
-pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
+pub fn conv2d<'a, D: UNetDevice, T: Tape<f32, D>>(
     x: impl Into<ConvInput<D, T>>,
-    weight: &Images<D>,
+    weight: impl Into<ConvWeight<'a, D>>,
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
 ) -> Images<D, T> {
-    let x = x.into();
-    let s = options.shape(x.shape(), weight);
+    let (x, weight) = (x.into(), weight.into());
+    let s = options.shape(x.shape(), &weight);
     let (x, tape) = x.split_tape();
     convolve(s, x, weight, bias, None, None, tape)
 }
@@ -87,15 +88,15 @@ pub fn conv2d<D: UNetDevice, T: Tape<f32, D>>(
 ///
 /// # Panics
 /// As [`conv2d`], or if `channels` has another shape.
-pub fn conv2d_plus_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     x: impl Into<ConvInput<D, T>>,
-    weight: &Images<D>,
+    weight: impl Into<ConvWeight<'a, D>>,
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
     channels: Rows<D, T>,
 ) -> Images<D, T> {
-    let x = x.into();
-    let s = options.shape(x.shape(), weight);
+    let (x, weight) = (x.into(), weight.into());
+    let s = options.shape(x.shape(), &weight);
     assert_eq!(*channels.shape(), (s.batch, s.cout), "conv2d_plus_channels: one number per image and channel");
     let ((x, tape), (channels, tape_of_channels)) = (x.split_tape(), channels.split_tape());
     convolve(s, x, weight, bias, Some(channels), None, tape.merge(tape_of_channels))
@@ -105,15 +106,15 @@ pub fn conv2d_plus_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 ///
 /// # Panics
 /// As [`conv2d`], or if `images` has another shape.
-pub fn conv2d_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+pub fn conv2d_plus_images<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     x: impl Into<ConvInput<D, T>>,
-    weight: &Images<D>,
+    weight: impl Into<ConvWeight<'a, D>>,
     bias: Option<&Vector<D>>,
     options: Conv2dOptions,
     images: Images<D, T>,
 ) -> Images<D, T> {
-    let x = x.into();
-    let s = options.shape(x.shape(), weight);
+    let (x, weight) = (x.into(), weight.into());
+    let s = options.shape(x.shape(), &weight);
     assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "conv2d_plus_images: images like the result");
     let ((x, tape), (images, tape_of_images)) = (x.split_tape(), images.split_tape());
     convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
@@ -130,7 +131,7 @@ pub fn pointwise<D: UNetDevice, T: Tape<f32, D>>(
 ) -> Images<D, T> {
     let s = pointwise_shape(*x.shape(), weight);
     let (x, tape) = ConvInput::from(x).split_tape();
-    convolve(s, x, weight, bias, None, None, tape)
+    convolve(s, x, weight.into(), bias, None, None, tape)
 }
 
 /// [`pointwise`], and `images`, of the shape of its result, added.
@@ -146,7 +147,7 @@ pub fn pointwise_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     let s = pointwise_shape(*x.shape(), weight);
     assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "pointwise_plus_images: images like the result");
     let ((x, tape), (images, tape_of_images)) = (ConvInput::from(x).split_tape(), images.split_tape());
-    convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
+    convolve(s, x, weight.into(), bias, None, Some(images), tape.merge(tape_of_images))
 }
 
 fn pointwise_shape<D: UNetDevice>((batch, cin, h, w): (usize, usize, usize, usize), weight: &Rows<D>) -> ConvShape {
@@ -158,17 +159,20 @@ fn pointwise_shape<D: UNetDevice>((batch, cin, h, w): (usize, usize, usize, usiz
 fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     s: ConvShape,
     x: ConvInput<D>,
-    weight: &Tensor<W, f32, D>,
+    weight: ConvWeight<D, W>,
     bias: Option<&Vector<D>>,
     channels: Option<Rows<D>>,
     images: Option<Images<D>>,
     mut tape: T,
 ) -> Images<D, T> {
+    // While a network learns, its weights do not stay what they are.
+    let (weight, memo) = (weight.values, weight.memo.filter(|_| !T::OWNS_TAPE));
     let dev = weight.device().clone();
     let x = x.ready();
     let y = output(&dev, (s.batch, s.cout, s.ho, s.wo), |y| {
         let (channels, images) = (channels.as_ref().map(D::read), images.as_ref().map(D::read));
-        dev.conv2d(&s, x.read(), D::read(weight), Added { bias: bias.map(D::read), channels, images }, y)
+        let added = Added { bias: bias.map(D::read), channels, images };
+        dev.conv2d(&s, x.read(), D::read(weight), memo, added, y)
     });
     if T::OWNS_TAPE {
         let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());

@@ -6,7 +6,7 @@
 use dfdx::prelude::*;
 use rand::Rng;
 
-use crate::{Conv2dOptions, ConvInput, Images, MaybeSync, Rows, UNetDevice, Vector};
+use crate::{Conv2dOptions, ConvInput, ConvWeight, Images, MaybeSync, Rows, UNetDevice, Vector};
 
 // ANCHOR: visitor
 /// Something that is done to every parameter.
@@ -43,13 +43,16 @@ fn bound(fan_in: usize) -> f32 {
 }
 
 /// [`crate::conv2d`] with its weight and bias.
+///
+/// What the device makes of the weight is kept while nothing is learnt, and forgotten whenever somebody visits the weight.
 #[derive(Clone, Debug)]
 pub struct Conv2d<D: UNetDevice> {
     /// `(cout, cin, kernel, kernel)`
-    pub weight: Images<D>,
+    weight: Images<D>,
     /// `(cout)`
-    pub bias: Vector<D>,
-    pub options: Conv2dOptions,
+    bias: Vector<D>,
+    options: Conv2dOptions,
+    memo: D::Memo,
 }
 
 impl<D: UNetDevice> Conv2d<D> {
@@ -60,12 +63,17 @@ impl<D: UNetDevice> Conv2d<D> {
             weight: uniform(device, rng, (cout, cin, kernel, kernel), bound),
             bias: uniform(device, rng, (cout,), bound),
             options,
+            memo: D::Memo::default(),
         }
+    }
+
+    fn weight(&self) -> ConvWeight<'_, D> {
+        ConvWeight { values: &self.weight, memo: Some(&self.memo) }
     }
 
     /// `(batch, cin, h, w)` to `(batch, cout, ho, wo)`.
     pub fn forward<T: Tape<f32, D>>(&self, x: impl Into<ConvInput<D, T>>) -> Images<D, T> {
-        crate::conv2d(x, &self.weight, Some(&self.bias), self.options)
+        crate::conv2d(x, self.weight(), Some(&self.bias), self.options)
     }
 
     /// [`Conv2d::forward`], and `channels (batch, cout)` added to every pixel.
@@ -74,7 +82,7 @@ impl<D: UNetDevice> Conv2d<D> {
         x: impl Into<ConvInput<D, T>>,
         channels: Rows<D, T>,
     ) -> Images<D, T> {
-        crate::conv2d_plus_channels(x, &self.weight, Some(&self.bias), self.options, channels)
+        crate::conv2d_plus_channels(x, self.weight(), Some(&self.bias), self.options, channels)
     }
 
     /// [`Conv2d::forward`], and `images (batch, cout, ho, wo)` added.
@@ -83,7 +91,7 @@ impl<D: UNetDevice> Conv2d<D> {
         x: impl Into<ConvInput<D, T>>,
         images: Images<D, T>,
     ) -> Images<D, T> {
-        crate::conv2d_plus_images(x, &self.weight, Some(&self.bias), self.options, images)
+        crate::conv2d_plus_images(x, self.weight(), Some(&self.bias), self.options, images)
     }
 }
 
@@ -156,17 +164,20 @@ impl<D: UNetDevice> GroupNorm<D> {
     }
 }
 
-macro_rules! weight_and_bias {
-    ($($layer:ident),+) => {
-        $(impl<D: UNetDevice> Parameters<D> for $layer<D> {
-            fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
-                visitor.visit(&join(prefix, "weight"), &mut self.weight);
-                visitor.visit(&join(prefix, "bias"), &mut self.bias);
-            }
-        })+
-    };
+impl<D: UNetDevice> Parameters<D> for Conv2d<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
+        self.memo = D::Memo::default();
+        visitor.visit(&join(prefix, "weight"), &mut self.weight);
+        visitor.visit(&join(prefix, "bias"), &mut self.bias);
+    }
 }
-weight_and_bias!(Conv2d, GroupNorm);
+
+impl<D: UNetDevice> Parameters<D> for GroupNorm<D> {
+    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
+        visitor.visit(&join(prefix, "weight"), &mut self.weight);
+        visitor.visit(&join(prefix, "bias"), &mut self.bias);
+    }
+}
 
 impl<D: UNetDevice> Parameters<D> for Linear<D> {
     fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {

@@ -28,6 +28,7 @@
 //! over the batch, and vector instructions that are chosen while the program runs.
 
 mod conv_input;
+mod conv_weight;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -40,6 +41,7 @@ pub mod params;
 mod replicas;
 
 pub use conv_input::{group_norm_for_conv, ConvInput};
+pub use conv_weight::ConvWeight;
 pub use cpu::forced::{force_simd, SimdLevel};
 pub use device::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
 pub use functions::*;

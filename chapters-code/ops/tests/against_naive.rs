@@ -231,6 +231,56 @@ fn the_number_of_threads_changes_nothing() {
     });
 }
 
+/// A layer keeps what the device makes of its weight. It must not show: not in an answer, with any number of threads, not when the
+/// weight changes, and not when other vectors are used than when it was made.
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_layer_keeps_no_weight_that_has_changed() {
+    use ops::layers::Conv2d;
+    use ops::params::{from_host, to_host, HostTensor, NamedTensors};
+
+    let o = Conv2dOptions::new(1, 1);
+    let cases = [(1, 24, 24, 28), (1, 17, 35, 14), (1, 64, 64, 8), (2, 16, 48, 9), (9, 20, 33, 4), (3, 16, 16, 20)];
+    for (batch, cin, cout, side) in cases {
+        let conv = Conv { batch, cin, cout, h: side, w: side, kernel: 3, o };
+        let mut rng = rng(12);
+        let x0 = random(&mut rng, batch * cin * side * side);
+        let mut old = Conv2d::new(&device(), &mut rng, cin, cout, 3, o);
+        let weights = to_host(&mut old);
+        let doubled = weights.iter().map(|(name, t)| {
+            (name.clone(), HostTensor { shape: t.shape.clone(), values: t.values.iter().map(|v| 2.0 * v).collect() })
+        });
+        let doubled: NamedTensors = doubled.collect();
+        let naive = |of: &NamedTensors| conv.naive(&[&x0, &of["weight"].values, &of["bias"].values].map(|v| to_f64(v)));
+        let expected = [naive(&weights), naive(&doubled)];
+        every_level(|| {
+            let x = device().tensor_from_vec(x0.clone(), (batch, cin, side, side));
+            let check = |what: &str, layer: &Conv2d<ops::AutoDevice>, expected: &[f64]| {
+                let y = host(&layer.forward(x.clone()));
+                assert_close(&format!("{conv:?}: {what}"), &y, expected, TOLERANCE);
+                y
+            };
+            check("a layer that other vectors have used", &old, &expected[0]);
+            let mut layer = old.clone();
+            from_host(&mut layer, &weights).unwrap();
+            let first = check("the first time", &layer, &expected[0]);
+            assert!(first == check("the second time", &layer, &expected[0]), "{conv:?}");
+            for threads in [1, 2, 3, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut fresh = layer.clone();
+                from_host(&mut fresh, &weights).unwrap();
+                let new = pool.install(|| host(&fresh.forward(x.clone())));
+                let kept = pool.install(|| host(&layer.forward(x.clone())));
+                assert!(new == first && kept == first, "{conv:?}: {threads} threads");
+            }
+            let before = layer.clone();
+            from_host(&mut layer, &doubled).unwrap();
+            check("after a change", &layer, &expected[1]);
+            check("the copy from before the change", &before, &expected[0]);
+        });
+    }
+}
+
 #[test]
 fn conv2d() {
     every_level(|| {

@@ -73,10 +73,17 @@ impl Base<'_> {
 }
 
 /// `y = conv(x, w) + added`.
-pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], added: Added<&[f32]>, y: &mut [f32]) {
-    if winograd::suits(s) {
+pub(super) fn forward(
+    s: &ConvShape,
+    x: &[f32],
+    w: &[f32],
+    memo: Option<&winograd::Memo>,
+    added: Added<&[f32]>,
+    y: &mut [f32],
+) {
+    if winograd::suits(s, memo) {
         let weight = winograd::Weight { w, of_output: s.cin * 9, of_input: 9, turned: false };
-        return winograd::correlate(s, x, weight, Base::Added(added), y);
+        return winograd::correlate(s, x, weight, memo, Base::Added(added), y);
     }
     let depth = s.cin * s.kernel * s.kernel;
     correlate(s, x, &Left::new(w, s.cout, depth, depth, 1), Base::Added(added), y)
@@ -295,9 +302,9 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, d
         // An input pixel is reached by the outputs around it through the kernel turned by 180 degrees.
         let turned =
             ConvShape { cin: s.cout, cout: s.cin, h: s.ho, w: s.wo, ho: s.h, wo: s.w, pad: s.kernel - 1 - s.pad, ..*s };
-        if winograd::suits(&turned) {
+        if winograd::suits(&turned, None) {
             let weight = winograd::Weight { w, of_output: 9, of_input: s.cin * 9, turned: true };
-            return winograd::correlate(&turned, dy, weight, base, dx);
+            return winograd::correlate(&turned, dy, weight, None, base, dx);
         }
         if taps == 1 {
             return correlate(&turned, dy, &Left::new(w, s.cin, 1, s.cout, s.cin), base, dx);
@@ -362,7 +369,7 @@ const GROUPS: usize = 8;
 
 /// Adds the gradient of the weight.
 pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    if winograd::suits(s) {
+    if winograd::suits(s, None) {
         return winograd::backward_weight(s, x, dy, dw);
     }
     let lanes = lanes();

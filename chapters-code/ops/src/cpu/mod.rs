@@ -51,6 +51,7 @@ fn elements_mut<S: Shape>(t: &mut Tensor<S, f32, Cpu>) -> &mut [f32] {
 impl UNetDevice for Cpu {
     type Read<'a> = &'a [f32];
     type Write<'a> = &'a mut [f32];
+    type Memo = winograd::Memo;
 
     #[cfg(not(feature = "cuda"))]
     const PARTS: usize = 2;
@@ -89,9 +90,17 @@ impl UNetDevice for Cpu {
         unfilled::unfilled(self, shape)
     }
 
-    fn conv2d(&self, s: &ConvShape, x: &[f32], w: &[f32], added: Added<&[f32]>, y: &mut [f32]) {
+    fn conv2d(
+        &self,
+        s: &ConvShape,
+        x: &[f32],
+        w: &[f32],
+        memo: Option<&winograd::Memo>,
+        added: Added<&[f32]>,
+        y: &mut [f32],
+    ) {
         threads::awake();
-        conv::forward(s, x, w, added, y)
+        conv::forward(s, x, w, memo, added, y)
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
         threads::awake();

@@ -18,12 +18,15 @@
 //!
 //! Vectors run over channels: groups of as many channels as a vector holds are brought side by side first.
 
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::conv::Base;
 use super::forced::arch;
-use super::tiles::{any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, SLACK, VECTORS};
+use super::tiles::{any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
 use super::transpose::Pixels;
 use crate::ConvShape;
 
@@ -38,11 +41,15 @@ const PLACES: usize = REACH * REACH;
 const TOGETHER: usize = 32;
 
 /// Whether this method can do a convolution, and is faster than the direct one: to transform the weight takes long, and pays only
-/// for enough tiles; the wider the vectors, the more, for they speed up the direct way most. But that is slow where a row is
-/// shorter than a vector.
-pub(super) fn suits(s: &ConvShape) -> bool {
+/// for enough tiles, unless it is kept; the wider the vectors, the more, for they speed up the direct way most. But that is slow
+/// where a row is shorter than a vector.
+pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
     let (grid, lanes) = (Grid::new(s.ho, s.wo), lanes());
-    let enough = if s.wo < lanes { 8 } else { 2 * lanes };
+    let enough = match memo.is_some_and(|_| Memo::pays(s)) {
+        true => 4,
+        false if s.wo < lanes => 8,
+        false => 2 * lanes,
+    };
     s.kernel == 3
         && s.stride == 1
         && s.pad < 3
@@ -74,18 +81,22 @@ impl Grid {
 
     /// Cuts `images` images into bands of about `TOGETHER` tiles, of at most `most` images.
     fn bands(self, images: usize, most: usize) -> Vec<Band> {
-        let per_image = self.rows * self.columns;
-        let together = (TOGETHER / per_image).clamp(1, most);
-        let bands_per_image = if together > 1 { 1 } else { per_image.div_ceil(TOGETHER) };
-        let band_rows = self.rows.div_ceil(bands_per_image);
-        let mut bands = Vec::new();
-        for image in (0..images).step_by(together) {
-            for row in (0..self.rows).step_by(band_rows) {
-                let rows = band_rows.min(self.rows - row);
-                bands.push(Band { image, images: together.min(images - image), row, rows, columns: self.columns });
-            }
-        }
-        bands
+        let together = (TOGETHER / (self.rows * self.columns)).clamp(1, most);
+        let groups = (0..images).step_by(together).map(|image| image..images.min(image + together));
+        groups.flat_map(|images| self.cut(images, 0..self.rows)).collect()
+    }
+
+    /// Cuts some rows of tiles of some images into bands of about `TOGETHER` tiles.
+    fn cut(self, images: Range<usize>, rows: Range<usize>) -> impl Iterator<Item = Band> {
+        let bands = (images.len() * rows.len() * self.columns).div_ceil(TOGETHER);
+        let band_rows = rows.len().div_ceil(bands);
+        rows.clone().step_by(band_rows).map(move |row| Band {
+            image: images.start,
+            images: images.len(),
+            row,
+            rows: band_rows.min(rows.end - row),
+            columns: self.columns,
+        })
     }
 }
 
@@ -386,10 +397,25 @@ impl Strips {
 }
 
 impl Weight<'_> {
+    /// The weight of some output channels, transformed to `buffer`.
+    fn transformed<'b>(
+        &self,
+        s: &ConvShape,
+        channels: Range<usize>,
+        threads: usize,
+        buffer: &'b mut Vec<f32>,
+    ) -> Transformed<'b> {
+        let strips = Strips::new(s.cin, channels.len(), lanes());
+        let u = any(buffer, PLACES * strips.step);
+        let weight = Weight { w: &self.w[channels.start * self.of_output..], ..*self };
+        weight.transform(s.cin, channels.len(), threads, strips, u);
+        Transformed { strips, first: channels.start, u }
+    }
+
     /// The transformed weight: 36 matrices of `cin` rows with `cout` numbers.
-    fn transform(&self, cin: usize, cout: usize, strips: Strips, to: &mut [f32]) {
+    fn transform(&self, cin: usize, cout: usize, threads: usize, strips: Strips, to: &mut [f32]) {
         // Each thread takes some rows of all strips of all matrices.
-        let together = cin.div_ceil(rayon::current_num_threads()).max(8);
+        let together = cin.div_ceil(threads).max(8);
         let mut pieces: Vec<Vec<&mut [f32]>> = Vec::new();
         pieces.resize_with(cin.div_ceil(together), Vec::new);
         for matrix in to.chunks_mut(strips.step) {
@@ -456,23 +482,23 @@ impl WithSimd for TransformWeight<'_, '_> {
     }
 }
 
-/// Some images, some output channels, from x to y.
-struct Forward<'a> {
+/// Some rows of tiles of some images, some output channels, from x to y.
+struct Forward<'a, 'b> {
     s: &'a ConvShape,
     band: Band,
     x: &'a [f32],
-    strips: Strips,
-    u: &'a [f32],
+    weight: Transformed<'a>,
     base: Base<'a>,
     /// The first output channel, and how many.
     first: usize,
     count: usize,
-    /// The results of the band's images and these channels.
-    y: &'a mut [f32],
+    /// For each of the band's images and these channels, its results from pixel `skipped` on.
+    y: &'a mut [&'b mut [f32]],
+    skipped: usize,
     scratch: &'a mut [Vec<f32>; 3],
 }
 
-impl WithSimd for Forward<'_> {
+impl WithSimd for Forward<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -494,14 +520,15 @@ impl WithSimd for Forward<'_> {
             window,
         }
         .run::<S, OfInput, REACH>(simd);
-        let (starts, runs) = (self.strips.starts(), self.strips.runs(self.first, m_places.width, lanes));
+        let Transformed { strips, first, u } = self.weight;
+        let (starts, runs) = (strips.starts(), strips.runs(self.first - first, m_places.width, lanes));
         for place in 0..PLACES {
             let tiles = Tiles {
                 a: &v[place * v_places.step..][..v_places.step],
                 a_panel: 4 * v_places.width,
                 a_row: v_places.width,
                 a_column: 1,
-                b: &self.u[place * self.strips.step..][..self.strips.step],
+                b: &u[place * strips.step..][..strips.step],
                 starts: &starts,
                 runs: &runs,
                 out: &mut m[place * m_places.step..][..m_places.step],
@@ -511,7 +538,6 @@ impl WithSimd for Forward<'_> {
             };
             tiles.with_simd(simd);
         }
-        let pixels = s.ho * s.wo;
         // Back to pixels: a group of channels side by side first, then each channel to its plane.
         let width = band.columns * TILE;
         let grid = Window::new(band.rows * TILE, width, [s.ho, s.wo], (band.row * TILE) as isize, 0, lanes);
@@ -528,7 +554,7 @@ impl WithSimd for Forward<'_> {
                         put_block::<S, TILE>(window, corner, width * lanes, lanes, block);
                     }
                 }
-                let planes = &mut self.y[(image * self.count + first) * pixels..];
+                let planes = &mut self.y[image * self.count + first..];
                 let channels = lanes.min(self.count - first);
                 let mut bases = [(0.0, None); SLACK];
                 for (c, base) in bases[..channels].iter_mut().enumerate() {
@@ -540,7 +566,7 @@ impl WithSimd for Forward<'_> {
                     channels,
                     #[inline(always)]
                     |c, pixel, values| {
-                        let y = &mut planes[c * pixels + pixel..][..values.len()];
+                        let y = &mut planes[c][pixel - self.skipped..][..values.len()];
                         match (self.base, bases[c]) {
                             (Base::Itself, _) => y.iter_mut().zip(values).for_each(|(y, v)| *y += v),
                             (_, (constant, None)) => y.iter_mut().zip(values).for_each(|(y, v)| *y = v + constant),
@@ -556,41 +582,159 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// `y = conv(x, w) + base`.
-pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, base: Base, y: &mut [f32]) {
-    let strips = Strips::new(s.cin, s.cout, lanes());
-    with_scratch(|[u]| {
-        let u = any(u, PLACES * strips.step);
-        weight.transform(s.cin, s.cout, strips, u);
-        correlate_transformed(s, x, strips, u, base, y)
-    })
+/// A transformed weight: its matrices, and the output channel that their first column is for.
+#[derive(Clone, Copy)]
+struct Transformed<'a> {
+    strips: Strips,
+    first: usize,
+    u: &'a [f32],
 }
 
-/// [`correlate`], with a weight that has been transformed to `u`.
-fn correlate_transformed(s: &ConvShape, x: &[f32], strips: Strips, u: &[f32], base: Base, y: &mut [f32]) {
-    let threads = rayon::current_num_threads();
-    let bands = Grid::new(s.ho, s.wo).bands(s.batch, s.batch.div_ceil(threads));
-    let work = |bands: &[Band], first: usize, count: usize, y: &mut [f32]| {
-        with_scratch(|scratch| {
-            for &band in bands {
-                arch().dispatch(Forward { s, band, x, strips, u, base, first, count, y: &mut *y, scratch });
-            }
-        })
-    };
-    // One piece of work is all bands of the same images, or, with fewer images than threads, some channels of an image.
-    let pieces: Vec<&[Band]> = bands.chunk_by(|a, b| a.image == b.image).collect();
-    let pixels = s.ho * s.wo;
-    let y = y.par_chunks_mut(pieces[0][0].images * s.cout * pixels).zip(&pieces);
-    let split = threads / pieces.len();
-    if split <= 1 {
-        y.for_each(|(y, bands)| work(bands, 0, s.cout, y));
-    } else {
-        let channels = s.cout.div_ceil(split).next_multiple_of(SLACK);
-        y.for_each(|(y, bands)| {
-            let parts = y.par_chunks_mut(channels * pixels).enumerate();
-            parts.for_each(|(part, y)| work(bands, part * channels, y.len() / pixels, y));
-        });
+/// A transformed weight that is kept for the next convolution with this weight.
+#[derive(Clone, Debug, Default)]
+pub struct Memo(OnceLock<Arc<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    lanes: usize,
+    u: Vec<f32>,
+}
+
+impl Memo {
+    /// Whether a transformed weight is kept. It is four times as large as the weight. With many tiles to transform it takes little
+    /// time beside the rest; and a large one is made anew in less time than it takes to fetch it from beyond the nearer caches.
+    fn pays(s: &ConvShape) -> bool {
+        let grid = Grid::new(s.ho, s.wo);
+        s.batch * grid.rows * grid.columns <= 64 && s.cin * s.cout <= 8192
     }
+
+    /// The transformed weight, made now if it is not there. Nothing, if it was made for other vectors.
+    fn of(&self, weight: &Weight, s: &ConvShape) -> Option<Transformed<'_>> {
+        let strips = Strips::new(s.cin, s.cout, lanes());
+        let kept = self.0.get().unwrap_or_else(|| {
+            // Not made within `get_or_init`: a thread that waits there for others may be given work that comes here, too.
+            let mut u = vec![0.0; PLACES * strips.step];
+            weight.transform(s.cin, s.cout, rayon::current_num_threads(), strips, &mut u);
+            self.0.get_or_init(|| Arc::new(Kept { lanes: lanes(), u }))
+        });
+        (kept.lanes == lanes()).then_some(Transformed { strips, first: 0, u: &kept.u })
+    }
+}
+
+/// `y = conv(x, w) + base`. A memo is that of this weight.
+pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, memo: Option<&Memo>, base: Base, y: &mut [f32]) {
+    let (threads, grid) = (rayon::current_num_threads(), Grid::new(s.ho, s.wo));
+    let memo = memo.filter(|_| Memo::pays(s));
+    let kept = memo.and_then(|memo| memo.of(&weight, s));
+    if threads / s.batch > 1 {
+        return correlate_shared(s, x, weight, kept, base, threads / s.batch, y);
+    }
+    // Threads have images of their own, and use the same transformed weight.
+    let work = |weight: Transformed, y: &mut [f32]| {
+        let bands = grid.bands(s.batch, s.batch.div_ceil(threads));
+        let pieces: Vec<&[Band]> = bands.chunk_by(|a, b| a.image == b.image).collect();
+        let pixels = s.ho * s.wo;
+        let y = y.par_chunks_mut(pieces[0][0].images * s.cout * pixels).zip(&pieces);
+        y.for_each(|(y, bands)| {
+            let mut planes: Vec<_> = y.chunks_mut(pixels).collect();
+            with_scratch(|scratch| {
+                for &band in *bands {
+                    let (first, count, y) = (0, s.cout, &mut planes[..]);
+                    arch().dispatch(Forward { s, band, x, weight, base, first, count, y, skipped: 0, scratch });
+                }
+            })
+        });
+    };
+    match kept {
+        Some(kept) => work(kept, y),
+        None => with_scratch(|[u]| work(weight.transformed(s, 0..s.cout, threads, u), y)),
+    }
+}
+
+/// What one thread does of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Share {
+    /// Rows of tiles.
+    rows: Range<usize>,
+    /// Output channels.
+    channels: Range<usize>,
+}
+
+impl Share {
+    /// Cuts `0..len` into `count` pieces that are a multiple of `step` long, but for the last.
+    fn pieces(len: usize, count: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+        let piece = len.div_ceil(count).next_multiple_of(step);
+        (0..len).step_by(piece).map(move |first| first..len.min(first + piece))
+    }
+
+    /// Cuts an image into `count` shares: by rows, where every thread transforms the whole weight for itself, unless it is there
+    /// already, or by channels, where every thread transforms the whole image for itself; whichever is less work for the thread that
+    /// has most. (They could share what they transform, but to wait for each other, and to fetch numbers from another's cache, takes
+    /// longer.)
+    fn all(s: &ConvShape, count: usize, transformed: bool) -> Vec<Self> {
+        let grid = Grid::new(s.ho, s.wo);
+        let rows = Self::pieces(grid.rows, count, 1).map(|rows| Self { rows, channels: 0..s.cout });
+        let channels = Self::pieces(s.cout, count, SLACK).map(|channels| Self { rows: 0..grid.rows, channels });
+        let (rows, channels): (Vec<_>, Vec<_>) = (rows.collect(), channels.collect());
+        // The first share is the largest.
+        match rows[0].work(s, grid, transformed) <= channels[0].work(s, grid, transformed) {
+            true => rows,
+            false => channels,
+        }
+    }
+
+    /// How long it takes, roughly: multiplications, and what the transforms of input, result and weight cost beside them.
+    fn work(&self, s: &ConvShape, grid: Grid, transformed: bool) -> usize {
+        let (tiles, cin, cout) = (self.rows.len() * grid.columns, s.cin, self.channels.len());
+        let multiplications = tiles.next_multiple_of(ROWS) * cin * cout;
+        3 * multiplications / 2 + tiles * (9 * cin + 8 * cout) + if transformed { 0 } else { 6 * cin * cout }
+    }
+
+    /// Its pixels in each channel.
+    fn pixels(&self, s: &ConvShape) -> Range<usize> {
+        self.rows.start * TILE * s.wo..(self.rows.end * TILE).min(s.ho) * s.wo
+    }
+}
+
+/// [`correlate`] for fewer images than threads: `threads` of them share an image.
+fn correlate_shared(
+    s: &ConvShape,
+    x: &[f32],
+    weight: Weight,
+    kept: Option<Transformed>,
+    base: Base,
+    threads: usize,
+    y: &mut [f32],
+) {
+    let shares = Share::all(s, threads, kept.is_some());
+    let one_per_image =
+        |image| shares.iter().map(move |share| (image, share, Vec::with_capacity(share.channels.len())));
+    let mut jobs: Vec<_> = (0..s.batch).flat_map(one_per_image).collect();
+    for (i, mut plane) in y.chunks_mut(s.ho * s.wo).enumerate() {
+        let (image, channel) = (i / s.cout, i % s.cout);
+        for (_, share, planes) in &mut jobs[image * shares.len()..][..shares.len()] {
+            if share.channels.contains(&channel) {
+                let (mine, rest) = plane.split_at_mut(share.pixels(s).len());
+                planes.push(mine);
+                plane = rest;
+            }
+        }
+    }
+    jobs.into_par_iter().for_each(|(image, share, mut planes)| {
+        let (first, count, skipped) = (share.channels.start, share.channels.len(), share.pixels(s).start);
+        let mut work = |weight: Transformed| {
+            with_scratch(|scratch| {
+                for band in Grid::new(s.ho, s.wo).cut(image..image + 1, share.rows.clone()) {
+                    let y = &mut planes[..];
+                    arch().dispatch(Forward { s, band, x, weight, base, first, count, y, skipped, scratch });
+                }
+            })
+        };
+        match kept {
+            Some(kept) => work(kept),
+            None => with_scratch(|[u]| work(weight.transformed(s, share.channels.clone(), 1, u))),
+        }
+    })
 }
 
 /// Bands whose transformed tiles are in memory at once while the gradient of a weight is summed.

@@ -189,6 +189,7 @@ fn matmul(device: &Cuda, s: Matmul, [a, b, bias]: [u64; 3], c: u64, factor: f32,
 impl UNetDevice for Cuda {
     type Read<'a> = DeviceRead<'a>;
     type Write<'a> = DeviceWrite<'a>;
+    type Memo = ();
 
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> DeviceRead<'_> {
         let (pointer, len) = pointer_of(t);
@@ -212,7 +213,15 @@ impl UNetDevice for Cuda {
         DeviceWrite { pointer: *b.device_ptr_mut(), len: b.len(), owner: PhantomData }
     }
 
-    fn conv2d(&self, s: &ConvShape, x: DeviceRead, w: DeviceRead, added: Added<DeviceRead>, y: DeviceWrite) {
+    fn conv2d(
+        &self,
+        s: &ConvShape,
+        x: DeviceRead,
+        w: DeviceRead,
+        _: Option<&()>,
+        added: Added<DeviceRead>,
+        y: DeviceWrite,
+    ) {
         let Added { bias, channels, images } = added;
         let [bias, channels, images] = [bias, channels, images].map(|a| a.map_or(0, |a| a.pointer));
         let blocks = tiles(s.cout, s.batch * s.ho * s.wo);
