@@ -52,13 +52,16 @@ fn can_build(root: &Path) -> anyhow::Result<bool> {
 /// If it does not build.
 pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "live", "--profile", "browser", "--target", TARGET]);
+    command
+        .args(["build", "--package", "live", "--profile", "browser", "--target", TARGET, "--target-dir"])
+        .arg(&target);
     // mdBook reads what this program prints, so cargo must not print there; and flags for other builds are not for this one.
-    let built = command.current_dir(root).env_remove("RUSTFLAGS").stdout(std::io::stderr()).status();
+    let command = command.current_dir(root).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let built = command.stdout(std::io::stderr()).status();
     anyhow::ensure!(built.context("cargo cannot be run")?.success(), "the crate `live` does not build for {TARGET}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
-    Ok(root.join(target).join(TARGET).join("browser/live.wasm"))
+    Ok(target.join(TARGET).join("browser/live.wasm"))
 }
 
 /// The models that a page asks for.
@@ -70,9 +73,9 @@ fn models(page: &str) -> impl Iterator<Item = &str> {
 fn copy_model(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     let mut list = String::new();
     for file in files::below(from)?.into_iter().filter(|file| file.extension().is_none_or(|kind| kind != "md")) {
-        let path = Path::new(name).join(&file);
-        copy(&from.join(&file), &folder.join(&path))?;
-        list.push_str(&format!("{}\n", path.display()));
+        copy(&from.join(&file), &folder.join(name).join(&file))?;
+        let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
+        list.push_str(&format!("{name}/{}\n", parts.join("/")));
     }
     write(&folder.join(format!("{name}.list")), list.as_bytes())
 }

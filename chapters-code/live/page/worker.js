@@ -21,8 +21,8 @@ const page = {
     complain: (problem, length) => postMessage({ problem: text(problem, length) }),
 };
 
-async function open(bytes, files) {
-    const { instance } = await WebAssembly.instantiate(bytes, { page });
+async function open(module, files) {
+    const instance = await WebAssembly.instantiate(module, { page });
     code = instance.exports;
     code.begin();
     for (const [path, content] of files) {

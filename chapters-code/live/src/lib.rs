@@ -46,11 +46,9 @@ pub fn draw(settings: &str, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
     }
 }
 
-/// Always the processor, whatever the build selects for the chapters.
+/// Always the processor, whatever the build selects for the chapters; without a cache of memory, which would outlive the figure.
 fn device() -> Cpu {
-    let device = Cpu::default();
-    device.enable_cache();
-    device
+    Cpu::default()
 }
 
 /// Screen pixels per pixel. The page makes them larger still; this decides how thin the gap between pictures is.

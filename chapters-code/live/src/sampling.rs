@@ -115,6 +115,10 @@ fn walk(
         (show.borrow_mut())(frame(&[x_t, &x0], COUNT, format!("t = {t}")));
         answer
     });
-    (show.borrow_mut())(frame(&[&images, &images], COUNT, format!("{COUNT} cats in {steps} steps")));
+    (show.borrow_mut())(frame(
+        &[&images, &images],
+        COUNT,
+        format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" }),
+    ));
     Ok(())
 }
