@@ -119,10 +119,7 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
     for page in pages() {
         for form in forms(&page.text) {
             if let Some(name) = &form.model {
-                let root = folder().join("../chapters-code/checkpoints").join(name);
-                for file in files::below(&root).unwrap() {
-                    files::hold(std::path::Path::new(name).join(&file), files::read(root.join(&file)).unwrap());
-                }
+                files::hold_below(folder().join("../chapters-code/checkpoints").join(name), name).unwrap();
             }
             for settings in form.settings() {
                 if !drawn.insert(settings.clone()) {

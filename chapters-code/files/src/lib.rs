@@ -69,6 +69,17 @@ pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
     held().insert(path.into(), bytes);
 }
 
+/// Holds every file below a folder in memory, under another name of the folder.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn hold_below(folder: impl AsRef<Path>, name: impl AsRef<Path>) -> Result<(), FileError> {
+    for path in below(&folder)? {
+        hold(name.as_ref().join(&path), read(folder.as_ref().join(&path))?);
+    }
+    Ok(())
+}
+
 /// Whether there is such a file or folder.
 pub fn exists(path: impl AsRef<Path>) -> bool {
     let path = path.as_ref();
@@ -118,6 +129,8 @@ mod tests {
         assert_eq!(super::read(&path).unwrap(), b"two");
         super::write(folder.path().join("c.txt"), b"three").unwrap();
         assert_eq!(super::below(&folder).unwrap(), [std::path::Path::new("a/b.txt"), std::path::Path::new("c.txt")]);
+        super::hold_below(&folder, folder.path().join("held")).unwrap();
+        assert_eq!(super::read(folder.path().join("held/a/b.txt")).unwrap(), b"two");
     }
 
     #[test]

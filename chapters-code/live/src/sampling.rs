@@ -115,10 +115,7 @@ fn walk(
         (show.borrow_mut())(frame(&[x_t, &x0], COUNT, format!("t = {t}")));
         answer
     });
-    (show.borrow_mut())(frame(
-        &[&images, &images],
-        COUNT,
-        format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" }),
-    ));
+    let caption = format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
+    (show.borrow_mut())(frame(&[&images, &images], COUNT, caption));
     Ok(())
 }

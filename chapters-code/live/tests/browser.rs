@@ -77,10 +77,10 @@ fn a_browser_shows_what_the_processor_draws() {
     let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut browser = Browser::open(&book_math::live::build(root).unwrap());
     for name in ["cats", "cats-text"] {
+        files::hold_below(cli::shipped(name), name).unwrap();
         for path in files::below(cli::shipped(name)).unwrap() {
-            let bytes = files::read(cli::shipped(name).join(&path)).unwrap();
-            browser.hold(&format!("{name}/{}", path.display()), &bytes);
-            files::hold(Path::new(name).join(&path), bytes);
+            let path = format!("{name}/{}", path.display());
+            browser.hold(&path, &files::read(&path).unwrap());
         }
     }
     for settings in [

@@ -1,7 +1,5 @@
 //! The figures show what the chapters' functions say, and refuse what they cannot show.
 
-use std::path::Path;
-
 use ch03_forward::rng;
 use ch04_unet::model_dir;
 use ch06_sampling::{denoiser, noise_per_image};
@@ -10,9 +8,7 @@ use live::Frame;
 
 fn frames(settings: &str) -> anyhow::Result<Vec<Frame>> {
     for name in ["cats", "cats-text"] {
-        for path in files::below(cli::shipped(name)).unwrap() {
-            files::hold(Path::new(name).join(&path), files::read(cli::shipped(name).join(&path)).unwrap());
-        }
+        files::hold_below(cli::shipped(name), name).unwrap();
     }
     let mut frames = Vec::new();
     live::draw(settings, &mut |frame| frames.push(frame))?;

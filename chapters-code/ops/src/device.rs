@@ -75,6 +75,8 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     type Read<'a>: Copy;
     /// Elements that a kernel writes.
     type Write<'a>;
+    /// What a device makes of a convolution's weight, kept for the next time, see [`crate::layers::Conv2d`].
+    type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
 
     /// Into how many parts a batch is cut, see [`crate::Replicas`].
     const PARTS: usize = 1;
@@ -90,9 +92,6 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
         jobs.into_iter().map(|job| job()).collect()
     }
-
-    /// What a device makes of a convolution's weight, kept for the next time, see [`crate::layers::Conv2d`].
-    type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
 
     /// The elements of a contiguous tensor.
     ///

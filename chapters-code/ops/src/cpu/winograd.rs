@@ -610,13 +610,13 @@ impl Memo {
 
     /// The transformed weight, made now if it is not there. Nothing, if it was made for other vectors.
     fn of(&self, weight: &Weight, s: &ConvShape) -> Option<Transformed<'_>> {
-        let strips = Strips::new(s.cin, s.cout, lanes());
         let kept = self.0.get().unwrap_or_else(|| {
             // Not made within `get_or_init`: a thread that waits there for others may be given work that comes here, too.
-            let mut u = vec![0.0; PLACES * strips.step];
-            weight.transform(s.cin, s.cout, rayon::current_num_threads(), strips, &mut u);
+            let mut u = Vec::new();
+            weight.transformed(s, 0..s.cout, rayon::current_num_threads(), &mut u);
             self.0.get_or_init(|| Arc::new(Kept { lanes: lanes(), u }))
         });
+        let strips = Strips::new(s.cin, s.cout, lanes());
         (kept.lanes == lanes()).then_some(Transformed { strips, first: 0, u: &kept.u })
     }
 }
@@ -652,7 +652,6 @@ pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, memo: Option<&
 }
 
 /// What one thread does of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
 struct Share {
     /// Rows of tiles.
     rows: Range<usize>,
