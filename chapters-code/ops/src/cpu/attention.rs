@@ -87,7 +87,7 @@ impl<'a> Head<'a> {
         let factor = 1.0 / (d as f32).sqrt();
         vectorized(
             #[inline(always)]
-            || {
+            |sums| {
                 let (mut max, mut sum) = ([f32::NEG_INFINITY; COLUMNS], [0.0f32; COLUMNS]);
                 for row in p.chunks_exact(width) {
                     for (max, &v) in max.iter_mut().zip(row) {
@@ -96,7 +96,7 @@ impl<'a> Head<'a> {
                 }
                 for row in p.chunks_exact_mut(width) {
                     for ((v, sum), max) in row.iter_mut().zip(&mut sum).zip(&max) {
-                        *v = exp(factor * (*v - max));
+                        *v = exp(sums, factor * (*v - max));
                         *sum += *v;
                     }
                 }
@@ -136,7 +136,7 @@ pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32],
                 let count = COLUMNS.min(n - first);
                 vectorized(
                     #[inline(always)]
-                    || {
+                    |_| {
                         for row in y.chunks_mut(n) {
                             row[first..][..count].iter_mut().zip(&parts).for_each(|(y, part)| *y *= part);
                         }
@@ -179,7 +179,7 @@ fn one_head_backward(head: &Head, [q, dy]: [&[f32]; 2], [dq, dk, dv]: [&mut [f32
         product([m, d], (head.v, Left::TurnedAround), dy, columns, (g, width), false);
         vectorized(
             #[inline(always)]
-            || {
+            |_| {
                 let mut dot = [0.0f32; COLUMNS];
                 for (p, g) in p.chunks_exact_mut(width).zip(g.chunks_exact(width)).take(m) {
                     for (((p, g), dot), part) in p.iter_mut().zip(g).zip(&mut dot).zip(&parts) {

@@ -21,33 +21,39 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Terms of a sum that the `gemm` crate adds up without looking at the sizes of the caches, so that every machine rounds the same.
+const TERMS: usize = 512;
+
 /// `c (m, n) = keep · c + factor · a (m, k) · b (k, n)`, on this thread alone, `c` in rows.
 pub(super) fn matmul([m, n, k]: [usize; 3], a: Matrix, b: Matrix, factor: f32, keep: f32, c: &mut [f32]) {
     let reach = |x: &Matrix, rows: usize, columns: usize| (rows - 1) * x.row_step + (columns - 1) * x.column_step;
     assert!(reach(&a, m, k) < a.data.len() && reach(&b, k, n) < b.data.len() && m * n <= c.len());
-    // SAFETY: the assertion keeps every access inside the three slices, and `c` is borrowed for writing.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            1,
-            n as isize,
-            keep != 0.0,
-            a.data.as_ptr(),
-            a.column_step as isize,
-            a.row_step as isize,
-            b.data.as_ptr(),
-            b.column_step as isize,
-            b.row_step as isize,
-            keep,
-            factor,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        )
+    for first in (0..k).step_by(TERMS) {
+        let keep = if first == 0 { keep } else { 1.0 };
+        // SAFETY: the assertion keeps every access inside the three slices, and `c` is borrowed for writing.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                TERMS.min(k - first),
+                c.as_mut_ptr(),
+                1,
+                n as isize,
+                keep != 0.0,
+                a.data.as_ptr().add(first * a.column_step),
+                a.column_step as isize,
+                a.row_step as isize,
+                b.data.as_ptr().add(first * b.row_step),
+                b.column_step as isize,
+                b.row_step as isize,
+                keep,
+                factor,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            )
+        }
     }
 }
 

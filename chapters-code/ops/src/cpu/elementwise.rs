@@ -3,35 +3,45 @@
 
 use rayon::prelude::*;
 
-use super::forced::vectorized;
+use super::forced::{vectorized, Sums};
 use crate::AdamW;
 
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// e^x to about 1e-7 relative, in arithmetic that a compiler turns into vector instructions (Cody & Waite's
-/// reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of degree 7).
+/// e^x to about 1e-7 relative, for x between -87 and 80, in arithmetic that a compiler turns into vector instructions (Cody &
+/// Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of degree 7). Beyond, what it is at the end.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(super) fn exp(sums: Sums, x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let x = x.clamp(-87.0, 80.0);
+    let shifted = sums.mul_add(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let r = sums.mul_add(n, 2.121_944_4e-4, sums.mul_add(n, -0.693_359_4, x));
     let mut p = 1.0 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = p * r + c;
+        p = sums.mul_add(p, r, c);
     }
-    let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    p * f32::from_bits(((exponent + 127) << 23) as u32)
+    // Times 2^n: n is in the last bits of the shifted number, and goes where a number has its exponent.
+    f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+pub(super) fn sigmoid(sums: Sums, x: f32) -> f32 {
+    sums.reciprocal(1.0 + exp(sums, -x))
 }
 
-/// The sum, in sixteen partial sums that the compiler keeps in vector registers.
+/// The derivative of x · sigmoid(x).
+#[inline(always)]
+pub(super) fn silu_slope(sums: Sums, x: f32) -> f32 {
+    let s = sigmoid(sums, x);
+    s * sums.mul_add(x, 1.0 - s, 1.0)
+}
+
+/// Partial sums that the compiler keeps in vector registers.
+pub(super) const LANES: usize = 16;
+
+/// The sum, in [`LANES`] partial sums.
 #[inline(always)]
 pub(super) fn sum(x: &[f32]) -> f32 {
     fold(x, |v| v)
@@ -40,8 +50,8 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 /// The sum of `f` over `x`.
 #[inline(always)]
 pub(super) fn fold(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let mut chunks = x.chunks_exact(16);
+    let mut lanes = [0.0f32; LANES];
+    let mut chunks = x.chunks_exact(LANES);
     for chunk in &mut chunks {
         for (lane, &v) in lanes.iter_mut().zip(chunk) {
             *lane += f(v);
@@ -51,25 +61,11 @@ pub(super) fn fold(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// The sum of `f` over two slices of one length.
-#[inline(always)]
-pub(super) fn fold2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let (mut xs, mut ys) = (x.chunks_exact(16), y.chunks_exact(16));
-    for (a, b) in (&mut xs).zip(&mut ys) {
-        for i in 0..16 {
-            lanes[i] += f(a[i], b[i]);
-        }
-    }
-    let rest: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(&a, &b)| f(a, b)).sum();
-    lanes.iter().sum::<f32>() + rest
-}
-
 pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(y, a)| {
         vectorized(
             #[inline(always)]
-            || {
+            |_| {
                 for (y, a) in y.iter_mut().zip(a) {
                     *y += a;
                 }
@@ -82,9 +78,9 @@ pub(super) fn silu(x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
         vectorized(
             #[inline(always)]
-            || {
+            |sums| {
                 for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x * sigmoid(x);
+                    *y = x * sigmoid(sums, x);
                 }
             },
         )
@@ -95,10 +91,9 @@ pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(|((dx, x), dy)| {
         vectorized(
             #[inline(always)]
-            || {
+            |sums| {
                 for i in 0..dx.len() {
-                    let s = sigmoid(x[i]);
-                    dx[i] += dy[i] * (s + x[i] * s * (1.0 - s));
+                    dx[i] = sums.mul_add(dy[i], silu_slope(sums, x[i]), dx[i]);
                 }
             },
         )
@@ -109,7 +104,7 @@ pub(super) fn sum_per_channel(batch: usize, channels: usize, pixels: usize, dy: 
     db.par_iter_mut().with_min_len(1 + PIECE / (batch * pixels)).enumerate().for_each(|(c, db)| {
         vectorized(
             #[inline(always)]
-            || {
+            |_| {
                 for n in 0..batch {
                     *db += sum(&dy[(n * channels + c) * pixels..][..pixels]);
                 }
@@ -158,7 +153,7 @@ pub(super) fn copy_rows(
         if accumulate {
             vectorized(
                 #[inline(always)]
-                || {
+                |_| {
                     for (d, s) in dst.iter_mut().zip(src) {
                         *d += s;
                     }
@@ -177,7 +172,7 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
     pieces.for_each(|(((p, g), m), v)| {
         vectorized(
             #[inline(always)]
-            || {
+            |_| {
                 for i in 0..p.len() {
                     let g = g[i] * h.gradient_scale;
                     m[i] = h.beta1 * m[i] + (1.0 - h.beta1) * g;
@@ -197,7 +192,7 @@ pub(super) fn blend(keep: f32, x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
         vectorized(
             #[inline(always)]
-            || {
+            |_| {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y = keep * *y + (1.0 - keep) * x;
                 }
@@ -212,7 +207,7 @@ pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
         .map(|x| {
             vectorized(
                 #[inline(always)]
-                || fold(x, |v| v * v),
+                |_| fold(x, |v| v * v),
             ) as f64
         })
         .collect();

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::{fold, fold2, sigmoid, sum, PIECE};
-use super::forced::vectorized;
+use super::elementwise::{fold, sigmoid, silu_slope, sum, LANES, PIECE};
+use super::forced::{vectorized, Sums};
 use crate::NormShape;
 
 /// Mean and 1/√(variance + eps) of each group. The variance is that of the whole population, as in PyTorch.
@@ -12,7 +12,7 @@ pub(super) fn statistics(s: &NormShape, x: &[f32], statistics: &mut [f32]) {
     statistics.par_chunks_mut(2).zip(x.par_chunks(len)).with_min_len(1 + PIECE / len).for_each(|(statistics, x)| {
         vectorized(
             #[inline(always)]
-            || {
+            |_| {
                 let mean = sum(x) / len as f32;
                 let variance = fold(x, |v| (v - mean) * (v - mean)) / len as f32;
                 statistics.copy_from_slice(&[mean, 1.0 / (variance + s.eps).sqrt()]);
@@ -29,7 +29,7 @@ pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32
         let first = i % s.groups * per_group;
         vectorized(
             #[inline(always)]
-            || {
+            |sums| {
                 let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
                 for c in 0..per_group {
                     let a = gamma[first + c] * scale;
@@ -38,8 +38,8 @@ pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32
                     let (x, y) = (&x[plane.clone()], &mut y[plane]);
                     if s.silu {
                         for (y, &x) in y.iter_mut().zip(x) {
-                            let z = a * x + b;
-                            *y = z * sigmoid(z);
+                            let z = sums.mul_add(a, x, b);
+                            *y = z * sigmoid(sums, z);
                         }
                     } else {
                         for (y, &x) in y.iter_mut().zip(x) {
@@ -76,7 +76,7 @@ pub(super) fn backward(
             let first = i % s.groups * per_group;
             vectorized(
                 #[inline(always)]
-                || {
+                |sums| {
                     let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
                     // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
                     let (mut mean_d, mut mean_dy) = (0.0, 0.0);
@@ -84,18 +84,14 @@ pub(super) fn backward(
                         let plane = c * s.pixels..(c + 1) * s.pixels;
                         let (x, dy, dz) = (&x[plane.clone()], &dy[plane.clone()], &mut dz[plane]);
                         let g = gamma[first + c];
-                        if s.silu {
-                            let (a, b) = (g * scale, beta[first + c] - mean * g * scale);
-                            for j in 0..s.pixels {
-                                let z = a * x[j] + b;
-                                let sig = sigmoid(z);
-                                dz[j] = dy[j] * (sig + z * sig * (1.0 - sig));
-                            }
+                        let a = g * scale;
+                        let b = beta[first + c] - mean * a;
+                        let [total, weighted] = if s.silu {
+                            gradient(sums, mean, x, dy, dz, |x, dy| dy * silu_slope(sums, sums.mul_add(a, x, b)))
                         } else {
-                            dz.copy_from_slice(dy);
-                        }
-                        let total = sum(dz);
-                        let weighted = fold2(dz, x, |d, x| d * (x - mean)) * scale;
+                            gradient(sums, mean, x, dy, dz, |_, dy| dy)
+                        };
+                        let weighted = weighted * scale;
                         shares[c] = [weighted, total];
                         mean_d += g * total;
                         mean_dy += g * weighted;
@@ -105,8 +101,10 @@ pub(super) fn backward(
                         let plane = c * s.pixels..(c + 1) * s.pixels;
                         let (x, dz, dx) = (&x[plane.clone()], &dz[plane.clone()], &mut dx[plane]);
                         let g = gamma[first + c];
+                        let (of_dz, of_x) = (scale * g, -scale * scale * mean_dy);
                         for j in 0..s.pixels {
-                            dx[j] += scale * (g * dz[j] - mean_d - (x[j] - mean) * scale * mean_dy);
+                            let others = sums.mul_add(of_x, x[j] - mean, -scale * mean_d);
+                            dx[j] += sums.mul_add(of_dz, dz[j], others);
                         }
                     }
                 },
@@ -118,5 +116,35 @@ pub(super) fn backward(
             dgamma[c] += weighted;
             dbeta[c] += total;
         }
+    }
+}
+
+/// Computes dz, the gradient of the normalised and scaled numbers, of one channel. Returns the sums of dz and of dz · (x - mean).
+#[inline(always)]
+fn gradient(sums: Sums, mean: f32, x: &[f32], dy: &[f32], dz: &mut [f32], of: impl Fn(f32, f32) -> f32) -> [f32; 2] {
+    let mut totals = [[0.0; LANES]; 2];
+    let (mut xs, mut dys, mut dzs) = (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
+    for ((x, dy), dz) in (&mut xs).zip(&mut dys).zip(&mut dzs) {
+        gradient_of_some(sums, mean, x, dy, dz, &of, &mut totals);
+    }
+    gradient_of_some(sums, mean, xs.remainder(), dys.remainder(), dzs.into_remainder(), &of, &mut totals);
+    totals.map(|lanes| lanes.iter().sum())
+}
+
+/// [`gradient`] of at most [`LANES`] numbers, added to partial sums.
+#[inline(always)]
+fn gradient_of_some(
+    sums: Sums,
+    mean: f32,
+    x: &[f32],
+    dy: &[f32],
+    dz: &mut [f32],
+    of: impl Fn(f32, f32) -> f32,
+    [total, weighted]: &mut [[f32; LANES]; 2],
+) {
+    for i in 0..dz.len() {
+        dz[i] = of(x[i], dy[i]);
+        total[i] += dz[i];
+        weighted[i] = sums.mul_add(dz[i], x[i] - mean, weighted[i]);
     }
 }

@@ -1,6 +1,5 @@
 //! The small kernel that all matrix-like work of the convolutions comes down to.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
@@ -203,15 +202,6 @@ pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; 
     // In the order in which the same work will take them next time.
     SPARE.with_borrow_mut(|spare| spare.extend(taken.into_iter().rev()));
     result
-}
-
-/// `values`, with zeros behind them if there are fewer than `len`.
-pub(super) fn padded(values: &[f32], len: usize) -> Cow<'_, [f32]> {
-    let mut values = Cow::Borrowed(values);
-    if len > values.len() {
-        values.to_mut().resize(len, 0.0);
-    }
-    values
 }
 
 /// So many numbers of a buffer, with any values.
