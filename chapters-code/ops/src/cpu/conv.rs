@@ -13,8 +13,6 @@
 //! To unfold an image of many channels for a result of few (the last layer of a U-Net) would take longer than the product. There,
 //! the convolution is computed as what it is, too: the gradient of another one, from few channels to many.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::dense::{matmul, Matrix};
@@ -37,13 +35,6 @@ impl ConvShape {
     /// Columns of an unfolded image.
     fn pixels(&self) -> usize {
         self.ho * self.wo
-    }
-
-    /// The outputs whose input at kernel position `i` is not in the border, along an axis of `len` inputs.
-    fn inside(&self, i: usize, len: usize, outputs: usize) -> Range<usize> {
-        let first = self.pad.saturating_sub(i).div_ceil(self.stride);
-        let end = (len + self.pad).saturating_sub(i).div_ceil(self.stride).min(outputs);
-        first..end.max(first)
     }
 
     /// Whether an image is its own unfolded matrix.
@@ -200,11 +191,11 @@ fn gather(s: &ConvShape, x: &[f32], w: &[f32], base: Base, y: &mut [f32]) {
         if s.is_pointwise() {
             return matmul([rows, pixels, depth], Matrix::rows(w, depth), Matrix::rows(x, pixels), 1.0, 1.0, y);
         }
-        with_scratch(|[buffer]| {
+        with_scratch(|[buffer, border]| {
             for (i, x) in x.chunks(together * s.h * s.w).enumerate() {
                 let some = x.len() / (s.h * s.w) * taps;
                 let unfolded = any(buffer, some * pixels);
-                unfold(s, x, unfolded, pixels);
+                unfold(s, x, unfolded, pixels, border);
                 let w = Matrix::rows(&w[i * together * taps..], depth);
                 matmul([rows, pixels, some], w, Matrix::rows(unfolded, pixels), 1.0, 1.0, y);
             }
@@ -222,13 +213,13 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
         if s.is_pointwise() {
             return matmul([dx.len() / pixels, pixels, s.cout], Matrix::columns(w, depth), dy, 1.0, 1.0, dx);
         }
-        with_scratch(|[buffer]| {
+        with_scratch(|[buffer, border]| {
             for (i, dx) in dx.chunks_mut(together * s.h * s.w).enumerate() {
                 let some = dx.len() / (s.h * s.w) * taps;
                 let unfolded = any(buffer, some * pixels);
                 let w = Matrix::columns(&w[i * together * taps..], depth);
                 matmul([some, pixels, s.cout], w, dy, 1.0, 0.0, unfolded);
-                fold(s, unfolded, dx);
+                fold(s, unfolded, dx, border);
             }
         })
     });
@@ -248,13 +239,13 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let groups = x.par_chunks(per_group * image).zip(dy.par_chunks(per_group * result));
     let sum_group = |(x, dy): (&[f32], &[f32])| {
         let mut sums = vec![0.0; s.cout * depth];
-        with_scratch(|[unfolded, gradient]| {
+        with_scratch(|[unfolded, gradient, border]| {
             for (x, dy) in x.chunks(together * image).zip(dy.chunks(together * result)) {
                 // The pixels of these images lie side by side: in a row for each channel.
                 let row = x.len() / image * pixels;
                 let x = match together {
                     1 if s.is_pointwise() => x,
-                    _ => unfold_side_by_side(s, x, any(unfolded, depth * row), row),
+                    _ => unfold_side_by_side(s, x, any(unfolded, depth * row), row, border),
                 };
                 let dy = match together {
                     1 => dy,
@@ -275,9 +266,15 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
 }
 
 /// Unfolds some images side by side.
-fn unfold_side_by_side<'a>(s: &ConvShape, images: &[f32], to: &'a mut [f32], row: usize) -> &'a [f32] {
+fn unfold_side_by_side<'a>(
+    s: &ConvShape,
+    images: &[f32],
+    to: &'a mut [f32],
+    row: usize,
+    border: &mut Vec<f32>,
+) -> &'a [f32] {
     for (i, x) in images.chunks(s.cin * s.h * s.w).enumerate() {
-        unfold(s, x, &mut to[i * s.pixels()..], row);
+        unfold(s, x, &mut to[i * s.pixels()..], row, border);
     }
     to
 }
@@ -293,71 +290,107 @@ fn copy_side_by_side<'a>(s: &ConvShape, images: &[f32], to: &'a mut [f32], row: 
     to
 }
 
+/// A channel with its border of zeros. Of every row, the columns that a kernel position sees one after the other lie side by side:
+/// for a stride of 2, first the even ones, then the odd ones.
+struct Bordered {
+    len: usize,
+    /// Where each kernel position finds its inputs for the first row of outputs.
+    positions: Vec<usize>,
+    /// From there to the next row of outputs.
+    step: usize,
+    /// What there is of the channel: where it lies in here, and in the channel, and how many numbers, `stride` apart there.
+    pieces: Vec<[usize; 3]>,
+}
+
+/// Numbers that are copied at once.
+const CHUNK: usize = 8;
+
+impl Bordered {
+    fn new(s: &ConvShape) -> Self {
+        let side = |outputs: usize| (outputs - 1) * s.stride + s.kernel;
+        // Columns of each kind.
+        let (rows, width) = (side(s.ho), side(s.wo).div_ceil(s.stride));
+        let start = |row: usize, column: usize| (row * s.stride + column % s.stride) * width + column / s.stride;
+        let mut pieces = Vec::new();
+        for row in 0..s.h.min(rows - s.pad.min(rows)) {
+            for first in 0..s.w.min(s.stride) {
+                let at = start(row + s.pad, first + s.pad);
+                let count = (s.w - first).div_ceil(s.stride).min(width - ((first + s.pad) / s.stride).min(width));
+                pieces.push([at, row * s.w + first, count]);
+            }
+        }
+        Self {
+            len: rows * s.stride * width + CHUNK,
+            positions: (0..s.taps()).map(|k| start(k / s.kernel, k % s.kernel)).collect(),
+            step: s.stride * s.stride * width,
+            pieces,
+        }
+    }
+}
+
 /// Unfolds some channels `(h, w)`; the rows of the result are `row` apart.
-fn unfold(s: &ConvShape, x: &[f32], to: &mut [f32], row: usize) {
+fn unfold(s: &ConvShape, x: &[f32], to: &mut [f32], row: usize, buffer: &mut Vec<f32>) {
+    let Bordered { len, positions, step, pieces } = &Bordered::new(s);
+    let channel = any(buffer, *len);
+    channel.fill(0.0);
     vectorized(
         #[inline(always)]
         |_| {
             for (x, to) in x.chunks(s.h * s.w).zip(to.chunks_mut(s.taps() * row)) {
-                for (k, to) in to.chunks_mut(row).enumerate() {
-                    unfold_position(s, x, k, &mut to[..s.pixels()]);
+                for &[at, from, count] in pieces {
+                    let (to, x) = (&mut channel[at..][..count], &x[from..]);
+                    match s.stride {
+                        1 => to.copy_from_slice(&x[..count]),
+                        _ => to.iter_mut().zip(x.iter().step_by(s.stride)).for_each(|(to, x)| *to = *x),
+                    }
+                }
+                for (to, start) in to.chunks_mut(row).zip(positions) {
+                    copy_rows(&channel[*start..], *step, s.wo, &mut to[..s.ho * s.wo]);
                 }
             }
         },
     )
 }
 
-/// One channel as kernel position number `k` sees it.
+/// Copies rows of `width` numbers that are `step` apart.
 #[inline(always)]
-fn unfold_position(s: &ConvShape, x: &[f32], k: usize, to: &mut [f32]) {
-    let (i, j) = (k / s.kernel, k % s.kernel);
-    let (rows, columns) = (s.inside(i, s.h, s.ho), s.inside(j, s.w, s.wo));
-    let first = (columns.start * s.stride + j).wrapping_sub(s.pad);
-    for (row, to) in to.chunks_exact_mut(s.wo).enumerate() {
-        if !rows.contains(&row) || columns.is_empty() {
-            to.fill(0.0);
-            continue;
+fn copy_rows(from: &[f32], step: usize, width: usize, to: &mut [f32]) {
+    let chunks = width.next_multiple_of(CHUNK);
+    let mut to = to;
+    let mut from = from;
+    while !to.is_empty() {
+        if chunks > to.len() {
+            to[..width].copy_from_slice(&from[..width]);
+        } else {
+            // What is copied beyond the row's end is overwritten by the next rows.
+            for (to, from) in to[..chunks].chunks_exact_mut(CHUNK).zip(from.chunks_exact(CHUNK)) {
+                to.copy_from_slice(from);
+            }
         }
-        let x = &x[(row * s.stride + i - s.pad) * s.w..][first..s.w];
-        to[..columns.start].fill(0.0);
-        to[columns.end..].fill(0.0);
-        let to = &mut to[columns.clone()];
-        match s.stride {
-            1 => to.copy_from_slice(&x[..to.len()]),
-            _ => to.iter_mut().zip(x.iter().step_by(s.stride)).for_each(|(to, &x)| *to = x),
-        }
+        to = &mut to[width..];
+        from = &from[step.min(from.len())..];
     }
 }
 
 /// Adds the numbers of some unfolded channels to the pixels that they came from.
-fn fold(s: &ConvShape, unfolded: &[f32], x: &mut [f32]) {
+fn fold(s: &ConvShape, unfolded: &[f32], x: &mut [f32], buffer: &mut Vec<f32>) {
+    let Bordered { len, positions, step, pieces } = &Bordered::new(s);
+    let channel = any(buffer, *len);
     vectorized(
         #[inline(always)]
         |_| {
             for (from, x) in unfolded.chunks(s.taps() * s.pixels()).zip(x.chunks_mut(s.h * s.w)) {
-                for (k, from) in from.chunks(s.pixels()).enumerate() {
-                    fold_position(s, from, k, x);
+                channel.fill(0.0);
+                for (from, start) in from.chunks_exact(s.pixels()).zip(positions) {
+                    for (from, sums) in from.chunks_exact(s.wo).zip(channel[*start..].chunks_mut(*step)) {
+                        sums.iter_mut().zip(from).for_each(|(sum, v)| *sum += v);
+                    }
+                }
+                for &[at, to, count] in pieces {
+                    let x = x[to..].iter_mut().step_by(s.stride);
+                    x.zip(&channel[at..][..count]).for_each(|(x, v)| *x += v);
                 }
             }
         },
     )
-}
-
-/// Adds what kernel position number `k` has seen of one channel.
-#[inline(always)]
-fn fold_position(s: &ConvShape, from: &[f32], k: usize, x: &mut [f32]) {
-    let (i, j) = (k / s.kernel, k % s.kernel);
-    let (rows, columns) = (s.inside(i, s.h, s.ho), s.inside(j, s.w, s.wo));
-    if columns.is_empty() {
-        return;
-    }
-    let first = columns.start * s.stride + j - s.pad;
-    for row in rows {
-        let x = &mut x[(row * s.stride + i - s.pad) * s.w..][first..s.w];
-        let from = &from[row * s.wo..][columns.clone()];
-        match s.stride {
-            1 => x.iter_mut().zip(from).for_each(|(x, v)| *x += v),
-            _ => x.iter_mut().step_by(s.stride).zip(from).for_each(|(x, v)| *x += v),
-        }
-    }
 }
