@@ -16,8 +16,10 @@
 use rayon::prelude::*;
 
 use super::dense::{matmul, Matrix};
+use super::elementwise::accumulate;
 use super::forced::vectorized;
-use super::tiles::{any, with_scratch};
+use super::tiles::{any, with_scratch, SLACK};
+use super::transpose::add_turned;
 use super::winograd;
 use crate::{Added, ConvShape};
 
@@ -226,11 +228,13 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
 }
 
 /// Images are summed in this many groups, whatever the number of threads, so that the result is the same.
-const GROUPS: usize = 8;
-/// At least so many pixels make a product of the gradient of a weight, if there are so many.
-const LONG: usize = 256;
+const GROUPS: usize = 4;
+/// The pixels of so many images are taken together for the gradient of a weight that they are at least so many: else a product is
+/// too short, but to bring them side by side takes time, too.
+const LONG: usize = 48;
 
-/// `dw += dy · unfold(x)ᵀ`, for all images.
+/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed turned around: one of its factors has to be turned for it, and
+/// the gradient is smaller than the unfolded image.
 fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, pixels) = (s.depth(), s.pixels());
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
@@ -238,7 +242,7 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let together = LONG.div_ceil(pixels).min(per_group);
     let groups = x.par_chunks(per_group * image).zip(dy.par_chunks(per_group * result));
     let sum_group = |(x, dy): (&[f32], &[f32])| {
-        let mut sums = vec![0.0; s.cout * depth];
+        let mut sums = vec![0.0; depth * s.cout + SLACK];
         with_scratch(|[unfolded, gradient, border]| {
             for (x, dy) in x.chunks(together * image).zip(dy.chunks(together * result)) {
                 // The pixels of these images lie side by side: in a row for each channel.
@@ -251,18 +255,17 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
                     1 => dy,
                     _ => copy_side_by_side(s, dy, any(gradient, s.cout * row), row),
                 };
-                let (x, dy) = (Matrix::columns(x, row), Matrix::rows(dy, row));
-                matmul([s.cout, depth, row], dy, x, 1.0, 1.0, &mut sums);
+                let (x, dy) = (Matrix::rows(x, row), Matrix::columns(dy, row));
+                matmul([depth, s.cout, row], x, dy, 1.0, 1.0, &mut sums);
             }
         });
         sums
     };
     let partial: Vec<Vec<f32>> = groups.map(sum_group).collect();
-    dw.par_chunks_mut(depth).enumerate().for_each(|(o, dw)| {
-        for sums in &partial {
-            dw.iter_mut().zip(&sums[o * depth..]).for_each(|(dw, sum)| *dw += sum);
-        }
-    });
+    let mut partial = partial.into_iter();
+    let mut total = partial.next().expect("a batch has images");
+    partial.for_each(|sums| accumulate(&sums, &mut total));
+    add_turned(&total, s.cout, dw, depth);
 }
 
 /// Unfolds some images side by side.

@@ -92,7 +92,8 @@ pub(super) fn turn_around(from: &[f32], columns: usize, to: &mut [f32], width: u
     pixels.scatter_all(from, from.len() / columns, to)
 }
 
-/// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix `(rows, columns)`.
+/// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix `(rows, columns)`. Where `width` is
+/// not a multiple of eight, `from` has more numbers behind.
 pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
     struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
     impl WithSimd for Add<'_> {
