@@ -192,6 +192,21 @@ fn conv2d_of_many_channels() {
                 kernel: 3,
                 o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
             },
+            // Few channels out of many, which is computed the other way round.
+            Conv { batch: 2, cin: 24, cout: 3, h: 9, w: 7, kernel: 3, o: one },
+            Conv {
+                batch: 1,
+                cin: 17,
+                cout: 2,
+                h: 5,
+                w: 6,
+                kernel: 3,
+                o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
+            },
+            // More than is unfolded at once, and sums of more terms than are added up at once.
+            Conv { batch: 1, cin: 40, cout: 9, h: 30, w: 31, kernel: 3, o: Conv2dOptions::new(2, 1) },
+            Conv { batch: 5, cin: 3, cout: 5, h: 26, w: 25, kernel: 3, o: one },
+            Conv { batch: 1, cin: 600, cout: 4, h: 3, w: 2, kernel: 1, o: Conv2dOptions::new(1, 0) },
         ];
         for conv in sizes {
             conv.check_large(&mut rng);
@@ -204,7 +219,16 @@ fn conv2d_of_many_channels() {
 fn the_number_of_threads_changes_nothing() {
     every_level(|| {
         // Few images and many, images of one band of tiles and of several, directly and with fewer multiplications.
-        let shapes = [(1, 20, 18, 9, 1), (2, 17, 33, 16, 1), (5, 32, 16, 20, 1), (3, 5, 6, 11, 1), (4, 16, 16, 8, 2)];
+        let shapes = [
+            (1, 20, 18, 9, 1),
+            (2, 17, 33, 16, 1),
+            (5, 32, 16, 20, 1),
+            (3, 5, 6, 11, 1),
+            (4, 16, 16, 8, 2),
+            (1, 7, 5, 12, 1),
+            (1, 40, 5, 7, 1),
+            (1, 70, 13, 22, 2),
+        ];
         for (batch, cin, cout, side, stride) in shapes {
             let mut random_numbers = rng(11);
             let x0 = random(&mut random_numbers, batch * cin * side * side);

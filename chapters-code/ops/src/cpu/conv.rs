@@ -173,11 +173,14 @@ const TOGETHER: usize = 64 * 1024;
 /// image's number, the first of the channels, and the channels.
 fn shared(batch: usize, channels: usize, pixels: usize, y: &mut [f32], work: impl Fn(usize, usize, &mut [f32]) + Sync) {
     let threads_per_image = rayon::current_num_threads() / batch;
-    let part = match threads_per_image {
+    let mut part = match threads_per_image {
         0 | 1 => channels,
-        // Not one alone, which the matrix product would do in another way, with another rounding.
         threads => channels.div_ceil(threads).next_multiple_of(4),
     };
+    // No channel is left alone: that product would be computed in another way, with another rounding.
+    while channels % part == 1 && part < channels {
+        part += 4;
+    }
     y.par_chunks_mut(channels * pixels).enumerate().for_each(|(n, y)| {
         y.par_chunks_mut(part * pixels).enumerate().for_each(|(i, y)| work(n, i * part, y));
     });

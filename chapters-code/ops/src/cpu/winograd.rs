@@ -40,15 +40,14 @@ const PLACES: usize = REACH * REACH;
 /// often, and few enough that the tiles stay near.
 const TOGETHER: usize = 32;
 
-/// Whether this method can do a convolution, and is faster than the direct one: to transform the weight takes long, and pays only
-/// for enough tiles, unless it is kept; the wider the vectors, the more, for they speed up the direct way most. But that is slow
-/// where a row is shorter than a vector.
+/// Whether this method can do a convolution, and is faster than a matrix product: to transform the weight takes long, and pays only
+/// for enough tiles, unless it is kept; for fewer where images are small, which slows a product down.
 pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
-    let (grid, lanes) = (Grid::new(s.ho, s.wo), lanes());
+    let grid = Grid::new(s.ho, s.wo);
     let enough = match memo.is_some_and(|_| Memo::pays(s)) {
         true => 4,
-        false if s.wo < lanes => 8,
-        false => 2 * lanes,
+        false if s.wo < 8 => 8,
+        false => 16,
     };
     s.kernel == 3
         && s.stride == 1
