@@ -351,16 +351,16 @@ fn unfold(s: &ConvShape, x: &[f32], to: &mut [f32], row: usize, buffer: &mut Vec
                     }
                 }
                 for (to, start) in to.chunks_mut(row).zip(positions) {
-                    copy_rows(&channel[*start..], *step, s.wo, &mut to[..s.ho * s.wo]);
+                    copy_position(&channel[*start..], *step, s.wo, &mut to[..s.ho * s.wo]);
                 }
             }
         },
     )
 }
 
-/// Copies rows of `width` numbers that are `step` apart.
+/// Copies what a kernel position sees: rows of `width` numbers that are `step` apart.
 #[inline(always)]
-fn copy_rows(from: &[f32], step: usize, width: usize, to: &mut [f32]) {
+fn copy_position(from: &[f32], step: usize, width: usize, to: &mut [f32]) {
     let chunks = width.next_multiple_of(CHUNK);
     let mut to = to;
     let mut from = from;

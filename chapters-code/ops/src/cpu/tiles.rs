@@ -1,4 +1,4 @@
-//! The small kernel that all matrix-like work of the convolutions comes down to.
+//! The small kernel that Winograd's products and attention come down to.
 
 use std::cell::RefCell;
 
