@@ -228,6 +228,8 @@ fn the_number_of_threads_changes_nothing() {
             (1, 7, 5, 12, 1),
             (1, 40, 5, 7, 1),
             (1, 70, 13, 22, 2),
+            (1, 9, 300, 1, 1),
+            (1, 37, 300, 2, 2),
         ];
         for (batch, cin, cout, side, stride) in shapes {
             let mut random_numbers = rng(11);
@@ -339,7 +341,7 @@ fn conv2d() {
         for conv in fixed {
             conv.check(&mut rng);
         }
-        // Rows of as many outputs as are copied in one go, in images that are copied so and one that is too high.
+        // Rows of fewer outputs, as many and more than are copied in one go.
         for (h, w, before, after) in
             [(5, 4, 1, 1), (7, 7, 1, 1), (6, 8, 0, 2), (3, 14, 1, 1), (6, 6, 2, 2), (9, 9, 1, 0), (22, 8, 1, 1)]
         {

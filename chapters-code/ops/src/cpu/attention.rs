@@ -87,7 +87,7 @@ impl<'a> Head<'a> {
         let factor = 1.0 / (d as f32).sqrt();
         vectorized(
             #[inline(always)]
-            |sums| {
+            |math| {
                 let (mut max, mut sum) = ([f32::NEG_INFINITY; COLUMNS], [0.0f32; COLUMNS]);
                 for row in p.chunks_exact(width) {
                     for (max, &v) in max.iter_mut().zip(row) {
@@ -96,7 +96,7 @@ impl<'a> Head<'a> {
                 }
                 for row in p.chunks_exact_mut(width) {
                     for ((v, sum), max) in row.iter_mut().zip(&mut sum).zip(&max) {
-                        *v = exp(sums, factor * (*v - max));
+                        *v = exp(math, factor * (*v - max));
                         *sum += *v;
                     }
                 }

@@ -172,12 +172,12 @@ const TOGETHER: usize = 64 * 1024;
 /// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts of its channels: with the
 /// image's number, the first of the channels, and the channels.
 fn shared(batch: usize, channels: usize, pixels: usize, y: &mut [f32], work: impl Fn(usize, usize, &mut [f32]) + Sync) {
-    let threads_per_image = rayon::current_num_threads() / batch;
-    let mut part = match threads_per_image {
-        0 | 1 => channels,
-        threads => channels.div_ceil(threads).next_multiple_of(4),
+    // A product of one row or one column is computed in another way, with another rounding: an image of one pixel stays whole, and
+    // no channel is left alone.
+    let mut part = match rayon::current_num_threads() / batch {
+        threads if threads > 1 && pixels > 1 => channels.div_ceil(threads).next_multiple_of(4),
+        _ => channels,
     };
-    // No channel is left alone: that product would be computed in another way, with another rounding.
     while channels % part == 1 && part < channels {
         part += 4;
     }

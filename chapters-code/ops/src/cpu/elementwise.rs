@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::forced::{vectorized, Sums};
+use super::forced::{vectorized, Arithmetic};
 use crate::AdamW;
 
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
@@ -12,30 +12,30 @@ pub(super) const PIECE: usize = 16 * 1024;
 /// e^x to about 1e-7 relative, for x between -87 and 80, in arithmetic that a compiler turns into vector instructions (Cody &
 /// Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of degree 7). Beyond, what it is at the end.
 #[inline(always)]
-pub(super) fn exp(sums: Sums, x: f32) -> f32 {
+pub(super) fn exp(math: Arithmetic, x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
     let x = x.clamp(-87.0, 80.0);
-    let shifted = sums.mul_add(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = math.mul_add(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = sums.mul_add(n, 2.121_944_4e-4, sums.mul_add(n, -0.693_359_4, x));
+    let r = math.mul_add(n, 2.121_944_4e-4, math.mul_add(n, -0.693_359_4, x));
     let mut p = 1.0 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = sums.mul_add(p, r, c);
+        p = math.mul_add(p, r, c);
     }
     // Times 2^n: n is in the last bits of the shifted number, and goes where a number has its exponent.
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 #[inline(always)]
-pub(super) fn sigmoid(sums: Sums, x: f32) -> f32 {
-    sums.reciprocal(1.0 + exp(sums, -x))
+pub(super) fn sigmoid(math: Arithmetic, x: f32) -> f32 {
+    math.reciprocal(1.0 + exp(math, -x))
 }
 
 /// The derivative of x · sigmoid(x).
 #[inline(always)]
-pub(super) fn silu_slope(sums: Sums, x: f32) -> f32 {
-    let s = sigmoid(sums, x);
-    s * sums.mul_add(x, 1.0 - s, 1.0)
+pub(super) fn silu_slope(math: Arithmetic, x: f32) -> f32 {
+    let s = sigmoid(math, x);
+    s * math.mul_add(x, 1.0 - s, 1.0)
 }
 
 /// Partial sums that the compiler keeps in vector registers.
@@ -78,9 +78,9 @@ pub(super) fn silu(x: &[f32], y: &mut [f32]) {
     y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
         vectorized(
             #[inline(always)]
-            |sums| {
+            |math| {
                 for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x * sigmoid(sums, x);
+                    *y = x * sigmoid(math, x);
                 }
             },
         )
@@ -91,9 +91,9 @@ pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(|((dx, x), dy)| {
         vectorized(
             #[inline(always)]
-            |sums| {
+            |math| {
                 for i in 0..dx.len() {
-                    dx[i] = sums.mul_add(dy[i], silu_slope(sums, x[i]), dx[i]);
+                    dx[i] = math.mul_add(dy[i], silu_slope(math, x[i]), dx[i]);
                 }
             },
         )

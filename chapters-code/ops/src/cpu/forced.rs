@@ -55,16 +55,16 @@ pub(super) fn arch() -> Arch {
 }
 
 /// Runs a closure with the instructions to use now. It must say `#[inline(always)]`.
-pub(super) fn vectorized<R>(work: impl FnMut(Sums) -> R) -> R {
+pub(super) fn vectorized<R>(work: impl FnMut(Arithmetic) -> R) -> R {
     struct Work<F>(F);
-    impl<R, F: FnMut(Sums) -> R> WithSimd for Work<F> {
+    impl<R, F: FnMut(Arithmetic) -> R> WithSimd for Work<F> {
         type Output = R;
         // Called as `FnMut`, not `FnOnce`: that would be a function around the closure, and nobody could ask for *that* to be
         // inlined.
         #[inline(always)]
         fn with_simd<S: Simd>(mut self, _: S) -> R {
             let fused = S::F32_LANES >= 8 && cfg!(target_arch = "x86_64") || cfg!(target_arch = "aarch64");
-            (self.0)(Sums { fused })
+            (self.0)(Arithmetic { fused })
         }
     }
     arch().dispatch(Work(work))
@@ -72,12 +72,12 @@ pub(super) fn vectorized<R>(work: impl FnMut(Sums) -> R) -> R {
 
 /// Arithmetic for which there may be better instructions: known to the compiler where a closure of [`vectorized`] is inlined.
 #[derive(Clone, Copy)]
-pub(super) struct Sums {
+pub(super) struct Arithmetic {
     /// Whether one instruction multiplies and adds.
     fused: bool,
 }
 
-impl Sums {
+impl Arithmetic {
     /// `a · b + c`, in one instruction if there is one; the function of the standard library would be slow if there is none.
     #[inline(always)]
     pub fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {

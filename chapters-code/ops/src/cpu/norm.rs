@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::elementwise::{fold, sigmoid, silu_slope, sum, LANES, PIECE};
-use super::forced::{vectorized, Sums};
+use super::forced::{vectorized, Arithmetic};
 use crate::NormShape;
 
 /// Mean and 1/√(variance + eps) of each group. The variance is that of the whole population, as in PyTorch.
@@ -29,7 +29,7 @@ pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32
         let first = i % s.groups * per_group;
         vectorized(
             #[inline(always)]
-            |sums| {
+            |math| {
                 let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
                 for c in 0..per_group {
                     let a = gamma[first + c] * scale;
@@ -38,8 +38,8 @@ pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32
                     let (x, y) = (&x[plane.clone()], &mut y[plane]);
                     if s.silu {
                         for (y, &x) in y.iter_mut().zip(x) {
-                            let z = sums.mul_add(a, x, b);
-                            *y = z * sigmoid(sums, z);
+                            let z = math.mul_add(a, x, b);
+                            *y = z * sigmoid(math, z);
                         }
                     } else {
                         for (y, &x) in y.iter_mut().zip(x) {
@@ -76,7 +76,7 @@ pub(super) fn backward(
             let first = i % s.groups * per_group;
             vectorized(
                 #[inline(always)]
-                |sums| {
+                |math| {
                     let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
                     // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
                     let (mut mean_d, mut mean_dy) = (0.0, 0.0);
@@ -87,9 +87,9 @@ pub(super) fn backward(
                         let a = g * scale;
                         let b = beta[first + c] - mean * a;
                         let [total, weighted] = if s.silu {
-                            gradient(sums, mean, x, dy, dz, |x, dy| dy * silu_slope(sums, sums.mul_add(a, x, b)))
+                            gradient(math, mean, x, dy, dz, |x, dy| dy * silu_slope(math, math.mul_add(a, x, b)))
                         } else {
-                            gradient(sums, mean, x, dy, dz, |_, dy| dy)
+                            gradient(math, mean, x, dy, dz, |_, dy| dy)
                         };
                         let weighted = weighted * scale;
                         shares[c] = [weighted, total];
@@ -103,8 +103,8 @@ pub(super) fn backward(
                         let g = gamma[first + c];
                         let (of_dz, of_x) = (scale * g, -scale * scale * mean_dy);
                         for j in 0..s.pixels {
-                            let others = sums.mul_add(of_x, x[j] - mean, -scale * mean_d);
-                            dx[j] += sums.mul_add(of_dz, dz[j], others);
+                            let others = math.mul_add(of_x, x[j] - mean, -scale * mean_d);
+                            dx[j] += math.mul_add(of_dz, dz[j], others);
                         }
                     }
                 },
@@ -121,20 +121,27 @@ pub(super) fn backward(
 
 /// Computes dz, the gradient of the normalised and scaled numbers, of one channel. Returns the sums of dz and of dz · (x - mean).
 #[inline(always)]
-fn gradient(sums: Sums, mean: f32, x: &[f32], dy: &[f32], dz: &mut [f32], of: impl Fn(f32, f32) -> f32) -> [f32; 2] {
+fn gradient(
+    math: Arithmetic,
+    mean: f32,
+    x: &[f32],
+    dy: &[f32],
+    dz: &mut [f32],
+    of: impl Fn(f32, f32) -> f32,
+) -> [f32; 2] {
     let mut totals = [[0.0; LANES]; 2];
     let (mut xs, mut dys, mut dzs) = (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
     for ((x, dy), dz) in (&mut xs).zip(&mut dys).zip(&mut dzs) {
-        gradient_of_some(sums, mean, x, dy, dz, &of, &mut totals);
+        gradient_of_some(math, mean, x, dy, dz, &of, &mut totals);
     }
-    gradient_of_some(sums, mean, xs.remainder(), dys.remainder(), dzs.into_remainder(), &of, &mut totals);
+    gradient_of_some(math, mean, xs.remainder(), dys.remainder(), dzs.into_remainder(), &of, &mut totals);
     totals.map(|lanes| lanes.iter().sum())
 }
 
 /// [`gradient`] of at most [`LANES`] numbers, added to partial sums.
 #[inline(always)]
 fn gradient_of_some(
-    sums: Sums,
+    math: Arithmetic,
     mean: f32,
     x: &[f32],
     dy: &[f32],
@@ -145,6 +152,6 @@ fn gradient_of_some(
     for i in 0..dz.len() {
         dz[i] = of(x[i], dy[i]);
         total[i] += dz[i];
-        weighted[i] = sums.mul_add(dz[i], x[i] - mean, weighted[i]);
+        weighted[i] = math.mul_add(dz[i], x[i] - mean, weighted[i]);
     }
 }
