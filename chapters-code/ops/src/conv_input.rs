@@ -68,9 +68,8 @@ impl<D: UNetDevice> ConvInput<D> {
         let mut statistics = device.unfilled((s.batch * s.groups, 2));
         let mut values = device.unfilled(*images.shape());
         let x = D::read(&images);
-        device.norm_statistics(&s, x, D::write_new(&mut statistics));
-        let known = D::read(&statistics);
-        device.group_norm(&s, x, known, D::read(&gamma), D::read(&beta), D::write_new(&mut values));
+        let found = D::write_new(&mut statistics);
+        device.group_norm(&s, x, D::read(&gamma), D::read(&beta), found, D::write_new(&mut values));
         ReadyInput { images, normalized: Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }) }
     }
 }

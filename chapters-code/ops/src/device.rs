@@ -147,16 +147,15 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     /// Adds the gradient of the weight.
     fn linear_backward_weight(&self, dims: [usize; 3], x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
 
-    /// Mean and 1/√(variance + eps) of every group of every image, to `statistics (batch · groups, 2)`.
-    fn norm_statistics(&self, s: &NormShape, x: Self::Read<'_>, statistics: Self::Write<'_>);
-    /// Group normalisation, with SiLU behind it if `s.silu`.
+    /// Group normalisation, with SiLU behind it if `s.silu`. The mean and 1/√(variance + eps) of every group of every image go to
+    /// `statistics (batch · groups, 2)`.
     fn group_norm(
         &self,
         s: &NormShape,
         x: Self::Read<'_>,
-        statistics: Self::Read<'_>,
         gamma: Self::Read<'_>,
         beta: Self::Read<'_>,
+        statistics: Self::Write<'_>,
         y: Self::Write<'_>,
     );
     /// Adds the gradients of input, scale and shift.

@@ -251,9 +251,8 @@ pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
     let mut statistics = dev.unfilled((s.batch * groups, 2));
-    dev.norm_statistics(&s, D::read(&x), D::write_new(&mut statistics));
     let y = output(&dev, *x.shape(), |y| {
-        dev.group_norm(&s, D::read(&x), D::read(&statistics), D::read(gamma), D::read(beta), y)
+        dev.group_norm(&s, D::read(&x), D::read(gamma), D::read(beta), D::write_new(&mut statistics), y)
     });
     if T::OWNS_TAPE {
         let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());

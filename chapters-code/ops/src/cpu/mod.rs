@@ -128,12 +128,9 @@ impl UNetDevice for Cpu {
         dense::matmul([out, inp, rows], dense::Matrix::columns(dy, out), dense::Matrix::rows(x, inp), 1.0, 1.0, dw)
     }
 
-    fn norm_statistics(&self, s: &NormShape, x: &[f32], statistics: &mut [f32]) {
+    fn group_norm(&self, s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], statistics: &mut [f32], y: &mut [f32]) {
         threads::awake();
-        norm::statistics(s, x, statistics)
-    }
-    fn group_norm(&self, s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
-        norm::forward(s, x, statistics, gamma, beta, y)
+        norm::forward(s, x, gamma, beta, statistics, y)
     }
     fn group_norm_backward(
         &self,

@@ -1,4 +1,4 @@
-//! Group normalisation: one thread per image, one group at a time, so that a group stays in cache between passes.
+//! Group normalisation, one group at a time, so that it stays in cache from one pass to the next.
 
 use rayon::prelude::*;
 
@@ -6,31 +6,20 @@ use super::elementwise::{fold, sigmoid, silu_slope, sum, LANES, PIECE};
 use super::forced::{vectorized, Arithmetic};
 use crate::NormShape;
 
-/// Mean and 1/√(variance + eps) of each group. The variance is that of the whole population, as in PyTorch.
-pub(super) fn statistics(s: &NormShape, x: &[f32], statistics: &mut [f32]) {
-    let len = s.channels / s.groups * s.pixels;
-    statistics.par_chunks_mut(2).zip(x.par_chunks(len)).with_min_len(1 + PIECE / len).for_each(|(statistics, x)| {
-        vectorized(
-            #[inline(always)]
-            |_| {
-                let mean = sum(x) / len as f32;
-                let variance = fold(x, |v| (v - mean) * (v - mean)) / len as f32;
-                statistics.copy_from_slice(&[mean, 1.0 / (variance + s.eps).sqrt()]);
-            },
-        )
-    });
-}
-
-pub(super) fn forward(s: &NormShape, x: &[f32], statistics: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+/// The variance is that of the whole population, as in PyTorch.
+pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], statistics: &mut [f32], y: &mut [f32]) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
-    let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).with_min_len(1 + PIECE / len);
-    groups.enumerate().for_each(|(i, (y, x))| {
+    let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).zip(statistics.par_chunks_mut(2));
+    groups.with_min_len(1 + PIECE / 2 / len).enumerate().for_each(|(i, ((y, x), statistics))| {
         let first = i % s.groups * per_group;
         vectorized(
             #[inline(always)]
             |math| {
-                let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
+                let mean = sum(x) / len as f32;
+                let variance = fold(x, |v| (v - mean) * (v - mean)) / len as f32;
+                let scale = 1.0 / (variance + s.eps).sqrt();
+                statistics.copy_from_slice(&[mean, scale]);
                 for c in 0..per_group {
                     let a = gamma[first + c] * scale;
                     let b = beta[first + c] - mean * a;

@@ -18,16 +18,22 @@ const YIELD_EVERY: u32 = 64;
 
 /// Does all jobs at the same time, if there are as many threads. A thread that has done its job helps with the kernels of the
 /// others.
+///
+/// All of it happens on rayon's threads: a thread that is none of them would fall asleep at every kernel until it is done. So it
+/// does once.
 #[cfg(not(feature = "cuda"))]
-pub(super) fn side_by_side<R: Send, J: FnOnce() -> R + Send>(mut jobs: Vec<J>) -> Vec<R> {
-    match jobs.pop() {
-        Some(last) if !jobs.is_empty() => {
-            let (mut results, last) = rayon::join(|| side_by_side(jobs), last);
-            results.push(last);
-            results
+pub(super) fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
+    fn joined<R: Send, J: FnOnce() -> R + Send>(mut jobs: Vec<J>) -> Vec<R> {
+        match jobs.pop() {
+            Some(last) if !jobs.is_empty() => {
+                let (mut results, last) = rayon::join(|| joined(jobs), last);
+                results.push(last);
+                results
+            }
+            only => only.into_iter().map(|job| job()).collect(),
         }
-        only => only.into_iter().map(|job| job()).collect(),
     }
+    rayon::scope(|_| joined(jobs))
 }
 
 /// Whether threads are looking.

@@ -272,19 +272,17 @@ impl UNetDevice for Cuda {
         matmul(self, s, [dy.pointer, x.pointer, 0], dw.pointer, 1.0, true);
     }
 
-    fn norm_statistics(&self, s: &NormShape, x: DeviceRead, statistics: DeviceWrite) {
-        launch_blocks!(self, "ops_norm_statistics", s.batch * s.groups, (Norm::from(s), x.pointer, statistics.pointer));
-    }
     fn group_norm(
         &self,
         s: &NormShape,
         x: DeviceRead,
-        statistics: DeviceRead,
         gamma: DeviceRead,
         beta: DeviceRead,
+        statistics: DeviceWrite,
         y: DeviceWrite,
     ) {
         let st = statistics.pointer;
+        launch_blocks!(self, "ops_norm_statistics", s.batch * s.groups, (Norm::from(s), x.pointer, st));
         launch!(self, "ops_norm", y.len, (Norm::from(s), x.pointer, gamma.pointer, beta.pointer, st, y.pointer));
     }
     fn group_norm_backward(
