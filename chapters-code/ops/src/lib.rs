@@ -25,7 +25,9 @@
 //! [`Replicas`] work on parts of a batch side by side.
 //!
 //! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are our own: threads
-//! over the batch, and vector instructions that are chosen while the program runs.
+//! over the batch, and vector instructions that are chosen while the program runs. The threads are rayon's. A caller that is
+//! none of them is woken after every kernel, which takes as long as a small one: `ThreadPoolBuilder::use_current_thread` makes
+//! it one of them, and [`Replicas`] hand over once for all of their work.
 
 mod conv_input;
 mod conv_weight;
