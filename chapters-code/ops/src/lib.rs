@@ -3,14 +3,15 @@
 //! | function | what it is |
 //! |---|---|
 //! | [`conv2d`] | 2-D convolution with stride, padding and bias |
-//! | [`pointwise`] | a linear map over the channels of an image (a 1×1 convolution) |
+//! | [`conv2d_plus_channels`], [`conv2d_plus_images`] | the same, and something added in the same pass |
+//! | [`pointwise`], [`pointwise_plus_images`] | a linear map over the channels of an image (a 1×1 convolution) |
 //! | [`linear`] | a linear map over rows |
 //! | [`group_norm`] | group normalisation, alone or followed by SiLU in the same pass |
-//! | [`group_norm_for_conv`] | the same, computed by the convolution that reads it |
+//! | [`group_norm_for_conv`] | group normalisation and SiLU, computed by the convolution that reads it |
 //! | [`silu`] | x · sigmoid(x) |
 //! | [`upsample_nearest`] | nearest-neighbour resizing to any larger size |
 //! | [`attention`] | scaled dot-product attention between the pixels of an image |
-//! | [`add`], [`add_per_channel`], [`concat_channels`] | the glue of a U-Net |
+//! | [`concat_channels`] | what skip connections carry, behind what comes from below |
 //!
 //! Every function takes an input that may carry a gradient tape, and parameters that need none: the
 //! backward pass finds a parameter's gradient by the parameter's own id. A parameter is therefore read with
