@@ -11,6 +11,7 @@ pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], sta
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).zip(statistics.par_chunks_mut(2));
+    // Every number is read three times: half as many outweigh handing them to a thread.
     groups.with_min_len(1 + PIECE / 2 / len).enumerate().for_each(|(i, ((y, x), statistics))| {
         let first = i % s.groups * per_group;
         vectorized(
@@ -76,9 +77,10 @@ pub(super) fn backward(
                         let a = g * scale;
                         let b = beta[first + c] - mean * a;
                         let [total, weighted] = if s.silu {
-                            gradient(math, mean, x, dy, dz, |x, dy| dy * silu_slope(math, math.mul_add(a, x, b)))
+                            let of = |x, dy| dy * silu_slope(math, math.mul_add(a, x, b));
+                            Gradient { math, mean, of }.channel(x, dy, dz)
                         } else {
-                            gradient(math, mean, x, dy, dz, |_, dy| dy)
+                            Gradient { math, mean, of: |_, dy| dy }.channel(x, dy, dz)
                         };
                         let weighted = weighted * scale;
                         shares[c] = [weighted, total];
@@ -108,39 +110,33 @@ pub(super) fn backward(
     }
 }
 
-/// Computes dz, the gradient of the normalised and scaled numbers, of one channel. Returns the sums of dz and of dz · (x - mean).
-#[inline(always)]
-fn gradient(
+/// Computes dz, the gradient of the normalised and scaled numbers, from x and dy.
+struct Gradient<F> {
     math: Arithmetic,
     mean: f32,
-    x: &[f32],
-    dy: &[f32],
-    dz: &mut [f32],
-    of: impl Fn(f32, f32) -> f32,
-) -> [f32; 2] {
-    let mut totals = [[0.0; LANES]; 2];
-    let (mut xs, mut dys, mut dzs) = (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
-    for ((x, dy), dz) in (&mut xs).zip(&mut dys).zip(&mut dzs) {
-        gradient_of_some(math, mean, x, dy, dz, &of, &mut totals);
-    }
-    gradient_of_some(math, mean, xs.remainder(), dys.remainder(), dzs.into_remainder(), &of, &mut totals);
-    totals.map(|lanes| lanes.iter().sum())
+    of: F,
 }
 
-/// [`gradient`] of at most [`LANES`] numbers, added to partial sums.
-#[inline(always)]
-fn gradient_of_some(
-    math: Arithmetic,
-    mean: f32,
-    x: &[f32],
-    dy: &[f32],
-    dz: &mut [f32],
-    of: impl Fn(f32, f32) -> f32,
-    [total, weighted]: &mut [[f32; LANES]; 2],
-) {
-    for i in 0..dz.len() {
-        dz[i] = of(x[i], dy[i]);
-        total[i] += dz[i];
-        weighted[i] = math.mul_add(dz[i], x[i] - mean, weighted[i]);
+impl<F: Fn(f32, f32) -> f32> Gradient<F> {
+    /// One channel. Returns the sums of dz and of dz · (x - mean).
+    #[inline(always)]
+    fn channel(&self, x: &[f32], dy: &[f32], dz: &mut [f32]) -> [f32; 2] {
+        let mut totals = [[0.0; LANES]; 2];
+        let (mut xs, mut dys, mut dzs) = (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
+        for ((x, dy), dz) in (&mut xs).zip(&mut dys).zip(&mut dzs) {
+            self.some(x, dy, dz, &mut totals);
+        }
+        self.some(xs.remainder(), dys.remainder(), dzs.into_remainder(), &mut totals);
+        totals.map(|lanes| lanes.iter().sum())
+    }
+
+    /// At most [`LANES`] numbers, added to partial sums.
+    #[inline(always)]
+    fn some(&self, x: &[f32], dy: &[f32], dz: &mut [f32], [total, weighted]: &mut [[f32; LANES]; 2]) {
+        for i in 0..dz.len() {
+            dz[i] = (self.of)(x[i], dy[i]);
+            total[i] += dz[i];
+            weighted[i] = self.math.mul_add(dz[i], x[i] - self.mean, weighted[i]);
+        }
     }
 }

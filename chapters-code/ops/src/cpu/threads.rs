@@ -23,17 +23,8 @@ const YIELD_EVERY: u32 = 64;
 /// does once.
 #[cfg(not(feature = "cuda"))]
 pub(super) fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
-    fn joined<R: Send, J: FnOnce() -> R + Send>(mut jobs: Vec<J>) -> Vec<R> {
-        match jobs.pop() {
-            Some(last) if !jobs.is_empty() => {
-                let (mut results, last) = rayon::join(|| joined(jobs), last);
-                results.push(last);
-                results
-            }
-            only => only.into_iter().map(|job| job()).collect(),
-        }
-    }
-    rayon::scope(|_| joined(jobs))
+    use rayon::prelude::*;
+    rayon::scope(|_| jobs.into_par_iter().with_max_len(1).map(|job| job()).collect())
 }
 
 /// Whether threads are looking.
@@ -79,4 +70,16 @@ fn look_for_work() {
         }
     }
     AWAKE.store(false, Ordering::Relaxed);
+}
+
+#[cfg(all(test, not(feature = "cuda")))]
+mod tests {
+    #[test]
+    fn jobs_run_on_rayons_threads_and_answer_in_their_order() {
+        for count in 0..5 {
+            let jobs = (0..count).map(|job| move || (job, rayon::current_thread_index().is_some()));
+            let expected: Vec<_> = (0..count).map(|job| (job, true)).collect();
+            assert_eq!(super::side_by_side(jobs.collect()), expected);
+        }
+    }
 }
