@@ -88,6 +88,9 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     fn twin(&self) -> Self {
         self.clone()
     }
+    /// Frees the memory that a twin keeps for later. Its tensors must be gone by then: the memory of
+    /// later ones is freed as they go.
+    fn retire(&self) {}
     /// Does all jobs, at most [`UNetDevice::lanes`], each with a device of its own.
     fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
         jobs.into_iter().map(|job| job()).collect()

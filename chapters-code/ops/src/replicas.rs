@@ -34,10 +34,20 @@ impl<T> MaybeSync for T {}
 ///
 /// On the processor there are at most as many as threads; in a build for a GPU there is one.
 #[derive(Debug)]
-pub struct Replicas<D, N> {
+pub struct Replicas<D: UNetDevice, N> {
     lanes: Vec<(D, N)>,
     /// Not to be used from two threads at the same time: each device serves one.
     alone: PhantomData<Cell<()>>,
+}
+
+impl<D: UNetDevice, N> Drop for Replicas<D, N> {
+    fn drop(&mut self) {
+        // The first device is the caller's; the others were made here.
+        for (device, network) in self.lanes.drain(..).skip(1) {
+            drop(network);
+            device.retire();
+        }
+    }
 }
 
 /// Fewer images than so many are not worth a part of their own.

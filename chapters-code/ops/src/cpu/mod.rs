@@ -67,6 +67,11 @@ impl UNetDevice for Cpu {
         twin.enable_cache();
         twin
     }
+    // A dfdx device that is dropped does not free what its cache holds.
+    #[cfg(not(feature = "cuda"))]
+    fn retire(&self) {
+        self.disable_cache();
+    }
     #[cfg(not(feature = "cuda"))]
     fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
         threads::awake();
