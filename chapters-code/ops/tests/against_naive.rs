@@ -369,6 +369,28 @@ fn conv2d() {
     });
 }
 
+/// Padding before and after the image, on its own, up to more than the kernel reaches: few channels,
+/// many to few, and as many as take the way of fewer multiplications.
+#[test]
+fn conv2d_with_any_padding() {
+    every_level(|| {
+        let mut rng = rng(13);
+        for (kernel, stride, pad_before, pad_after) in any_padding() {
+            let o = Conv2dOptions { stride, pad_before, pad_after };
+            for (cin, cout, h, w) in [(2, 3, 4, 5), (16, 2, 4, 4), (16, 16, 9, 8), (3, 2, 1, 2)] {
+                if h.min(w) + pad_before + pad_after >= kernel {
+                    Conv { batch: 2, cin, cout, h, w, kernel, o }.check_large(&mut rng);
+                }
+            }
+        }
+    });
+}
+
+/// Kernel, stride, padding before and after.
+fn any_padding() -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..4 * 2 * 25).map(|i| (1 + i % 4, 1 + i / 4 % 2, i / 8 % 5, i / 40))
+}
+
 #[test]
 fn group_norm() {
     every_level(|| {

@@ -41,17 +41,22 @@ impl ConvShape {
 
     /// Whether an image is its own unfolded matrix.
     fn is_pointwise(&self) -> bool {
-        self.kernel == 1 && self.stride == 1 && self.pad == 0
+        self.kernel == 1 && self.stride == 1 && (self.ho, self.wo) == (self.h, self.w)
+    }
+
+    /// Whether its gradient is a convolution, too: the kernel reaches every zero around the image.
+    fn is_reversible(&self) -> bool {
+        let after_ends = self.ho <= self.h + self.pad && self.wo <= self.w + self.pad;
+        self.stride == 1 && self.pad < self.kernel && after_ends
     }
 
     /// The convolution whose gradient this one is, if its result is so narrow that this pays: output and input change sides, and
     /// the kernel is turned by 180 degrees.
     fn narrow(&self) -> Option<Self> {
-        (self.stride == 1 && self.pad < self.kernel && !self.is_pointwise() && 8 * self.cout <= self.cin)
-            .then(|| self.reversed())
+        (self.is_reversible() && !self.is_pointwise() && 8 * self.cout <= self.cin).then(|| self.reversed())
     }
 
-    /// Output and input change sides. Only for stride 1 and a border below the kernel's width.
+    /// Output and input change sides. Only for what [`ConvShape::is_reversible`].
     fn reversed(&self) -> Self {
         Self {
             cin: self.cout,
@@ -130,7 +135,7 @@ pub(super) fn forward(
 
 /// The gradient of the input, added to what is there already or to nothing.
 pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, dx: &mut [f32]) {
-    if s.stride == 1 && s.pad < s.kernel {
+    if s.is_reversible() {
         let reversed = s.reversed();
         if winograd::suits(&reversed, None) {
             let weight = winograd::Weight { w, of_output: s.taps(), of_input: s.depth(), turned: true };
