@@ -9,7 +9,7 @@ use ch03_forward::{rng, standard_normal};
 use ch04_unet::model_dir::{self, Model};
 use ch04_unet::UNet;
 use ch05_train::{Batch, OptimizerConfig, TrainConfig, Trainer};
-use ch06_sampling::{denoiser, noise_per_image, Sampler};
+use ch06_sampling::{denoiser, noise_per_image, sources, Sampler};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 use rand::Rng;
@@ -99,7 +99,7 @@ fn sample(inputs: Inputs) -> anyhow::Result<()> {
     let answer = denoise(&x_t, TIMESTEP).as_vec();
     let check = answer.iter().map(|v| v.abs() as f64).sum::<f64>() / answer.len() as f64;
     let sampler = Sampler::of(&model);
-    let mut random: Vec<_> = (0..batch as u64).map(|image| rng(0, image)).collect();
+    let mut random = sources(0, 0..batch as u64);
     serve(check, || {
         let answer = denoise(&x_t, TIMESTEP);
         let noise = noise_per_image(&device, *x_t.shape(), &mut random);

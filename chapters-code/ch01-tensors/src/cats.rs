@@ -5,8 +5,10 @@
 mod draw;
 mod read;
 
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+
+use crate::Purpose;
 
 pub use draw::draw;
 pub use read::attributes_of;
@@ -129,8 +131,7 @@ impl Pose {
 // ANCHOR: nth
 /// Cat number `index` of the endless row that `seed` stands for. Attributes are uniform and independent.
 pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(index);
+    let mut rng = Purpose::Cats.rng(seed, index);
     let attributes = Attributes {
         fur: any(Fur::ALL, &mut rng),
         pattern: any(Pattern::ALL, &mut rng),

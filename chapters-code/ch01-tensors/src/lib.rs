@@ -6,6 +6,7 @@
 
 pub mod cats;
 mod datasets;
+mod random;
 mod shuffle;
 
 pub use datasets::cats::Cats;
@@ -14,6 +15,7 @@ pub use datasets::file::{read_image, ImageFile};
 pub use datasets::folder::Folder;
 pub use datasets::idx::Idx;
 pub use datasets::{open, DataArgs, DataError, DatasetName, Split};
+pub use random::{Purpose, FIRST_WEIGHTS};
 pub use shuffle::Shuffle;
 
 use dfdx::prelude::*;

@@ -1,8 +1,8 @@
 //! Batches in random order, without remembering anything but the seed and the step.
 
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+
+use crate::Purpose;
 
 // ANCHOR: shuffle
 /// Deals out the numbers `0..len` in random order, then shuffles again, and so on.
@@ -43,10 +43,8 @@ impl Shuffle {
 }
 
 fn order(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(epoch);
     let mut order: Vec<usize> = (0..len).collect();
-    order.shuffle(&mut rng);
+    order.shuffle(&mut Purpose::Order.rng(seed, epoch));
     order
 }
 // ANCHOR_END: shuffle

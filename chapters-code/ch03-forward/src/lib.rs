@@ -3,21 +3,20 @@
 //! Noise can be added step by step, or all at once: both give the same distribution, and the second makes training
 //! possible.
 
+pub use ch01_tensors::Purpose;
 use ch02_schedule::Schedule;
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 // ANCHOR: rng
-/// A source of random numbers that `seed` and `stream` decide: the same on every machine, and independent for
-/// different streams.
+/// A source of random numbers to try things with, which `seed` and `stream` decide: the same on
+/// every machine, and independent for different streams.
 pub fn rng(seed: u64, stream: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(stream);
-    rng
+    Purpose::Other.rng(seed, stream)
 }
 
 /// Noise: independent numbers from N(0, 1) in the shape `(batch, channels, height, width)`.

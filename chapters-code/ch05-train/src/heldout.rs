@@ -1,6 +1,8 @@
+use std::ops::Range;
+
 use ch01_tensors::Dataset;
 use ch02_schedule::Schedule;
-use ch03_forward::{rng, standard_normal, PredictionType};
+use ch03_forward::{standard_normal, PredictionType, Purpose};
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 
@@ -23,12 +25,10 @@ impl HeldoutLoss {
     }
 }
 
-/// Two numbers are in the same bucket's noise only if `seed` is the same, so losses can be compared.
-const STREAM: u64 = u64::MAX - 1;
-
 // ANCHOR: heldout
-/// The loss of a network's answers on the first `count` images of a held-out dataset, in each range of timesteps. `seed`
-/// decides timesteps and noise, so that two networks, or two moments of one, meet the same task.
+/// The loss of a network's answers on the first `count` images of a held-out dataset, in each range
+/// of timesteps, over which the images are spread evenly. `seed` decides the noise, so that two
+/// networks, or two moments of one, meet the same task: only losses of one seed can be compared.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
     schedule: &Schedule,
@@ -40,16 +40,36 @@ pub fn heldout_loss<D: UNetDevice>(
 ) -> HeldoutLoss {
     let indices: Vec<usize> = (0..count.min(dataset.len())).collect();
     let x0 = ch01_tensors::batch(device, dataset, &indices);
-    let mut rng = rng(seed, STREAM);
+    let mut rng = Purpose::HeldOut.rng(seed, 0);
     let buckets = std::array::from_fn(|bucket| {
         let last = (bucket + 1) * schedule.len() / BUCKETS;
         let first = (bucket * schedule.len() / BUCKETS).min(last.saturating_sub(1));
-        let width = (last - first).max(1);
-        let timesteps: Vec<usize> =
-            indices.iter().map(|i| first + i % width * (width / indices.len()).max(1) % width).collect();
+        let timesteps = spread(first..last.max(first + 1), indices.len());
         let eps = standard_normal(device, *x0.shape(), &mut rng);
         l_simple::<D, NoneTape>(schedule, kind, &x0, &timesteps, &eps, &answer).as_vec()[0]
     });
     HeldoutLoss { buckets }
 }
+
+/// `count` timesteps, spread evenly over a range: if there are more than timesteps, each comes
+/// equally often, or once more.
+fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
+    (0..count).map(|i| range.start + i * range.len() / count).collect()
+}
 // ANCHOR_END: heldout
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_timestep_weighs_more_than_another() {
+        for (range, count) in [(0..100, 128), (300..400, 1000), (0..1, 7), (10..13, 3)] {
+            let timesteps = super::spread(range.clone(), count);
+            let times = |t| timesteps.iter().filter(|&&other| other == t).count();
+            let counts: Vec<usize> = range.clone().map(times).collect();
+            assert_eq!(counts.iter().sum::<usize>(), count);
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            assert!(most - least <= 1, "{range:?} {count}: {counts:?}");
+        }
+        assert_eq!(super::spread(0..100, 4), [0, 25, 50, 75]);
+    }
+}

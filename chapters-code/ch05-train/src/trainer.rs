@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use ch01_tensors::{flip_horizontally, Dataset, Shuffle};
+use ch01_tensors::{flip_horizontally, Dataset, Purpose, Shuffle, FIRST_WEIGHTS};
 use ch02_schedule::Schedule;
-use ch03_forward::{rng, standard_normal};
+use ch03_forward::standard_normal;
 use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch04_unet::{ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
@@ -48,11 +48,6 @@ pub struct StepReport {
     pub gradient_norm: f64,
     pub learning_rate: f64,
 }
-
-/// Streams of random numbers that are not steps.
-const FIRST_WEIGHTS: u64 = u64::MAX;
-/// Added to the seed for the order of images.
-const ORDER: u64 = 0x0D0E_0A17;
 
 // ANCHOR: batch
 /// What one step learns from.
@@ -127,7 +122,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         network: impl FnOnce(&mut ChaCha8Rng) -> Result<N, ConfigError>,
     ) -> Result<Self, ConfigError> {
         let schedule = config.scheduler.schedule()?;
-        let mut unet = network(&mut rng(config.seed, FIRST_WEIGHTS))?;
+        let mut unet = network(&mut Purpose::Training.rng(config.seed, FIRST_WEIGHTS))?;
         let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
         let ema = Ema::new(config.ema_decay, &mut unet);
         let replicas = Replicas::new(device, &unet);
@@ -138,9 +133,9 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// The images, timesteps and noise of the next step, and the random numbers after them, for whoever needs more.
     pub fn next_batch(&mut self, dataset: &dyn Dataset) -> (Batch<D>, ChaCha8Rng) {
         let (step, seed) = (self.step, self.config.seed);
-        let shuffle = self.shuffle.get_or_insert_with(|| Shuffle::new(dataset.len(), seed.wrapping_add(ORDER)));
+        let shuffle = self.shuffle.get_or_insert_with(|| Shuffle::new(dataset.len(), seed));
         let indices = shuffle.batch(step, self.config.batch_size);
-        let mut rng = rng(seed, step);
+        let mut rng = Purpose::Training.rng(seed, step);
 
         let x0 = training_batch(&self.device, dataset, &indices, &mut rng);
         let timesteps: Vec<usize> = indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();

@@ -1,6 +1,6 @@
 //! The same noise, drawn as it should be, and in four ways in which it should not.
 
-use ch06_sampling::{noise_per_image, posterior_mean, program, Sampler};
+use ch06_sampling::{noise_per_image, posterior_mean, program, sources, Sampler};
 use ops::AutoDevice;
 
 type Images = ops::Images<AutoDevice>;
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     let sampler = Sampler::of(&model);
     let mut rows = Vec::new();
     for step in steps {
-        let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| ch03_forward::rng(3, image)).collect();
+        let mut rngs = sources(3, 0..COUNT as u64);
         let mut x = noise_per_image(&device, (COUNT, channels, height, width), &mut rngs);
         for t in (0..sampler.schedule.len()).rev() {
             let eps = model.unet.forward(x.clone(), &[t; COUNT]);

@@ -4,13 +4,16 @@
 
 pub mod program;
 
+use std::ops::Range;
+
 use ch02_schedule::Schedule;
-use ch03_forward::{predict_x0, standard_normal, PredictionType};
+use ch03_forward::{predict_x0, standard_normal, PredictionType, Purpose};
 use ch04_unet::model_dir::{Model, VarianceType};
 use ch04_unet::UNet;
 use dfdx::prelude::*;
 use ops::{Images, Replicas, UNetDevice};
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 
 // ANCHOR: posterior
 /// The mean of q(x_{t-1} | x_t, x0) (DDPM eq. 7).
@@ -134,6 +137,11 @@ pub fn noise_per_image<D: UNetDevice>(
     let values: Vec<f32> = rngs.iter_mut().flat_map(image).collect();
     ops::tensor(device, values, shape)
 }
+
+/// The random sources of some images of a seed.
+pub fn sources(seed: u64, images: Range<u64>) -> Vec<ChaCha8Rng> {
+    images.map(|image| Purpose::Sampling.rng(seed, image)).collect()
+}
 // ANCHOR_END: noise_per_image
 
 // ANCHOR: sample_images
@@ -153,7 +161,7 @@ pub fn sample_images<D: UNetDevice>(
     seed: u64,
     watch: impl FnMut(usize, &dyn Fn() -> Images<D>, &Images<D>),
 ) -> Images<D> {
-    let mut rngs: Vec<_> = (first..first + count as u64).map(|image| ch03_forward::rng(seed, image)).collect();
+    let mut rngs = sources(seed, first..first + count as u64);
     let [channels, height, width] = shape;
     let x = noise_per_image(device, (count, channels, height, width), &mut rngs);
     Sampler::of(model).sample(x, &mut rngs, denoiser(device, &model.unet), watch)

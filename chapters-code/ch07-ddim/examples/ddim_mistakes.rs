@@ -1,7 +1,6 @@
 //! What becomes of images when one walks in few steps and does not take care.
 
-use ch03_forward::rng;
-use ch06_sampling::{noise_per_image, program};
+use ch06_sampling::{noise_per_image, program, sources};
 use ch07_ddim::{slerp, Ddim, TimestepSpacing};
 use ops::{AutoDevice, Images};
 
@@ -13,11 +12,11 @@ fn main() -> anyhow::Result<()> {
     let (model, _) = program::open(&device, None)?;
     let [channels, height, width] = model.image_shape(None)?;
     let shape = (COUNT, channels, height, width);
-    let sources = || (0..COUNT as u64).map(|image| rng(5, image)).collect::<Vec<_>>();
-    let noise = noise_per_image(&device, shape, &mut sources());
+    let all = || sources(5, 0..COUNT as u64);
+    let noise = noise_per_image(&device, shape, &mut all());
     let draw = |x: Images<AutoDevice>, timesteps: &[usize]| {
         let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &[t; COUNT]);
-        Ddim::of(&model, 0.0).sample(x, timesteps, &mut sources(), denoise)
+        Ddim::of(&model, 0.0).sample(x, timesteps, &mut all(), denoise)
     };
     let right = TimestepSpacing::Trailing.timesteps(1000, 20, 0);
 
@@ -27,12 +26,12 @@ fn main() -> anyhow::Result<()> {
     // The network is told the timestep where the step ends, not where it begins.
     let off_by_one = {
         let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &[t.saturating_sub(50); COUNT]);
-        Ddim::of(&model, 0.0).sample(noise.clone(), &right, &mut sources(), denoise)
+        Ddim::of(&model, 0.0).sample(noise.clone(), &right, &mut all(), denoise)
     };
     // From noise to noise along a straight line, and as it should be, along a circle.
     let (from, to) = (
-        noise_per_image(&device, (1, channels, height, width), &mut [rng(5, 0)]),
-        noise_per_image(&device, (1, channels, height, width), &mut [rng(5, 3)]),
+        noise_per_image(&device, (1, channels, height, width), &mut sources(5, 0..1)),
+        noise_per_image(&device, (1, channels, height, width), &mut sources(5, 3..4)),
     );
     let between = |way: &dyn Fn(f64) -> Images<AutoDevice>| {
         let values = (0..COUNT).flat_map(|i| way(i as f64 / (COUNT - 1) as f64).as_vec()).collect();

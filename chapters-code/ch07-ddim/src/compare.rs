@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch03_forward::rng;
-use ch06_sampling::{denoiser, noise_per_image};
+use ch06_sampling::{denoiser, noise_per_image, sources};
 use ch07_ddim::flags::Way;
 use ch07_ddim::Ddim;
 
@@ -38,7 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for &steps in &args.steps {
         let timesteps = args.common.timesteps(&model, steps)?;
-        let mut rngs: Vec<_> = (0..count as u64).map(|image| rng(args.seed, image)).collect();
+        let mut rngs = sources(args.seed, 0..count as u64);
         let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
         let start = std::time::Instant::now();
         let images =

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch03_forward::rng;
-use ch06_sampling::{denoiser, noise_per_image};
+use ch06_sampling::{denoiser, noise_per_image, sources};
 use ch07_ddim::{slerp, Ddim};
 use cli::progress::Progress;
 use ops::{AutoDevice, Images};
@@ -38,12 +37,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let noises: Vec<_> = (0..args.count as u64)
-        .map(|image| noise_per_image(&device, (1, channels, height, width), &mut [rng(args.seed, image)]))
+        .map(|image| noise_per_image(&device, (1, channels, height, width), &mut sources(args.seed, image..image + 1)))
         .collect();
     let denoise = denoiser(&device, &model.unet);
     let mut progress = Progress::new((args.count * args.frames) as u64, 0);
     let mut film = Vec::new();
-    let mut unused = [rng(args.seed, 0)]; // eta 0 asks for no noise
+    let mut unused = sources(args.seed, 0..1); // eta 0 asks for no noise
     for (i, from) in noises.iter().enumerate() {
         let to = &noises[(i + 1) % noises.len()];
         let between: Vec<f32> =

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch01_tensors::{DataArgs, Split};
-use ch03_forward::rng;
-use ch06_sampling::denoiser;
+use ch06_sampling::{denoiser, sources};
 use ch07_ddim::{psnr, Ddim};
 
 use crate::Common;
@@ -43,7 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let denoise = denoiser(&device, &model.unet);
     // What has been cut off cannot be led back.
     let ddim = Ddim { clip: None, ..Ddim::of(&model, 0.0) };
-    let mut unused = [rng(0, 0)]; // eta 0 asks for no noise
+    let mut unused = sources(0, 0..1); // eta 0 asks for no noise
     let mut rows = vec![images.clone()];
     for &steps in &args.steps {
         let timesteps = args.common.timesteps(&model, steps)?;

@@ -7,9 +7,8 @@ mod invert;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch03_forward::rng;
 use ch04_unet::model_dir::Model;
-use ch06_sampling::{denoiser, noise_per_image, program};
+use ch06_sampling::{denoiser, noise_per_image, program, sources};
 use ch07_ddim::flags::{Spacing, Way};
 use ch07_ddim::Ddim;
 use clap::Parser;
@@ -120,7 +119,7 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     let answer = denoiser(&device, &model.unet);
     for first in (0..count).step_by(BATCH) {
         let size = BATCH.min(count - first);
-        let mut rngs: Vec<_> = (first..first + size).map(|image| rng(args.seed, image as u64)).collect();
+        let mut rngs = sources(args.seed, first as u64..(first + size) as u64);
         let x = noise_per_image(&device, (size, channels, height, width), &mut rngs);
         let denoise = |x: &Images<AutoDevice>, t: usize| {
             done.set(done.get() + 1);

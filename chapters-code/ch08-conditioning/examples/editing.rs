@@ -1,7 +1,7 @@
 //! A cat changed in two ways, and the files with which you can do the same.
 
 use ch01_tensors::cats::{draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose};
-use ch03_forward::rng;
+use ch06_sampling::sources;
 use ch07_ddim::TimestepSpacing;
 use ch08_conditioning::{from_image, inpaint, model, Condition, Guidance};
 use ops::{AutoDevice, Images};
@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
         Ok(Guidance { conditions, negative, guidance_scale: 1.5 }.denoiser(&device, &model.network))
     };
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
-    let rngs = || (0..COUNT as u64).map(|image| rng(0, image)).collect::<Vec<_>>();
+    let rngs = || sources(0, 0..COUNT as u64);
     let images =
         |values: Vec<f32>| -> Images<AutoDevice> { ops::tensor(&device, values.repeat(COUNT), (COUNT, 3, SIZE, SIZE)) };
 

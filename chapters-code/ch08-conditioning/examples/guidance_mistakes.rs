@@ -1,7 +1,6 @@
 //! Guidance done right, and in three ways in which it goes wrong.
 
-use ch03_forward::rng;
-use ch06_sampling::noise_per_image;
+use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition, Guidance};
 use ops::{AutoDevice, Images};
@@ -15,7 +14,7 @@ fn main() -> anyhow::Result<()> {
     let wanted = model.read("a solid black cat with yellow eyes on a pink background")?;
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
     let draw = |ddim: Ddim, answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
-        let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();
+        let mut rngs = sources(2, 0..COUNT as u64);
         let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
         ddim.sample(x, &timesteps, &mut rngs, answer)
     };

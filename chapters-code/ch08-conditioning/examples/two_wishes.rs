@@ -1,8 +1,7 @@
 //! Two wishes in place of one sentence (Liu et al. 2022): how many of the cats fulfil both?
 
 use ch01_tensors::cats::{attributes_of, Fur, Pattern};
-use ch03_forward::rng;
-use ch06_sampling::noise_per_image;
+use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::TimestepSpacing;
 use ch08_conditioning::{model, Condition};
 use ops::{AutoDevice, Images};
@@ -24,7 +23,7 @@ fn main() -> anyhow::Result<()> {
             let towards = |sum, wish| sum + (ask(wish) - uncond.clone()) * SCALE;
             conditions.iter().fold(uncond.clone(), towards)
         };
-        let mut rngs: Vec<_> = (0..COUNT as u64).map(|image| rng(2, image)).collect();
+        let mut rngs = sources(2, 0..COUNT as u64);
         let noise = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
         let cats = model.ddim(0.0).sample(noise, &timesteps, &mut rngs, answer).as_vec();
         let drawn = cats.chunks(cats.len() / COUNT).map(attributes_of);

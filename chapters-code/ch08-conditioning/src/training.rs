@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ch01_tensors::cats::Attributes;
-use ch01_tensors::Dataset;
+use ch01_tensors::{Dataset, Purpose};
 use ch05_train::session::{self, Session};
 use ch05_train::{heldout_loss, HeldoutLoss, StepReport, TrainError, Trainer};
 use ch07_ddim::{Ddim, TimestepSpacing};
@@ -134,7 +134,7 @@ impl Session for Conditional {
     fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss {
         let (trainer, seed) = (&self.trainer, self.trainer.config.seed);
         let network = trainer.averaged();
-        let mut rng = ch03_forward::rng(seed, HELDOUT);
+        let mut rng = Purpose::HeldOut.rng(seed, 1);
         let conditions: Vec<Condition> = (0..count.min(dataset.len()))
             .map(|index| condition_of(&self.file.conditioning, dataset, index, &mut rng))
             .collect();
@@ -147,10 +147,10 @@ impl Session for Conditional {
         let network = self.trainer.averaged();
         let config = &self.trainer.config;
         let [channels, height, width] = config.unet.input_shape().expect("a training knows its images");
-        let mut rng = ch03_forward::rng(seed, HELDOUT);
+        let mut rng = Purpose::Preview.rng(seed, 0);
         let conditions = (0..count).map(|i| example(&self.file, i, &mut rng)).collect();
         let guidance = Guidance { conditions, negative: vec![Condition::Nothing; count], guidance_scale: DRAWN_WITH };
-        let mut rngs: Vec<_> = (0..count as u64).map(|image| ch03_forward::rng(seed, image)).collect();
+        let mut rngs = ch06_sampling::sources(seed, 0..count as u64);
         let x = ch06_sampling::noise_per_image(&self.device, (count, channels, height, width), &mut rngs);
         let schedule = &self.trainer.schedule;
         let (prediction_type, clip) = (config.scheduler.prediction_type, config.scheduler.clip());
@@ -166,8 +166,6 @@ impl Session for Conditional {
     }
 }
 
-/// The stream of random numbers for what is said about held-out images.
-const HELDOUT: u64 = u64::MAX - 2;
 /// Pictures on the way are drawn with this guidance scale, in so many steps.
 const DRAWN_WITH: f64 = 2.0;
 const DRAWN_IN: usize = 50;

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use ch03_forward::rng;
 use ch04_unet::model_dir;
-use ch06_sampling::{denoiser, noise_per_image, sample_images};
+use ch06_sampling::{denoiser, noise_per_image, sample_images, sources};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition, Guidance};
 use dfdx::prelude::*;
 use ops::Images;
-use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::{frame, Frame};
@@ -106,7 +104,7 @@ fn walk(
     let len = ddim.schedule.len();
     anyhow::ensure!((1..=len).contains(&steps), "{steps} steps: the model knows 1 to {len}");
     let timesteps = TimestepSpacing::Trailing.timesteps(len, steps, 0);
-    let mut rngs: Vec<ChaCha8Rng> = (0..COUNT as u64).map(|image| rng(seed, image)).collect();
+    let mut rngs = sources(seed, 0..COUNT as u64);
     let noise = noise_per_image(device, (COUNT, channels, height, width), &mut rngs);
     let show = std::cell::RefCell::new(show);
     let images = ddim.sample(noise, &timesteps, &mut rngs, |x_t, t| {

@@ -1,8 +1,7 @@
 //! The figures show what the chapters' functions say, and refuse what they cannot show.
 
-use ch03_forward::rng;
 use ch04_unet::model_dir;
-use ch06_sampling::{denoiser, noise_per_image};
+use ch06_sampling::{denoiser, noise_per_image, sources};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use live::Frame;
 
@@ -19,7 +18,7 @@ fn frames(settings: &str) -> anyhow::Result<Vec<Frame>> {
 fn a_walk_ends_at_the_cats_of_chapter_7() {
     let device: ops::AutoDevice = ops::open_device(0).unwrap();
     let model = model_dir::load(&device, &cli::shipped("cats")).unwrap();
-    let mut rngs: Vec<_> = (0..4).map(|image| rng(5, image)).collect();
+    let mut rngs = sources(5, 0..4);
     let noise = noise_per_image(&device, (4, 3, 16, 16), &mut rngs);
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, 6, 0);
     let cats = Ddim::of(&model, 0.5).sample(noise, &timesteps, &mut rngs, denoiser(&device, &model.unet));

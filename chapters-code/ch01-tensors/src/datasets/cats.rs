@@ -9,11 +9,11 @@ pub struct Cats {
 }
 
 impl Cats {
-    /// Fifty thousand cats to learn from, or a thousand others. There are as many as one likes: see [`cats::nth`].
+    /// Fifty thousand cats to learn from, or ten thousand others. There are as many as one likes: see [`cats::nth`].
     pub fn new(split: Split) -> Self {
         match split {
             Split::Train => Self { seed: 0, len: 50_000 },
-            Split::HeldOut => Self { seed: 1, len: 1_000 },
+            Split::HeldOut => Self { seed: 1, len: 10_000 },
         }
     }
 }

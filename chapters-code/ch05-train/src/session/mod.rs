@@ -56,7 +56,7 @@ pub trait Session: Sized {
 }
 
 /// Held-out images that are looked at.
-const HELDOUT: usize = 128;
+const HELDOUT: usize = 256;
 
 /// Begins a training, or goes on with one. `begin` and `resume` make the session for the data set to learn from.
 ///

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 pub use anew::{sample, scales, SampleArgs, ScalesArgs};
 use anyhow::Context;
-use ch03_forward::rng;
-use ch06_sampling::noise_per_image;
+use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::flags::{Spacing, Way};
 use ch08_conditioning::model::{self, ConditionalModel};
 use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
@@ -128,7 +127,7 @@ impl Ready {
         let mut drawn = Vec::new();
         for (batch, conditions) in conditions.chunks(BATCH).enumerate() {
             let (first, size) = (batch * BATCH, conditions.len());
-            let mut rngs: Vec<_> = (first..first + size).map(|image| rng(seed, image as u64)).collect();
+            let mut rngs = sources(seed, first as u64..(first + size) as u64);
             let guidance =
                 Guidance { conditions: conditions.to_vec(), negative: vec![negative.clone(); size], guidance_scale };
             let images = draw(guidance, &mut rngs).with_context(|| self.name.clone())?;

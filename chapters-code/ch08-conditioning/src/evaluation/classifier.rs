@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ch01_tensors::cats::{Background, Ears, Eyes, Fur, Pattern};
-use ch01_tensors::{Dataset, Shuffle};
-use ch03_forward::rng;
+use ch01_tensors::{Dataset, Purpose, Shuffle, FIRST_WEIGHTS};
 use ch04_unet::model_dir::{self, ModelError};
 use ch05_train::{Ema, Optimizer, OptimizerConfig};
 use dfdx::losses::binary_cross_entropy_with_logits_loss;
@@ -77,7 +76,7 @@ pub const FEATURES: usize = 64;
 impl<D: UNetDevice> Classifier<D> {
     /// Random weights that the configuration's seed decides.
     pub fn new(device: &D, config: ClassifierConfig) -> Self {
-        let rng = &mut rng(config.seed, u64::MAX);
+        let rng = &mut Purpose::Classifier.rng(config.seed, FIRST_WEIGHTS);
         let (same, halve) = (Conv2dOptions::new(1, 1), Conv2dOptions::new(2, 1));
         let mut stages = Vec::new();
         let mut channels = config.shape[0];
@@ -164,7 +163,7 @@ pub fn train_classifier<D: UNetDevice>(
     for step in 0..steps {
         let indices = shuffle.batch(step, classifier.config.batch_size);
         let x = ch01_tensors::batch(device, dataset, &indices);
-        let x = shift_each(&x, &mut rng(seed, step));
+        let x = shift_each(&x, &mut Purpose::Classifier.rng(seed, step));
         let right: Vec<Vec<usize>> = indices.iter().map(|&i| answers(dataset, i)).collect();
         let scores = classifier.forward(x.put_tape(OwnedTape::default()));
         let loss = binary_cross_entropy_with_logits_loss(scores, classifier.wanted(device, &right));

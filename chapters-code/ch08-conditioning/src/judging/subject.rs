@@ -3,9 +3,9 @@
 use anyhow::Context;
 use ch01_tensors::Dataset;
 use ch02_schedule::Schedule;
-use ch03_forward::rng;
+use ch03_forward::Purpose;
 use ch04_unet::model_dir::{Model, SchedulerConfig};
-use ch06_sampling::{denoiser, noise_per_image, Sampler};
+use ch06_sampling::{denoiser, noise_per_image, sources, Sampler};
 use ch07_ddim::flags::{Solver, Way};
 use ch07_ddim::Ddim;
 use ch08_conditioning::captions::{phrase, Asked};
@@ -93,7 +93,7 @@ pub(super) struct Told {
 
 /// What is asked for: the same as is true of held-out images.
 pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed: u64) -> anyhow::Result<Vec<Told>> {
-    let mut rng = rng(seed, PROMPTS);
+    let mut rng = Purpose::Evaluation.rng(seed, 0);
     let one = |i: usize| {
         let like = i % heldout.len();
         let nothing = Told { condition: Condition::Nothing, like, asked: None };
@@ -110,9 +110,6 @@ pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed:
     };
     (0..count).map(one).collect()
 }
-
-/// The stream of random numbers for prompts.
-pub(super) const PROMPTS: u64 = u64::MAX - 3;
 
 /// Draws an image for each that was asked for.
 pub(super) fn draw(
@@ -132,7 +129,7 @@ pub(super) fn draw(
     let mut drawn = Vec::new();
     for (batch, told) in told.chunks(BATCH).enumerate() {
         let first = batch * BATCH;
-        let mut rngs: Vec<_> = (first..first + told.len()).map(|image| rng(args.seed, image as u64)).collect();
+        let mut rngs = sources(args.seed, first as u64..(first + told.len()) as u64);
         let x = noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
         let denoise = subject.denoiser(device, told, scale);
         let images = match &named.way {
