@@ -93,7 +93,8 @@ fn classes_and_their_evaluation() {
     let said = succeed(PROGRAM, folder, &["classifier", "--steps", "2", "--batch-size", "4", "--out", "classifier"]);
     assert!(said.contains("held-out images"), "{said}");
     let judge = |model: &str, more: &[&str]| {
-        let few = ["evaluate", "--model", model, "--classifier", "classifier", "--count", "8", "--out", "judged"];
+        let few = ["evaluate", "--model", model, "--classifier", "classifier", "--count", "8", "--seeds", "2"];
+        let few = [&few[..], &["--out", "judged"]].concat();
         succeed(PROGRAM, folder, &[&few, more].concat())
     };
     let table = judge("class", &["--steps", "2,4", "--guidance-scales", "1,3", "--samplers", "ddpm,ddim,dpm-solver++"]);
@@ -102,7 +103,19 @@ fn classes_and_their_evaluation() {
     assert_eq!(rows, 1 + 2 + 2 * 2 * 2, "{table}");
     let report: serde_json::Value = serde_json::from_slice(&bytes(folder, "judged/evaluation.json")).unwrap();
     assert_eq!(report["rows"].as_array().unwrap().len(), 10);
-    assert!(report["rows"][0]["right"]["Class"].as_f64().unwrap() <= 1.0);
+    let right = &report["rows"][0]["columns"][3];
+    assert_eq!((&right["name"], &right["unit"]), (&"right".into(), &"percent".into()), "{report}");
+    assert!((0.0..=1.0).contains(&right["value"]["mean"].as_f64().unwrap()));
+    assert!(table.contains("2 seeds") && table.contains(" ± ") && table.contains("- fur: orange"), "{table}");
+    // A report that somebody has changed is read with care.
+    let path = folder.join("judged/evaluation.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let frechet = report["rows"][0]["columns"][0]["value"]["mean"].to_string();
+    std::fs::write(&path, text.replacen(&frechet, "1e308", 1)).unwrap();
+    let redraw = ["evaluate", "--redraw", "judged/evaluation.json", "--out", "again"];
+    fail(PROGRAM, folder, &redraw, 1, &["evaluation.json", "ddpm", "which no evaluation measures"]);
+    std::fs::write(&path, text).unwrap();
+    succeed(PROGRAM, folder, &redraw);
     for file in ["quality_steps.svg", "quality_seconds.svg", "quality_guidance.svg", "nearest.png", "evaluation.md"] {
         assert!(folder.join("judged").join(file).exists(), "{file}");
     }

@@ -62,6 +62,19 @@ impl Asked {
 }
 // ANCHOR_END: asked
 
+impl Asked {
+    /// Whether a cat is all that was asked for.
+    pub fn is_right(&self, cat: &Attributes) -> bool {
+        self.right(cat).iter().all(|right| *right != Some(false))
+    }
+
+    /// The cat, if everything about it was said.
+    pub fn complete(&self) -> Option<Attributes> {
+        let Self { fur, pattern, eyes, ears, background } = *self;
+        Some(Attributes { fur: fur?, pattern: pattern?, eyes: eyes?, ears: ears?, background: background? })
+    }
+}
+
 // ANCHOR: phrase
 /// Says it in words, in random order: "an orange striped cat on a pink background with green eyes and ears up".
 pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
@@ -119,19 +132,46 @@ pub fn vocabulary() -> Vec<&'static str> {
     all
 }
 
-// ANCHOR: left_out
-/// Cats that are left out of training, a pair of words for every attribute: brown ones with a patch, black ones with blue
-/// eyes, white ones with folded ears, and orange ones on pink. Each of the words is seen, but never the two together.
-pub fn left_out(cat: &Asked) -> bool {
-    match cat.fur {
-        Some(Fur::Brown) => cat.pattern == Some(Pattern::Patched),
-        Some(Fur::Black) => cat.eyes == Some(Eyes::Blue),
-        Some(Fur::White) => cat.ears == Some(Ears::Folded),
-        Some(Fur::Orange) => cat.background == Some(Background::Pink),
-        _ => false,
+// ANCHOR: unseen
+/// Pairs of words that are left out of training, one for every attribute. Each of the words is seen,
+/// but never the two together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    BrownPatched,
+    BlackBlue,
+    WhiteFolded,
+    OrangePink,
+}
+
+impl Unseen {
+    /// The pair that this cat has, if it has one.
+    pub fn of(cat: &Asked) -> Option<Self> {
+        let (pair, is_there) = match cat.fur? {
+            Fur::Brown => (Self::BrownPatched, cat.pattern == Some(Pattern::Patched)),
+            Fur::Black => (Self::BlackBlue, cat.eyes == Some(Eyes::Blue)),
+            Fur::White => (Self::WhiteFolded, cat.ears == Some(Ears::Folded)),
+            Fur::Orange => (Self::OrangePink, cat.background == Some(Background::Pink)),
+            Fur::Grey => return None,
+        };
+        is_there.then_some(pair)
     }
 }
-// ANCHOR_END: left_out
+// ANCHOR_END: unseen
+
+impl Unseen {
+    /// Every pair.
+    pub const ALL: [Self; 4] = [Self::BrownPatched, Self::BlackBlue, Self::WhiteFolded, Self::OrangePink];
+
+    /// The two words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::BrownPatched => "brown and patched",
+            Self::BlackBlue => "black with blue eyes",
+            Self::WhiteFolded => "white with folded ears",
+            Self::OrangePink => "orange on pink",
+        }
+    }
+}
 
 /// A data set of cats without those that are left out.
 pub struct SeenCats {
@@ -142,7 +182,7 @@ pub struct SeenCats {
 impl SeenCats {
     /// What remains of `cats`.
     pub fn new(cats: Box<dyn Dataset>) -> Self {
-        let seen = (0..cats.len()).filter(|&i| !left_out(&Asked::of_caption(&cats.caption(i)))).collect();
+        let seen = (0..cats.len()).filter(|&i| Unseen::of(&Asked::of_caption(&cats.caption(i))).is_none()).collect();
         Self { cats, seen }
     }
 }

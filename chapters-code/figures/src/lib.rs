@@ -11,7 +11,7 @@ mod plots;
 pub use image::RgbImage;
 pub use pixels::{grid, image_grid, image_rows, save_gif, save_png, Picture};
 #[cfg(not(target_arch = "wasm32"))]
-pub use plots::{densities, line_plot, Axes, Scale, Series, Values};
+pub use plots::{densities, line_plot, spread_plot, Axes, Scale, Series, Values};
 
 /// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the whole book.
 pub mod palette {

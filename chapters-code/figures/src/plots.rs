@@ -110,24 +110,50 @@ pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Resu
     Ok(files::write(path, line_svg(axes, series)?.as_bytes())?)
 }
 
+/// Draws curves with a legend and error bars into an SVG file: to each series belong as many numbers
+/// as it has points, half the height of the bar of each.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn spread_plot(path: impl AsRef<Path>, axes: &Axes, series: &[(Series, Vec<f64>)]) -> Result<(), FigureError> {
+    let (series, spreads): (Vec<Series>, Vec<Vec<f64>>) = series.iter().cloned().unzip();
+    Ok(files::write(path, svg(axes, &series, &spreads)?.as_bytes())?)
+}
+
 /// Curves with a legend as an SVG.
 pub(crate) fn line_svg(axes: &Axes, series: &[Series]) -> Result<String, FigureError> {
+    svg(axes, series, &[])
+}
+
+fn svg(axes: &Axes, series: &[Series], spreads: &[Vec<f64>]) -> Result<String, FigureError> {
     let usable = |scale: Scale, v: f64| scale == Scale::Linear || v > 0.0;
     let points = || series.iter().flat_map(|s| s.points.iter());
+    let ends = || bars(series, spreads).flat_map(|(x, low, high)| [(x, low), (x, high)]);
     let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
-    let (low, high) = bounds(points().map(|p| p.1).filter(|&y| usable(axes.scale, y)));
+    let (low, high) = bounds(points().copied().chain(ends()).map(|p| p.1).filter(|&y| usable(axes.scale, y)));
     let margin = 0.04 * (high - low);
     let linear = low - margin..high + margin;
     let log = || logarithmic(low / 1.3..high * 1.3);
     match (axes.x_scale, axes.scale) {
-        (Scale::Linear, Scale::Linear) => draw(axes, series, left..right, linear),
-        (Scale::Linear, Scale::Logarithmic) => draw(axes, series, left..right, log()),
-        (Scale::Logarithmic, Scale::Linear) => draw(axes, series, logarithmic(left..right), linear),
-        (Scale::Logarithmic, Scale::Logarithmic) => draw(axes, series, logarithmic(left..right), log()),
+        (Scale::Linear, Scale::Linear) => draw(axes, series, spreads, left..right, linear),
+        (Scale::Linear, Scale::Logarithmic) => draw(axes, series, spreads, left..right, log()),
+        (Scale::Logarithmic, Scale::Linear) => draw(axes, series, spreads, logarithmic(left..right), linear),
+        (Scale::Logarithmic, Scale::Logarithmic) => draw(axes, series, spreads, logarithmic(left..right), log()),
     }
 }
 
-fn draw<X, Y>(axes: &Axes, series: &[Series], xs: X, ys: Y) -> Result<String, FigureError>
+/// Every error bar: where it stands, and from where to where it goes. On a logarithmic axis there is
+/// no place for a bar that ends below 0, so none is longer than nine tenths of the value.
+fn bars<'a>(series: &'a [Series], spreads: &'a [Vec<f64>]) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
+    series.iter().zip(spreads).flat_map(|(s, spread)| bars_of(s, spread))
+}
+
+fn bars_of<'a>(series: &'a Series, spread: &'a [f64]) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
+    let bars = series.points.iter().zip(spread).filter(|(_, spread)| **spread > 0.0);
+    bars.map(|(&(x, y), &spread)| (x, (y - spread).max(0.1 * y.abs()), y + spread))
+}
+
+fn draw<X, Y>(axes: &Axes, series: &[Series], spreads: &[Vec<f64>], xs: X, ys: Y) -> Result<String, FigureError>
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -161,8 +187,13 @@ where
             .y_desc(axes.y)
             .draw()
             .map_err(failed)?;
-        for s in series {
+        for (i, s) in series.iter().enumerate() {
             let style = rgb(s.color).stroke_width(2);
+            let spread = spreads.get(i).map_or(&[][..], |spread| spread);
+            for (x, low, high) in bars_of(s, spread) {
+                let bar = ErrorBar::new_vertical(x, low, 0.5 * (low + high), high, style, 7);
+                chart.draw_series([bar]).map_err(failed)?;
+            }
             let points = s.points.iter().copied().filter(|p| p.1.is_finite());
             if s.points.len() <= FEW {
                 let dots = points.clone().map(|at| Circle::new(at, 4, rgb(s.color).filled()));

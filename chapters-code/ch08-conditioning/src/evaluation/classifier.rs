@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ch01_tensors::cats::{Background, Ears, Eyes, Fur, Pattern};
+use ch01_tensors::cats::{Attributes, Background, Ears, Eyes, Fur, Pattern};
 use ch01_tensors::{Dataset, Purpose, Shuffle, FIRST_WEIGHTS};
 use ch04_unet::model_dir::{self, ModelError};
 use ch05_train::{Ema, Optimizer, OptimizerConfig};
@@ -16,34 +16,48 @@ use serde::{Deserialize, Serialize};
 use crate::captions::Asked;
 
 // ANCHOR: questions
-/// What can be asked about the images of a data set: for each question the number of possible answers.
-pub fn questions(dataset: &dyn Dataset) -> Vec<usize> {
+/// What can be asked about the images of a data set: for each question the possible answers.
+pub fn questions(dataset: &dyn Dataset) -> Vec<(&'static str, Vec<String>)> {
+    fn all<T: Copy>(values: &[T], word: fn(T) -> &'static str) -> Vec<String> {
+        values.iter().map(|&value| word(value).to_string()).collect()
+    }
     match dataset.name() {
-        "cats" => vec![Fur::ALL.len(), Pattern::ALL.len(), Eyes::ALL.len(), Ears::ALL.len(), Background::ALL.len()],
-        _ => vec![(0..dataset.len()).map(|i| dataset.label(i)).max().map_or(0, |most| most + 1)],
+        "cats" => vec![
+            ("fur", all(Fur::ALL, Fur::word)),
+            ("pattern", all(Pattern::ALL, Pattern::word)),
+            ("eyes", all(Eyes::ALL, Eyes::word)),
+            ("ears", all(Ears::ALL, Ears::word)),
+            ("background", all(Background::ALL, Background::word)),
+        ],
+        _ => vec![("class", dataset.classes())],
     }
 }
 
-/// The right answers for one image.
+/// The right answers for one image, by their numbers.
 pub fn answers(dataset: &dyn Dataset, index: usize) -> Vec<usize> {
-    fn place<T: PartialEq>(all: &[T], value: Option<T>) -> usize {
-        all.iter().position(|v| Some(v) == value.as_ref()).expect("a caption says everything")
-    }
     match dataset.name() {
         "cats" => {
-            let cat = Asked::of_caption(&dataset.caption(index));
-            vec![
-                place(Fur::ALL, cat.fur),
-                place(Pattern::ALL, cat.pattern),
-                place(Eyes::ALL, cat.eyes),
-                place(Ears::ALL, cat.ears),
-                place(Background::ALL, cat.background),
-            ]
+            let cat = Asked::of_caption(&dataset.caption(index)).complete();
+            answers_of(&cat.expect("a caption says everything"))
         }
         _ => vec![dataset.label(index)],
     }
 }
 // ANCHOR_END: questions
+
+/// The right answers for a cat.
+pub fn answers_of(cat: &Attributes) -> Vec<usize> {
+    fn place<T: PartialEq>(all: &[T], value: T) -> usize {
+        all.iter().position(|v| *v == value).expect("ALL holds every value")
+    }
+    vec![
+        place(Fur::ALL, cat.fur),
+        place(Pattern::ALL, cat.pattern),
+        place(Eyes::ALL, cat.eyes),
+        place(Ears::ALL, cat.ears),
+        place(Background::ALL, cat.background),
+    ]
+}
 
 /// How a classifier is built, and how good it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
     let config = ClassifierConfig {
         dataset: train.name().to_string(),
         shape: train.shape(),
-        questions: classifier::questions(train.as_ref()),
+        questions: classifier::questions(train.as_ref()).iter().map(|(_, all)| all.len()).collect(),
         steps: args.steps,
         batch_size: args.batch_size as usize,
         seed: args.seed,

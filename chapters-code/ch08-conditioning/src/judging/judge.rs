@@ -4,98 +4,199 @@ use std::path::Path;
 
 use ch01_tensors::cats::{attributes_of, Attributes};
 use ch01_tensors::Dataset;
-use ch08_conditioning::captions::left_out;
+use ch08_conditioning::captions::{Asked, Unseen};
 use ch08_conditioning::evaluation::classifier::{self, Classifier};
 use ch08_conditioning::evaluation::{frechet_distance, kernel_distance, nearest};
 use ch08_conditioning::Condition;
 use ops::AutoDevice;
 use rayon::prelude::*;
 
-use super::report::{Right, Row};
+use super::report::{Measured, Measures, Unit};
 use super::subject::Told;
 use super::BATCH;
 
+/// Training images in whose features the distances are measured.
+const COMPARED: usize = 10_000;
+/// Numbers of training images that are kept in memory (256 MB): to draw a cat takes longer than to
+/// compare with it.
+const KEPT: usize = 64 << 20;
+
 /// What drawn images are judged by.
 pub(super) struct Judge<'a> {
-    pub(super) device: &'a AutoDevice,
-    pub(super) classifier: &'a Classifier<AutoDevice>,
-    /// Training images and their features.
-    pub(super) compared: Vec<Vec<f32>>,
-    pub(super) features: Vec<Vec<f64>>,
-    pub(super) told: Vec<Told>,
-    pub(super) heldout: &'a dyn Dataset,
+    device: &'a AutoDevice,
+    classifier: &'a Classifier<AutoDevice>,
+    train: &'a dyn Dataset,
+    heldout: &'a dyn Dataset,
+    /// The first training images.
+    kept: Vec<Vec<f32>>,
+    /// Of the first of these.
+    features: Vec<Vec<f64>>,
+    /// The kinds of image that there are, and the share of each among all held-out images.
+    kinds: Vec<Kinds>,
 }
 
-impl Judge<'_> {
-    pub(super) fn row(
-        &self,
-        sampler: &str,
-        steps: Option<usize>,
-        guidance_scale: Option<f64>,
-        images_per_second: Option<f64>,
-        images: &[Vec<f32>],
-    ) -> Row {
-        let features = classifier::features_of(self.device, self.classifier, images);
-        let mut distances: Vec<f64> = nearest(images, &self.compared).into_iter().map(|n| n.1).collect();
-        distances.sort_by(f64::total_cmp);
-        Row {
-            sampler: sampler.to_string(),
-            steps,
-            guidance_scale,
-            images_per_second,
-            frechet_distance: frechet_distance(&features, &self.features),
-            kernel_distance: kernel_distance(&features, &self.features),
-            nearest: distances[distances.len() / 2],
-            right: self.right(images),
-        }
+/// The possible answers to a question about an image.
+struct Kinds {
+    question: &'static str,
+    names: Vec<String>,
+    shares: Vec<f64>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        device: &'a AutoDevice,
+        classifier: &'a Classifier<AutoDevice>,
+        train: &'a dyn Dataset,
+        heldout: &'a dyn Dataset,
+    ) -> Self {
+        let size: usize = train.shape().iter().product();
+        let kept = images(train, 0..train.len().min((KEPT / size).max(COMPARED)));
+        let compared = &kept[..kept.len().min(COMPARED)];
+        let features = classifier::features_of(device, classifier, compared);
+        let real: Vec<Vec<usize>> =
+            (0..heldout.len()).into_par_iter().map(|i| classifier::answers(heldout, i)).collect();
+        let kinds = classifier::questions(train).into_iter().enumerate().map(|(at, (question, names))| {
+            let shares = shares(&real, at, names.len());
+            Kinds { question, names, shares }
+        });
+        Self { device, classifier, train, heldout, kept, features, kinds: kinds.collect() }
     }
 
-    /// How often images are what was asked for; nothing if nothing was.
-    fn right(&self, images: &[Vec<f32>]) -> Option<Right> {
-        match (&self.told[0].condition, self.told[0].asked) {
+    /// Everything about some crowds of images, one for each list of what was asked for.
+    pub(super) fn measure(&self, asked: &[Vec<Told>], drawn: &[Vec<Vec<f32>>]) -> Vec<Measures> {
+        // All crowds at once, so that images that are not kept are read once.
+        let nearest = self.nearest(&drawn.concat());
+        let mut nearest = nearest.into_iter().map(|(_, difference)| difference);
+        let crowds = asked.iter().zip(drawn);
+        crowds.map(|(told, drawn)| self.measure_one(told, drawn, nearest.by_ref().take(drawn.len()))).collect()
+    }
+
+    fn measure_one(&self, told: &[Told], drawn: &[Vec<f32>], nearest: impl Iterator<Item = f64>) -> Measures {
+        let features = classifier::features_of(self.device, self.classifier, drawn);
+        let mut distances: Vec<f64> = nearest.collect();
+        distances.sort_by(f64::total_cmp);
+        let number = |name: &str, digits, value| Measured {
+            name: name.into(),
+            unit: Unit::Number(digits),
+            value: Some(value),
+            real: None,
+        };
+        let mut columns = vec![
+            number("Fréchet", 3, frechet_distance(&features, &self.features)),
+            number("kernel", 4, kernel_distance(&features, &self.features)),
+            number("nearest", 3, distances[distances.len() / 2]),
+        ];
+        let found = self.found(drawn);
+        let mut lines: Vec<_> = self.kinds.iter().enumerate().map(|(at, k)| k.line(at, &found)).collect();
+        match (&told[0].condition, told[0].asked) {
             (Condition::Label(_), _) => {
-                let [channels, height, width] = self.classifier.config.shape;
-                let mut right = 0;
-                for (images, told) in images.chunks(BATCH).zip(self.told.chunks(BATCH)) {
-                    let x = ops::tensor(self.device, images.concat(), (images.len(), channels, height, width));
-                    let found = self.classifier.answer(x);
-                    right += found.iter().zip(told).filter(|(f, t)| f[0] == self.heldout.label(t.like)).count();
-                }
-                Some(Right::Class(right as f64 / images.len() as f64))
+                let right = told.iter().zip(&found).map(|(t, f)| f[0] == self.heldout.label(t.like));
+                columns.push(percent("right", right));
             }
             (Condition::Words(_), Some(_)) => {
-                let found: Vec<Attributes> = images.par_iter().map(|image| attributes_of(image)).collect();
-                Some(self.cats(&found))
+                let asked: Vec<Asked> = told.iter().filter_map(|told| told.asked).collect();
+                let cats: Vec<Attributes> = drawn.par_iter().map(|image| attributes_of(image)).collect();
+                columns.extend(right_cats(&asked, &cats));
+                lines.push(unseen_pairs(&asked, &cats));
             }
-            _ => None,
+            _ => {}
         }
+        Measures { columns, lines }
     }
 
-    fn cats(&self, found: &[Attributes]) -> Right {
-        let asked = self.told.iter().map(|told| told.asked.expect("every prompt is about a cat"));
-        let (mut each, mut all, mut count) = ([0; 5], [0; 2], [0; 2]);
-        for (asked, found) in asked.zip(found) {
-            let right = asked.right(found).map(|right| right != Some(false));
-            for (sum, right) in each.iter_mut().zip(right) {
-                *sum += right as usize;
-            }
-            let kind = left_out(&asked) as usize;
-            count[kind] += 1;
-            all[kind] += right.iter().all(|&right| right) as usize;
+    /// The answer to every question about every image: of cats, what is read from their pixels.
+    fn found(&self, drawn: &[Vec<f32>]) -> Vec<Vec<usize>> {
+        if self.train.name() == "cats" {
+            return drawn.par_iter().map(|image| classifier::answers_of(&attributes_of(image))).collect();
         }
-        let share = |part: usize, of: usize| part as f64 / of as f64;
-        let [fur, pattern, eyes, ears, background] = each.map(|sum| share(sum, found.len()));
-        let (seen, unseen) = (share(all[0], count[0]), share(all[1], count[1]));
-        Right::Cats { seen, unseen, unseen_count: count[1], fur, pattern, eyes, ears, background }
+        let [channels, height, width] = self.classifier.config.shape;
+        let answers = drawn.chunks(BATCH).flat_map(|images| {
+            let shape = (images.len(), channels, height, width);
+            self.classifier.answer(ops::tensor(self.device, images.concat(), shape))
+        });
+        answers.collect()
+    }
+
+    /// For each image the number of the nearest training image, and the difference to it.
+    fn nearest(&self, drawn: &[Vec<f32>]) -> Vec<(usize, f64)> {
+        let mut best = nearest(drawn, &self.kept);
+        for first in (self.kept.len()..self.train.len()).step_by(COMPARED) {
+            let some = images(self.train, first..self.train.len().min(first + COMPARED));
+            for (best, (number, difference)) in best.iter_mut().zip(nearest(drawn, &some)) {
+                if difference < best.1 {
+                    *best = (first + number, difference);
+                }
+            }
+        }
+        best
     }
 
     /// Some drawn images, and below each the training image that is nearest.
-    pub(super) fn pairs(&self, path: &Path, images: &[Vec<f32>]) -> anyhow::Result<()> {
+    pub(super) fn pairs(&self, path: &Path, drawn: &[Vec<f32>]) -> anyhow::Result<()> {
         let [channels, height, width] = self.classifier.config.shape;
-        let shown = &images[..images.len().min(12)];
-        let below = nearest(shown, &self.compared).into_iter().map(|(number, _)| self.compared[number].clone());
+        let shown = &drawn[..drawn.len().min(12)];
+        let below = self.nearest(shown).into_iter().map(|(number, _)| self.train.image(number));
         let values: Vec<f32> = shown.iter().cloned().chain(below).flatten().collect();
         let images = ops::tensor(self.device, values, (2 * shown.len(), channels, height, width));
         Ok(figures::save_png(path, &figures::image_grid(&images, shown.len(), (128 / width).clamp(1, 8)))?)
     }
+}
+
+impl Kinds {
+    /// How often each of them was found, where `at` is the number of the question.
+    fn line(&self, at: usize, found: &[Vec<usize>]) -> (String, Vec<Measured>) {
+        let found = shares(found, at, self.names.len());
+        let measures = self.names.iter().zip(found).zip(&self.shares);
+        let measures = measures.map(|((name, value), &real)| Measured {
+            name: name.clone(),
+            unit: Unit::Percent,
+            value: Some(value),
+            real: Some(real),
+        });
+        (self.question.to_string(), measures.collect())
+    }
+}
+
+fn images(dataset: &dyn Dataset, numbers: std::ops::Range<usize>) -> Vec<Vec<f32>> {
+    numbers.into_par_iter().map(|i| dataset.image(i)).collect()
+}
+
+/// The share of each of `count` answers to question number `at`.
+fn shares(answers: &[Vec<usize>], at: usize, count: usize) -> Vec<f64> {
+    let share = |answer| answers.iter().filter(|a| a[at] == answer).count() as f64 / answers.len() as f64;
+    (0..count).map(share).collect()
+}
+
+/// The share of what is true.
+fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured {
+    let (mut right, mut count) = (0, 0);
+    for is_right in all {
+        right += is_right as usize;
+        count += 1;
+    }
+    let value = (count > 0).then(|| right as f64 / count as f64);
+    Measured { name: name.into(), unit: Unit::Percent, value, real: None }
+}
+
+/// The shares of cats of which everything is right, among kinds that were seen in training and kinds
+/// that were not, and of which each attribute is right.
+fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
+    let pairs = || asked.iter().zip(cats);
+    let all =
+        |unseen: bool| pairs().filter(move |(a, _)| Unseen::of(a).is_some() == unseen).map(|(a, c)| a.is_right(c));
+    let mut measures = vec![percent("all right, seen", all(false)), percent("unseen", all(true))];
+    for (at, name) in ["fur", "pattern", "eyes", "ears", "background"].into_iter().enumerate() {
+        measures.push(percent(name, pairs().map(|(asked, cat)| asked.right(cat)[at] != Some(false))));
+    }
+    measures
+}
+
+/// The shares of cats of which everything is right, for each pair of words that was left out of
+/// training.
+fn unseen_pairs(asked: &[Asked], cats: &[Attributes]) -> (String, Vec<Measured>) {
+    let measures = Unseen::ALL.map(|pair| {
+        let of_pair = asked.iter().zip(cats).filter(|(asked, _)| Unseen::of(asked) == Some(pair));
+        percent(pair.words(), of_pair.map(|(asked, cat)| asked.is_right(cat)))
+    });
+    ("right, of the unseen pairs".into(), measures.into())
 }

@@ -16,8 +16,8 @@ use ch08_conditioning::model;
 use rayon::prelude::*;
 
 use self::judge::Judge;
-use self::report::Report;
-use self::subject::{draw, told, way, NamedWay, Subject};
+use self::report::{Drawn, Report, Row};
+use self::subject::{draw, told, way, NamedWay, Setting, Subject, Told};
 use crate::drawing::guidance_scale;
 
 pub use self::classifier::{train_classifier, ClassifierArgs};
@@ -46,9 +46,12 @@ pub struct EvaluateArgs {
     /// Guidance scales (models that can be told nothing have none)
     #[arg(long, value_delimiter = ',', default_values_t = [1.5], value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scales: Vec<f64>,
-    /// Decides the noise and the prompts
+    /// The first seed; a seed decides the noise, the prompts and the real images
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// How many seeds to draw everything with; figures are their mean and standard deviation
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: u32,
     /// Draw nothing: only make table and figures again, from an evaluation.json
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "dataset", "data_dir", "classifier", "samplers", "steps", "guidance_scales"])]
     redraw: Option<PathBuf>,
@@ -60,15 +63,13 @@ pub struct EvaluateArgs {
     threads: Option<u32>,
 }
 
-/// Training images that drawn ones are compared with.
-const COMPARED: usize = 10_000;
 /// Images that go through the network together.
 const BATCH: usize = 64;
 
 /// Draws many images and judges them.
 pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.redraw {
-        return model_dir::read_json::<Report>(path)?.write(&args.out);
+        return Report::read(path)?.write(&args.out);
     }
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
@@ -99,44 +100,58 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     );
 
     let count = args.count as usize;
-    let compared: Vec<Vec<f32>> = (0..COMPARED.min(train.len())).into_par_iter().map(|i| train.image(i)).collect();
-    let judge = Judge {
-        device: &device,
-        classifier: &classifier,
-        features: trained::features_of(&device, &classifier, &compared),
-        compared,
-        told: told(&subject, heldout.as_ref(), count, args.seed)?,
-        heldout: heldout.as_ref(),
-    };
-    let real: Vec<Vec<f32>> = judge.told.par_iter().map(|told| heldout.image(told.like)).collect();
-    let real = judge.row("real images", None, None, None, &real);
-    let mut rows = Vec::new();
-    let mut last = Vec::new();
-    let scales: &[f64] = match &subject {
-        Subject::Plain(_) => &[1.0],
-        Subject::Conditional(_) => &args.guidance_scales,
-    };
-    for named in &args.samplers {
-        let all = [subject.schedule().len() as u32];
-        for &steps in if named.way.is_some() { &args.steps[..] } else { &all } {
-            for &scale in scales {
-                let start = Instant::now();
-                let drawn = draw(&device, &subject, &args, named, steps, scale, &judge.told)?;
-                let speed = count as f64 / start.elapsed().as_secs_f64();
-                let scale = matches!(subject, Subject::Conditional(_)).then_some(scale);
-                rows.push(judge.row(&named.name, Some(steps as usize), scale, Some(speed), &drawn));
-                last = drawn;
-            }
-        }
-    }
-    let report = Report {
+    let judge = Judge::new(&device, &classifier, train.as_ref(), heldout.as_ref());
+    let seeds: Vec<u64> = (0..args.seeds as u64).map(|i| args.seed.wrapping_add(i)).collect();
+    let asked = seeds.iter().map(|&seed| told(&subject, heldout.as_ref(), count, seed));
+    let asked: Vec<Vec<Told>> = asked.collect::<anyhow::Result<_>>()?;
+    let real = |told: &Vec<Told>| -> Vec<Vec<f32>> { told.par_iter().map(|told| heldout.image(told.like)).collect() };
+    let real = judge.measure(&asked, &asked.iter().map(real).collect::<Vec<_>>());
+    let name = Drawn { sampler: "real images".into(), steps: None, guidance_scale: None };
+    let mut report = Report {
         model: directory.display().to_string(),
         dataset: train.name().to_string(),
         count,
+        seeds: seeds.len(),
         classifier_accuracy: classifier.config.accuracy,
-        real,
-        rows,
+        real: Row::of(name, &[], count, &real),
+        rows: Vec::new(),
     };
-    judge.pairs(&args.out.join("nearest.png"), &last)?;
+    let mut last = Vec::new();
+    for setting in settings(&args, &subject) {
+        let (mut seconds, mut drawn) = (Vec::new(), Vec::new());
+        for (&seed, told) in seeds.iter().zip(&asked) {
+            let start = Instant::now();
+            drawn.push(draw(&device, &subject, &args.spacing, setting, told, seed)?);
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let measures = judge.measure(&asked, &drawn);
+        last = drawn;
+        let conditional = matches!(subject, Subject::Conditional(_));
+        let name = Drawn {
+            sampler: setting.sampler.name.clone(),
+            steps: Some(setting.steps as usize),
+            guidance_scale: conditional.then_some(setting.guidance_scale),
+        };
+        report.rows.push(Row::of(name, &seconds, count, &measures));
+    }
+    judge.pairs(&args.out.join("nearest.png"), &last[0])?;
     report.write(&args.out)
+}
+
+/// Every sampler with every number of steps and every guidance scale.
+fn settings<'a>(args: &'a EvaluateArgs, subject: &Subject) -> Vec<Setting<'a>> {
+    let all_steps = [subject.schedule().len() as u32];
+    let scales = match subject {
+        Subject::Plain(_) => &[1.0],
+        Subject::Conditional(_) => &args.guidance_scales[..],
+    };
+    let mut settings = Vec::new();
+    for sampler in &args.samplers {
+        let steps = if sampler.way.is_some() { &args.steps[..] } else { &all_steps };
+        for &steps in steps {
+            let one = |&guidance_scale| Setting { sampler, steps, guidance_scale };
+            settings.extend(scales.iter().map(one));
+        }
+    }
+    settings
 }

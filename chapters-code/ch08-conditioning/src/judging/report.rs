@@ -1,48 +1,204 @@
-//! What was found out, as table, JSON and figures.
+//! What was measured, as table, JSON and figures.
 
+use std::fmt;
 use std::path::Path;
 
+use anyhow::ensure;
 use ch04_unet::model_dir;
 use figures::{palette, Axes, Scale, Series};
 use serde::{Deserialize, Serialize};
 
-/// How often the drawn images are what was asked for.
+/// A figure that was measured with several seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spread {
+    pub(super) mean: f64,
+    /// The sample's standard deviation; 0 for a single seed.
+    pub(super) deviation: f64,
+}
+
+impl Spread {
+    pub(super) fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        Self { mean, deviation: (squares / (count - 1.0).max(1.0)).sqrt() }
+    }
+}
+
+/// How a figure is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unit {
+    /// With this many decimals.
+    Number(usize),
+    /// A share from 0 to 1, as per cent.
+    Percent,
+}
+
+/// A figure with its name, measured once.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) name: String,
+    pub(super) unit: Unit,
+    /// Nothing where there was nothing to count.
+    pub(super) value: Option<f64>,
+    /// What it is for real images, where that is known.
+    pub(super) real: Option<f64>,
+}
+
+/// All figures of a crowd of images: those of the table, and below it lines with a title each.
+#[derive(Clone, Debug)]
+pub(super) struct Measures {
+    pub(super) columns: Vec<Measured>,
+    pub(super) lines: Vec<(String, Vec<Measured>)>,
+}
+
+/// A figure with its name and its spread.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Right {
-    /// Share of images whose class the classifier recognises.
-    Class(f64),
-    /// Shares of cats of which everything is right, among those of kinds that were seen in training and that were not; and
-    /// of which each attribute is right.
-    Cats { seen: f64, unseen: f64, unseen_count: usize, fur: f64, pattern: f64, eyes: f64, ears: f64, background: f64 },
+#[serde(deny_unknown_fields)]
+pub(super) struct Measure {
+    name: String,
+    unit: Unit,
+    value: Option<Spread>,
+    real: Option<f64>,
+}
+
+impl Measure {
+    /// The same figure from several seeds.
+    fn of(seeds: &[&Measured]) -> Self {
+        let first = seeds[0];
+        let values: Vec<f64> = seeds.iter().filter_map(|measured| measured.value).collect();
+        let value = (!values.is_empty()).then(|| Spread::of(&values));
+        Self { name: first.name.clone(), unit: first.unit, value, real: first.real }
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (factor, digits, unit) = match self.unit {
+            Unit::Number(digits) => (1.0, digits, ""),
+            Unit::Percent => (100.0, 1, " %"),
+        };
+        let Some(Spread { mean, deviation }) = self.value else { return f.write_str("–") };
+        write!(f, "{:.digits$} ± {:.digits$}{unit}", factor * mean, factor * deviation)?;
+        match self.real {
+            Some(real) => write!(f, " ({:.digits$})", factor * real),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A line below the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    title: String,
+    measures: Vec<Measure>,
 }
 
 /// A row of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Row {
+    sampler: String,
+    steps: Option<usize>,
+    guidance_scale: Option<f64>,
+    images_per_second: Option<Spread>,
+    columns: Vec<Measure>,
+    lines: Vec<Line>,
+}
+
+/// How the images of a row were drawn.
+#[derive(Clone, Debug)]
+pub(super) struct Drawn {
     pub(super) sampler: String,
     pub(super) steps: Option<usize>,
     pub(super) guidance_scale: Option<f64>,
-    pub(super) images_per_second: Option<f64>,
-    pub(super) frechet_distance: f64,
-    pub(super) kernel_distance: f64,
-    /// Median root mean square difference to the nearest training image.
-    pub(super) nearest: f64,
-    pub(super) right: Option<Right>,
 }
 
-/// Everything that was found out.
+impl Row {
+    /// A row from what was measured with each seed.
+    pub(super) fn of(drawn: Drawn, seconds: &[f64], count: usize, seeds: &[Measures]) -> Self {
+        let at = |column: usize| -> Vec<&Measured> { seeds.iter().map(|seed| &seed.columns[column]).collect() };
+        let line = |line: usize| {
+            let first = &seeds[0].lines[line];
+            let measures =
+                (0..first.1.len()).map(|i| Measure::of(&seeds.iter().map(|s| &s.lines[line].1[i]).collect::<Vec<_>>()));
+            Line { title: first.0.clone(), measures: measures.collect() }
+        };
+        let speeds: Vec<f64> = seconds.iter().map(|seconds| count as f64 / seconds).collect();
+        Self {
+            sampler: drawn.sampler,
+            steps: drawn.steps,
+            guidance_scale: drawn.guidance_scale,
+            images_per_second: (!speeds.is_empty()).then(|| Spread::of(&speeds)),
+            columns: (0..seeds[0].columns.len()).map(|column| Measure::of(&at(column))).collect(),
+            lines: (0..seeds[0].lines.len()).map(line).collect(),
+        }
+    }
+
+    /// What the plots show.
+    fn distance(&self) -> Option<Spread> {
+        self.columns.first()?.value
+    }
+
+    fn name(&self) -> String {
+        let mut name = self.sampler.clone();
+        name += &self.steps.map_or(String::new(), |steps| format!(", {steps} steps"));
+        name += &self.guidance_scale.map_or(String::new(), |scale| format!(", guidance {scale}"));
+        name
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
+        let lines = self.lines.iter().flat_map(|line| &line.measures);
+        let measures = self.columns.iter().chain(lines);
+        let spreads = measures.filter_map(|m| m.value).chain(self.images_per_second);
+        let numbers = spreads.flat_map(|spread| [spread.mean, spread.deviation]);
+        numbers.chain(self.guidance_scale).chain(self.steps.map(|steps| steps as f64))
+    }
+}
+
+/// Everything that was measured.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Report {
     pub(super) model: String,
     pub(super) dataset: String,
+    /// Images for each row and seed.
     pub(super) count: usize,
+    pub(super) seeds: usize,
     pub(super) classifier_accuracy: f64,
     /// Held-out real images, judged as if they had been drawn.
     pub(super) real: Row,
     pub(super) rows: Vec<Row>,
 }
 
+/// No figure of an evaluation is larger.
+const LARGEST: f64 = 1e9;
+
 impl Report {
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// If it is missing, damaged, or holds numbers that no evaluation measures.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let report: Self = model_dir::read_json(path)?;
+        for row in report.all_rows() {
+            let (path, name) = (path.display(), row.name());
+            ensure!(row.distance().is_some(), "{path}: the row '{name}' has no distance");
+            for number in row.numbers() {
+                let measured = number.is_finite() && number.abs() <= LARGEST;
+                ensure!(measured, "{path}: the row '{name}' holds {number}, which no evaluation measures");
+            }
+        }
+        Ok(report)
+    }
+
+    fn all_rows(&self) -> impl Iterator<Item = &Row> {
+        [&self.real].into_iter().chain(&self.rows)
+    }
+
     /// Prints the table and writes all that can be made of the numbers.
     pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
         let table = self.table();
@@ -55,80 +211,87 @@ impl Report {
     }
 
     fn table(&self) -> String {
-        let (mut names, mut line) = (String::new(), String::new());
-        match &self.real.right {
-            Some(Right::Class(_)) => (names, line) = (" right |".into(), "---:|".into()),
-            Some(Right::Cats { .. }) => {
-                for name in ["all right, seen", "unseen", "fur", "pattern", "eyes", "ears", "background"] {
-                    names += &format!(" {name} |");
-                    line += "---:|";
-                }
-            }
-            None => {}
-        }
+        let names: Vec<&str> = self.real.columns.iter().map(|m| m.name.as_str()).collect();
         let mut text = format!(
-            "{}, {} images for each row; the classifier reads {:.2} % of the held-out ones rightly\n\n| sampler | steps | guidance | images/s | Fréchet | kernel | nearest |{names}\n|---|---:|---:|---:|---:|---:|---:|{line}\n",
-            self.dataset, self.count, 100.0 * self.classifier_accuracy
+            "{}, {} images for each row and seed, {} seeds: mean ± standard deviation. \
+             The classifier reads {:.2} % of the held-out images correctly.\n\n\
+             | sampler | steps | guidance | images/s | {} |\n|---|---:|---:|---:|{}\n",
+            self.dataset,
+            self.count,
+            self.seeds,
+            100.0 * self.classifier_accuracy,
+            names.join(" | "),
+            "---:|".repeat(names.len())
         );
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".into());
-        for row in [&self.real].into_iter().chain(&self.rows) {
+        for row in self.all_rows() {
             text += &format!(
-                "| {} | {} | {} | {} | {:.3} | {:.5} | {:.3} |",
+                "| {} | {} | {} | {} |",
                 row.sampler,
                 or_dash(row.steps.map(|v| v.to_string())),
                 or_dash(row.guidance_scale.map(|v| v.to_string())),
-                or_dash(row.images_per_second.map(|v| format!("{v:.1}"))),
-                row.frechet_distance,
-                row.kernel_distance,
-                row.nearest
+                or_dash(row.images_per_second.map(|v| format!("{:.1}", v.mean))),
             );
-            let shares = match row.right {
-                None => vec![],
-                Some(Right::Class(share)) => vec![share],
-                Some(Right::Cats { seen, unseen, fur, pattern, eyes, ears, background, .. }) => {
-                    vec![seen, unseen, fur, pattern, eyes, ears, background]
-                }
-            };
-            for share in shares {
-                text += &format!(" {:.1} % |", 100.0 * share);
-            }
+            row.columns.iter().for_each(|measure| text += &format!(" {measure} |"));
             text.push('\n');
+        }
+        for row in &self.rows {
+            text += &format!("\n{} (of all real images, in brackets):\n\n", row.name());
+            for Line { title, measures } in &row.lines {
+                let measures = measures.iter().map(|m| format!("{} {m}", m.name));
+                text += &format!("- {title}: {}\n", measures.collect::<Vec<_>>().join(", "));
+            }
         }
         text
     }
 
     /// Quality against steps, against time and against the guidance scale, as far as there is more than one of each.
     fn plots(&self, out: &Path) -> anyhow::Result<()> {
-        let distance = |row: &Row| row.frechet_distance;
-        let plot = |name: &str, x: &str, x_scale, at: &dyn Fn(&Row) -> Option<f64>| -> anyhow::Result<()> {
-            let mut series: Vec<Series> = Vec::new();
+        let plot = |name: &str, x: &str, x_scale, at: &dyn Fn(&Row) -> Option<f64>| {
+            let mut series: Vec<(Series, Vec<f64>)> = Vec::new();
             for row in &self.rows {
-                let Some(x) = at(row) else { continue };
+                let (Some(x), Some(Spread { mean, deviation })) = (at(row), row.distance()) else { continue };
                 let color = palette::SERIES[series.len() % palette::SERIES.len()];
-                match series.iter_mut().find(|s| s.name == row.sampler) {
-                    Some(s) => s.points.push((x, distance(row))),
-                    None => series.push(Series { name: row.sampler.clone(), points: vec![(x, distance(row))], color }),
-                }
+                let place = series.iter().position(|(s, _)| s.name == row.sampler);
+                let place = place.unwrap_or_else(|| {
+                    let empty = Series { name: row.sampler.clone(), points: Vec::new(), color };
+                    series.push((empty, Vec::new()));
+                    series.len() - 1
+                });
+                series[place].0.points.push((x, mean));
+                series[place].1.push(deviation);
             }
-            let (low, high) =
-                series.iter().flat_map(|s| &s.points).fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.0), h.max(p.0)));
+            let points = series.iter().flat_map(|(s, _)| &s.points);
+            let (low, high) = points.fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.0), h.max(p.0)));
             if low >= high {
                 return Ok(());
             }
-            // What no sampler can do better.
-            let best = distance(&self.real);
-            series.push(Series {
-                name: "real images".into(),
-                points: vec![(low, best), (high, best)],
-                color: palette::INK,
-            });
+            // No sampler can do better.
+            if let Some(Spread { mean, deviation }) = self.real.distance() {
+                let points = vec![(low, mean), (high, mean)];
+                let real = Series { name: "real images".into(), points, color: palette::INK };
+                series.push((real, vec![deviation; 2]));
+            }
             let axes = Axes { x_scale, ..Axes::new(x, "Fréchet distance").log_y() };
-            Ok(figures::line_plot(out.join(name), &axes, &series)?)
+            anyhow::Ok(figures::spread_plot(out.join(name), &axes, &series)?)
         };
         plot("quality_steps.svg", "steps", Scale::Logarithmic, &|row| row.steps.map(|s| s as f64))?;
         plot("quality_seconds.svg", "seconds per image", Scale::Logarithmic, &|row| {
-            row.images_per_second.map(|v| 1.0 / v)
+            row.images_per_second.map(|v| 1.0 / v.mean)
         })?;
         plot("quality_guidance.svg", "guidance scale", Scale::Linear, &|row| row.guidance_scale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spread;
+
+    #[test]
+    fn the_spread_is_that_of_a_sample() {
+        let Spread { mean, deviation } = Spread::of(&[1.0, 2.0, 6.0]);
+        // Squares 4, 1 and 9, divided by one less than there are.
+        assert!((mean - 3.0).abs() < 1e-12 && (deviation - 7f64.sqrt()).abs() < 1e-12);
+        assert_eq!(Spread::of(&[4.0]), Spread { mean: 4.0, deviation: 0.0 });
     }
 }

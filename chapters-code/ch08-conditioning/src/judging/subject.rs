@@ -6,15 +6,16 @@ use ch02_schedule::Schedule;
 use ch03_forward::Purpose;
 use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch06_sampling::{denoiser, noise_per_image, sources, Sampler};
-use ch07_ddim::flags::{Solver, Way};
+use ch07_ddim::flags::{Solver, Spacing, Way};
 use ch07_ddim::Ddim;
 use ch08_conditioning::captions::{phrase, Asked};
 use ch08_conditioning::model::ConditionalModel;
 use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
 use cli::progress::Progress;
 use ops::{AutoDevice, Images};
+use rand::seq::SliceRandom;
 
-use super::{EvaluateArgs, BATCH};
+use super::BATCH;
 
 /// A way to draw; `None` is ancestral sampling.
 #[derive(Clone, Debug)]
@@ -91,11 +92,13 @@ pub(super) struct Told {
     pub(super) asked: Option<Asked>,
 }
 
-/// What is asked for: the same as is true of held-out images.
+/// What is asked for: the same as is true of some held-out images, which the seed chooses.
 pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed: u64) -> anyhow::Result<Vec<Told>> {
     let mut rng = Purpose::Evaluation.rng(seed, 0);
+    let mut order: Vec<usize> = (0..heldout.len()).collect();
+    order.shuffle(&mut rng);
     let one = |i: usize| {
-        let like = i % heldout.len();
+        let like = order[i % order.len()];
         let nothing = Told { condition: Condition::Nothing, like, asked: None };
         let Subject::Conditional(model) = subject else { return Ok(nothing) };
         Ok(match &model.file.conditioning {
@@ -111,28 +114,35 @@ pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed:
     (0..count).map(one).collect()
 }
 
+/// A row of the table: how its images are drawn.
+#[derive(Clone, Copy)]
+pub(super) struct Setting<'a> {
+    pub(super) sampler: &'a NamedWay,
+    pub(super) steps: u32,
+    pub(super) guidance_scale: f64,
+}
+
 /// Draws an image for each that was asked for.
 pub(super) fn draw(
     device: &AutoDevice,
     subject: &Subject,
-    args: &EvaluateArgs,
-    named: &NamedWay,
-    steps: u32,
-    scale: f64,
+    spacing: &Spacing,
+    Setting { sampler, steps, guidance_scale }: Setting,
     told: &[Told],
+    seed: u64,
 ) -> anyhow::Result<Vec<Vec<f32>>> {
     let schedule = subject.schedule();
     let (prediction_type, clip) = (subject.scheduler().prediction_type, subject.scheduler().clip());
     let [channels, height, width] = subject.input_shape().expect("checked before");
-    let timesteps = args.spacing.timesteps(schedule.len(), steps)?;
+    let timesteps = spacing.timesteps(schedule.len(), steps)?;
     let mut progress = Progress::new(told.len() as u64, 0);
     let mut drawn = Vec::new();
     for (batch, told) in told.chunks(BATCH).enumerate() {
         let first = batch * BATCH;
-        let mut rngs = sources(args.seed, first as u64..(first + told.len()) as u64);
+        let mut rngs = sources(seed, first as u64..(first + told.len()) as u64);
         let x = noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
-        let denoise = subject.denoiser(device, told, scale);
-        let images = match &named.way {
+        let denoise = subject.denoiser(device, told, guidance_scale);
+        let images = match &sampler.way {
             Some(way) => way.go(Ddim::new(schedule, prediction_type, clip, 0.0), &timesteps, x, &mut rngs, denoise)?,
             None => {
                 let variance_type = subject.scheduler().variance_type;
@@ -141,7 +151,7 @@ pub(super) fn draw(
             }
         };
         drawn.extend(images.as_vec().chunks(channels * height * width).map(<[f32]>::to_vec));
-        progress.update((first + told.len()) as u64, || format!("{} in {steps} steps", named.name));
+        progress.update((first + told.len()) as u64, || format!("{} in {steps} steps", sampler.name));
     }
     progress.finish();
     Ok(drawn)
