@@ -33,6 +33,74 @@ pub struct ConditioningFile {
     pub dropout: f64,
     /// The data set that it learnt from.
     pub dataset: String,
+    /// The names of the classes, in the order of their numbers; none if it reads prompts, or if its
+    /// classes have numbers only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+}
+
+impl ConditioningFile {
+    /// The class that `label` names, or that has this number: a name comes first.
+    ///
+    /// # Errors
+    /// If the model knows no such class, or no classes.
+    pub fn class(&self, label: &str) -> Result<Condition, LabelError> {
+        let ConditioningConfig::Class { num_classes } = self.conditioning else {
+            return Err(LabelError::ReadsPrompts);
+        };
+        let named = self.classes.iter().position(|class| class == label);
+        let numbered = || label.parse().ok().filter(|&number| number < num_classes);
+        let class = named.or_else(numbered).map(Condition::Label);
+        class.ok_or_else(|| LabelError::Unknown { label: label.into(), known: self.known() })
+    }
+
+    /// The classes in words.
+    fn known(&self) -> String {
+        match (&self.conditioning, &self.classes[..]) {
+            (ConditioningConfig::Class { num_classes }, []) => format!("0 to {}", num_classes - 1),
+            (_, names) => {
+                let named = names.iter().enumerate().map(|(i, name)| format!("{i} '{name}'"));
+                let first: Vec<String> = named.take(SHOWN).collect();
+                let rest = if names.len() > SHOWN { ", …" } else { "" };
+                format!("{}{rest}", first.join(", "))
+            }
+        }
+    }
+
+    /// Checks that another data set has the classes that the model learnt.
+    ///
+    /// # Errors
+    /// Names the first class that differs.
+    pub fn check_classes(&self, found: &[String]) -> Result<(), LabelError> {
+        let ConditioningConfig::Class { num_classes } = self.conditioning else { return Ok(()) };
+        let count = found.len();
+        let differs = |i: &usize| self.classes.get(*i).is_some_and(|class| found.get(*i) != Some(class));
+        let changed = (0..num_classes).find(differs);
+        if let Some(number) = changed {
+            let (before, now) = (self.classes[number].clone(), found.get(number).cloned());
+            return Err(LabelError::Changed { number, before, now: now.unwrap_or("missing".into()) });
+        }
+        if count != num_classes {
+            return Err(LabelError::Count { before: num_classes, now: count });
+        }
+        Ok(())
+    }
+}
+
+/// Classes that an error message lists.
+const SHOWN: usize = 20;
+
+/// A class that a model does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelError {
+    #[error("the model knows no class '{label}'. It knows: {known}")]
+    Unknown { label: String, known: String },
+    #[error("the model reads prompts and knows no classes: use --prompt")]
+    ReadsPrompts,
+    #[error("the model learnt class {number} as '{before}', but in this data set it is '{now}': go on with the classes that it began with, or train another model")]
+    Changed { number: usize, before: String, now: String },
+    #[error("the model learnt {before} classes, but this data set has {now}: go on with the classes that it began with, or train another model")]
+    Count { before: usize, now: usize },
 }
 
 /// A conditional network and the schedule that it was trained with.

@@ -69,7 +69,11 @@ impl TextConfig {
     /// # Errors
     /// If it has a word that is not in the vocabulary, or too many.
     pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
-        self.vocabulary.encode(prompt, self.max_words).map(Condition::Words)
+        let words = self.vocabulary.encode(prompt, self.max_words)?;
+        if words.is_empty() {
+            return Err(PromptError::Empty(prompt.to_string()));
+        }
+        Ok(Condition::Words(words))
     }
 }
 

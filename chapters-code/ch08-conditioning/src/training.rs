@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use ch01_tensors::cats::Attributes;
 use ch01_tensors::{Dataset, Purpose};
+use ch04_unet::model_dir;
 use ch05_train::session::{self, Session};
 use ch05_train::{heldout_loss, HeldoutLoss, StepReport, TrainError, Trainer};
 use ch07_ddim::{Ddim, TimestepSpacing};
@@ -19,13 +21,16 @@ use rand::Rng;
 pub struct Args {
     #[command(flatten)]
     training: session::Args,
-    /// What the network is told about an image
-    #[arg(long, value_enum, default_value = "text")]
-    condition: Kind,
-    /// How often it is told nothing, 0 to 1
-    #[arg(long, default_value_t = 0.1, value_parser = probability, allow_negative_numbers = true)]
-    dropout: f64,
+    /// What the network is told about an image (default: text; with --resume: as before)
+    #[arg(long, value_enum)]
+    condition: Option<Kind>,
+    /// How often it is told nothing, from 0 to below 1 (default: 0.1; with --resume: as before)
+    #[arg(long, conflicts_with = "resume", value_parser = probability, allow_negative_numbers = true)]
+    dropout: Option<f64>,
 }
+
+/// How often a network is told nothing, unless a flag says otherwise.
+const DROPOUT: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
@@ -42,18 +47,49 @@ fn probability(text: &str) -> Result<f64, String> {
     }
 }
 
-pub fn run(mut args: Args) -> anyhow::Result<()> {
-    match args.condition {
-        Kind::Class => args.training.set_kind("class", 2000),
-        Kind::Text => args.training.set_kind("text", 7000),
+impl Args {
+    /// What the network is told: as the flag says, or, with `--resume`, as the run began.
+    fn settle(&mut self) -> anyhow::Result<Kind> {
+        let kind = self.condition.unwrap_or(Kind::Text);
+        kind.choose(&mut self.training);
+        let out = self.training.out();
+        if !self.training.resume || !model_dir::is_conditional(&out) {
+            return Ok(kind);
+        }
+        let begun = match model::load_file(&out)?.conditioning {
+            ConditioningConfig::Class { .. } => Kind::Class,
+            ConditioningConfig::Text(_) => Kind::Text,
+        };
+        let same = self.condition.is_none_or(|kind| kind == begun);
+        anyhow::ensure!(same, "--condition: {} began with the other one, and keeps it", out.display());
+        begun.choose(&mut self.training);
+        Ok(begun)
     }
+}
+
+impl Kind {
+    /// Where the model goes and how long it learns cats, if the flags do not say.
+    fn choose(self, args: &mut session::Args) {
+        match self {
+            Self::Class => args.set_kind("class", 2000),
+            Self::Text => args.set_kind("text", 7000),
+        }
+    }
+}
+
+pub fn run(mut args: Args) -> anyhow::Result<()> {
+    let kind = args.settle()?;
     session::run(
         &args.training,
         |device, dataset| {
             let file = ConditioningFile {
-                conditioning: conditioning(args.condition, dataset)?,
-                dropout: args.dropout,
+                conditioning: conditioning(kind, dataset)?,
+                dropout: args.dropout.unwrap_or(DROPOUT),
                 dataset: dataset.name().to_string(),
+                classes: match kind {
+                    Kind::Class => dataset.classes(),
+                    Kind::Text => Vec::new(),
+                },
             };
             let config = args.training.config(dataset.shape());
             file.conditioning.check(&config.unet)?;
@@ -62,8 +98,9 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
                 Trainer::of(device, config, |rng| ConditionalUNet::new(device, &unet, &file.conditioning, rng))?;
             Ok(Conditional { device: device.clone(), trainer, file })
         },
-        |device, out, _| {
+        |device, out, dataset| {
             let file = model::load_file(out)?;
+            file.check_classes(&dataset.classes()).with_context(|| out.display().to_string())?;
             let trainer = Trainer::load_state(device, out, |config, rng| {
                 ConditionalUNet::new(device, &config.unet, &file.conditioning, rng)
             })?;
@@ -80,7 +117,7 @@ fn conditioning(kind: Kind, dataset: &dyn Dataset) -> anyhow::Result<Conditionin
     let all = || 0..dataset.len();
     Ok(match kind {
         Kind::Class => {
-            let num_classes = all().map(|i| dataset.label(i)).max().map_or(0, |most| most + 1);
+            let num_classes = dataset.classes().len();
             ConditioningConfig::Class { num_classes }
         }
         Kind::Text => {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum PromptError {
     #[error("the model does not know the word '{word}'{} It knows: {known}", guess(nearest))]
     UnknownWord { word: String, nearest: Option<String>, known: String },
+    #[error("the prompt '{0}' has no words: describe the picture, or leave the prompt out")]
+    Empty(String),
     #[error("the prompt has {found} words, but the model reads at most {most}")]
     TooLong { found: usize, most: usize },
     #[error("the model does not read prompts: say one of its {num_classes} classes with --label (from 0)")]

@@ -53,6 +53,10 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
+fn file(conditioning: ConditioningConfig) -> ConditioningFile {
+    ConditioningFile { conditioning, dropout: 0.1, dataset: "cats".into(), classes: Vec::new() }
+}
+
 #[test]
 fn one_hot_rows() {
     let device: Dev = ops::open_device(0).unwrap();
@@ -311,7 +315,7 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
     for conditioning in [ConditioningConfig::Class { num_classes: 3 }, text()] {
         let folder = tempfile::tempdir().unwrap();
         let (device, mut network) = network(&conditioning);
-        let file = ConditioningFile { conditioning: conditioning.clone(), dropout: 0.1, dataset: "cats".into() };
+        let file = file(conditioning.clone());
         let scheduler = SchedulerConfig::default();
         model::save(folder.path(), &unet([3, 8, 8]), &mut network, &file, &scheduler).unwrap();
 
@@ -340,7 +344,7 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
 fn weights_of_another_architecture_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let (device, mut class) = network(&ConditioningConfig::Class { num_classes: 3 });
-    let file = ConditioningFile { conditioning: text(), dropout: 0.1, dataset: "cats".into() };
+    let file = file(text());
     model::save(folder.path(), &unet([3, 8, 8]), &mut class, &file, &SchedulerConfig::default()).unwrap();
     let error = model::load(&device, folder.path()).unwrap_err().to_string();
     assert!(error.contains("weights.safetensors") && error.contains("missing"), "{error}");
@@ -413,4 +417,54 @@ fn strength_goes_from_the_image_to_any_image() {
     assert_eq!(distances[0], 1.0);
     assert!(distances.windows(2).all(|pair| pair[1] < pair[0]), "{distances:?}");
     assert!((distances[3] - MEAN).abs() < 0.02, "{distances:?}");
+}
+
+#[test]
+fn a_class_has_a_name_and_a_number() {
+    let named = |names: &[&str]| ConditioningFile {
+        classes: names.iter().map(|name| name.to_string()).collect(),
+        ..file(ConditioningConfig::Class { num_classes: 3 })
+    };
+    let animals = named(&["bird", "cat", "dog"]);
+    assert_eq!(animals.class("cat"), Ok(Condition::Label(1)));
+    assert_eq!(animals.class("1"), Ok(Condition::Label(1)));
+    // A name comes first, also where it looks like a number.
+    assert_eq!(named(&["1", "0", "7"]).class("0"), Ok(Condition::Label(1)));
+    assert_eq!(named(&["1", "0", "7"]).class("2"), Ok(Condition::Label(2)));
+    for wrong in ["cow", "3", "-1", "", "Cat"] {
+        let error = animals.class(wrong).unwrap_err().to_string();
+        assert!(error.contains(&format!("'{wrong}'")) && error.contains("1 'cat'"), "{error}");
+    }
+    // A model of before classes had names.
+    assert_eq!(named(&[]).class("2"), Ok(Condition::Label(2)));
+    assert!(named(&[]).class("3").unwrap_err().to_string().contains("0 to 2"));
+    assert!(file(text()).class("cat").unwrap_err().to_string().contains("--prompt"));
+}
+
+#[test]
+fn other_classes_are_told_by_name() {
+    let strings = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let mut animals = file(ConditioningConfig::Class { num_classes: 2 });
+    animals.classes = strings(&["bird", "cat"]);
+    assert_eq!(animals.check_classes(&strings(&["bird", "cat"])), Ok(()));
+    for (found, words) in [
+        (&["ant", "bird", "cat"][..], ["'bird'", "'ant'"]),
+        (&["bird"], ["'cat'", "'missing'"]),
+        (&["bird", "cat", "dog"], ["2 classes", "3"]),
+    ] {
+        let error = animals.check_classes(&strings(found)).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+    animals.classes.clear();
+    assert!(animals.check_classes(&strings(&["bird"])).is_err());
+    assert_eq!(file(text()).check_classes(&[]), Ok(()), "captions are no classes");
+}
+
+#[test]
+fn a_sentence_without_words_is_no_prompt() {
+    let ConditioningConfig::Text(text) = text() else { panic!("a text model") };
+    for prompt in ["", "   ", "!!!", "🐱"] {
+        let error = text.read(prompt).unwrap_err().to_string();
+        assert!(error.contains(&format!("'{prompt}'")) && error.contains("no words"), "{error}");
+    }
 }

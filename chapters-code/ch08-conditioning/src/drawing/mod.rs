@@ -10,7 +10,7 @@ use anyhow::Context;
 use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::flags::{Spacing, Way};
 use ch08_conditioning::model::{self, ConditionalModel};
-use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
+use ch08_conditioning::{Condition, Guidance};
 pub use changed::{inpainting, vary, InpaintArgs, VaryArgs};
 use cli::progress::Progress;
 use ops::{AutoDevice, Images};
@@ -24,9 +24,9 @@ pub struct Common {
     /// What to draw, in words
     #[arg(long, conflicts_with = "label")]
     prompt: Option<String>,
-    /// What to draw, as the number of a class
+    /// What to draw, as the name or the number of a class
     #[arg(long)]
-    label: Option<usize>,
+    label: Option<String>,
     /// What not to draw, in words
     #[arg(long)]
     negative_prompt: Option<String>,
@@ -75,7 +75,7 @@ impl Common {
 
     /// What the flags ask for.
     fn condition(&self, ready: &Ready) -> anyhow::Result<Condition> {
-        match (&self.prompt, self.label) {
+        match (&self.prompt, &self.label) {
             (Some(prompt), _) => ready.read(prompt),
             (None, Some(label)) => ready.class(label),
             (None, None) => Ok(Condition::Nothing),
@@ -95,17 +95,8 @@ impl Ready {
     }
 
     /// A class that the network knows.
-    fn class(&self, label: usize) -> anyhow::Result<Condition> {
-        match &self.model.file.conditioning {
-            ConditioningConfig::Class { num_classes } => {
-                let last = num_classes - 1;
-                anyhow::ensure!(label <= last, "--label {label}: {} knows the classes 0 to {last}", self.name);
-                Ok(Condition::Label(label))
-            }
-            ConditioningConfig::Text(_) => {
-                anyhow::bail!("{} reads prompts and knows no classes: use --prompt", self.name)
-            }
-        }
+    fn class(&self, label: &str) -> anyhow::Result<Condition> {
+        self.model.file.class(label).with_context(|| self.name.clone())
     }
 
     fn images(&self, values: Vec<f32>) -> Images<AutoDevice> {
