@@ -79,7 +79,7 @@ fn jump_and_chain_agree_in_distribution() {
     let distance = distance.fold(0.0, f64::max);
     let critical = 1.95 * (2.0 / N as f64).sqrt();
     assert!(distance < critical, "{distance} is not below {critical}");
-    // The test can fail: against one timestep later it does.
+    // The test can fail: against the jump to timestep 60 it does.
     let later = sorted(&q_sample(&schedule, &x0, &[60], &standard_normal(&device, *x0.shape(), &mut rng(3, 2))));
     let other =
         a.iter().enumerate().map(|(i, v)| (i as f64 - later.partition_point(|w| w <= v) as f64).abs() / N as f64);

@@ -50,7 +50,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let noise = ddim.invert(images.clone(), &timesteps, &denoise);
         let back = ddim.sample(noise.clone(), &timesteps, &mut unused, &denoise);
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
-        println!("{steps} steps: {decibels:.0} dB, {:.2} s per image", seconds / count as f64);
+        let (_, deviation) = ch01_tensors::statistics(&noise);
+        let (variance, seconds) = (deviation.powi(2), seconds / count as f64);
+        println!(
+            "{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, {seconds:.2} s per image"
+        );
         rows.extend([noise, back]);
     }
     figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;

@@ -9,8 +9,9 @@ use ops::{Images, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: from_image
-/// Image to image (SDEdit, Meng et al. 2022, algorithm 1): noise the image part of the way, then draw from there. With `strength` 0
-/// nothing is changed, with 1 nothing is kept.
+/// Image to image (SDEdit, Meng et al. 2022, whose algorithm 1 is written for noise that grows
+/// without shrinking the image; this is the same idea for ours): noise the image part of the way,
+/// then draw from there. With `strength` 0 nothing is changed, with 1 nothing is kept.
 ///
 /// # Panics
 /// If `strength` is not between 0 and 1.
