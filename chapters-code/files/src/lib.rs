@@ -1,13 +1,22 @@
 //! Files that are never half-written: new content goes to a temporary file beside the target, is flushed to the disk,
 //! and takes the target's name in one step. Whoever looks, at any moment, sees the old file or the new one.
 //!
+//! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder for itself. What a killed
+//! process left half-written is removed by the next one that writes to the same folder.
+//!
 //! Where there is no disk, as in a browser, files can be held in memory: see [`hold`].
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod folder;
+mod output;
+mod temporary;
+
+pub use folder::{claim, Claim};
+pub use output::{check, write, Place};
 
 /// A file operation that failed: which file, what was tried, why.
 #[derive(Debug, thiserror::Error)]
@@ -25,36 +34,6 @@ impl FileError {
         let path = path.into();
         move |source| Self { action, path, source }
     }
-}
-
-/// Writes `bytes` to `path`, replacing what was there. Folders on the way are made.
-///
-/// # Errors
-/// If the folder or file cannot be written; what was at `path` is then unchanged.
-pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
-    let path = path.as_ref();
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(FileError::new("create folder", folder))?;
-    let replace = || -> io::Result<()> {
-        let mut temporary = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        temporary.write_all(bytes)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|e| e.error)?;
-        // The new name itself must reach the disk too. Not every system lets a folder be opened for that.
-        if let Ok(folder) = File::open(folder) {
-            folder.sync_all().ok();
-        }
-        Ok(())
-    };
-    replace().map_err(FileError::new("write", path))
 }
 
 static HELD: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());

@@ -1,0 +1,82 @@
+//! Folders that are made on the way, and folders that one process has for itself.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::temporary::{lock, sweep, temporary};
+use crate::FileError;
+
+/// Folders that were made for something. When this is dropped, those that are still empty are removed again.
+#[derive(Debug)]
+pub(crate) struct Made(Vec<PathBuf>);
+
+impl Made {
+    pub(crate) fn new(folder: &Path) -> io::Result<Self> {
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made = Self(folder.ancestors().take_while(missing).map(Path::to_path_buf).collect());
+        fs::create_dir_all(folder)?;
+        Ok(made)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // The innermost first. One that is not empty cannot be removed, and neither can those around it.
+        self.0.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).count();
+    }
+}
+
+/// A folder that no other process may write to as long as this value lives. See [`claim`].
+#[derive(Debug)]
+pub struct Claim {
+    _made: Made,
+    _lock: File,
+}
+
+/// Claims a folder and all below it. It is made if it is missing, and removed again with the claim if nothing was put into
+/// it. What killed processes left half-written in it is removed. The claim ends with the process, however that ends.
+///
+/// A file system without locks lets everybody in.
+///
+/// # Errors
+/// If the folder cannot be made or written to, or another process has claimed it.
+pub fn claim(folder: impl AsRef<Path>) -> Result<Claim, FileError> {
+    let folder = folder.as_ref();
+    let claim = || {
+        let mut made = Made::new(folder)?;
+        let file = open_for_lock(folder)?;
+        if !lock(&file)? {
+            made.0.clear(); // the other process needs them
+            let problem = "another run writes there: wait for its end, or choose another folder";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
+        }
+        sweep_below(folder)?;
+        temporary(folder)?;
+        Ok(Claim { _made: made, _lock: file })
+    };
+    claim().map_err(FileError::new("write to", folder))
+}
+
+fn sweep_below(folder: &Path) -> io::Result<()> {
+    sweep(folder);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sweep_below(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder itself is what is locked, so that no file tells of it.
+#[cfg(unix)]
+fn open_for_lock(folder: &Path) -> io::Result<File> {
+    File::open(folder)
+}
+
+/// Not every system can open a folder: a file in it serves, and stays.
+#[cfg(not(unix))]
+fn open_for_lock(folder: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(folder.join(".lock"))
+}
