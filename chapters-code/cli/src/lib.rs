@@ -1,35 +1,36 @@
-//! What the chapter programs share, so that each of them can be short: errors in one sentence, the device, the
-//! progress bar.
+//! What the chapter programs share, so that each of them can be short: errors in one sentence, outputs, signals, the
+//! device, the progress bar.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 use clap::Parser;
 use ops::AutoDevice;
 
+mod output;
+pub mod print;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod progress;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod signals;
 
-/// Parses the arguments and runs `program`. An error is printed as one line; the exit code is then 1 (2 for wrong usage).
-pub fn run<A: Parser>(program: impl FnOnce(A) -> anyhow::Result<()>) -> ExitCode {
-    match program(A::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", sentence(&error));
-            ExitCode::FAILURE
-        }
-    }
-}
+pub use output::{outputs, Output};
+pub use print::quoted;
 
-/// An error and its causes, without what has been said already.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut sentence = error.to_string();
-    for cause in error.chain().skip(1).map(|cause| cause.to_string()) {
-        if !sentence.contains(&cause) {
-            sentence = format!("{sentence}: {cause}");
+/// Parses the arguments and runs `program`, which may choose an exit code. An error is printed as one line; the exit code
+/// is then 1 (2 for wrong usage).
+pub fn run<A: Parser, T: Termination>(program: impl FnOnce(A) -> anyhow::Result<T>) -> ExitCode {
+    let answer = match A::try_parse() {
+        Ok(args) => program(args).map(T::report),
+        Err(answer) => {
+            print::usage(&answer);
+            Ok(ExitCode::from(answer.exit_code() as u8))
         }
-    }
-    sentence
+    };
+    answer.and_then(|code| print::finish().map(|()| code)).unwrap_or_else(|error| {
+        print::note(format_args!("error: {}", print::sentence(&error)));
+        ExitCode::FAILURE
+    })
 }
 
 /// The device of this build.
@@ -50,7 +51,7 @@ pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     match told {
         Some(directory) => directory.to_path_buf(),
         None => {
-            println!("no --model was given: using '{name}', which comes with the book");
+            crate::println!("no --model was given: using '{name}', which comes with the book");
             shipped(name)
         }
     }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::print::note;
+
 /// Shows how far a long job is.
 pub struct Progress {
     bar: ProgressBar,
@@ -39,14 +41,14 @@ impl Progress {
             self.last_line = Instant::now();
             let per_step = self.started.elapsed().as_secs_f64() / (done - self.first).max(1) as f64;
             let left = (self.total - done) as f64 * per_step;
-            eprintln!("{done}/{} {} · {left:.0} s left", self.total, message());
+            note(format_args!("{done}/{} {} · {left:.0} s left", self.total, message()));
         }
     }
 
     /// A line of its own.
     pub fn note(&self, line: &str) {
         if self.plain {
-            eprintln!("{line}");
+            note(line);
         } else {
             self.bar.println(line);
         }
