@@ -9,7 +9,7 @@ mod pixels;
 mod plots;
 
 pub use image::RgbImage;
-pub use pixels::{grid, image_grid, image_rows, save_gif, save_png, Picture};
+pub use pixels::{check_film, check_grid, grid, image_grid, image_rows, save_gif, save_png, Picture, MOST_PIXELS};
 #[cfg(not(target_arch = "wasm32"))]
 pub use plots::{densities, line_plot, spread_plot, Axes, Scale, Series, Values};
 
@@ -38,4 +38,15 @@ pub enum FigureError {
     Encode(#[from] image::ImageError),
     #[error("cannot draw the plot: {0}")]
     Draw(String),
+    #[error(
+        "the picture would be {}{width}x{height} pixels large, {gigabytes:.1} GB, but at most {MOST_PIXELS} pixels are \
+         drawn: ask for fewer images or a smaller scale",
+        if *frames == 1 { String::new() } else { format!("{frames} frames of ") }
+    )]
+    TooLarge { frames: usize, width: usize, height: usize, gigabytes: f64 },
+    #[error(
+        "the film would be {width}x{height} pixels large, but a GIF has at most {most} on a side: ask for fewer images or \
+         a smaller scale"
+    )]
+    WideFilm { width: usize, height: usize, most: usize },
 }

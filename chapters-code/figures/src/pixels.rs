@@ -29,18 +29,72 @@ impl Picture<'_> {
     }
 }
 
+/// Pixels that a picture, or all frames of a film together, may have: 805 MB while it is made.
+pub const MOST_PIXELS: usize = 1 << 28;
+/// The longest side that a GIF can have.
+const GIF_SIDE: usize = u16::MAX as usize;
+
+/// Between pictures of which each pixel is `scale` pixels wide.
+fn gap(scale: usize) -> usize {
+    (scale / 4).max(1)
+}
+
+/// `n` pictures of `size` pixels and the gaps between them.
+fn side(n: usize, size: usize, scale: usize) -> usize {
+    let each = size.saturating_mul(scale).saturating_add(gap(scale));
+    n.saturating_mul(each).saturating_sub(gap(scale))
+}
+
+/// Finds out, before anything is drawn, whether a [`grid`] of `count` pictures of `[channels, height, width]` can be made.
+///
+/// # Errors
+/// If it would have more than [`MOST_PIXELS`]; the message says how many.
+pub fn check_grid(count: usize, columns: usize, shape: [usize; 3], scale: usize) -> Result<(), FigureError> {
+    check_size(1, grid_size(count, columns, shape, scale))
+}
+
+/// The same for a film of `frames` such grids.
+///
+/// # Errors
+/// Also if a side is longer than a GIF can have.
+pub fn check_film(
+    frames: usize,
+    count: usize,
+    columns: usize,
+    shape: [usize; 3],
+    scale: usize,
+) -> Result<(), FigureError> {
+    let [width, height] = grid_size(count, columns, shape, scale);
+    if width.max(height) > GIF_SIDE {
+        return Err(FigureError::WideFilm { width, height, most: GIF_SIDE });
+    }
+    check_size(frames, [width, height])
+}
+
+fn grid_size(count: usize, columns: usize, [_, height, width]: [usize; 3], scale: usize) -> [usize; 2] {
+    let columns = columns.clamp(1, count.max(1));
+    [side(columns, width, scale), side(count.div_ceil(columns), height, scale)]
+}
+
+fn check_size(frames: usize, [width, height]: [usize; 2]) -> Result<(), FigureError> {
+    let pixels = frames.saturating_mul(width).saturating_mul(height);
+    match pixels > MOST_PIXELS {
+        true => Err(FigureError::TooLarge { frames, width, height, gigabytes: 3e-9 * pixels as f64 }),
+        false => Ok(()),
+    }
+}
+
 /// Pictures of one size in rows of `columns`, each pixel `scale` pixels wide, a thin gap between pictures.
 ///
 /// # Panics
 /// If there is no picture, or `columns` or `scale` is 0.
 pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
     assert!(!pictures.is_empty() && columns > 0 && scale > 0, "a grid needs pictures, columns and a scale");
-    let (height, width) = (pictures[0].height * scale, pictures[0].width * scale);
-    let gap = (scale / 4).max(1);
+    let Picture { channels, height, width, .. } = pictures[0];
     let columns = columns.min(pictures.len());
-    let rows = pictures.len().div_ceil(columns);
-    let total = |n: usize, size: usize| (n * (size + gap) - gap) as u32;
-    let mut out = RgbImage::from_pixel(total(columns, width), total(rows, height), Rgb([255; 3]));
+    let [all_width, all_height] = grid_size(pictures.len(), columns, [channels, height, width], scale);
+    let mut out = RgbImage::from_pixel(all_width as u32, all_height as u32, Rgb([255; 3]));
+    let (height, width, gap) = (height * scale, width * scale, gap(scale));
     for (i, picture) in pictures.iter().enumerate() {
         let (left, top) = (i % columns * (width + gap), i / columns * (height + gap));
         for y in 0..height {
@@ -130,5 +184,28 @@ mod tests {
         assert_eq!(out.get_pixel(2, 0), &Rgb([255; 3]));
         assert_eq!(out.get_pixel(5, 2), &Rgb([128; 3]));
         assert_eq!(out.get_pixel(3, 3), &Rgb([255; 3]), "2.0 is cut off at white");
+    }
+
+    #[test]
+    fn pictures_too_large_are_known_before_they_are_made() {
+        let problem = check_grid(10_000, 100, [3, 16, 16], 64).unwrap_err().to_string();
+        assert!(problem.contains("103984x103984") && problem.contains("32.4 GB"), "{problem}");
+        check_grid(4096, 64, [3, 16, 16], 8).unwrap();
+        check_grid(usize::MAX, 1, [3, usize::MAX, 2], 64).unwrap_err();
+        check_film(50, 64, 8, [3, 16, 16], 8).unwrap();
+        let problem = check_film(1000, 64, 8, [3, 16, 16], 8).unwrap_err().to_string();
+        assert!(problem.contains("1000 frames") && problem.contains("1038x1038"), "{problem}");
+        let problem = check_film(1, 2, 2, [3, 1, 40_000], 1).unwrap_err().to_string();
+        assert!(problem.contains("80001x1") && problem.contains("65535"), "{problem}");
+    }
+
+    #[test]
+    fn a_grid_is_as_large_as_was_foretold() {
+        let values = [0.0; 6];
+        let picture = Picture { values: &values, channels: 1, height: 2, width: 3 };
+        for (count, columns, scale) in [(1, 1, 1), (5, 3, 8), (2, 7, 3)] {
+            let (width, height) = grid(&vec![picture; count], columns, scale).dimensions();
+            assert_eq!([width as usize, height as usize], grid_size(count, columns, [1, 2, 3], scale));
+        }
     }
 }
