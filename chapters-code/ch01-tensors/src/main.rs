@@ -22,20 +22,22 @@ struct Args {
 
 fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
+        cli::outputs([("--out", &args.out, "png")])?;
         let dataset = args.data.open(ch01_tensors::Split::Train)?;
         let device = cli::device(0)?;
         let indices: Vec<usize> = (0..(args.count as usize).min(dataset.len())).collect();
+        let columns = (args.count as f64).sqrt().ceil() as usize;
+        figures::check_grid(indices.len(), columns, dataset.shape(), args.scale as usize)?;
         let images = ch01_tensors::batch(&device, dataset.as_ref(), &indices);
         let (mean, deviation) = ch01_tensors::statistics(&images);
         let [channels, height, width] = dataset.shape();
-        println!("{}: {} images of {channels}x{height}x{width}", dataset.name(), dataset.len());
-        println!("first {}: mean {mean:.3}, standard deviation {deviation:.3}, values in [-1, 1]", indices.len());
+        cli::println!("{}: {} images of {channels}x{height}x{width}", dataset.name(), dataset.len());
+        cli::println!("first {}: mean {mean:.3}, standard deviation {deviation:.3}, values in [-1, 1]", indices.len());
         for i in indices.iter().take(3) {
-            println!("image {i}: label {}, \"{}\"", dataset.label(*i), dataset.caption(*i));
+            cli::println!("image {i}: label {}, \"{}\"", dataset.label(*i), dataset.caption(*i));
         }
-        let columns = (args.count as f64).sqrt().ceil() as usize;
         figures::save_png(&args.out, &figures::image_grid(&images, columns, args.scale as usize))?;
-        println!("wrote {}", args.out.display());
+        cli::println!("wrote {}", args.out.display());
         Ok(())
     })
 }

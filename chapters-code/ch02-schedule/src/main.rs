@@ -38,17 +38,23 @@ enum Quantity {
 
 fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
+        let table = args.csv.as_ref().map(|path| ("--csv", path, "csv"));
+        cli::outputs([("--out", &args.out, "svg")].into_iter().chain(table))?;
         let kinds = args.schedule.map_or(BetaSchedule::ALL.to_vec(), |kind| vec![kind]);
         let schedules: Vec<(BetaSchedule, Schedule)> =
             kinds.into_iter().map(|kind| (kind, Schedule::new(kind, args.timesteps as usize))).collect();
-        println!(
+        cli::println!(
             "{:<18} {:>10} {:>10} {:>12} {:>12}",
-            "schedule", "beta[0]", "beta[T-1]", "alpha_bar[T-1]", "snr[T-1]"
+            "schedule",
+            "beta[0]",
+            "beta[T-1]",
+            "alpha_bar[T-1]",
+            "snr[T-1]"
         );
         for (kind, s) in &schedules {
             let last = s.len() - 1;
             let (first, end) = (s.betas[0], s.betas[last]);
-            println!(
+            cli::println!(
                 "{:<18} {first:>10.6} {end:>10.6} {:>14.3e} {:>12.3e}",
                 kind.name(),
                 s.alpha_bar[last],
@@ -57,10 +63,10 @@ fn main() -> std::process::ExitCode {
         }
         if let Some(path) = &args.csv {
             files::write(path, csv(&schedules).as_bytes())?;
-            println!("wrote {}", path.display());
+            cli::println!("wrote {}", path.display());
         }
         plot(&args, &schedules)?;
-        println!("wrote {}", args.out.display());
+        cli::println!("wrote {}", args.out.display());
         Ok(())
     })
 }

@@ -36,6 +36,9 @@ struct Args {
 
 fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
+        if let Some(output) = &args.output {
+            cli::outputs([("--output", output, "safetensors")])?;
+        }
         let device = cli::device(0)?;
         let mut unet = match &args.model {
             Some(directory) => model_dir::load(&device, directory)?.unet,
@@ -69,15 +72,15 @@ fn print_summary(args: &Args, device: &AutoDevice, unet: &mut UNet<AutoDevice>) 
         anyhow::bail!("--image-size {height}: this network needs a multiple of {factor}");
     }
     let stages = summary(unet, device.zeros_like(&(1, channels, height, width)));
-    println!("{:<30} {:>16} {:>12} {:>16}", "stage", "output", "parameters", "multiply-adds");
-    println!("{:<30} {:>16}", "input", format!("{channels}x{height}x{width}"));
+    cli::println!("{:<30} {:>16} {:>12} {:>16}", "stage", "output", "parameters", "multiply-adds");
+    cli::println!("{:<30} {:>16}", "input", format!("{channels}x{height}x{width}"));
     for s in &stages {
         let [c, h, w] = s.shape;
-        println!("{:<30} {:>16} {:>12} {:>16}", s.name, format!("{c}x{h}x{w}"), s.parameters, s.multiply_adds);
+        cli::println!("{:<30} {:>16} {:>12} {:>16}", s.name, format!("{c}x{h}x{w}"), s.parameters, s.multiply_adds);
     }
     let parameters: usize = stages.iter().map(|s| s.parameters).sum();
     let work: usize = stages.iter().map(|s| s.multiply_adds).sum();
-    println!("{:<30} {:>16} {parameters:>12} {work:>16}", "total", "");
+    cli::println!("{:<30} {:>16} {parameters:>12} {work:>16}", "total", "");
     Ok(())
 }
 
@@ -110,6 +113,6 @@ fn forward(
     let answer = HostTensor { shape: vec![b, c, h, w], values: y.as_vec() };
     let bytes = params::to_safetensors(&NamedTensors::from([("output".to_string(), answer)]), &[]);
     files::write(output, &bytes)?;
-    println!("wrote {} ({b}x{c}x{h}x{w})", output.display());
+    cli::println!("wrote {} ({b}x{c}x{h}x{w})", output.display());
     Ok(())
 }

@@ -26,6 +26,10 @@ impl Session for Unconditional {
     type Network = UNet<AutoDevice>;
     const COMMAND: &'static str = "cargo run -p ch05-train --";
 
+    fn draw_command(directory: &str) -> String {
+        format!("cargo run -p ch06-sampling -- --model {directory} --count 16 --seed 1 --out samples.png")
+    }
+
     fn trainer(&mut self) -> &mut Trainer<AutoDevice> {
         &mut self.trainer
     }
@@ -60,12 +64,6 @@ fn main() -> std::process::ExitCode {
                 Ok(Unconditional { device: device.clone(), trainer })
             },
             |device, out, _| Ok(Unconditional { device: device.clone(), trainer: Trainer::load(device, out)? }),
-        )?;
-        let out = args.out();
-        println!(
-            "draw with: cargo run -p ch06-sampling -- --model {} --count 16 --seed 1 --out samples.png",
-            out.display()
-        );
-        Ok(())
+        )
     })
 }

@@ -54,8 +54,33 @@ const BATCH: usize = 64;
 const FRAMES: usize = 50;
 const COLUMNS: usize = 10;
 
+/// Columns of a grid that is about as wide as high.
+fn columns(count: usize) -> usize {
+    (count as f64).sqrt().ceil() as usize
+}
+
+impl Args {
+    /// Whether everything that is asked for can be drawn, of images of this shape in `total` steps.
+    fn check_sizes(&self, shape: [usize; 3], total: usize) -> Result<(), figures::FigureError> {
+        let (count, scale) = (self.count as usize, self.scale as usize);
+        let shown = count.min(BATCH);
+        figures::check_grid(count, columns(count), shape, scale)?;
+        if self.trajectory.is_some() {
+            figures::check_film(FRAMES.min(total), shown, columns(shown), shape, scale)?;
+        }
+        if self.x0_strip.is_some() {
+            let moments = COLUMNS.min(total);
+            figures::check_grid(shown * moments, moments, shape, scale)?;
+        }
+        Ok(())
+    }
+}
+
 fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
+        let film = args.trajectory.as_ref().map(|path| ("--trajectory", path, "gif"));
+        let strip = args.x0_strip.as_ref().map(|path| ("--x0-strip", path, "png"));
+        cli::outputs([("--out", &args.out, "png")].into_iter().chain(film).chain(strip))?;
         cli::set_threads(args.threads.map(|t| t as usize))?;
         let device = cli::device(args.seed)?;
         let (mut model, directory) = program::open(&device, args.model.as_deref())?;
@@ -69,6 +94,7 @@ fn main() -> std::process::ExitCode {
         let shape = shape.with_context(|| directory.display().to_string())?;
 
         let (count, total) = (args.count as usize, model.schedule.len());
+        args.check_sizes(shape, total)?;
         let batches = count.div_ceil(BATCH);
         let mut progress = Progress::new((batches * total) as u64, 0);
         let mut drawn: Vec<f32> = Vec::new();
@@ -92,7 +118,7 @@ fn main() -> std::process::ExitCode {
             );
         }
         let images = ops::tensor(&device, drawn, (count, shape[0], shape[1], shape[2]));
-        let columns = (count as f64).sqrt().ceil() as usize;
+        let columns = columns(count);
         save(&args.out, &figures::image_grid(&images, columns, args.scale as usize))?;
         film.save(&args, &device, shape)
     })
@@ -100,7 +126,7 @@ fn main() -> std::process::ExitCode {
 
 fn save(path: &Path, picture: &figures::RgbImage) -> anyhow::Result<()> {
     figures::save_png(path, picture)?;
-    println!("wrote {}", path.display());
+    cli::println!("wrote {}", path.display());
     Ok(())
 }
 
@@ -122,7 +148,7 @@ impl Film {
         let step = total - 1 - t;
         // `n` moments, evenly spread, the last one among them.
         let chosen = |n: usize| t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total);
-        let columns = (x.shape().0 as f64).sqrt().ceil() as usize;
+        let columns = columns(x.shape().0);
         if args.trajectory.is_some() && chosen(FRAMES) {
             self.frames.push(figures::image_grid(x, columns, args.scale as usize));
         }
@@ -134,7 +160,7 @@ impl Film {
     fn save(&self, args: &Args, device: &AutoDevice, shape: [usize; 3]) -> anyhow::Result<()> {
         if let Some(path) = &args.trajectory {
             figures::save_gif(path, &self.frames, 80)?;
-            println!("wrote {}", path.display());
+            cli::println!("wrote {}", path.display());
         }
         if let Some(path) = &args.x0_strip {
             let size: usize = shape.iter().product();

@@ -14,7 +14,7 @@ pub fn open(device: &AutoDevice, told: Option<&Path>) -> anyhow::Result<(Model<A
     let directory = cli::model_or_shipped(told, "cats");
     let model = model_dir::load(device, &directory)?;
     if model_dir::is_conditional(&directory) {
-        println!(
+        cli::println!(
             "{} can be told what to draw, and is told nothing here: see cargo run -p ch08-conditioning -- sample --help",
             directory.display()
         );

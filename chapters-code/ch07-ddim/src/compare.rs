@@ -30,9 +30,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    cli::outputs([("--out", &args.out, "png")])?;
     let (device, model, name) = args.common.open()?;
     let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let count = args.count as usize;
+    figures::check_grid(count * args.steps.len(), count, [channels, height, width], args.common.scale as usize)?;
     let denoise = denoiser(&device, &model.unet);
     let mut rows = Vec::new();
     for &steps in &args.steps {
@@ -42,10 +44,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let start = std::time::Instant::now();
         let images =
             args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, &denoise).with_context(|| name.clone())?;
-        println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
+        cli::println!("{steps} steps: {:.3} s per image", start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }
     figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;
-    println!("wrote {}", args.out.display());
+    cli::println!("wrote {}", args.out.display());
     Ok(())
 }

@@ -33,8 +33,11 @@ pub struct Args {
 
 /// Without fresh noise every noise leads to one image, and noises near each other to images near each other.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    cli::outputs([("--out", &args.out, "gif")])?;
     let (device, model, name) = args.common.open()?;
     let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
+    let frames = args.count as usize * args.frames as usize;
+    figures::check_film(frames, 1, 1, [channels, height, width], args.common.scale as usize)?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let noises: Vec<_> = (0..args.count as u64)
         .map(|image| noise_per_image(&device, (1, channels, height, width), &mut sources(args.seed, image..image + 1)))
@@ -58,6 +61,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     progress.finish();
     figures::save_gif(&args.out, &film, 60)?;
-    println!("wrote {}", args.out.display());
+    cli::println!("wrote {}", args.out.display());
     Ok(())
 }

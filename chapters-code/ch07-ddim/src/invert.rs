@@ -27,6 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    cli::outputs([("--out", &args.out, "png")])?;
     let (device, model, name) = args.common.open()?;
     let data = args.data.open(Split::HeldOut)?;
     let shape = data.shape();
@@ -38,6 +39,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         name
     );
     let count = (args.count as usize).min(data.len());
+    figures::check_grid(count * (1 + 2 * args.steps.len()), count, shape, args.common.scale as usize)?;
     let images = ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
     let denoise = denoiser(&device, &model.unet);
     // What has been cut off cannot be led back.
@@ -52,12 +54,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
         let (_, deviation) = ch01_tensors::statistics(&noise);
         let (variance, seconds) = (deviation.powi(2), seconds / count as f64);
-        println!(
+        cli::println!(
             "{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, {seconds:.2} s per image"
         );
         rows.extend([noise, back]);
     }
     figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;
-    println!("wrote {}", args.out.display());
+    cli::println!("wrote {}", args.out.display());
     Ok(())
 }

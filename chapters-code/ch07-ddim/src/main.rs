@@ -106,11 +106,14 @@ fn main() -> std::process::ExitCode {
 }
 
 fn draw(args: &Draw) -> anyhow::Result<()> {
+    cli::outputs([("--out", &args.out, "png")])?;
     let (device, model, name) = args.common.open()?;
     let shape = model.image_shape(args.image_size.map(|side| side as usize));
     let [channels, height, width] = shape.with_context(|| name.clone())?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let (steps, count) = (args.steps as usize, args.count as usize);
+    let columns = (count as f64).sqrt().ceil() as usize;
+    figures::check_grid(count, columns, [channels, height, width], args.common.scale as usize)?;
 
     let mut progress = Progress::new((count.div_ceil(BATCH) * steps) as u64, 0);
     let start = std::time::Instant::now();
@@ -131,10 +134,9 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     }
     progress.finish();
     let seconds = start.elapsed().as_secs_f64();
-    println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / seconds);
+    cli::println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / seconds);
     let images = ops::tensor(&device, drawn, (count, channels, height, width));
-    let columns = (count as f64).sqrt().ceil() as usize;
     figures::save_png(&args.out, &figures::image_grid(&images, columns, args.common.scale as usize))?;
-    println!("wrote {}", args.out.display());
+    cli::println!("wrote {}", args.out.display());
     Ok(())
 }

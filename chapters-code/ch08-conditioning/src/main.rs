@@ -4,6 +4,8 @@ mod drawing;
 mod judging;
 mod training;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Draw what is asked for
@@ -31,14 +33,17 @@ enum Command {
     Evaluate(judging::EvaluateArgs),
 }
 
-fn main() -> std::process::ExitCode {
-    cli::run(|program: Program| match program.command {
-        Command::Train(args) => training::run(args),
-        Command::Sample(args) => drawing::sample(args),
-        Command::Scales(args) => drawing::scales(args),
-        Command::Vary(args) => drawing::vary(args),
-        Command::Inpaint(args) => drawing::inpainting(args),
-        Command::Classifier(args) => judging::train_classifier(args),
-        Command::Evaluate(args) => judging::evaluate(args),
+fn main() -> ExitCode {
+    cli::run(|program: Program| {
+        match program.command {
+            Command::Train(args) => return training::run(args),
+            Command::Sample(args) => drawing::sample(args),
+            Command::Scales(args) => drawing::scales(args),
+            Command::Vary(args) => drawing::vary(args),
+            Command::Inpaint(args) => drawing::inpainting(args),
+            Command::Classifier(args) => judging::train_classifier(args),
+            Command::Evaluate(args) => judging::evaluate(args),
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -1,6 +1,7 @@
 //! The command `train`.
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use ch01_tensors::cats::Attributes;
@@ -77,7 +78,7 @@ impl Kind {
     }
 }
 
-pub fn run(mut args: Args) -> anyhow::Result<()> {
+pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     let kind = args.settle()?;
     session::run(
         &args.training,
@@ -106,10 +107,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
             })?;
             Ok(Conditional { device: device.clone(), trainer, file })
         },
-    )?;
-    let out = args.training.out();
-    println!("draw with: cargo run -p ch08-conditioning -- sample --model {} --out samples.png", out.display());
-    Ok(())
+    )
 }
 
 /// What a network can be told that learns from this data set.
@@ -160,6 +158,10 @@ impl Session for Conditional {
         }
     }
 
+    fn draw_command(directory: &str) -> String {
+        format!("cargo run -p ch08-conditioning -- sample --model {directory} --out samples.png")
+    }
+
     fn trainer(&mut self) -> &mut Trainer<AutoDevice, Self::Network> {
         &mut self.trainer
     }
@@ -197,9 +199,10 @@ impl Session for Conditional {
     }
 
     fn save(&mut self, directory: &Path) -> anyhow::Result<()> {
-        self.trainer.save_state(directory)?;
         let config = &self.trainer.config;
-        Ok(model::save(directory, &config.unet, &mut self.trainer.averaged(), &self.file, &config.scheduler)?)
+        model::save(directory, &config.unet, &mut self.trainer.averaged(), &self.file, &config.scheduler)?;
+        // The state last: with it, there is a training to resume, for which the model's files are needed.
+        Ok(self.trainer.save_state(directory)?)
     }
 }
 

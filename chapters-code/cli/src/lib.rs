@@ -14,7 +14,7 @@ pub mod progress;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod signals;
 
-pub use output::{outputs, Output};
+pub use output::outputs;
 pub use print::quoted;
 
 /// Parses the arguments and runs `program`, which may choose an exit code. An error is printed as one line; the exit code

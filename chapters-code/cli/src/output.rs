@@ -4,10 +4,6 @@ use std::path::Path;
 
 use files::Place;
 
-/// A file that a program is going to write: the flag that says where, the path, and the format as names of files end with
-/// it, such as `"png"`.
-pub type Output<'a> = (&'static str, &'a Path, &'static str);
-
 /// Formats that the ending of a file's name can promise.
 const FORMATS: [&str; 31] = [
     "png",
@@ -43,14 +39,18 @@ const FORMATS: [&str; 31] = [
     "zip",
 ];
 
-/// Finds out, before the work begins, whether all outputs can be written. If one of them goes to the standard output, what
+/// Finds out, before the work begins, whether all outputs can be written: for each, the flag that says where, the path, and
+/// the format as names of files end with it, such as `"png"`. If one of them goes to the standard output, what
 /// the program prints goes to the standard error from now on.
 ///
 /// # Errors
 /// If a file cannot be written, if its name promises another format, or if two outputs would be the same file.
-pub fn outputs(outputs: &[Output]) -> anyhow::Result<()> {
+pub fn outputs<P: AsRef<Path>>(
+    outputs: impl IntoIterator<Item = (&'static str, P, &'static str)>,
+) -> anyhow::Result<()> {
     let mut places = Vec::new();
     for (flag, path, format) in outputs {
+        let path = path.as_ref();
         check_name(flag, path, format)?;
         let place = files::check(path)?;
         anyhow::ensure!(
@@ -87,7 +87,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str| {
             let path = folder.path().join(name);
-            outputs(&[("--out", &path, "png")])
+            outputs([("--out", &path, "png")])
         };
         for good in ["a.png", "A.PNG", "a", "a.2026", "a.cats", ".png"] {
             check(good).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     fn two_outputs_are_two_files() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
-        let both = |a, b| outputs(&[("--out", a, "png"), ("--film", b, "gif")]);
+        let both = |a, b| outputs([("--out", a, "png"), ("--film", b, "gif")]);
         both(&a, &b).unwrap();
         assert!(both(&a, &a).unwrap_err().to_string().contains("--film"));
     }

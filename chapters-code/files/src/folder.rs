@@ -34,8 +34,8 @@ pub struct Claim {
     _lock: File,
 }
 
-/// Claims a folder and all below it. It is made if it is missing, and removed again with the claim if nothing was put into
-/// it. What killed processes left half-written in it is removed. The claim ends with the process, however that ends.
+/// Claims a folder with all that is in it. It is made if it is missing, and removed again with the claim if nothing was put into
+/// it. What killed processes left half-written there is removed. The claim ends with the process, however that ends.
 ///
 /// A file system without locks lets everybody in.
 ///
@@ -51,22 +51,20 @@ pub fn claim(folder: impl AsRef<Path>) -> Result<Claim, FileError> {
             let problem = "another run writes there: wait for its end, or choose another folder";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
         }
-        sweep_below(folder)?;
+        sweep_around(folder);
         temporary(folder)?;
         Ok(Claim { _made: made, _lock: file })
     };
     claim().map_err(FileError::new("write to", folder))
 }
 
-fn sweep_below(folder: &Path) -> io::Result<()> {
+/// Sweeps the folder and the folders in it: no run writes deeper.
+fn sweep_around(folder: &Path) {
     sweep(folder);
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sweep_below(&entry.path())?;
-        }
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        sweep(&entry.path());
     }
-    Ok(())
 }
 
 /// The folder itself is what is locked, so that no file tells of it.

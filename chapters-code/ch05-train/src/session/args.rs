@@ -175,7 +175,7 @@ impl Args {
     /// The command that continues this training, with `program`.
     pub(super) fn resume_command(&self, program: &str) -> String {
         let steps = self.steps.map_or(String::new(), |s| format!(" --steps {s}"));
-        format!("{program} --resume --out {}{steps}", self.out().display())
+        format!("{program} --resume --out {}{steps}", cli::quoted(&self.out()))
     }
 }
 
@@ -200,6 +200,11 @@ pub(super) fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
     let data_dir = data.data_dir.as_ref().map(std::fs::canonicalize).transpose()?;
     let stored = StoredData { dataset: name(data.dataset), data_dir, image_size: data.image_size };
     Ok(model_dir::write_json(&out.join(TRAINING).join(DATA), &stored)?)
+}
+
+/// Whether [`write_data`] stored something.
+pub(super) fn has_data(out: &Path) -> bool {
+    out.join(TRAINING).join(DATA).exists()
 }
 
 /// Reads what [`write_data`] stored.

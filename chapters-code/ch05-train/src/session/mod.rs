@@ -1,16 +1,16 @@
 //! A training as a program runs it: from its flags, with a progress bar, checkpoints, held-out losses, pictures on the
-//! way, Ctrl-C and `--resume`. Nothing here is about diffusion.
+//! way, signals and `--resume`. Nothing here is about diffusion.
 
 mod args;
 mod metrics;
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use ch01_tensors::{Dataset, Split};
 use cli::progress::Progress;
+use cli::signals::Signals;
 use dfdx::prelude::*;
 use ops::layers::Parameters;
 use ops::{AutoDevice, Images};
@@ -33,6 +33,8 @@ pub trait Session: Sized {
     /// The command that runs the program, up to its flags.
     const COMMAND: &'static str;
 
+    /// The command that draws with the model in a directory, whose name is quoted.
+    fn draw_command(directory: &str) -> String;
     /// What is learnt from, out of a data set.
     fn prepare(dataset: Box<dyn Dataset>) -> Box<dyn Dataset> {
         dataset
@@ -58,25 +60,24 @@ pub trait Session: Sized {
 /// Held-out images that are looked at.
 const HELDOUT: usize = 256;
 
-/// Begins a training, or goes on with one. `begin` and `resume` make the session for the data set to learn from.
+/// Begins a training, or goes on with one. `begin` and `resume` make the session for the data set to learn from. The exit
+/// code says whether all was done, or which signal stopped it.
 ///
 /// # Errors
-/// If a file cannot be read or written, flags and files do not fit together, or a step fails.
+/// If a file cannot be read or written, flags and files do not fit together, or a step fails. A training that fails before
+/// its first step leaves nothing behind.
 pub fn run<S: Session>(
     args: &Args,
     begin: impl FnOnce(&AutoDevice, &dyn Dataset) -> anyhow::Result<S>,
     resume: impl FnOnce(&AutoDevice, &Path, &dyn Dataset) -> anyhow::Result<S>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let out = args.out();
-    let (mut session, mut metrics, train_set, data) = if args.resume {
-        if !exists(&out) {
-            anyhow::bail!(
-                "{} holds no training to resume: leave out --resume, or give the --out of one that was begun",
-                out.display()
-            );
-        }
+    // What is not there cannot be resumed, and is not to be made.
+    let _claim = (!args.resume || out.is_dir()).then(|| files::claim(&out)).transpose()?;
+    check_out::<S>(args, &out)?;
+    let (mut session, metrics, train_set, data) = if args.resume {
         let mut data = args::read_data(&out)?;
         if let Some(directory) = &args.data.data_dir {
             data.data_dir = Some(directory.clone());
@@ -86,26 +87,18 @@ pub fn run<S: Session>(
         let metrics = Metrics::load(&out, session.trainer().step)?;
         (session, metrics, train_set, data)
     } else {
-        if out.exists() && std::fs::read_dir(&out).map_or(true, |mut entries| entries.next().is_some()) {
-            let hint = match exists(&out) {
-                true => format!("go on with: {}; or", args.resume_command(S::COMMAND)),
-                false => "it holds something else:".to_string(),
-            };
-            anyhow::bail!("{} is already there: {hint} choose another --out, or remove it", out.display());
-        }
         let train_set = S::prepare(args.data.open(Split::Train)?);
         let session = begin(&device, train_set.as_ref())?;
-        // Find out now, and not after the first thousand steps, whether the output can be written.
-        args::write_data(&out, &args.data)?;
         (session, Metrics::default(), train_set, args.data.clone())
     };
     let sets = Sets { train: train_set, heldout: data.open(Split::HeldOut)? };
-    let args = &args.with_data(data);
+    let args = args.with_data(data);
     let trainer = session.trainer();
     check_shape(trainer, sets.train.as_ref(), &out)?;
+    check_samples(&args, sets.train.shape())?;
     let total = args.steps().max(trainer.step);
     trainer.plan(total, args.cooldown(trainer.config.optimizer.cooldown));
-    println!(
+    cli::println!(
         "{}: {} images of {}, {} parameters, steps {} to {total}, batch size {}",
         out.display(),
         sets.train.len(),
@@ -114,25 +107,38 @@ pub fn run<S: Session>(
         trainer.step,
         trainer.config.batch_size,
     );
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130); // asked twice: stop at once
-        }
-    })?;
-    train(args, &mut session, &mut metrics, &sets, total, &interrupted)?;
-    if interrupted.load(Ordering::SeqCst) {
-        let (step, command) = (session.trainer().step, args.resume_command(S::COMMAND));
-        println!("stopped at step {step} and saved; go on with: {command}");
-        std::process::exit(130);
+    let signals = Signals::listen()?;
+    if !args.resume {
+        args::write_data(&out, &args.data)?;
     }
-    println!("wrote {}", out.display());
-    Ok(())
+    Run { args, out, sets, total, signals, metrics }.go(&mut session)
 }
 
 fn exists(out: &Path) -> bool {
     Trainer::<AutoDevice>::exists(out)
+}
+
+/// Whether a directory can be begun with, or resumed from. One in which a training began and ended before its first
+/// checkpoint can be begun with.
+fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
+    let free = || !out.exists() || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+    match (args.resume, exists(out)) {
+        (true, true) => Ok(()),
+        (true, false) => anyhow::bail!(
+            "{} holds no training to resume: leave out --resume, or give the --out of one that was begun",
+            out.display()
+        ),
+        (false, true) => anyhow::bail!(
+            "{} is already there: go on with: {}; or choose another --out, or remove it",
+            out.display(),
+            args.resume_command(S::COMMAND)
+        ),
+        (false, false) if free() || args::has_data(out) => Ok(()),
+        (false, false) => anyhow::bail!(
+            "{} is already there: it holds something else: choose another --out, or remove it",
+            out.display()
+        ),
+    }
 }
 
 fn check_shape<N>(trainer: &Trainer<AutoDevice, N>, dataset: &dyn Dataset, out: &Path) -> anyhow::Result<()> {
@@ -147,78 +153,149 @@ fn check_shape<N>(trainer: &Trainer<AutoDevice, N>, dataset: &dyn Dataset, out: 
     Ok(())
 }
 
-fn train<S: Session>(
-    args: &Args,
-    session: &mut S,
-    metrics: &mut Metrics,
-    sets: &Sets,
+/// Whether the pictures that are drawn at the end can be made.
+fn check_samples(args: &Args, shape: [usize; 3]) -> Result<(), figures::FigureError> {
+    figures::check_grid(args.samples as usize, columns(args.samples), shape, scale(shape[2]))
+}
+
+/// Columns of a grid that is about as wide as high.
+fn columns(count: u32) -> usize {
+    (count as f64).sqrt().ceil() as usize
+}
+
+/// How many screen pixels wide each pixel is drawn.
+fn scale(width: usize) -> usize {
+    (128 / width).clamp(1, 8)
+}
+
+/// A training that is under way.
+struct Run {
+    args: Args,
+    out: PathBuf,
+    sets: Sets,
+    /// Steps in all.
     total: u64,
-    interrupted: &AtomicBool,
-) -> anyhow::Result<()> {
-    let out = args.out();
-    let (began, first) = (Instant::now(), session.trainer().step);
-    let batch_size = session.trainer().config.batch_size;
-    let mut progress = Progress::new(total, first);
-    let mut saved = None;
-    let mut step = first;
-    while step < total && !interrupted.load(Ordering::SeqCst) {
-        let report = match session.train_step(sets.train.as_ref()) {
-            Ok(report) => report,
-            Err(error @ TrainError::NotFinite { .. }) => {
-                let kept = match exists(&out) {
-                    true => format!("the last checkpoint in {} is kept", out.display()),
-                    false => "nothing had been saved yet".to_string(),
-                };
-                anyhow::bail!("{error}; {kept}. Try a smaller --learning-rate or a longer --warmup-steps");
-            }
-            Err(error) => return Err(error.into()),
-        };
-        step += 1;
-        metrics.push(report);
-        progress.update(step, || {
-            let speed = (step - first) as f64 * batch_size as f64 / began.elapsed().as_secs_f64();
-            format!("loss {:.4} · {speed:.0} images/s", metrics.recent_loss())
-        });
-        if args.every(args.heldout_every, step, total) {
-            let loss = session.heldout_loss(sets.heldout.as_ref(), HELDOUT);
-            progress.note(&format!("step {step}: held-out loss {:.4}", loss.mean()));
-            metrics.push_heldout(step, loss);
+    signals: Signals,
+    metrics: Metrics,
+}
+
+impl Run {
+    /// Trains and draws until all is done, or until a signal.
+    fn go<S: Session>(mut self, session: &mut S) -> anyhow::Result<ExitCode> {
+        let mut progress = Progress::new(self.total, session.trainer().step);
+        self.train(session, &mut progress)?;
+        let step = session.trainer().step;
+        let mut farewell = self.stopped_at::<S>(step);
+        let mut all_done = false;
+        if step == self.total {
+            progress.note("drawing the last samples");
+            farewell = self.undrawn::<S>();
+            all_done = self.draw(session, self.args.samples, &self.out.join("samples.png"), &farewell)?;
         }
-        // Pictures before the checkpoint: a training that resumes from it has them behind it.
-        if step < total && step.is_multiple_of(args.sample_every) {
-            let path = out.join(format!("samples/step_{step:06}.png"));
-            draw(args, session, args.samples.min(9), &path)?;
+        progress.finish();
+        match self.signals.exit_code() {
+            Some(code) if !all_done => {
+                cli::println!("{farewell}");
+                Ok(code)
+            }
+            _ => {
+                cli::println!("wrote {}", self.out.display());
+                cli::println!("draw with: {}", S::draw_command(&cli::quoted(&self.out)));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+
+    fn stopped_at<S: Session>(&self, step: u64) -> String {
+        format!("stopped at step {step} and saved; go on with: {}", self.args.resume_command(S::COMMAND))
+    }
+
+    fn undrawn<S: Session>(&self) -> String {
+        let command = self.args.resume_command(S::COMMAND);
+        format!("trained to the end and saved, but the last samples were not drawn; draw them with: {command}")
+    }
+
+    fn train<S: Session>(&mut self, session: &mut S, progress: &mut Progress) -> anyhow::Result<()> {
+        let (began, first) = (Instant::now(), session.trainer().step);
+        let batch_size = session.trainer().config.batch_size;
+        let mut saved = None;
+        let mut step = first;
+        // A kill may have come between a checkpoint and its picture.
+        if self.has_preview(step) && !self.preview(step).exists() {
+            self.draw_preview(session, step, progress)?;
+        }
+        while step < self.total && !self.signals.stop() {
+            let report = session.train_step(self.sets.train.as_ref()).map_err(|error| self.failed(error))?;
+            step += 1;
+            self.metrics.push(report);
+            progress.update(step, || {
+                let speed = (step - first) as f64 * batch_size as f64 / began.elapsed().as_secs_f64();
+                format!("loss {:.4} · {speed:.0} images/s", self.metrics.recent_loss())
+            });
+            if self.args.every(self.args.heldout_every, step, self.total) {
+                let loss = session.heldout_loss(self.sets.heldout.as_ref(), HELDOUT);
+                progress.note(&format!("step {step}: held-out loss {:.4}", loss.mean()));
+                self.metrics.push_heldout(step, loss);
+            }
+            if self.has_preview(step) || self.args.every(self.args.save_every, step, self.total) {
+                self.save(session)?;
+                saved = Some(step);
+            }
+            if self.has_preview(step) {
+                self.draw_preview(session, step, progress)?;
+            }
+        }
+        if saved != Some(step) {
+            self.save(session)?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: TrainError) -> anyhow::Error {
+        if !matches!(error, TrainError::NotFinite { .. }) {
+            return error.into();
+        }
+        let kept = match exists(&self.out) {
+            true => format!("the last checkpoint in {} is kept", self.out.display()),
+            false => "nothing had been saved yet".to_string(),
+        };
+        anyhow::anyhow!("{error}; {kept}. Try a smaller --learning-rate or a longer --warmup-steps")
+    }
+
+    fn save(&self, session: &mut impl Session) -> anyhow::Result<()> {
+        // The curves first: on resuming, rows beyond the state's step are dropped, but missing ones could not be made up.
+        self.metrics.save(&self.out)?;
+        session.save(&self.out)
+    }
+
+    /// Whether images are drawn on the way after this step.
+    fn has_preview(&self, step: u64) -> bool {
+        0 < step && step < self.total && step.is_multiple_of(self.args.sample_every)
+    }
+
+    fn preview(&self, step: u64) -> PathBuf {
+        self.out.join(format!("samples/step_{step:06}.png"))
+    }
+
+    /// Draws after a checkpoint, so that a signal can end it at once.
+    fn draw_preview<S: Session>(&self, session: &mut S, step: u64, progress: &Progress) -> anyhow::Result<()> {
+        let path = self.preview(step);
+        if self.draw(session, self.args.samples.min(9), &path, &self.stopped_at::<S>(step))? {
             progress.note(&format!("step {step}: drew {}", path.display()));
         }
-        if args.every(args.save_every, step, total) {
-            save(session, metrics, &out)?;
-            saved = Some(step);
+        Ok(())
+    }
+
+    /// Draws images, unless a signal has come. One that comes meanwhile ends the program with `farewell`.
+    fn draw(&self, session: &mut impl Session, count: u32, path: &Path, farewell: &str) -> anyhow::Result<bool> {
+        let draw = || session.draw(count as usize, self.args.sample_seed);
+        let Some(images) = self.signals.unless_stopped(farewell, draw) else { return Ok(false) };
+        if images.as_vec().iter().any(|v| !v.is_finite()) {
+            let step = session.trainer().step;
+            anyhow::bail!("the drawn images are not finite numbers at step {step}: try a smaller --learning-rate");
         }
+        let (_, _, _, width) = *images.shape();
+        figures::save_png(path, &figures::image_grid(&images, columns(count), scale(width)))?;
+        Ok(true)
     }
-    if saved != Some(step) {
-        save(session, metrics, &out)?;
-    }
-    if step == total {
-        progress.note("drawing the last samples");
-        draw(args, session, args.samples, &out.join("samples.png"))?;
-    }
-    progress.finish();
-    Ok(())
-}
-
-fn save(session: &mut impl Session, metrics: &Metrics, out: &Path) -> anyhow::Result<()> {
-    // The curves first: on resuming, rows beyond the state's step are dropped, but missing ones could not be made up.
-    metrics.save(out)?;
-    session.save(out)
-}
-
-fn draw(args: &Args, session: &mut impl Session, count: u32, path: &Path) -> anyhow::Result<()> {
-    let images = session.draw(count as usize, args.sample_seed);
-    if images.as_vec().iter().any(|v| !v.is_finite()) {
-        let step = session.trainer().step;
-        anyhow::bail!("the drawn images are not finite numbers at step {step}: try a smaller --learning-rate");
-    }
-    let columns = (count as f64).sqrt().ceil() as usize;
-    let (_, _, _, width) = *images.shape();
-    Ok(figures::save_png(path, &figures::image_grid(&images, columns, (128 / width).clamp(1, 8)))?)
 }

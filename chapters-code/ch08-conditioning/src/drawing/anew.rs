@@ -30,7 +30,7 @@ pub struct SampleArgs {
 
 /// Draws what is asked for.
 pub fn sample(args: SampleArgs) -> anyhow::Result<()> {
-    let ready = args.common.open()?;
+    let ready = args.common.open(&args.out)?;
     let conditions = match &args.prompts {
         Some(path) => {
             let text = files::read(path)?;
@@ -43,11 +43,13 @@ pub fn sample(args: SampleArgs) -> anyhow::Result<()> {
         }
         None => vec![args.common.condition(&ready)?; args.count as usize],
     };
+    let (count, steps) = (conditions.len(), args.common.steps);
+    let columns = (count as f64).sqrt().ceil() as usize;
+    ready.check_grid(count, columns, args.common.scale)?;
     let start = std::time::Instant::now();
     let drawn = ready.draw_from_noise(&args.common, &args.way, &conditions, args.guidance_scale)?;
-    let (count, steps) = (conditions.len(), args.common.steps);
-    println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / start.elapsed().as_secs_f64());
-    ready.save(&args.out, drawn, (count as f64).sqrt().ceil() as usize, args.common.scale)
+    cli::println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / start.elapsed().as_secs_f64());
+    ready.save(&args.out, drawn, columns, args.common.scale)
 }
 
 #[derive(clap::Args)]
@@ -69,12 +71,14 @@ pub struct ScalesArgs {
 
 /// Draws from the same noise with several guidance scales.
 pub fn scales(args: ScalesArgs) -> anyhow::Result<()> {
-    let ready = args.common.open()?;
-    let conditions = vec![args.common.condition(&ready)?; args.count as usize];
+    let ready = args.common.open(&args.out)?;
+    let count = args.count as usize;
+    ready.check_grid(count * args.guidance_scales.len(), count, args.common.scale)?;
+    let conditions = vec![args.common.condition(&ready)?; count];
     let mut rows = Vec::new();
     for &scale in &args.guidance_scales {
         rows.extend(ready.draw_from_noise(&args.common, &args.way, &conditions, scale)?);
     }
-    println!("rows: guidance scale {:?}", args.guidance_scales);
-    ready.save(&args.out, rows, args.count as usize, args.common.scale)
+    cli::println!("rows: guidance scale {:?}", args.guidance_scales);
+    ready.save(&args.out, rows, count, args.common.scale)
 }

@@ -41,9 +41,10 @@ fn strength(text: &str) -> Result<f64, String> {
 /// Image to image.
 pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.way.solver == Solver::Ddim, "--solver: images are varied with ddim only");
-    let ready = args.common.open()?;
+    let ready = args.common.open(&args.out)?;
     let image = read_image(&args.image, ready.shape)?;
     let count = args.count as usize;
+    ready.check_grid(count * (1 + args.strength.len()), count, args.common.scale)?;
     let conditions = vec![args.common.condition(&ready)?; count];
     let negative = args.common.negative(&ready)?;
     let mut rows = image.values.repeat(count);
@@ -83,8 +84,11 @@ pub struct InpaintArgs {
 
 /// Draws a part of an image anew.
 pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
-    let ready = args.common.open()?;
+    let ready = args.common.open(&args.out)?;
     let [channels, height, width] = ready.shape;
+    let shown = args.count as usize + 2;
+    let columns = (shown as f64).sqrt().ceil() as usize;
+    ready.check_grid(shown, columns, args.common.scale)?;
     let image = read_image(&args.image, ready.shape)?;
     let mask = read_image(&args.mask, [1, height, width])?;
     anyhow::ensure!(
@@ -109,6 +113,5 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
         let ddim = ready.model.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
         Ok(inpaint(&ddim, &images, &repaint, &ready.timesteps, args.resamplings as usize, rngs, denoise))
     })?);
-    let columns = (args.count as f64 + 2.0).sqrt().ceil() as usize;
     ready.save(&args.out, shown, columns, args.common.scale)
 }

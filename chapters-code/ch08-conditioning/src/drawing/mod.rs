@@ -60,7 +60,9 @@ struct Ready {
 const BATCH: usize = 64;
 
 impl Common {
-    fn open(&self) -> anyhow::Result<Ready> {
+    /// Everything that is needed to draw a picture to `out`.
+    fn open(&self, out: &Path) -> anyhow::Result<Ready> {
+        cli::outputs([("--out", out, "png")])?;
         cli::set_threads(self.threads.map(|t| t as usize))?;
         let device = cli::device(0)?;
         let shipped = if self.label.is_some() { "mnist-class" } else { "cats-text" };
@@ -146,9 +148,13 @@ impl Ready {
         })
     }
 
+    fn check_grid(&self, count: usize, columns: usize, scale: u32) -> anyhow::Result<()> {
+        Ok(figures::check_grid(count, columns, self.shape, scale as usize)?)
+    }
+
     fn save(&self, out: &Path, values: Vec<f32>, columns: usize, scale: u32) -> anyhow::Result<()> {
         figures::save_png(out, &figures::image_grid(&self.images(values), columns, scale as usize))?;
-        println!("wrote {}", out.display());
+        cli::println!("wrote {}", out.display());
         Ok(())
     }
 }

@@ -31,6 +31,7 @@ pub struct ClassifierArgs {
 pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
+    let _claim = files::claim(&args.out)?;
     let (train, heldout) = (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
     let config = ClassifierConfig {
         dataset: train.name().to_string(),
@@ -51,9 +52,9 @@ pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
     let mut trained = trained.map_err(|e| anyhow::anyhow!("the device failed: {e:?}"))?;
     progress.finish();
     trained.config.accuracy = classifier::accuracy(&device, &trained, heldout.as_ref());
-    println!("right about {:.2} % of {} held-out images", 100.0 * trained.config.accuracy, heldout.len());
+    cli::println!("right about {:.2} % of {} held-out images", 100.0 * trained.config.accuracy, heldout.len());
     classifier::save(&args.out, &mut trained)?;
     files::write(args.out.join("metrics.csv"), losses.as_bytes())?;
-    println!("wrote {}", args.out.display());
+    cli::println!("wrote {}", args.out.display());
     Ok(())
 }

@@ -68,6 +68,7 @@ const BATCH: usize = 64;
 
 /// Draws many images and judges them.
 pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
+    let _claim = files::claim(&args.out)?;
     if let Some(path) = &args.redraw {
         return Report::read(path)?.write(&args.out);
     }

@@ -202,11 +202,11 @@ impl Report {
     /// Prints the table and writes all that can be made of the numbers.
     pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
         let table = self.table();
-        print!("{table}");
+        cli::println!("{}", table.trim_end());
         files::write(out.join("evaluation.md"), table.as_bytes())?;
         model_dir::write_json(&out.join("evaluation.json"), self)?;
         self.plots(out)?;
-        println!("wrote {}", out.display());
+        cli::println!("wrote {}", out.display());
         Ok(())
     }
 
