@@ -1,6 +1,7 @@
 //! Running the book's programs as a reader does.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// `cargo run -q -p PROGRAM -- ARGS`, in a folder.
@@ -36,4 +37,32 @@ pub fn fail(program: &str, folder: &Path, args: &[&str], code: i32, words: &[&st
     if code == 1 {
         assert_eq!(error.lines().filter(|l| l.starts_with("error:")).count(), 1, "{error}");
     }
+}
+
+/// Every file below a directory, with its bytes.
+pub fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = files::below(directory).unwrap();
+    paths.into_iter().map(|path| (path.clone(), files::read(directory.join(path)).unwrap())).collect()
+}
+
+/// The names of the files in which two directories differ.
+pub fn differences(a: &Path, b: &Path) -> Vec<PathBuf> {
+    let (a, b) = (contents(a), contents(b));
+    let names: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
+}
+
+/// The executable of a program, built. Signals and limits meant for it must not meet cargo on their way.
+pub fn binary(program: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    // target/debug/kills, or target/debug/deps/output-0123
+    let profile = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).unwrap();
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "-q", "-p", program, "--bin", program, "--manifest-path"]).arg(manifest);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "{program} cannot be built");
+    profile.join(program)
 }

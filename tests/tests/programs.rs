@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use book_tests::programs::{command, fail, succeed};
+use book_tests::programs::{command, contents, differences, fail, succeed};
 
 const TINY: [&str; 16] = [
     "--preset",
@@ -55,31 +55,8 @@ fn resume(folder: &Path, out: &str, steps: &str) {
     succeed("ch05-train", folder, &runtime);
 }
 
-/// Every file of a directory with its bytes, without those that only say how it went.
-fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut open = vec![directory.to_path_buf()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                found.push((path.strip_prefix(directory).unwrap().to_path_buf(), std::fs::read(&path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 fn assert_same(a: &Path, b: &Path) {
-    let (a, b) = (files(a), files(b));
-    let names = |f: &[(PathBuf, Vec<u8>)]| f.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&a), names(&b));
-    for ((name, a), (_, b)) in a.iter().zip(&b) {
-        assert!(a == b, "{} differs", name.display());
-    }
+    assert_eq!(differences(a, b), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -247,7 +224,7 @@ fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
     assert!(error.contains("the loss is") && error.contains("--learning-rate"), "{error}");
     // With a checkpoint behind it, the checkpoint survives.
     finish(train(folder, "good", "5", &[]));
-    let before = files(&folder.join("good"));
+    let before = contents(&folder.join("good"));
     let config = folder.join("good/training/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("\"learning_rate\": 0.002", "\"learning_rate\": 1e38")).unwrap();
@@ -258,8 +235,8 @@ fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
         1,
         &["the loss is", "good", "kept"],
     );
-    let state = |f: &[(PathBuf, Vec<u8>)]| f.iter().find(|(n, _)| n.ends_with("state.safetensors")).unwrap().1.clone();
-    assert!(state(&before) == state(&files(&folder.join("good"))));
+    let state = Path::new("training/state.safetensors");
+    assert!(before[state] == contents(&folder.join("good"))[state]);
 }
 
 #[test]
