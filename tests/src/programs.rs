@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 
 /// `cargo run -q -p PROGRAM -- ARGS`, in a folder.
 pub fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
@@ -54,6 +55,11 @@ pub fn differences(a: &Path, b: &Path) -> Vec<PathBuf> {
 
 /// The executable of a program, built. Signals and limits meant for it must not meet cargo on their way.
 pub fn binary(program: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    BUILT.lock().unwrap().entry(program.to_string()).or_insert_with(|| build(program)).clone()
+}
+
+fn build(program: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     // target/debug/kills, or target/debug/deps/output-0123
     let profile = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).unwrap();
