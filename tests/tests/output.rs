@@ -162,7 +162,7 @@ fn full_and_closed_outputs() {
 
     // A training goes on without readers, and to the end.
     let mut child = start("ch05-train", folder, &train("run", "6", "")).spawn().unwrap();
-    (drop(child.stdout.take()), drop(child.stderr.take()));
+    drop((child.stdout.take(), child.stderr.take()));
     assert!(child.wait().unwrap().success());
     assert!(folder.join("run/samples.png").exists());
     let mut no_error = start("ch05-train", folder, &train("run", "7", "--resume"));

@@ -73,8 +73,12 @@ fn open_for_lock(folder: &Path) -> io::Result<File> {
     File::open(folder)
 }
 
-/// Not every system can open a folder: a file in it serves, and stays.
+/// Not every system can lock a folder: an empty file among the system's temporary ones serves, named after the folder.
 #[cfg(not(unix))]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(folder.join(".lock"))
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    fs::canonicalize(folder)?.hash(&mut hasher);
+    let name = format!("claimed-{:016x}.lock", hasher.finish());
+    File::options().create(true).truncate(false).write(true).open(std::env::temp_dir().join(name))
 }
