@@ -328,12 +328,15 @@ fn a_run_that_never_trained_is_not_in_the_way() {
     data("t10k");
     succeeded(&start("ch05-train", folder, &args("whole")).output().unwrap());
 
-    // Killed before its first checkpoint.
-    fs::create_dir_all(folder.join("killed/training")).unwrap();
-    fs::write(folder.join("killed/training/data.json"), "{").unwrap();
-    fs::write(folder.join("killed/training/.writing-0123456789aB.tmp"), "half").unwrap();
-    succeeded(&start("ch05-train", folder, &args("killed")).output().unwrap());
-    assert_eq!(differences(&folder.join("whole"), &folder.join("killed")), Vec::<PathBuf>::new());
+    // Killed before its first checkpoint, or even before its first file.
+    for (out, left) in [("killed", Some("data.json")), ("sooner", None)] {
+        fs::create_dir_all(folder.join(out).join("training")).unwrap();
+        for name in left.into_iter().chain([".writing-0123456789aB.tmp"]) {
+            fs::write(folder.join(out).join("training").join(name), "half").unwrap();
+        }
+        succeeded(&start("ch05-train", folder, &args(out)).output().unwrap());
+        assert_eq!(differences(&folder.join("whole"), &folder.join(out)), Vec::<PathBuf>::new());
+    }
 
     // Somebody's folder.
     fs::create_dir(folder.join("own")).unwrap();

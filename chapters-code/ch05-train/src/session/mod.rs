@@ -4,6 +4,7 @@
 mod args;
 mod metrics;
 
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -121,7 +122,6 @@ fn exists(out: &Path) -> bool {
 /// Whether a directory can be begun with, or resumed from. One in which a training began and ended before its first
 /// checkpoint can be begun with.
 fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
-    let free = || !out.exists() || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     match (args.resume, exists(out)) {
         (true, true) => Ok(()),
         (true, false) => anyhow::bail!(
@@ -133,12 +133,18 @@ fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
             out.display(),
             args.resume_command(S::COMMAND)
         ),
-        (false, false) if free() || args::has_data(out) => Ok(()),
+        (false, false) if holds_nothing(out) || args::has_data(out) => Ok(()),
         (false, false) => anyhow::bail!(
             "{} is already there: it holds something else: choose another --out, or remove it",
             out.display()
         ),
     }
+}
+
+/// Whether a folder is empty, but for what a run leaves that is killed before it writes its first file.
+fn holds_nothing(folder: &Path) -> bool {
+    let nothing = |entry: DirEntry| entry.file_name() == crate::TRAINING && holds_nothing(&entry.path());
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(nothing)))
 }
 
 fn check_shape<N>(trainer: &Trainer<AutoDevice, N>, dataset: &dyn Dataset, out: &Path) -> anyhow::Result<()> {
