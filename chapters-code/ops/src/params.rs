@@ -1,10 +1,14 @@
 //! Parameters as named lists of numbers: counting them, and safetensors files.
 
+mod outline;
+
 use std::collections::BTreeMap;
 
 use dfdx::prelude::*;
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype as StDtype, SafeTensors, TensorView};
 
+pub use self::outline::Outline;
 use crate::layers::{Parameters, Visitor};
 use crate::UNetDevice;
 
@@ -23,12 +27,14 @@ pub type NamedTensors = BTreeMap<String, HostTensor>;
 pub enum ParamsError {
     #[error("it is not a safetensors file ({0})")]
     NotSafetensors(String),
-    #[error("tensor '{name}' has elements of type {found}, but only F32 is read here")]
+    #[error("tensor '{name}' has elements of type {found}, but only F32, F16 and BF16 are read here")]
     WrongType { name: String, found: String },
     #[error("tensor '{0}' is missing")]
     Missing(String),
     #[error("tensor '{0}' does not belong to this model")]
     Unexpected(String),
+    #[error("tensor '{0}' is there twice, in two files or under an old and a new name")]
+    Repeated(String),
     #[error("tensor '{name}' has shape {found:?}, but this model needs {expected:?}")]
     WrongShape { name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("tensor '{name}' holds a value that is not finite ({value})")]
@@ -37,15 +43,7 @@ pub enum ParamsError {
 
 /// How many numbers the model holds.
 pub fn count<D: UNetDevice>(model: &mut impl Parameters<D>) -> usize {
-    struct Count(usize);
-    impl<D: UNetDevice> Visitor<D> for Count {
-        fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-            self.0 += parameter.shape().num_elements();
-        }
-    }
-    let mut count = Count(0);
-    model.visit("", &mut count);
-    count.0
+    Outline::of(model).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
 }
 
 /// Copies every parameter to the host.
@@ -68,40 +66,36 @@ pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
 /// # Errors
 /// If a tensor is missing, has another shape, holds NaN or infinity, or is none of the model's. Nothing is changed then.
 pub fn from_host<D: UNetDevice>(model: &mut impl Parameters<D>, tensors: &NamedTensors) -> Result<(), ParamsError> {
-    struct Check<'a>(&'a NamedTensors, Vec<String>, Option<ParamsError>);
-    impl<D: UNetDevice> Visitor<D> for Check<'_> {
-        fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
-            self.1.push(name.to_string());
-            let expected: Vec<usize> = parameter.shape().concrete().into();
-            let error = match self.0.get(name) {
-                None => Some(ParamsError::Missing(name.to_string())),
-                Some(t) if t.shape != expected => {
-                    Some(ParamsError::WrongShape { name: name.to_string(), found: t.shape.clone(), expected })
-                }
-                Some(t) => t
-                    .values
-                    .iter()
-                    .find(|v| !v.is_finite())
-                    .map(|&value| ParamsError::NotFinite { name: name.to_string(), value }),
-            };
-            self.2 = self.2.take().or(error);
-        }
-    }
-    let mut check = Check(tensors, Vec::new(), None);
-    model.visit("", &mut check);
-    if let Some(error) = check.2 {
-        return Err(error);
-    }
-    if let Some(extra) = tensors.keys().find(|name| !check.1.contains(name)) {
-        return Err(ParamsError::Unexpected(extra.clone()));
-    }
+    Outline::of(model).check(tensors)?;
+    check_finite(tensors)?;
+    set(model, "", tensors);
+    Ok(())
+}
+
+/// Sets every parameter from the tensor that has its name with `prefix` before it.
+///
+/// # Panics
+/// If there is none, or it has another size.
+pub fn set<D: UNetDevice>(model: &mut impl Parameters<D>, prefix: &str, tensors: &NamedTensors) {
     struct Set<'a>(&'a NamedTensors);
     impl<D: UNetDevice> Visitor<D> for Set<'_> {
         fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
             parameter.copy_from(&self.0[name].values);
         }
     }
-    model.visit("", &mut Set(tensors));
+    model.visit(prefix, &mut Set(tensors));
+}
+
+/// Checks that every number is one.
+///
+/// # Errors
+/// Names a tensor that holds NaN or infinity.
+pub fn check_finite(tensors: &NamedTensors) -> Result<(), ParamsError> {
+    for (name, tensor) in tensors {
+        if let Some(&value) = tensor.values.iter().find(|value| !value.is_finite()) {
+            return Err(ParamsError::NotFinite { name: name.clone(), value });
+        }
+    }
     Ok(())
 }
 
@@ -119,22 +113,140 @@ pub fn to_safetensors(tensors: &NamedTensors, metadata: &[(&str, String)]) -> Ve
     safetensors::serialize(views, Some(metadata)).expect("names and shapes are valid")
 }
 
-/// Reads the tensors and the metadata of a safetensors file. `pad` etc. of other types are refused.
+/// Reads the tensors and the metadata of a safetensors file. Numbers of 16 bits (F16, BF16) become f32,
+/// which holds each of them exactly.
 ///
 /// # Errors
-/// If the bytes are no safetensors file, or a tensor is not of f32.
+/// If the bytes are no safetensors file, or a tensor has numbers of another type.
 pub fn from_safetensors(bytes: &[u8]) -> Result<(NamedTensors, BTreeMap<String, String>), ParamsError> {
     let broken = |e: safetensors::SafeTensorError| ParamsError::NotSafetensors(e.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut tensors = NamedTensors::new();
     for (name, view) in file.tensors() {
-        if view.dtype() != StDtype::F32 {
+        let Some(values) = floats(view.dtype(), view.data()) else {
             return Err(ParamsError::WrongType { name, found: format!("{:?}", view.dtype()) });
-        }
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        };
         tensors.insert(name, HostTensor { shape: view.shape().to_vec(), values });
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((tensors, metadata))
+}
+
+/// Little-endian numbers of one of the types that are read.
+fn floats(kind: StDtype, data: &[u8]) -> Option<Vec<f32>> {
+    fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        data.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()
+    }
+    match kind {
+        StDtype::F32 => Some(each(data, f32::from_le_bytes)),
+        StDtype::F16 => Some(each(data, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        StDtype::BF16 => Some(each(data, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::{join, Conv2d, GroupNorm, Linear};
+    use crate::{AutoDevice, Conv2dOptions};
+
+    struct Network(Conv2d<AutoDevice>, Linear<AutoDevice>, GroupNorm<AutoDevice>);
+
+    impl Parameters<AutoDevice> for Network {
+        fn visit<V: Visitor<AutoDevice>>(&mut self, prefix: &str, v: &mut V) {
+            self.0.visit(&join(prefix, "conv"), v);
+            self.1.visit(&join(prefix, "linear"), v);
+            self.2.visit(&join(prefix, "norm"), v);
+        }
+    }
+
+    fn network() -> Network {
+        let device = crate::open_device(0).unwrap();
+        let rng = &mut <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(1);
+        let conv = Conv2d::new(&device, rng, 3, 8, 3, Conv2dOptions::new(1, 1));
+        Network(conv, Linear::new(&device, rng, 8, 5), GroupNorm::new(&device, 2, 8, 1e-5))
+    }
+
+    #[test]
+    fn an_outline_is_that_of_the_network() {
+        let mut outline = Outline::default();
+        outline.conv("conv", 3, 8, 3);
+        outline.linear("linear", 8, 5);
+        outline.norm("norm", 8);
+        let mut network = network();
+        assert_eq!(outline, Outline::of(&mut network));
+        assert_eq!(outline.count(), count(&mut network) as u128);
+        assert_eq!(outline.count(), 3 * 8 * 9 + 8 + 8 * 5 + 5 + 16);
+    }
+
+    #[test]
+    fn tensors_that_do_not_fit_are_named() {
+        let mut network = network();
+        let good = to_host(&mut network);
+        let mut bad = |change: &dyn Fn(&mut NamedTensors)| {
+            let mut tensors = good.clone();
+            change(&mut tensors);
+            from_host(&mut network, &tensors).unwrap_err().to_string()
+        };
+        assert_eq!(bad(&|t| drop(t.remove("conv.bias"))), "tensor 'conv.bias' is missing");
+        let extra = bad(&|t| drop(t.insert("more".into(), HostTensor { shape: vec![], values: vec![1.0] })));
+        assert_eq!(extra, "tensor 'more' does not belong to this model");
+        let shape = bad(&|t| t.get_mut("norm.bias").unwrap().shape = vec![1 << 62, 2]);
+        assert!(shape.contains("'norm.bias'") && shape.contains("needs [8]"), "{shape}");
+        let value = bad(&|t| t.get_mut("linear.bias").unwrap().values[2] = f32::NAN);
+        assert!(value.contains("'linear.bias'") && value.contains("not finite"), "{value}");
+        from_host(&mut network, &good).unwrap();
+    }
+
+    /// A file with one tensor, of any type and shape.
+    fn file(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let len = data.len();
+        let header = format!("{{\"t\":{{\"dtype\":\"{kind}\",\"shape\":{shape},\"data_offsets\":[0,{len}]}}}}");
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn numbers_of_16_bits_are_read_exactly() {
+        let read = |kind: &str| {
+            let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+            from_safetensors(&file(kind, "[256, 256]", &all)).unwrap().0["t"].values.clone()
+        };
+        let (halves, brains) = (read("F16"), read("BF16"));
+        for bits in 0..=u16::MAX {
+            let (sign, exponent, fraction) = (bits >> 15, ((bits >> 10) & 31) as i32, (bits & 1023) as f64);
+            let size = match exponent {
+                0 => fraction * 2f64.powi(-24),
+                31 if fraction == 0.0 => f64::INFINITY,
+                31 => f64::NAN,
+                _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
+            };
+            let expected = (if sign == 1 { -size } else { size }) as f32;
+            let found = halves[bits as usize];
+            assert!(found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()), "{bits:#x}");
+            let (found, expected) = (brains[bits as usize], f32::from_bits((bits as u32) << 16));
+            assert!(found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()), "{bits:#x}");
+        }
+    }
+
+    #[test]
+    fn headers_that_lie_are_rejected() {
+        assert!(from_safetensors(&file("F32", "[1]", &[0; 4])).is_ok());
+        for (kind, shape, len) in [
+            ("F32", "[2]", 4),
+            ("F32", "[9223372036854775807, 4]", 16),
+            ("F32", "[1000000000000]", 4),
+            ("F32", "[-1]", 4),
+            ("F16", "[2]", 8),
+        ] {
+            let error = from_safetensors(&file(kind, shape, &vec![0; len])).unwrap_err();
+            assert!(matches!(error, ParamsError::NotSafetensors(_)), "{kind} {shape}: {error}");
+        }
+        let error = from_safetensors(&file("F64", "[1]", &[0; 8])).unwrap_err().to_string();
+        assert_eq!(error, "tensor 't' has elements of type F64, but only F32, F16 and BF16 are read here");
+        let mut long = file("F32", "[1]", &[0; 4]);
+        long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(from_safetensors(&long).unwrap_err(), ParamsError::NotSafetensors(_)));
+    }
 }
