@@ -107,7 +107,7 @@ impl<D: UNetDevice> Trainer<D> {
     /// The model as it would be used: with averaged weights.
     pub fn model(&self) -> Model<D> {
         let scheduler = self.config.scheduler.clone();
-        Model { unet: self.averaged(), schedule: self.schedule.clone(), scheduler }
+        Model { unet: self.averaged(), schedule: self.schedule.clone(), scheduler, notes: Vec::new() }
     }
 }
 
