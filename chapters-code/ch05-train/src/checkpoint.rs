@@ -9,18 +9,16 @@
 //! The state is a single file that is replaced in one step, so it is whole at any moment. No state of a random number
 //! generator is needed: every step's numbers follow from the seed and the step's number.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ch04_unet::model_dir::{self, ModelError};
 use ch04_unet::{ConfigError, UNet};
-use dfdx::prelude::*;
 use ops::layers::Parameters;
-use ops::params::{self, HostTensor, NamedTensors, ParamsError};
+use ops::params::{self, HostTensor, NamedTensors, Outline, ParamsError};
 use ops::UNetDevice;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Flat, TrainConfig, Trainer};
+use crate::{TrainConfig, Trainer};
 
 /// The folder in a model directory that holds a training.
 pub const TRAINING: &str = "training";
@@ -37,20 +35,22 @@ pub enum CheckpointError {
     Params { path: PathBuf, source: ParamsError },
     #[error("{}: {source}", path.display())]
     Config { path: PathBuf, source: ConfigError },
-    #[error("{}: the metadata field 'step' is {found}, but a number is needed", path.display())]
+    #[error("{}: the metadata field 'step' is {found}, not a whole number up to {MAX_STEPS}", path.display())]
     NoStep { path: PathBuf, found: String },
 }
 
-fn names_of<D: UNetDevice>(network: &mut impl Parameters<D>) -> Vec<String> {
-    struct Names(Vec<String>);
-    impl<D: UNetDevice> ops::layers::Visitor<D> for Names {
-        fn visit<S: Shape>(&mut self, name: &str, _: &mut Tensor<S, f32, D>) {
-            self.0.push(name.to_string());
-        }
+/// What a state holds for each tensor of the network, besides its weights: the average and the two
+/// moments, as plain lists.
+const FLAT: [&str; 3] = ["ema", "m", "v"];
+
+/// The outline of the state of a network with this outline.
+fn state_outline(network: &Outline) -> Outline {
+    let mut state = Outline::default();
+    state.append("weights", network.clone());
+    for kind in FLAT {
+        state.append(kind, network.flat());
     }
-    let mut names = Names(Vec::new());
-    network.visit("", &mut names);
-    names.0
+    state
 }
 
 impl<D: UNetDevice> Trainer<D> {
@@ -69,7 +69,8 @@ impl<D: UNetDevice> Trainer<D> {
     /// # Errors
     /// If a file is missing, damaged, or does not fit the configuration.
     pub fn load(device: &D, directory: &Path) -> Result<Self, CheckpointError> {
-        Self::load_state(device, directory, |config, rng| UNet::new(device, &config.unet, rng))
+        let outline = |config: &TrainConfig| config.unet.outline();
+        Self::load_state(device, directory, outline, |config, rng| UNet::new(device, &config.unet, rng))
     }
 
     /// Whether a directory holds a training.
@@ -84,13 +85,14 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// # Errors
     /// If a file cannot be written; what was there before is then still whole.
     pub fn save_state(&mut self, directory: &Path) -> Result<(), CheckpointError> {
-        let names = names_of(&mut self.unet);
+        let outline = Outline::of(&mut self.unet);
         let mut tensors = NamedTensors::new();
         for (name, tensor) in params::to_host(&mut self.unet) {
             tensors.insert(format!("weights.{name}"), tensor);
         }
-        for (kind, flat) in [("ema", &self.ema.average), ("m", &self.optimizer.m), ("v", &self.optimizer.v)] {
-            for (name, values) in names.iter().zip(flat) {
+        let flat = [&self.ema.average, &self.optimizer.m, &self.optimizer.v];
+        for (kind, flat) in FLAT.into_iter().zip(flat) {
+            for ((name, _), values) in outline.iter().zip(flat) {
                 let values = values.as_vec();
                 tensors.insert(format!("{kind}.{name}"), HostTensor { shape: vec![values.len()], values });
             }
@@ -101,70 +103,56 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         Ok(files::write(training.join(STATE), &bytes)?)
     }
 
-    /// Reads what [`Trainer::save_state`] wrote, into what `network` makes.
+    /// Reads what [`Trainer::save_state`] wrote, into what `network` makes. `outline` lists the tensors
+    /// of that, so that the files are checked before the network takes memory.
     ///
     /// # Errors
     /// If a file is missing, damaged, or does not fit the configuration.
     pub fn load_state(
         device: &D,
         directory: &Path,
+        outline: impl FnOnce(&TrainConfig) -> Result<Outline, ConfigError>,
         network: impl FnOnce(&TrainConfig, &mut ChaCha8Rng) -> Result<N, ConfigError>,
     ) -> Result<Self, CheckpointError> {
-        let training = directory.join(TRAINING);
-        let config_path = training.join("config.json");
-        let config: TrainConfig = model_dir::read_json(&config_path)?;
-        let made = Self::of(device, config.clone(), |rng| network(&config, rng));
-        let mut trainer = made.map_err(|source| CheckpointError::Config { path: config_path, source })?;
-        let path = training.join(STATE);
-        let bytes = files::read(&path)?;
-        let bad = |source| CheckpointError::Params { path: path.clone(), source };
-        let (tensors, metadata) = params::from_safetensors(&bytes).map_err(bad)?;
-        let step = metadata.get("step").cloned().unwrap_or_else(|| "missing".into());
-        trainer.step = step.parse().map_err(|_| CheckpointError::NoStep { path: path.clone(), found: step })?;
-
-        let mut kinds: BTreeMap<String, NamedTensors> = BTreeMap::new();
-        for (name, tensor) in tensors {
-            let (kind, rest) = name.split_once('.').unwrap_or(("", &name));
-            if !["weights", "ema", "m", "v"].contains(&kind) {
-                return Err(bad(ParamsError::Unexpected(name)));
-            }
-            kinds.entry(kind.into()).or_default().insert(rest.into(), tensor);
-        }
-        let mut take = |kind: &str| kinds.remove(kind).unwrap_or_default();
-        params::from_host(&mut trainer.unet, &take("weights")).map_err(bad)?;
-        let names = names_of(&mut trainer.unet);
-        for (kind, flat) in
-            [("ema", &mut trainer.ema.average), ("m", &mut trainer.optimizer.m), ("v", &mut trainer.optimizer.v)]
-        {
-            load_flat(kind, &names, take(kind), flat).map_err(bad)?;
-        }
+        let path = directory.join(TRAINING).join("config.json");
+        let config: TrainConfig = model_dir::read_json(&path)?;
+        let bad = |source| CheckpointError::Config { path: path.clone(), source };
+        config.check().map_err(bad)?;
+        let outline = outline(&config).map_err(bad)?;
+        let (step, tensors) = read_state(&directory.join(TRAINING).join(STATE), &outline)?;
+        let trainer = Self::of(device, config.clone(), |rng| network(&config, rng));
+        let mut trainer = trainer.map_err(bad)?;
+        trainer.step = step;
+        trainer.set_state(&tensors);
         Ok(trainer)
+    }
+
+    /// Takes over the tensors of a state that fits.
+    fn set_state(&mut self, tensors: &NamedTensors) {
+        params::set(&mut self.unet, "weights", tensors);
+        let outline = Outline::of(&mut self.unet);
+        let flat = [&mut self.ema.average, &mut self.optimizer.m, &mut self.optimizer.v];
+        for (kind, flat) in FLAT.into_iter().zip(flat) {
+            for ((name, _), vector) in outline.iter().zip(flat) {
+                vector.copy_from(&tensors[&format!("{kind}.{name}")].values);
+            }
+        }
     }
 }
 
-fn load_flat<D: UNetDevice>(
-    kind: &str,
-    names: &[String],
-    tensors: NamedTensors,
-    flat: &mut Flat<D>,
-) -> Result<(), ParamsError> {
-    for (name, vector) in names.iter().zip(flat) {
-        let full = format!("{kind}.{name}");
-        let tensor = tensors.get(name).ok_or_else(|| ParamsError::Missing(full.clone()))?;
-        if tensor.values.len() != vector.shape().0 {
-            return Err(ParamsError::WrongShape {
-                name: full,
-                found: tensor.shape.clone(),
-                expected: vec![vector.shape().0],
-            });
-        }
-        if let Some(&value) = tensor.values.iter().find(|v| !v.is_finite()) {
-            return Err(ParamsError::NotFinite { name: full, value });
-        }
-        vector.copy_from(&tensor.values);
-    }
-    match tensors.keys().find(|name| !names.contains(name)) {
-        Some(extra) => Err(ParamsError::Unexpected(format!("{kind}.{extra}"))),
-        None => Ok(()),
-    }
+/// More steps than anyone trains. With this bound, steps times batch size cannot overflow.
+pub const MAX_STEPS: u64 = 1_000_000_000_000;
+
+/// Reads step and tensors of the state of a network with this outline.
+fn read_state(path: &Path, network: &Outline) -> Result<(u64, NamedTensors), CheckpointError> {
+    let bytes = files::read(path)?;
+    let bad = |source| CheckpointError::Params { path: path.into(), source };
+    let (tensors, metadata) = params::from_safetensors(&bytes).map_err(bad)?;
+    let found = metadata.get("step").map_or("missing", String::as_str);
+    let step = found.parse().ok().filter(|step| *step <= MAX_STEPS);
+    let no_step = || CheckpointError::NoStep { path: path.into(), found: found.into() };
+    let step = step.ok_or_else(no_step)?;
+    state_outline(network).check(&tensors).map_err(bad)?;
+    params::check_finite(&tensors).map_err(bad)?;
+    Ok((step, tensors))
 }

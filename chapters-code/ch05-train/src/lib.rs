@@ -11,11 +11,11 @@ mod optimizer;
 pub mod session;
 mod trainer;
 
-pub use checkpoint::{CheckpointError, TRAINING};
+pub use checkpoint::{CheckpointError, MAX_STEPS, TRAINING};
 pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
 pub use objective::l_simple;
 pub use optimizer::{learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
-pub use trainer::{training_batch, Batch, StepReport, TrainConfig, TrainError, Trainer};
+pub use trainer::{training_batch, Batch, StepReport, TrainConfig, TrainError, Trainer, MAX_BATCH};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../book/ch05.md")]

@@ -1,5 +1,6 @@
 //! From gradients to better weights: gradient clipping, AdamW, and a moving average of the weights.
 
+use ch04_unet::ConfigError;
 use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
 use ops::{AdamW, Buffer, Gradient, UNetDevice, Vector};
@@ -33,6 +34,7 @@ pub(crate) fn gradient_norm<D: UNetDevice>(device: &D, gradient: &Gradient<D>) -
 // ANCHOR: config
 /// How the weights are moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
     pub learning_rate: f64,
     /// Over this many steps the learning rate rises from 0 to its value.
@@ -64,6 +66,26 @@ impl Default for OptimizerConfig {
             weight_decay: 0.01,
             max_gradient_norm: 1.0,
         }
+    }
+}
+
+impl OptimizerConfig {
+    /// Rejects numbers with which nothing is learnt.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is possible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let number = ConfigError::check_number;
+        let (above_0, from_0) = ("it must be a number above 0", "it must be a number from 0");
+        let (to_1, below_1) = ("it must be a number from 0 to 1", "it must be a number from 0 to below 1");
+        number("optimizer.learning_rate", self.learning_rate, above_0, |v| v > 0.0)?;
+        number("optimizer.cooldown", self.cooldown, to_1, |v| (0.0..=1.0).contains(&v))?;
+        for (field, beta) in [("optimizer.beta1", self.beta1), ("optimizer.beta2", self.beta2)] {
+            number(field, beta, below_1, |v| (0.0..1.0).contains(&v))?;
+        }
+        number("optimizer.eps", self.eps, above_0, |v| v > 0.0)?;
+        number("optimizer.weight_decay", self.weight_decay, from_0, |v| v >= 0.0)?;
+        number("optimizer.max_gradient_norm", self.max_gradient_norm, above_0, |v| v > 0.0)
     }
 }
 

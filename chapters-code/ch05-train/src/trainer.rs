@@ -19,6 +19,7 @@ use crate::{l_simple, Ema, Optimizer, OptimizerConfig};
 // ANCHOR: config
 /// Everything that decides a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     pub unet: UNetConfig,
     pub scheduler: SchedulerConfig,
@@ -29,6 +30,24 @@ pub struct TrainConfig {
     pub seed: u64,
 }
 // ANCHOR_END: config
+
+/// More images per step than any machine can hold.
+pub const MAX_BATCH: usize = 65_536;
+
+impl TrainConfig {
+    /// Rejects what cannot be trained.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is possible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.unet.check()?;
+        self.scheduler.schedule()?;
+        self.optimizer.check()?;
+        ConfigError::check_size("batch_size", self.batch_size, 1..=MAX_BATCH)?;
+        let need = "it must be a number from 0 to below 1";
+        ConfigError::check_number("ema_decay", self.ema_decay, need, |v| (0.0..1.0).contains(&v))
+    }
+}
 
 /// A training step that could not be done.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 use ch04_unet::{Companion, ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
 use ops::layers::{join, Linear, Parameters, Visitor};
+use ops::params::Outline;
 use ops::{Images, Rows, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -34,46 +35,48 @@ pub enum ConditioningConfig {
 // ANCHOR_END: condition
 
 impl ConditioningConfig {
-    /// Refuses what this crate cannot build.
+    /// Rejects what this crate cannot build for this U-Net, and sizes beyond all reason.
     ///
     /// # Errors
     /// Names the field, its value and what is possible.
     pub fn check(&self, unet: &UNetConfig) -> Result<(), ConfigError> {
-        let refuse = |field, value: usize, need: &str| {
-            Err(ConfigError { field, value: value.to_string(), need: need.to_string() })
-        };
+        unet.check()?;
         match self {
-            Self::Class { num_classes: 0 } => refuse("num_classes", 0, "it must be at least 1"),
-            Self::Class { .. } => Ok(()),
-            Self::Text(text) => {
-                for (field, value) in [
-                    ("vocabulary", text.vocabulary.len()),
-                    ("max_words", text.max_words),
-                    ("width", text.width),
-                    ("heads", text.heads),
-                    ("groups", text.groups),
-                ] {
-                    if value == 0 {
-                        return refuse(field, 0, "it must be at least 1");
-                    }
-                }
-                let places = places(unet);
-                if places.is_empty() {
-                    return refuse("attention blocks", 0, "words are looked at behind the attention of the U-Net");
-                }
-                for width in places.iter().map(|place| place.2).chain([text.width]) {
-                    if width % text.heads != 0 {
-                        return refuse("heads", text.heads, &format!("{width} channels are not a multiple of it"));
-                    }
-                }
-                if text.width % text.groups != 0 {
-                    return refuse("groups", text.groups, "width is not a multiple of it");
-                }
-                Ok(())
-            }
+            Self::Class { num_classes } => ConfigError::check_size("num_classes", *num_classes, 1..=MAX_CLASSES),
+            Self::Text(text) => text.check(unet),
         }
     }
+
+    /// Names and shapes of the tensors of the [`Conditioner`] for this U-Net, without building it.
+    ///
+    /// # Errors
+    /// If [`ConditioningConfig::check`] rejects the configuration.
+    pub fn outline(&self, unet: &UNetConfig) -> Result<Outline, ConfigError> {
+        self.check(unet)?;
+        Ok(match self {
+            Self::Class { num_classes } => {
+                let mut outline = Outline::default();
+                outline.linear_without_bias("class_embedding", *num_classes, unet.time_width());
+                outline
+            }
+            Self::Text(text) => text.outline(unet),
+        })
+    }
+
+    /// The same for the whole [`ConditionalUNet`].
+    ///
+    /// # Errors
+    /// As [`ConditioningConfig::outline`].
+    pub fn network_outline(&self, unet: &UNetConfig) -> Result<Outline, ConfigError> {
+        let mut outline = Outline::default();
+        outline.append("unet", unet.outline()?);
+        outline.append("conditioning", self.outline(unet)?);
+        Ok(outline)
+    }
 }
+
+/// More classes than any data set has.
+pub const MAX_CLASSES: usize = 1_000_000;
 
 // ANCHOR: conditioner
 /// What a conditional network has beside the U-Net.
@@ -101,6 +104,36 @@ pub struct ConditionalUNet<D: UNetDevice> {
 }
 // ANCHOR_END: conditioner
 
+impl<D: UNetDevice> Conditioner<D> {
+    /// Random weights that `rng` decides, for a U-Net that was built like this.
+    ///
+    /// # Errors
+    /// If a configuration is not one that can be built.
+    pub fn new(
+        device: &D,
+        unet: &UNetConfig,
+        conditioning: &ConditioningConfig,
+        rng: &mut impl Rng,
+    ) -> Result<Self, ConfigError> {
+        conditioning.check(unet)?;
+        Ok(match conditioning {
+            ConditioningConfig::Class { num_classes } => {
+                Self::Class(LabelEmbedding::new(device, rng, *num_classes, unet.time_width()))
+            }
+            ConditioningConfig::Text(text) => {
+                let encoder = TextEncoder::new(device, rng, text);
+                let pool = Linear::without_bias(device, rng, text.width, unet.time_width());
+                let mut looks = Vec::new();
+                for (stage, block, channels) in places(unet) {
+                    let look = CrossAttention::new(device, rng, channels, unet.norm_num_groups, text);
+                    looks.push((stage, block, look));
+                }
+                Self::Text(Box::new(TextConditioner { encoder, pool, looks }))
+            }
+        })
+    }
+}
+
 impl<D: UNetDevice> ConditionalUNet<D> {
     // ANCHOR: new
     /// Random weights that `rng` decides: first those of the U-Net.
@@ -113,24 +146,9 @@ impl<D: UNetDevice> ConditionalUNet<D> {
         conditioning: &ConditioningConfig,
         rng: &mut impl Rng,
     ) -> Result<Self, ConfigError> {
-        let built = UNet::new(device, unet, rng)?;
         conditioning.check(unet)?;
-        let conditioner = match conditioning {
-            ConditioningConfig::Class { num_classes } => {
-                Conditioner::Class(LabelEmbedding::new(device, rng, *num_classes, unet.time_width()))
-            }
-            ConditioningConfig::Text(text) => {
-                let encoder = TextEncoder::new(device, rng, text);
-                let pool = Linear::without_bias(device, rng, text.width, unet.time_width());
-                let mut looks = Vec::new();
-                for (stage, block, channels) in places(unet) {
-                    let look = CrossAttention::new(device, rng, channels, unet.norm_num_groups, text);
-                    looks.push((stage, block, look));
-                }
-                Conditioner::Text(Box::new(TextConditioner { encoder, pool, looks }))
-            }
-        };
-        Ok(Self { unet: built, conditioner })
+        let built = UNet::new(device, unet, rng)?;
+        Ok(Self { unet: built, conditioner: Conditioner::new(device, unet, conditioning, rng)? })
     }
     // ANCHOR_END: new
 

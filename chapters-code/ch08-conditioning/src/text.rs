@@ -1,8 +1,10 @@
 //! Words as something to tell the network: an encoder that reads them, and cross-attention that looks at what was read.
 
-use ch04_unet::{AttentionBlock, Common, UNetConfig};
+use ch04_unet::{add_attention, AttentionBlock, Common, ConfigError, UNetConfig};
+use ch04_unet::{MAX_CHANNELS, MAX_LAYERS};
 use dfdx::prelude::*;
 use ops::layers::{join, GroupNorm, Linear, Parameters, Visitor};
+use ops::params::Outline;
 use ops::{Images, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -63,7 +65,80 @@ impl<D: UNetDevice> TransformerBlock<D> {
 }
 // ANCHOR_END: transformer
 
+/// More words than a table in a small network can hold.
+pub const MAX_VOCABULARY: usize = 65_536;
+/// More words than anyone writes in a prompt.
+pub const MAX_WORDS: usize = 4096;
+
 impl TextConfig {
+    /// Rejects what cannot be built for this U-Net, and sizes beyond all reason.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is possible.
+    pub(crate) fn check(&self, unet: &UNetConfig) -> Result<(), ConfigError> {
+        let size = ConfigError::check_size;
+        size("vocabulary", self.vocabulary.len(), 1..=MAX_VOCABULARY)?;
+        if let Some(word) = self.vocabulary.bad_word() {
+            return Err(ConfigError::new(
+                "vocabulary",
+                format_args!("'{word}'"),
+                "a word has letters and is there once",
+            ));
+        }
+        size("max_words", self.max_words, 1..=MAX_WORDS)?;
+        size("width", self.width, 1..=MAX_CHANNELS)?;
+        size("layers", self.layers, 0..=MAX_LAYERS)?;
+        size("heads", self.heads, 1..=self.width)?;
+        size("groups", self.groups, 1..=self.width)?;
+        let places = places(unet);
+        if places.is_empty() {
+            let need = "words are looked at after each attention block, and the U-Net has none";
+            return Err(ConfigError::new("text", "asked for", need));
+        }
+        let mut widths = places.iter().map(|place| place.2).chain([self.width]);
+        if let Some(width) = widths.find(|width| !width.is_multiple_of(self.heads)) {
+            let need = format!("{width} channels must be a multiple of it");
+            return Err(ConfigError::new("heads", self.heads, need));
+        }
+        match self.width.is_multiple_of(self.groups) {
+            true => Ok(()),
+            false => {
+                let need = format!("width = {} must be a multiple of it", self.width);
+                Err(ConfigError::new("groups", self.groups, need))
+            }
+        }
+    }
+
+    /// Names and shapes of the tensors of a conditioner that reads words.
+    pub(crate) fn outline(&self, unet: &UNetConfig) -> Outline {
+        let mut outline = Outline::default();
+        self.add_encoder(&mut outline, "text_encoder");
+        outline.linear_without_bias("text_pool", self.width, unet.time_width());
+        for (stage, block, channels) in places(unet) {
+            let name = format!("{stage}.cross_attentions.{block}");
+            outline.norm(format_args!("{name}.norm"), channels);
+            let text = self.width;
+            for (map, from) in [("to_q", channels), ("to_k", text), ("to_v", text), ("to_out", channels)] {
+                outline.linear_without_bias(format_args!("{name}.{map}"), from, channels);
+            }
+        }
+        outline
+    }
+
+    fn add_encoder(&self, outline: &mut Outline, name: &str) {
+        let width = self.width;
+        outline.linear_without_bias(format_args!("{name}.words"), self.vocabulary.len() + 1, width);
+        outline.linear_without_bias(format_args!("{name}.places"), self.max_words, width);
+        for i in 0..self.layers {
+            let name = format!("{name}.blocks.{i}");
+            add_attention(outline, format_args!("{name}.attention"), width);
+            outline.norm(format_args!("{name}.norm"), width);
+            outline.linear(format_args!("{name}.widen"), width, 4 * width);
+            outline.linear(format_args!("{name}.narrow"), 4 * width, width);
+        }
+        outline.norm(format_args!("{name}.norm"), width);
+    }
+
     /// A prompt as the encoder reads it.
     ///
     /// # Errors

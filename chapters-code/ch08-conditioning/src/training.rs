@@ -8,7 +8,7 @@ use ch01_tensors::cats::Attributes;
 use ch01_tensors::{Dataset, Purpose};
 use ch04_unet::model_dir;
 use ch05_train::session::{self, Session};
-use ch05_train::{heldout_loss, HeldoutLoss, StepReport, TrainError, Trainer};
+use ch05_train::{heldout_loss, HeldoutLoss, StepReport, TrainConfig, TrainError, Trainer};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::captions::{self, phrase, Asked, SeenCats};
 use ch08_conditioning::model::{self, ConditioningFile};
@@ -102,7 +102,8 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         |device, out, dataset| {
             let file = model::load_file(out)?;
             file.check_classes(&dataset.classes()).with_context(|| out.display().to_string())?;
-            let trainer = Trainer::load_state(device, out, |config, rng| {
+            let outline = |config: &TrainConfig| file.conditioning.network_outline(&config.unet);
+            let trainer = Trainer::load_state(device, out, outline, |config, rng| {
                 ConditionalUNet::new(device, &config.unet, &file.conditioning, rng)
             })?;
             Ok(Conditional { device: device.clone(), trainer, file })

@@ -72,6 +72,12 @@ impl Tokenizer {
         words(text).into_iter().filter_map(|word| self.number(word).ok()).take(most).collect()
     }
 
+    /// A word that is there twice or is empty, if there is one.
+    pub(crate) fn bad_word(&self) -> Option<&str> {
+        let mut seen = std::collections::BTreeSet::from([""]);
+        self.words.iter().map(String::as_str).find(|word| !seen.insert(word))
+    }
+
     /// How many words it knows.
     pub fn len(&self) -> usize {
         self.words.len()

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use figures::{palette, Axes, Series};
 
-use crate::{HeldoutLoss, StepReport, BUCKETS, TRAINING};
+use crate::{HeldoutLoss, StepReport, BUCKETS, MAX_STEPS, TRAINING};
 
 /// One row per step, and one per measurement of the held-out loss.
 #[derive(Default)]
@@ -68,32 +68,98 @@ impl Metrics {
 
     /// Reads the tables back, up to step number `step`.
     pub fn load(out: &Path, step: u64) -> anyhow::Result<Self> {
+        let folder = out.join(TRAINING);
         let mut metrics = Self::default();
-        let path = out.join(TRAINING).join("metrics.csv");
-        for row in rows(&path)? {
-            let [at, loss, gradient_norm, learning_rate] = row[..] else {
-                anyhow::bail!("{}: a row has {} columns, but 4 are needed", path.display(), row.len());
-            };
-            metrics.push(StepReport { step: at as u64, loss: loss as f32, gradient_norm, learning_rate });
+        for (at, [loss, gradient_norm, learning_rate]) in rows(&folder.join("metrics.csv"))? {
+            if at < step {
+                let loss = loss as f32;
+                metrics.push(StepReport { step: at, loss, gradient_norm, learning_rate });
+            }
         }
-        metrics.steps.retain(|r| r.step < step);
-        let path = out.join(TRAINING).join("heldout.csv");
-        for row in rows(&path)? {
-            let buckets: Vec<f32> = row[1..].iter().map(|&v| v as f32).collect();
-            let buckets = buckets
-                .try_into()
-                .map_err(|_| anyhow::anyhow!("{}: a row must have {} columns", path.display(), BUCKETS + 1))?;
-            metrics.push_heldout(row[0] as u64, HeldoutLoss { buckets });
+        for (at, losses) in rows::<BUCKETS>(&folder.join("heldout.csv"))? {
+            if at <= step {
+                metrics.push_heldout(at, HeldoutLoss { buckets: losses.map(|loss| loss as f32) });
+            }
         }
-        metrics.heldout.retain(|(at, _)| *at <= step);
         Ok(metrics)
     }
 }
 
-/// The numbers of a table, without its first line.
-fn rows(path: &Path) -> anyhow::Result<Vec<Vec<f64>>> {
+/// The rows of a table, below a line with the names of its columns: a step and `N` numbers each.
+fn rows<const N: usize>(path: &Path) -> anyhow::Result<Vec<(u64, [f64; N])>> {
     let text = String::from_utf8(files::read(path)?).with_context(|| format!("{} is not text", path.display()))?;
-    let number =
-        |cell: &str| cell.parse::<f64>().with_context(|| format!("{}: '{cell}' is not a number", path.display()));
-    text.lines().skip(1).map(|line| line.split(',').map(number).collect()).collect()
+    let file = path.display();
+    anyhow::ensure!(text.starts_with("step,"), "{file}, line 1: it must begin with 'step,'");
+    let row = |(i, line)| row(line).with_context(|| format!("{file}, line {}", i + 1));
+    let rows = text.lines().enumerate().skip(1).map(row).collect::<anyhow::Result<_>>()?;
+    anyhow::ensure!(text.ends_with('\n'), "{file}: the last line is cut off");
+    Ok(rows)
+}
+
+/// A step and `N` numbers.
+fn row<const N: usize>(line: &str) -> anyhow::Result<(u64, [f64; N])> {
+    let (step, rest) = line.split_once(',').unwrap_or((line, ""));
+    let step = step.parse().ok().filter(|step| *step <= MAX_STEPS);
+    let step = step.with_context(|| format!("a step is a whole number up to {MAX_STEPS}"))?;
+    let number = |cell: &str| cell.parse::<f64>().with_context(|| format!("'{cell}' is not a number"));
+    let numbers = rest.split(',').map(number).collect::<anyhow::Result<Vec<f64>>>()?;
+    let found = numbers.len() + 1;
+    let wrong = || format!("there are {found} columns, not {}", N + 1);
+    Ok((step, numbers.try_into().ok().with_context(wrong)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(step: u64) -> StepReport {
+        StepReport { step, loss: 0.5, gradient_norm: 1.0, learning_rate: 1e-3 }
+    }
+
+    #[test]
+    fn tables_come_back_up_to_a_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::default();
+        (0..6).for_each(|step| metrics.push(report(step)));
+        (2..=6).step_by(2).for_each(|step| metrics.push_heldout(step, HeldoutLoss { buckets: [0.25; BUCKETS] }));
+        metrics.save(folder.path()).unwrap();
+        let again = Metrics::load(folder.path(), 4).unwrap();
+        assert_eq!(again.steps, metrics.steps[..4]);
+        assert_eq!(again.heldout, metrics.heldout[..2]);
+        // No step and no measurement yet.
+        Metrics::default().save(folder.path()).unwrap();
+        assert!(Metrics::load(folder.path(), 0).unwrap().steps.is_empty());
+    }
+
+    #[test]
+    fn damaged_tables_name_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::default();
+        metrics.push(report(0));
+        metrics.push_heldout(1, HeldoutLoss { buckets: [0.25; BUCKETS] });
+        metrics.save(folder.path()).unwrap();
+        let good = ["metrics.csv", "heldout.csv"].map(|name| (name, folder.path().join(TRAINING).join(name)));
+        for (name, path) in good {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let bad = |bytes: &[u8], words: &str| {
+                std::fs::write(&path, bytes).unwrap();
+                let error = format!("{:#}", Metrics::load(folder.path(), 9).err().expect("it is damaged"));
+                assert!(error.contains(name) && error.contains(words), "{words}: {error}");
+            };
+            bad(b"", "line 1");
+            bad(b"\xff\xfe\0\x01", "not text");
+            bad(b"PK\x03\x04", "line 1");
+            bad(&text.as_bytes()[..text.len() - 1], "the last line is cut off");
+            bad(&text.as_bytes()[..text.len() - 8], "");
+            bad(format!("{text}\n").as_bytes(), "line 3: a step is a whole number");
+            bad(format!("{text}1\n").as_bytes(), "line 3: '' is not a number");
+            bad(format!("{text}1,2\n").as_bytes(), "line 3: there are 2 columns");
+            bad(format!("{text}NaN,1,1,1\n").as_bytes(), "line 3: a step is a whole number");
+            bad(format!("{text}-1,1,1,1\n").as_bytes(), "line 3: a step is a whole number");
+            bad(format!("{text}{},1,1,1\n", u64::MAX).as_bytes(), "line 3: a step is a whole number");
+            bad(format!("{text}7,1,x,1\n").as_bytes(), "line 3: 'x' is not a number");
+            std::fs::write(&path, text).unwrap();
+        }
+        Metrics::load(folder.path(), 9).unwrap();
+    }
 }
