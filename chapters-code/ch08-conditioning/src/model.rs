@@ -10,14 +10,14 @@
 use std::path::Path;
 
 use ch02_schedule::Schedule;
-use ch04_unet::model_dir::{self, ModelError, SchedulerConfig, CONDITIONING};
-use ch04_unet::UNetConfig;
+use ch04_unet::model_dir::{self, Model, ModelError, SchedulerConfig, CONDITIONING};
+use ch04_unet::{ConfigError, UNetConfig};
 use ch07_ddim::Ddim;
 use ops::params;
 use ops::UNetDevice;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Condition, ConditionalUNet, ConditioningConfig};
+use crate::network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig};
 use crate::words::PromptError;
 
 const CONFIG: &str = "config.json";
@@ -110,6 +110,8 @@ pub struct ConditionalModel<D: UNetDevice> {
     pub file: ConditioningFile,
     pub schedule: Schedule,
     pub scheduler: SchedulerConfig,
+    /// As [`model_dir::Model::notes`].
+    pub notes: Vec<String>,
 }
 
 impl<D: UNetDevice> ConditionalModel<D> {
@@ -139,12 +141,21 @@ pub enum ConditionalError {
     Unconditional(String),
 }
 
+fn is_part(number: f32) -> bool {
+    (0.0..=1.0).contains(&number)
+}
+
 /// Reads how a conditional model is built.
 ///
 /// # Errors
-/// If the file is missing or damaged.
+/// If the file is missing or damaged, or `dropout` is no probability.
 pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
-    model_dir::read_json(&directory.join(CONDITIONING).join(CONFIG))
+    let path = directory.join(CONDITIONING).join(CONFIG);
+    let file: ConditioningFile = model_dir::read_json(&path)?;
+    let need = "it must be a number from 0 to 1";
+    let checked = ConfigError::check_number("dropout", file.dropout, need, is_part);
+    checked.map_err(|source| ModelError::Config { path, source })?;
+    Ok(file)
 }
 
 /// Reads a conditional model.
@@ -156,17 +167,32 @@ pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<ConditionalMo
     if !model_dir::is_conditional(directory) {
         return Err(ConditionalError::Unconditional(directory.display().to_string()));
     }
-    let folder = directory.join(CONDITIONING);
     let file = load_file(directory)?;
-    // The weights replace these, so any seed will do.
-    let built = ConditionalUNet::new(device, model.unet.config(), &file.conditioning, &mut ch03_forward::rng(0, 0));
-    let mut network = built.map_err(|source| ModelError::Config { path: folder.join(CONFIG), source })?;
-    network.unet = model.unet;
+    let folder = directory.join(CONDITIONING);
+    let Model { unet, schedule, scheduler, notes } = model;
+    let conditioner = read_conditioner(device, &folder, unet.config(), &file.conditioning)?;
+    let network = ConditionalUNet { unet, conditioner };
+    Ok(ConditionalModel { network, file, schedule, scheduler, notes })
+}
+
+/// Reads what conditions need. The weights are compared with the configuration before it is built.
+fn read_conditioner<D: UNetDevice>(
+    device: &D,
+    folder: &Path,
+    unet: &UNetConfig,
+    conditioning: &ConditioningConfig,
+) -> Result<Conditioner<D>, ModelError> {
+    let bad = |source| ModelError::Config { path: folder.join(CONFIG), source };
+    let outline = conditioning.outline(unet).map_err(bad)?;
     let path = folder.join(WEIGHTS);
     let tensors = model_dir::read_tensors(&path)?;
-    let set = params::from_host(&mut network.conditioner, &tensors);
-    set.map_err(|source| ModelError::Params { path, source })?;
-    Ok(ConditionalModel { network, file, schedule: model.schedule, scheduler: model.scheduler })
+    let wrong = |source| ModelError::Params { path: path.clone(), source };
+    outline.check(&tensors).map_err(wrong)?;
+    // The weights replace these, so any seed will do.
+    let rng = &mut ch03_forward::rng(0, 0);
+    let mut conditioner = Conditioner::new(device, unet, conditioning, rng).map_err(bad)?;
+    params::from_host(&mut conditioner, &tensors).map_err(wrong)?;
+    Ok(conditioner)
 }
 
 /// Writes a conditional model. Each file is replaced in one step.

@@ -1,15 +1,17 @@
 //! A small network that says what is in an image. Its features are what images are compared by.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ch01_tensors::cats::{Attributes, Background, Ears, Eyes, Fur, Pattern};
 use ch01_tensors::{Dataset, Purpose, Shuffle, FIRST_WEIGHTS};
 use ch04_unet::model_dir::{self, ModelError};
+use ch04_unet::{ConfigError, MAX_SIDE};
 use ch05_train::{Ema, Optimizer, OptimizerConfig};
 use dfdx::losses::binary_cross_entropy_with_logits_loss;
 use dfdx::prelude::*;
 use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
-use ops::{params, Conv2dOptions, Images, Rows, UNetDevice};
+use ops::params::{self, Outline};
+use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,50 @@ pub struct ClassifierConfig {
     pub accuracy: f64,
 }
 
+/// More channels than any image has.
+const MAX_IMAGE_CHANNELS: usize = 1024;
+/// More questions than can be asked about an image, and more answers to each than any data set has.
+const MAX_QUESTIONS: usize = 1024;
+const MAX_ANSWERS: usize = 65_536;
+
+impl ClassifierConfig {
+    /// Rejects what cannot be built, and sizes beyond all reason.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is possible.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let size = ConfigError::check_size;
+        size("shape[0]", self.shape[0], 1..=MAX_IMAGE_CHANNELS)?;
+        size("shape[1]", self.shape[1], 1..=MAX_SIDE)?;
+        size("shape[2]", self.shape[2], 1..=MAX_SIDE)?;
+        if !(1..=MAX_QUESTIONS).contains(&self.questions.len()) {
+            let found = format!("a list of {}", self.questions.len());
+            let need = format!("there must be 1 to {MAX_QUESTIONS}");
+            return Err(ConfigError::new("questions", found, need));
+        }
+        self.questions.iter().try_for_each(|&answers| size("questions", answers, 1..=MAX_ANSWERS))?;
+        let need = "it must be a number from 0 to 1";
+        ConfigError::check_number("accuracy", self.accuracy, need, |v| (0.0..=1.0).contains(&v))
+    }
+
+    /// Names and shapes of the tensors of the [`Classifier`], without building it.
+    ///
+    /// # Errors
+    /// If [`ClassifierConfig::check`] rejects the configuration.
+    pub fn outline(&self) -> Result<Outline, ConfigError> {
+        self.check()?;
+        let mut outline = Outline::default();
+        let mut channels = self.shape[0];
+        for (i, (width, _)) in STAGES.iter().enumerate() {
+            outline.conv(format_args!("stages.{i}.conv"), channels, *width, 3);
+            outline.norm(format_args!("stages.{i}.norm"), *width);
+            channels = *width;
+        }
+        outline.linear("answers", FEATURES, self.questions.iter().sum());
+        Ok(outline)
+    }
+}
+
 // ANCHOR: classifier
 /// Four convolutions, two of which halve the image, an average over all pixels, and a linear map to the answers.
 #[derive(Clone, Debug)]
@@ -86,16 +132,17 @@ pub struct Classifier<D: UNetDevice> {
 
 /// Numbers that describe an image: what is left of it before the questions are answered.
 pub const FEATURES: usize = 64;
+/// Channels and stride of each convolution.
+const STAGES: [(usize, usize); 4] = [(32, 1), (64, 2), (64, 1), (FEATURES, 2)];
 
 impl<D: UNetDevice> Classifier<D> {
     /// Random weights that the configuration's seed decides.
     pub fn new(device: &D, config: ClassifierConfig) -> Self {
         let rng = &mut Purpose::Classifier.rng(config.seed, FIRST_WEIGHTS);
-        let (same, halve) = (Conv2dOptions::new(1, 1), Conv2dOptions::new(2, 1));
         let mut stages = Vec::new();
         let mut channels = config.shape[0];
-        for (width, options) in [(32, same), (64, halve), (64, same), (FEATURES, halve)] {
-            let conv = Conv2d::new(device, rng, channels, width, 3, options);
+        for (width, stride) in STAGES {
+            let conv = Conv2d::new(device, rng, channels, width, 3, Conv2dOptions::new(stride, 1));
             stages.push((conv, GroupNorm::new(device, 8, width, 1e-5)));
             channels = width;
         }
@@ -251,10 +298,14 @@ pub fn save<D: UNetDevice>(directory: &Path, classifier: &mut Classifier<D>) -> 
 /// # Errors
 /// If a file is missing or damaged.
 pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Classifier<D>, ModelError> {
-    let config = model_dir::read_json(&directory.join(CONFIG))?;
-    let mut classifier = Classifier::new(device, config);
-    let path: PathBuf = directory.join(WEIGHTS);
+    let path = directory.join(CONFIG);
+    let config: ClassifierConfig = model_dir::read_json(&path)?;
+    let outline = config.outline().map_err(|source| ModelError::Config { path, source })?;
+    let path = directory.join(WEIGHTS);
     let tensors = model_dir::read_tensors(&path)?;
-    params::from_host(&mut classifier, &tensors).map_err(|source| ModelError::Params { path, source })?;
+    let wrong = |source| ModelError::Params { path: path.clone(), source };
+    outline.check(&tensors).map_err(wrong)?;
+    let mut classifier = Classifier::new(device, config);
+    params::from_host(&mut classifier, &tensors).map_err(wrong)?;
     Ok(classifier)
 }
