@@ -145,6 +145,15 @@ impl Schedule {
     // ANCHOR_END: derived
 }
 
+// ANCHOR: raised
+/// First and last beta for a walk of `timesteps` that ends in noise as the DDPM paper's thousand do:
+/// with fewer steps, each adds as much more.
+pub fn raised_betas(timesteps: usize) -> (f64, f64) {
+    let factor = 1000.0 / timesteps as f64;
+    ((factor * BETA_START).min(0.999), (factor * BETA_END).min(0.999))
+}
+// ANCHOR_END: raised
+
 /// β of the first step in the DDPM paper.
 pub const BETA_START: f64 = 1e-4;
 /// β of the last step in the DDPM paper.

@@ -1,6 +1,6 @@
 //! What the chapter claims of schedules, for each kind and several lengths.
 
-use ch02_schedule::{BetaSchedule, Schedule};
+use ch02_schedule::{betas, raised_betas, BetaSchedule, Schedule};
 
 fn every(check: impl Fn(BetaSchedule, &Schedule)) {
     for kind in BetaSchedule::ALL {
@@ -86,4 +86,23 @@ fn names_in_files_are_those_of_diffusers() {
     for kind in BetaSchedule::ALL {
         assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.name()));
     }
+}
+
+#[test]
+fn raised_betas_end_in_noise_however_few_steps_there_are() {
+    let paper = Schedule::new(BetaSchedule::Linear, 1000).alpha_bar[999];
+    for timesteps in [20, 50, 100, 250, 1000, 4000] {
+        let (start, end) = raised_betas(timesteps);
+        for kind in [BetaSchedule::Linear, BetaSchedule::ScaledLinear, BetaSchedule::Sigmoid] {
+            let raised = Schedule::from_betas(betas(kind, timesteps, start, end));
+            let last = raised.alpha_bar[timesteps - 1];
+            assert!(last < 1e-3, "{kind:?} with {timesteps} steps ends at {last}");
+            if kind == BetaSchedule::Linear && timesteps <= 1000 {
+                assert!(last <= 1.01 * paper, "{timesteps} steps: {last}");
+            }
+        }
+    }
+    assert_eq!(raised_betas(1000), (1e-4, 0.02));
+    // Without raising them: over a third of the image is left, as the page says.
+    assert!(Schedule::new(BetaSchedule::Linear, 100).alpha_bar[99] > 1.0 / 3.0);
 }

@@ -184,6 +184,8 @@ pub enum Preset {
     Cats,
     /// For 28×28 digits
     Mnist,
+    /// Follows the size of the images, for a laptop: at 16×16 it is that of the cats
+    Small,
     /// The 35.7 million parameters of the DDPM paper's CIFAR-10 model
     DdpmCifar10,
     /// Fast and poor, for trying things out
@@ -224,6 +226,7 @@ impl Preset {
                 attention_head_dim: Some(32),
                 ..base
             },
+            Self::Small => small(base, height.min(width)),
             // ANCHOR: ddpm_cifar10
             Self::DdpmCifar10 => UNetConfig {
                 block_out_channels: vec![128, 256, 256, 256],
@@ -252,7 +255,52 @@ impl Preset {
     }
 }
 
+/// [`Preset::Small`] for images whose smaller side is `side`: halves them while they stay larger than
+/// 4, and looks at all pixels together where there are at most 8×8.
+fn small(base: UNetConfig, side: usize) -> UNetConfig {
+    let mut sides = vec![side];
+    while sides[sides.len() - 1] % 2 == 0 && sides[sides.len() - 1] > 4 && sides.len() < MAX_LEVELS {
+        sides.push(sides[sides.len() - 1] / 2);
+    }
+    let attends = sides.iter().position(|&side| side <= 8);
+    let (mut down, mut up) = (Vec::new(), Vec::new());
+    for level in 0..sides.len() {
+        let (down_type, up_type) = match Some(level) == attends {
+            true => (BlockType::AttnDownBlock2D, BlockType::AttnUpBlock2D),
+            false => (BlockType::DownBlock2D, BlockType::UpBlock2D),
+        };
+        down.push(down_type);
+        up.insert(0, up_type);
+    }
+    UNetConfig {
+        block_out_channels: (0..sides.len()).map(|level| if level == 0 { 32 } else { 64 }).collect(),
+        down_block_types: down,
+        up_block_types: up,
+        layers_per_block: 1,
+        norm_num_groups: 8,
+        attention_head_dim: Some(32),
+        ..base
+    }
+}
+
 impl UNetConfig {
+    /// How many numbers leave all residual and attention blocks together for one image of this
+    /// height and width: what the memory of a step grows with.
+    pub fn features(&self, [height, width]: [usize; 2]) -> u128 {
+        let levels = self.block_out_channels.iter().zip(&self.down_block_types);
+        let levels = levels.zip(self.up_block_types.iter().rev()).enumerate();
+        let layers = self.layers_per_block;
+        let sum = levels.map(|(level, ((&channels, down), up))| {
+            let pixels = (height >> level).max(1) as u128 * (width >> level).max(1) as u128;
+            let down = layers * (1 + down.has_attention() as usize);
+            let up = (layers + 1) * (1 + up.has_attention() as usize);
+            let is_last = level + 1 == self.block_out_channels.len();
+            let middle = if is_last { 2 + self.add_attention as usize } else { 0 };
+            pixels * channels as u128 * (down + up + middle) as u128
+        });
+        sum.sum()
+    }
+
     /// Width of the time embedding behind its two layers.
     pub fn time_width(&self) -> usize {
         self.time_embedding_dim.unwrap_or(4 * self.block_out_channels[0])

@@ -60,7 +60,7 @@ fn main() -> std::process::ExitCode {
         session::run(
             &args,
             |device, dataset| {
-                let trainer = Trainer::new(device, args.config(dataset.shape()))?;
+                let trainer = Trainer::new(device, args.config(dataset.shape())?)?;
                 Ok(Unconditional { device: device.clone(), trainer })
             },
             |device, out, _| Ok(Unconditional { device: device.clone(), trainer: Trainer::load(device, out)? }),

@@ -24,6 +24,7 @@ fn a_hundred_drawings_need_no_more_memory_than_one() {
         unet: UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap(),
         schedule: scheduler.schedule().unwrap(),
         scheduler,
+        notes: Vec::new(),
     };
     let draw = |times| {
         for _ in 0..times {

@@ -54,9 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
         let (_, deviation) = ch01_tensors::statistics(&noise);
         let (variance, seconds) = (deviation.powi(2), seconds / count as f64);
-        cli::println!(
-            "{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, {seconds:.2} s per image"
-        );
+        cli::println!("{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, {seconds:.2} s per image");
         rows.extend([noise, back]);
     }
     figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;

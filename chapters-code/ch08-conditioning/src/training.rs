@@ -92,7 +92,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
                     Kind::Text => Vec::new(),
                 },
             };
-            let config = args.training.config(dataset.shape());
+            let config = args.training.config(dataset.shape())?;
             file.conditioning.check(&config.unet)?;
             let unet = config.unet.clone();
             let trainer =

@@ -90,7 +90,12 @@ fn conditions_that_cannot_be_right_are_named() {
     ];
     for (conditioning, cases) in [(class(), &classes[..]), (text(), &texts[..])] {
         let folder = tempfile::tempdir().unwrap();
-        let file = ConditioningFile { conditioning: conditioning.clone(), dropout: 0.1, dataset: "cats".into(), classes: Vec::new() };
+        let file = ConditioningFile {
+            conditioning: conditioning.clone(),
+            dropout: 0.1,
+            dataset: "cats".into(),
+            classes: Vec::new(),
+        };
         let scheduler = SchedulerConfig::default();
         model::save(folder.path(), &unet(), &mut network(&conditioning), &file, &scheduler).unwrap();
         let device = ops::open_device(0).unwrap();

@@ -7,6 +7,8 @@ use std::process::{ExitCode, Termination};
 use clap::Parser;
 use ops::AutoDevice;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod memory;
 mod output;
 pub mod print;
 #[cfg(not(target_arch = "wasm32"))]

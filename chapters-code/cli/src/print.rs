@@ -39,7 +39,7 @@ fn keep(result: io::Result<()>) {
 }
 
 /// Prints a line on the standard error. If that fails, there is nowhere left to say so.
-pub(crate) fn note(line: impl Display) {
+pub fn note(line: impl Display) {
     writeln!(io::stderr(), "{line}").ok();
 }
 

@@ -3,12 +3,14 @@
 
 mod args;
 mod metrics;
+mod needs;
 
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context;
 use ch01_tensors::{Dataset, Split};
 use cli::progress::Progress;
 use cli::signals::Signals;
@@ -83,12 +85,16 @@ pub fn run<S: Session>(
         if let Some(directory) = &args.data.data_dir {
             data.data_dir = Some(directory.clone());
         }
-        let train_set = S::prepare(data.open(Split::Train)?);
+        let train_set = data.open(Split::Train).context(
+            "the images of this run cannot be opened; if they have moved, give their folder with --data-dir",
+        )?;
+        let train_set = S::prepare(train_set);
         let mut session = resume(&device, &out, train_set.as_ref())?;
         let metrics = Metrics::load(&out, session.trainer().step)?;
         (session, metrics, train_set, data)
     } else {
         let train_set = S::prepare(args.data.open(Split::Train)?);
+        needs::check_memory(&args.config(train_set.shape())?)?;
         let session = begin(&device, train_set.as_ref())?;
         (session, Metrics::default(), train_set, args.data.clone())
     };
@@ -100,14 +106,18 @@ pub fn run<S: Session>(
     let total = args.steps().max(trainer.step);
     trainer.plan(total, args.cooldown(trainer.config.optimizer.cooldown));
     cli::println!(
-        "{}: {} images of {}, {} parameters, steps {} to {total}, batch size {}",
+        "{}: {} images of {}, {} parameters, about {} of memory, steps {} to {total}, batch size {}",
         out.display(),
         sets.train.len(),
         sets.train.name(),
         ops::params::count(&mut trainer.unet),
+        cli::memory::size(needs::memory(&trainer.config)?),
         trainer.step,
         trainer.config.batch_size,
     );
+    if let Some(warning) = needs::warning(&trainer.schedule) {
+        cli::print::note(warning);
+    }
     let signals = Signals::listen()?;
     if !args.resume {
         args::write_data(&out, &args.data)?;
@@ -234,6 +244,9 @@ impl Run {
             let report = session.train_step(self.sets.train.as_ref()).map_err(|error| self.failed(error))?;
             step += 1;
             self.metrics.push(report);
+            if step == first + needs::TIMED && step < self.total {
+                progress.note(&needs::estimate(self.total - step, began.elapsed()));
+            }
             progress.update(step, || {
                 let speed = (step - first) as f64 * batch_size as f64 / began.elapsed().as_secs_f64();
                 format!("loss {:.4} · {speed:.0} images/s", self.metrics.recent_loss())
