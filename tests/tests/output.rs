@@ -42,6 +42,7 @@ fn failed(output: &Output, holds: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{error}");
     let sentences: Vec<&str> = error.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!((sentences.len(), error.lines().last()), (1, sentences.last().copied()), "{error}");
+    assert!(!error.contains(".writing-"), "{error}");
     for word in holds {
         assert!(sentences[0].contains(word), "no '{word}' in: {error}");
     }

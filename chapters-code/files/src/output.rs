@@ -112,11 +112,11 @@ fn nearest(folder: &Path) -> &Path {
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let _made = Made::new(folder)?;
-    let mut temporary = temporary(folder)?;
+    let temporary = temporary(folder)?;
     if let Some(permissions) = old_permissions(path)? {
         temporary.as_file().set_permissions(permissions)?;
     }
-    temporary.write_all(bytes)?;
+    temporary.as_file().write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|e| e.error)?;
     // The new name itself must reach the disk too. Not every system lets a folder be opened for that.

@@ -25,7 +25,7 @@ pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     sweep_once(folder);
     for _ in 0..TRIES {
         fs::create_dir_all(folder)?;
-        match builder().tempfile_in(folder) {
+        match create(folder) {
             // Between its making and its locking, another process may have swept the file away.
             Ok(file) if lock(file.as_file())? && file.path().exists() => return Ok(file),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -35,13 +35,11 @@ pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     Err(io::Error::other("temporary files vanish as soon as they are made"))
 }
 
-/// Readable by whom the umask allows, as any other new file.
-fn builder() -> Builder<'static, 'static> {
-    let mut builder = Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+/// Readable by whom the umask allows, as any other new file. Errors do not tell of the file's name, as those of
+/// `tempfile_in` do.
+fn create(folder: &Path) -> io::Result<NamedTempFile<File>> {
+    let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
+    Builder::new().prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM).make_in(folder, open)
 }
 
 /// Whether no other process holds this file. A file system without locks knows of no holder: then nothing is protected,
