@@ -11,8 +11,9 @@ mod shuffle;
 
 pub use datasets::cats::Cats;
 pub use datasets::cifar10::Cifar10;
+pub use datasets::color::Color;
 pub use datasets::file::{read_image, ImageFile};
-pub use datasets::folder::Folder;
+pub use datasets::folder::{Folder, FolderOptions};
 pub use datasets::idx::Idx;
 pub use datasets::{open, DataArgs, DataError, DatasetName, Split};
 pub use random::{Purpose, FIRST_WEIGHTS};
@@ -55,10 +56,16 @@ pub trait Dataset: Send + Sync {
     }
     /// The class of one image.
     fn label(&self, index: usize) -> usize;
+    /// The names of the classes, in the order of their numbers.
+    fn classes(&self) -> Vec<String>;
     /// One image in words.
     fn caption(&self, index: usize) -> String;
     /// Whether the mirror image of an image could be in the set too: true of photographs, false of digits.
     fn may_flip(&self) -> bool;
+    /// What a reader should know about how the data set was read, in sentences.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 // ANCHOR_END: dataset
 

@@ -48,6 +48,9 @@ impl Dataset for Eight {
     fn label(&self, index: usize) -> usize {
         self.0.label(index)
     }
+    fn classes(&self) -> Vec<String> {
+        self.0.classes()
+    }
     fn caption(&self, index: usize) -> String {
         self.0.caption(index)
     }

@@ -206,10 +206,16 @@ impl Dataset for SeenCats {
     fn label(&self, index: usize) -> usize {
         self.cats.label(self.seen[index])
     }
+    fn classes(&self) -> Vec<String> {
+        self.cats.classes()
+    }
     fn caption(&self, index: usize) -> String {
         self.cats.caption(self.seen[index])
     }
     fn may_flip(&self) -> bool {
         self.cats.may_flip()
+    }
+    fn notes(&self) -> Vec<String> {
+        self.cats.notes()
     }
 }

@@ -262,6 +262,9 @@ impl Dataset for Squares {
     fn label(&self, index: usize) -> usize {
         index % 2
     }
+    fn classes(&self) -> Vec<String> {
+        ["black square", "white square"].map(String::from).to_vec()
+    }
     fn caption(&self, index: usize) -> String {
         if index.is_multiple_of(2) { "a black square" } else { "a white square" }.into()
     }

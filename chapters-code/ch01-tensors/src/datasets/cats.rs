@@ -36,6 +36,9 @@ impl Dataset for Cats {
         let (attributes, _) = cats::nth(self.seed, index as u64);
         Fur::ALL.iter().position(|&fur| fur == attributes.fur).expect("ALL holds every fur")
     }
+    fn classes(&self) -> Vec<String> {
+        Fur::ALL.iter().map(|fur| fur.word().to_string()).collect()
+    }
     fn caption(&self, index: usize) -> String {
         cats::nth(self.seed, index as u64).0.caption()
     }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::DataError;
+use super::{DataError, MOST_BYTES};
 use crate::{from_byte, Dataset, Split};
 
 const SIDE: usize = 32;
@@ -33,7 +33,13 @@ impl Cifar10 {
             if !path.is_file() {
                 return Err(DataError::NotFound { name, folder: folder.to_path_buf() });
             }
-            let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+            let read = |source| DataError::Read { path: path.clone(), source };
+            let length = std::fs::metadata(&path).map_err(read)?.len();
+            if length > MOST_BYTES as u64 {
+                let problem = format!("has {length} bytes: files of at most {} MiB are read", MOST_BYTES >> 20);
+                return Err(DataError::bad(&path, problem));
+            }
+            let bytes = std::fs::read(&path).map_err(read)?;
             if bytes.is_empty() || bytes.len() % RECORD != 0 {
                 let problem = format!(
                     "has {} bytes, not a multiple of {RECORD}: the file is cut short or no CIFAR-10 batch",
@@ -68,6 +74,9 @@ impl Dataset for Cifar10 {
     }
     fn label(&self, index: usize) -> usize {
         self.records[index * RECORD] as usize
+    }
+    fn classes(&self) -> Vec<String> {
+        CLASSES.map(String::from).to_vec()
     }
     fn caption(&self, index: usize) -> String {
         CLASSES[self.label(index)].to_string()

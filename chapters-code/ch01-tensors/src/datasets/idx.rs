@@ -1,9 +1,12 @@
 //! The file format of MNIST: a magic number, the sizes, the bytes (<http://yann.lecun.com/exdb/mnist/>).
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::DataError;
+use flate2::bufread::MultiGzDecoder;
+
+use super::{DataError, MOST_BYTES};
 use crate::{from_byte, Dataset, Split};
 
 /// Grey images with labels from a pair of IDX files.
@@ -31,78 +34,119 @@ impl Idx {
             Split::Train => "train",
             Split::HeldOut => "t10k",
         };
-        let (image_path, images) = find(folder, &format!("{part}-images-idx3-ubyte"))?;
-        let (sizes, pixels) = parse::<3>(&image_path, &images)?;
-        let (label_path, labels) = find(folder, &format!("{part}-labels-idx1-ubyte"))?;
-        let ([count], labels) = parse::<1>(&label_path, &labels)?;
-        if count != sizes[0] {
+        let images = IdxFile::<3>::open(folder, &format!("{part}-images-idx3-ubyte"))?;
+        let labels = IdxFile::<1>::open(folder, &format!("{part}-labels-idx1-ubyte"))?;
+        let ([count, height, width], [label_count]) = (images.sizes, labels.sizes);
+        if label_count != count {
+            return Err(labels.bad(format!(
+                "holds {label_count} labels, but {} holds {count} images: they do not belong together",
+                images.path.display()
+            )));
+        }
+        if images.sizes.contains(&0) {
+            return Err(images.bad(format!("holds {count} images of {height}x{width} pixels: nothing to learn from")));
+        }
+        let (label_path, labels) = (labels.path.clone(), labels.data()?);
+        if let Some(label) = labels.iter().find(|&&label| label > 9) {
             let problem = format!(
-                "holds {count} labels, but {} holds {} images: they do not belong together",
-                image_path.display(),
-                sizes[0]
+                "has a label {label}, but only files of ten classes, 0 to 9, are read here (EMNIST has files with more)"
             );
             return Err(DataError::bad(&label_path, problem));
         }
-        if let Some(label) = labels.iter().find(|&&l| l > 9) {
-            return Err(DataError::bad(&label_path, format!("label {label} is not in 0..=9: the file is damaged")));
+        Ok(Self { name, pixels: images.data()?, labels, height, width })
+    }
+
+    /// The words for the classes.
+    fn words(&self) -> &'static [&'static str; 10] {
+        match self.name {
+            "mnist" => &DIGITS,
+            _ => &CLOTHES,
         }
-        if sizes.contains(&0) {
-            return Err(DataError::bad(
-                &image_path,
-                format!("holds {} images of {}x{} pixels: nothing to learn from", sizes[0], sizes[1], sizes[2]),
-            ));
-        }
-        Ok(Self { name, pixels: pixels.to_vec(), labels: labels.to_vec(), height: sizes[1], width: sizes[2] })
     }
 }
 
-/// Reads `name` or `name.gz`, or `name` with a dot before `idx`, as some archives spell it.
-fn find(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
-    let dotted = name.replace("-idx", ".idx");
-    for file in [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")] {
-        let path = folder.join(file);
-        if path.is_file() {
-            let read = |source| DataError::Read { path: path.clone(), source };
-            let bytes = std::fs::read(&path).map_err(read)?;
-            if bytes.starts_with(&[0x1f, 0x8b]) {
-                let mut plain = Vec::new();
-                let unzipped = flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut plain);
-                unzipped.map_err(|e| {
-                    DataError::bad(&path, format!("the gzip data is damaged or cut short ({e}): fetch the file again"))
-                })?;
-                return Ok((path, plain));
+/// An IDX file of unsigned bytes with `N` dimensions whose header was read.
+struct IdxFile<const N: usize> {
+    path: PathBuf,
+    sizes: [usize; N],
+    /// What follows the header, unzipped.
+    input: Box<dyn Read>,
+    gzipped: bool,
+}
+
+impl<const N: usize> IdxFile<N> {
+    /// Opens `name` or `name.gz`, or `name` with a dot before `idx`, as some archives spell it.
+    fn open(folder: &Path, name: &str) -> Result<Self, DataError> {
+        let dotted = name.replace("-idx", ".idx");
+        let names = [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")];
+        let path = names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+        let path = path.ok_or_else(|| DataError::NotFound { name: name.to_string(), folder: folder.to_path_buf() })?;
+        let failed = |source| DataError::Read { path: path.clone(), source };
+        let mut file = BufReader::new(File::open(&path).map_err(failed)?);
+        let gzipped = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+        let input: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let mut opened = Self { path, sizes: [0; N], input, gzipped };
+        opened.sizes = opened.header()?;
+        Ok(opened)
+    }
+
+    fn header(&mut self) -> Result<[usize; N], DataError> {
+        let length = 4 + 4 * N;
+        let header = self.read(length)?;
+        if header.len() < length {
+            let found = header.len();
+            return Err(
+                self.bad(format!("has {found} bytes, fewer than the {length} of an IDX header: fetch the file again"))
+            );
+        }
+        let number = |i: usize| u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
+        let magic = 0x0800 + N as u32;
+        if number(0) != magic {
+            return Err(self.bad(format!(
+                "starts with magic number {:#010x}, but IDX bytes with {N} dimensions start with {magic:#010x}: this is \
+                another kind of file",
+                number(0)
+            )));
+        }
+        Ok(std::array::from_fn(|i| number(4 + 4 * i) as usize))
+    }
+
+    /// All that the header promises; one byte more is not read.
+    fn data(mut self) -> Result<Vec<u8>, DataError> {
+        let sizes = self.sizes;
+        let promised = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let Some(promised) = promised.filter(|&bytes| bytes <= MOST_BYTES) else {
+            return Err(self.bad(format!(
+                "its header promises sizes {sizes:?}: files of at most {} MiB are read",
+                MOST_BYTES >> 20
+            )));
+        };
+        let data = self.read(promised + 1)?;
+        if data.len() == promised {
+            return Ok(data);
+        }
+        let found = if data.len() > promised { "more".to_string() } else { data.len().to_string() };
+        Err(self.bad(format!(
+            "its header promises sizes {sizes:?}, {promised} bytes, but {found} bytes follow: the file is cut short or \
+            damaged"
+        )))
+    }
+
+    /// At most `most` bytes.
+    fn read(&mut self, most: usize) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        match self.input.by_ref().take(most as u64).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) if self.gzipped => {
+                Err(self.bad(format!("the gzip data is damaged or cut short ({error}): fetch the file again")))
             }
-            return Ok((path, bytes));
+            Err(source) => Err(DataError::Read { path: self.path.clone(), source }),
         }
     }
-    Err(DataError::NotFound { name: name.to_string(), folder: folder.to_path_buf() })
-}
 
-/// Splits an IDX file of unsigned bytes with `N` dimensions into sizes and data.
-fn parse<'a, const N: usize>(path: &Path, bytes: &'a [u8]) -> Result<([usize; N], &'a [u8]), DataError> {
-    let header = 4 + 4 * N;
-    if bytes.len() < header {
-        let problem =
-            format!("has {} bytes, fewer than the {header} of an IDX header: fetch the file again", bytes.len());
-        return Err(DataError::bad(path, problem));
+    fn bad(&self, problem: String) -> DataError {
+        DataError::bad(&self.path, problem)
     }
-    let number = |i: usize| u32::from_be_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
-    let magic = 0x0800 + N as u32;
-    if number(0) != magic {
-        let problem = format!("starts with magic number {:#010x}, but IDX bytes with {N} dimensions start with {magic:#010x}: this is another kind of file", number(0));
-        return Err(DataError::bad(path, problem));
-    }
-    let sizes: [usize; N] = std::array::from_fn(|i| number(4 + 4 * i) as usize);
-    let expected = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    let data = &bytes[header..];
-    if expected != Some(data.len()) {
-        let problem = format!(
-            "its header promises sizes {sizes:?}, but {} bytes follow: the file is cut short or damaged",
-            data.len()
-        );
-        return Err(DataError::bad(path, problem));
-    }
-    Ok((sizes, data))
 }
 
 impl Dataset for Idx {
@@ -122,10 +166,14 @@ impl Dataset for Idx {
     fn label(&self, index: usize) -> usize {
         self.labels[index] as usize
     }
+    fn classes(&self) -> Vec<String> {
+        self.words().map(String::from).to_vec()
+    }
     fn caption(&self, index: usize) -> String {
+        let word = self.words()[self.label(index)];
         match self.name {
-            "mnist" => format!("the digit {}", DIGITS[self.label(index)]),
-            _ => CLOTHES[self.label(index)].to_string(),
+            "mnist" => format!("the digit {word}"),
+            _ => word.to_string(),
         }
     }
     fn may_flip(&self) -> bool {

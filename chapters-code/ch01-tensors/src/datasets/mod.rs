@@ -2,13 +2,21 @@
 
 pub(crate) mod cats;
 pub(crate) mod cifar10;
+pub(crate) mod color;
 pub(crate) mod file;
+mod fit;
 pub(crate) mod folder;
 pub(crate) mod idx;
+mod kind;
 
 use std::path::{Path, PathBuf};
 
+use self::color::Color;
+use self::folder::FolderOptions;
 use crate::Dataset;
+
+/// Bytes of the longest file that is read whole.
+const MOST_BYTES: usize = 1 << 30;
 
 /// A dataset that the programs know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -25,27 +33,83 @@ pub enum DatasetName {
     Folder,
 }
 
+impl DatasetName {
+    /// As the flag `--dataset` spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cats => "cats",
+            Self::Mnist => "mnist",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Cifar10 => "cifar10",
+            Self::Folder => "folder",
+        }
+    }
+}
+
 /// The flags with which a program chooses its images.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
 pub struct DataArgs {
     /// Which images
     #[arg(long, value_enum, default_value = "cats")]
     pub dataset: DatasetName,
-    /// Where the files of the dataset are (cats need none)
+    /// Where the files of the dataset are (cats have none)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Side of the square to which a folder's images are brought
-    #[arg(long, value_name = "PIXELS", default_value_t = 32, value_parser = clap::value_parser!(u32).range(4..=1024))]
-    pub image_size: u32,
+    /// Side of the square to which a folder's images are brought (default: 32)
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(4..=1024))]
+    pub image_size: Option<u32>,
+    /// Channels to which a folder's images are brought: 3, or 1 for grey (default: 3)
+    #[arg(long, value_name = "COUNT", value_parser = channels)]
+    pub image_channels: Option<u32>,
+    /// What shows where a folder's images are transparent, such as "#204060" (default: white)
+    #[arg(long, value_name = "COLOUR")]
+    pub background: Option<Color>,
+}
+
+fn channels(text: &str) -> Result<u32, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 (grey) or 3 (red, green and blue) is needed".into()),
+    }
 }
 
 impl DataArgs {
+    /// The flags that choose this dataset and say nothing else.
+    pub fn new(dataset: DatasetName) -> Self {
+        Self { dataset, data_dir: None, image_size: None, image_channels: None, background: None }
+    }
+
     /// Opens the dataset.
     ///
     /// # Errors
-    /// If its files are missing or damaged.
+    /// If its files are missing or damaged, or a flag means nothing for it.
     pub fn open(&self, split: Split) -> Result<Box<dyn Dataset>, DataError> {
-        open(self.dataset, self.data_dir.as_deref(), split, self.image_size as usize)
+        open(self, split)
+    }
+
+    /// A flag that was given but does nothing for the dataset, as its error.
+    fn check(&self) -> Result<(), DataError> {
+        let folder = self.dataset == DatasetName::Folder;
+        let flags = [
+            ("--data-dir", self.data_dir.is_some() && self.dataset == DatasetName::Cats),
+            ("--image-size", self.image_size.is_some() && !folder),
+            ("--image-channels", self.image_channels.is_some() && !folder),
+            ("--background", self.background.is_some() && !folder),
+        ];
+        match flags.into_iter().find(|(_, unused)| *unused) {
+            Some((flag, _)) => Err(DataError::Unused { flag, dataset: self.dataset.word() }),
+            None => Ok(()),
+        }
+    }
+
+    fn folder_options(&self) -> FolderOptions {
+        let default = FolderOptions::default();
+        FolderOptions {
+            size: self.image_size.map_or(default.size, |size| size as usize),
+            channels: self.image_channels.map_or(default.channels, |channels| channels as usize),
+            background: self.background.unwrap_or(default.background),
+        }
     }
 }
 
@@ -63,6 +127,10 @@ pub enum Split {
 pub enum DataError {
     #[error("dataset '{0}' is read from files: say where they are with --data-dir DIR")]
     NoDirectory(&'static str),
+    #[error("{flag} does nothing for dataset '{dataset}': leave it out, or choose another --dataset")]
+    Unused { flag: &'static str, dataset: &'static str },
+    #[error("cannot keep the images in a temporary file in {}: {source}; make room, or point TMPDIR elsewhere", folder.display())]
+    Scratch { folder: PathBuf, source: std::io::Error },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{} not found in {}: put the file there (gzipped or not), or point --data-dir at its folder", name, folder.display())]
@@ -77,23 +145,18 @@ impl DataError {
     }
 }
 
-/// Opens a dataset; `directory` is where its files are (cats have none), `size` the side to which a folder's images are
-/// brought.
+/// Opens the dataset that the flags choose.
 ///
 /// # Errors
-/// If a file is missing, truncated or of another format.
-pub fn open(
-    name: DatasetName,
-    directory: Option<&Path>,
-    split: Split,
-    size: usize,
-) -> Result<Box<dyn Dataset>, DataError> {
-    let needed = |label| directory.ok_or(DataError::NoDirectory(label));
-    Ok(match name {
+/// If a file is missing, truncated or of another format, or a flag means nothing for the dataset.
+pub fn open(args: &DataArgs, split: Split) -> Result<Box<dyn Dataset>, DataError> {
+    args.check()?;
+    let name = args.dataset.word();
+    let directory = || args.data_dir.as_deref().ok_or(DataError::NoDirectory(name));
+    Ok(match args.dataset {
         DatasetName::Cats => Box::new(crate::Cats::new(split)),
-        DatasetName::Mnist => Box::new(crate::Idx::open("mnist", needed("mnist")?, split)?),
-        DatasetName::FashionMnist => Box::new(crate::Idx::open("fashion-mnist", needed("fashion-mnist")?, split)?),
-        DatasetName::Cifar10 => Box::new(crate::Cifar10::open(needed("cifar10")?, split)?),
-        DatasetName::Folder => Box::new(crate::Folder::open(needed("folder")?, split, size)?),
+        DatasetName::Mnist | DatasetName::FashionMnist => Box::new(crate::Idx::open(name, directory()?, split)?),
+        DatasetName::Cifar10 => Box::new(crate::Cifar10::open(directory()?, split)?),
+        DatasetName::Folder => Box::new(crate::Folder::open(directory()?, split, args.folder_options())?),
     })
 }

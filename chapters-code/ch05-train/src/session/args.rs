@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ch01_tensors::{DataArgs, DatasetName};
+use ch01_tensors::{Color, DataArgs, DatasetName};
 use ch02_schedule::{raised_betas, BetaSchedule, BETA_END, BETA_START};
 use ch03_forward::PredictionType;
 use ch04_unet::model_dir::{self, SchedulerConfig};
@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the training in --out, with the settings that it began with
-    #[arg(long, conflicts_with_all = ["dataset", "image_size", "preset", "batch_size", "learning_rate", "warmup_steps", "weight_decay", "max_gradient_norm", "seed", "schedule", "num_timesteps", "raise_betas", "prediction_type", "ema_decay"])]
+    #[arg(long, conflicts_with_all = ["dataset", "image_size", "image_channels", "background", "preset", "batch_size", "learning_rate", "warmup_steps", "weight_decay", "max_gradient_norm", "seed", "schedule", "num_timesteps", "raise_betas", "prediction_type", "ema_decay"])]
     pub resume: bool,
     /// Steps to train, those before a --resume included (default: by dataset)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
@@ -112,14 +112,14 @@ impl Args {
     /// For a program that trains another kind of model: lets it go to `runs/DATASET-kind`, and learns cats in `cat_steps`
     /// steps, if the flags do not say otherwise.
     pub fn set_kind(&mut self, kind: &str, cat_steps: u64) {
-        let name = format!("{}-{kind}", name(self.data.dataset));
+        let name = format!("{}-{kind}", self.data.dataset.word());
         self.out.get_or_insert_with(|| Path::new("runs").join(name));
         self.cat_steps = cat_steps;
     }
 
     /// Where the model goes.
     pub fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new("runs").join(name(self.data.dataset)))
+        self.out.clone().unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
     }
 
     /// The same for this data set. A training that goes on learns late what it is about, and so how long it should be.
@@ -200,17 +200,16 @@ impl Args {
     }
 }
 
-fn name(dataset: DatasetName) -> String {
-    dataset.to_possible_value().expect("every dataset has a name").get_name().to_string()
-}
-
 /// Which images a training uses, as stored beside it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredData {
     dataset: String,
     data_dir: Option<PathBuf>,
-    image_size: u32,
+    image_size: Option<u32>,
+    image_channels: Option<u32>,
+    /// As `--background` spells it.
+    background: Option<String>,
 }
 
 const DATA: &str = "data.json";
@@ -219,7 +218,13 @@ const DATA: &str = "data.json";
 pub(super) fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
     // As an absolute path, because the next run may start elsewhere.
     let data_dir = data.data_dir.as_ref().map(std::fs::canonicalize).transpose()?;
-    let stored = StoredData { dataset: name(data.dataset), data_dir, image_size: data.image_size };
+    let stored = StoredData {
+        dataset: data.dataset.word().to_string(),
+        data_dir,
+        image_size: data.image_size,
+        image_channels: data.image_channels,
+        background: data.background.map(|color| color.to_string()),
+    };
     Ok(model_dir::write_json(&out.join(TRAINING).join(DATA), &stored)?)
 }
 
@@ -236,5 +241,50 @@ pub(super) fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let dataset = dataset.map_err(|_| {
         anyhow::anyhow!("{}: dataset is \"{}\", which this program does not know", path.display(), stored.dataset)
     })?;
-    Ok(DataArgs { dataset, data_dir: stored.data_dir, image_size: stored.image_size })
+    let background = stored.background.map(|text| text.parse::<Color>()).transpose();
+    let background = background.map_err(|need| anyhow::anyhow!("{}: background: {need}", path.display()))?;
+    // Former versions stored a size for every data set, and a folder for the cats if one was given.
+    let (is_folder, is_cats) = (dataset == DatasetName::Folder, dataset == DatasetName::Cats);
+    Ok(DataArgs {
+        dataset,
+        data_dir: stored.data_dir.filter(|_| !is_cats),
+        image_size: stored.image_size.filter(|_| is_folder),
+        image_channels: stored.image_channels,
+        background,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(directory.join(TRAINING)).unwrap();
+        let mut data = DataArgs { data_dir: Some(directory.clone()), ..DataArgs::new(DatasetName::Folder) };
+        for more in [None, Some((48, 1, Color([0x20, 0x40, 0x60])))] {
+            data.image_size = more.map(|more| more.0);
+            data.image_channels = more.map(|more| more.1);
+            data.background = more.map(|more| more.2);
+            write_data(&directory, &data).unwrap();
+            assert_eq!(read_data(&directory).unwrap(), data);
+        }
+    }
+
+    #[test]
+    fn what_former_versions_stored_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(TRAINING)).unwrap();
+        let read = |dataset: &str| {
+            let stored = format!(r#"{{"dataset": "{dataset}", "data_dir": "somewhere", "image_size": 48}}"#);
+            std::fs::write(folder.path().join(TRAINING).join(DATA), stored).unwrap();
+            read_data(folder.path()).unwrap()
+        };
+        assert_eq!(read("folder").image_size, Some(48));
+        // These take no size, and cats no folder: as flags they would be errors.
+        assert_eq!(read("mnist").image_size, None);
+        assert_eq!(read("cats"), DataArgs::new(DatasetName::Cats));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ch01_tensors::read_image;
+use ch01_tensors::{read_image, Color};
 use ch07_ddim::flags::{Solver, Way};
 use ch08_conditioning::{from_image, inpaint};
 
@@ -17,7 +17,7 @@ pub struct VaryArgs {
     /// How strongly to insist on what is asked for
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
-    /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's size
+    /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's size, on white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// How much of it to give up, 0 to 1; every number makes a row
@@ -42,7 +42,7 @@ fn strength(text: &str) -> Result<f64, String> {
 pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.way.solver == Solver::Ddim, "--solver: images are varied with ddim only");
     let ready = args.common.open(&args.out)?;
-    let image = read_image(&args.image, ready.shape)?;
+    let image = read_image(&args.image, ready.shape, Color::WHITE)?;
     let count = args.count as usize;
     ready.check_grid(count * (1 + args.strength.len()), count, args.common.scale)?;
     let conditions = vec![args.common.condition(&ready)?; count];
@@ -65,10 +65,10 @@ pub struct InpaintArgs {
     /// How strongly to insist on what is asked for
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
-    /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size
+    /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size, on white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
-    /// Where to draw anew: an image of the same size, white there and black elsewhere
+    /// Where to draw anew: an image of the same size, white there and black or transparent elsewhere
     #[arg(long, value_name = "FILE")]
     mask: PathBuf,
     /// How often to do every step, so that new and old fit together
@@ -89,8 +89,8 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
     let shown = args.count as usize + 2;
     let columns = (shown as f64).sqrt().ceil() as usize;
     ready.check_grid(shown, columns, args.common.scale)?;
-    let image = read_image(&args.image, ready.shape)?;
-    let mask = read_image(&args.mask, [1, height, width])?;
+    let image = read_image(&args.image, ready.shape, Color::WHITE)?;
+    let mask = read_image(&args.mask, [1, height, width], Color::BLACK)?;
     anyhow::ensure!(
         mask.size == image.size,
         "{} is {}x{} pixels, but {} is {}x{}: the mask must be of the image's size",
@@ -103,6 +103,11 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
     );
     // From [-1, 1] to 0 or 1, for every channel.
     let repaint: Vec<f32> = mask.values.repeat(channels).iter().map(|&v| (v > 0.0) as u8 as f32).collect();
+    anyhow::ensure!(
+        repaint.contains(&1.0),
+        "{} is black or transparent everywhere, so nothing would be drawn anew: make it white where you want something else",
+        args.mask.display()
+    );
     let conditions = vec![args.common.condition(&ready)?; args.count as usize];
     let negative = args.common.negative(&ready)?;
     let mut shown = [image.values.clone(), mask.values.repeat(channels)].concat();
