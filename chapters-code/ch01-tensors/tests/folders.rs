@@ -217,11 +217,13 @@ fn idx(folder: &Path, sizes: [u32; 3], pixels: &[u8], labels: &[u8], zip: bool) 
 fn idx_files_are_read_no_further_than_they_promise() {
     let folder = tempfile::tempdir().unwrap();
     let error = || Idx::open("mnist", folder.path(), Split::Train).unwrap_err().to_string();
-    idx(folder.path(), [1, 1, 1], &vec![0; 200 << 20], &[3], true);
-    let start = std::time::Instant::now();
+    // Megabytes after a header of one pixel, and an end that would be noticed if it were reached.
+    idx(folder.path(), [1, 1, 1], &vec![0; 8 << 20], &[3], true);
+    let images = folder.path().join("train-images-idx3-ubyte");
+    let zipped = std::fs::read(&images).unwrap();
+    std::fs::write(&images, &zipped[..zipped.len() / 2]).unwrap();
     let found = error();
     assert!(found.contains("train-images-idx3-ubyte") && found.contains("but more bytes follow"), "{found}");
-    assert!(start.elapsed().as_secs_f64() < 0.1, "it was not unzipped whole");
     idx(folder.path(), [1, u32::MAX, u32::MAX], &[0; 10], &[3], false);
     assert!(error().contains("at most 1024 MiB"), "{}", error());
     idx(folder.path(), [2, 1, 1], &[0; 2], &[3, 61], false);

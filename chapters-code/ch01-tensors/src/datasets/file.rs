@@ -12,7 +12,8 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, L
 
 use super::color::Color;
 use super::fit::fit;
-use super::kind::{look, orientation, png_orientation, Kind, KINDS};
+use super::headers::{jpeg_passes, orientation, png_orientation};
+use super::kind::{look, Kind, KINDS};
 use super::DataError;
 use crate::from_byte;
 
@@ -99,6 +100,10 @@ impl Opened {
         if memory(format, facts.len(), 0) > MOST_BYTES {
             return Err(too_large(path, &format!("a file of {} MiB", facts.len() >> 20)));
         }
+        let passes = match format {
+            ImageFormat::Jpeg => jpeg_passes(&mut input).map_err(failed)?,
+            _ => 0,
+        };
         let png = match format {
             ImageFormat::Png => Some(png_orientation(&mut input).map_err(failed)?),
             _ => None,
@@ -108,7 +113,7 @@ impl Opened {
             let orientation = png.map_or_else(|| orientation(decoder.as_mut(), format), Ok)?;
             Ok((decoder, orientation))
         })?;
-        let memory = memory(format, facts.len(), decoder.total_bytes());
+        let memory = memory(format, facts.len(), decoder.total_bytes()).saturating_add(passes);
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > MOST_PIXELS || memory > MOST_BYTES {
             let found = format!("{width}x{height} pixels, {} MiB to decode", memory >> 20);

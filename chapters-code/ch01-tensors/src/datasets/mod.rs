@@ -6,6 +6,7 @@ pub(crate) mod color;
 pub(crate) mod file;
 mod fit;
 pub(crate) mod folder;
+mod headers;
 pub(crate) mod idx;
 mod kind;
 
