@@ -46,7 +46,7 @@ fn flags_that_do_nothing_are_rejected() {
 }
 
 #[test]
-fn a_training_goes_on_with_the_pictures_that_it_began_with() {
+fn resuming_reads_the_pictures_as_before() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for i in 0..10 {

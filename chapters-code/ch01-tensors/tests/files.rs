@@ -190,7 +190,7 @@ fn errors_say_what_is_the_matter() {
     let folder = tempfile::tempdir().unwrap();
     let missing = error(&folder.path().join("missing.png"));
     assert!(missing.contains("missing.png: No such file"), "{missing}");
-    assert!(error(folder.path()).contains("no regular file"));
+    assert!(error(folder.path()).contains("not a regular file"));
     let text = folder.path().join("text.png");
     std::fs::write(&text, "a text").unwrap();
     assert!(error(&text).contains("text.png: is not an image"));

@@ -81,7 +81,7 @@ fn nothing_hangs_or_is_found_twice() {
         assert!(note.contains(part), "{part}: {note}");
     }
     let direct = ch01_tensors::read_image(&folder.join("fifo.png"), [3, 8, 8], Color::WHITE);
-    assert!(direct.unwrap_err().to_string().contains("no regular file"));
+    assert!(direct.unwrap_err().to_string().contains("not a regular file"));
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Opened {
         let failed = |source| DataError::Read { path: path.to_path_buf(), source };
         let facts = std::fs::metadata(path).map_err(failed)?;
         if !facts.is_file() {
-            return Err(DataError::bad(path, "is not an image but no regular file at all: name an image file"));
+            return Err(DataError::bad(path, "is not a regular file: name an image file"));
         }
         let mut input = BufReader::new(File::open(path).map_err(failed)?);
         let Kind::Picture(format) = look(&mut input).map_err(failed)? else {
@@ -149,7 +149,7 @@ fn decoder(input: BufReader<File>, format: ImageFormat) -> ImageResult<Box<dyn I
     Ok(Box::new(reader.into_decoder()?))
 }
 
-/// About how many bytes the decoder of a format takes, for so long a file and so many bytes of pixels.
+/// About how many bytes the decoder of a format takes, for a file of this length and this many bytes of pixels.
 fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
     match format {
         ImageFormat::Jpeg => file.saturating_add(pixels),

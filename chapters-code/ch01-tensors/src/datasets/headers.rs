@@ -51,8 +51,8 @@ fn upright_if_silent(exif: Option<Vec<u8>>) -> Orientation {
     exif.and_then(turned).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Bytes that the decoder of a JPEG file holds besides the pixels: if the picture comes in several passes, the numbers
-/// behind all pixels; `input` is at its start again after that.
+/// Bytes that the decoder of a JPEG file holds besides the pixels: the coefficients of all
+/// blocks if the picture comes in several passes; `input` is at its start again after that.
 pub(super) fn jpeg_passes(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let bytes = progressive_bytes(input);
     input.rewind()?;
