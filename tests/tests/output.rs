@@ -161,7 +161,7 @@ fn full_and_closed_outputs() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     assert!(folder.join("a.csv").exists() && folder.join("schedules.svg").exists());
 
-    // A training goes on without readers, and to the end.
+    // A training continues without readers, to its end.
     let mut child = start("ch05-train", folder, &train("run", "6", "")).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     assert!(child.wait().unwrap().success());

@@ -1,5 +1,5 @@
 //! Files that are never half-written: new content goes to a temporary file beside the target, is flushed to the disk,
-//! and takes the target's name in one step. Whoever looks, at any moment, sees the old file or the new one.
+//! and takes the target's name in one step. At any moment, a reader sees the old file or the new one.
 //!
 //! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder for itself. What a killed
 //! process left half-written is removed by the next one that writes to the same folder.

@@ -63,11 +63,11 @@ pub trait Session: Sized {
 /// Held-out images that are looked at.
 const HELDOUT: usize = 256;
 
-/// Begins a training, or goes on with one. `begin` and `resume` make the session for the data set to learn from. The exit
+/// Begins a training run, or continues one. `begin` and `resume` make the session for the data set to learn from. The exit
 /// code says whether all was done, or which signal stopped it.
 ///
 /// # Errors
-/// If a file cannot be read or written, flags and files do not fit together, or a step fails. A training that fails before
+/// If a file cannot be read or written, flags and files do not fit together, or a step fails. A run that fails before
 /// its first step leaves nothing behind.
 pub fn run<S: Session>(
     args: &Args,
