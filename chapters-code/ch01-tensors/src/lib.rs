@@ -50,10 +50,6 @@ pub trait Dataset: Send + Sync {
     fn shape(&self) -> [usize; 3];
     /// The values of one image, `channels × height × width` numbers in [-1, 1].
     fn image(&self, index: usize) -> Vec<f32>;
-    /// TEMPORARY-CLASSES
-    fn classes(&self) -> Vec<String> {
-        (0..=(0..self.len()).map(|i| self.label(i)).max().unwrap_or(0)).map(|i| i.to_string()).collect()
-    }
     /// The class of one image.
     fn label(&self, index: usize) -> usize;
     /// The names of the classes, in the order of their numbers.

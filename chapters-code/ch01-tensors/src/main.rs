@@ -24,9 +24,7 @@ fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
         cli::outputs([("--out", &args.out, "png")])?;
         let dataset = args.data.open(ch01_tensors::Split::Train)?;
-        for note in dataset.notes() {
-            println!("{note}");
-        }
+        cli::notes(dataset.notes());
         let device = cli::device(0)?;
         let indices: Vec<usize> = (0..(args.count as usize).min(dataset.len())).collect();
         let columns = (args.count as f64).sqrt().ceil() as usize;

@@ -52,6 +52,7 @@ fn main() -> std::process::ExitCode {
             anyhow::bail!("--timesteps {t}: the schedule has timesteps 0 to {} (see --num-timesteps)", total - 1);
         }
         let dataset = args.data.open(Split::Train)?;
+        cli::notes(dataset.notes());
         let device = cli::device(args.seed)?;
         let indices: Vec<usize> = (0..(args.count as usize).min(dataset.len())).collect();
         let mut order = shown.clone();

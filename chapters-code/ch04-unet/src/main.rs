@@ -41,7 +41,11 @@ fn main() -> std::process::ExitCode {
         }
         let device = cli::device(0)?;
         let mut unet = match &args.model {
-            Some(directory) => model_dir::load(&device, directory)?.unet,
+            Some(directory) => {
+                let model = model_dir::load(&device, directory)?;
+                cli::notes(&model.notes);
+                model.unet
+            }
             None => {
                 let [channels, size] = match args.preset {
                     Preset::Cats | Preset::Tiny => [3, 16],

@@ -13,6 +13,7 @@ use ops::AutoDevice;
 pub fn open(device: &AutoDevice, told: Option<&Path>) -> anyhow::Result<(Model<AutoDevice>, PathBuf)> {
     let directory = cli::model_or_shipped(told, "cats");
     let model = model_dir::load(device, &directory)?;
+    cli::notes(&model.notes);
     if model_dir::is_conditional(&directory) {
         cli::println!(
             "{} can be told what to draw, and is told nothing here: see cargo run -p ch08-conditioning -- sample --help",

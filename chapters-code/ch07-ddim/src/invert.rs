@@ -30,6 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     cli::outputs([("--out", &args.out, "png")])?;
     let (device, model, name) = args.common.open()?;
     let data = args.data.open(Split::HeldOut)?;
+    cli::notes(data.notes());
     let shape = data.shape();
     let wanted = model.image_shape(None).with_context(|| name.clone())?;
     anyhow::ensure!(

@@ -200,9 +200,6 @@ impl Dataset for SeenCats {
     fn image(&self, index: usize) -> Vec<f32> {
         self.cats.image(self.seen[index])
     }
-    fn classes(&self) -> Vec<String> {
-        self.cats.classes()
-    }
     fn label(&self, index: usize) -> usize {
         self.cats.label(self.seen[index])
     }

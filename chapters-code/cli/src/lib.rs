@@ -43,6 +43,11 @@ pub fn device(seed: u64) -> anyhow::Result<AutoDevice> {
     ops::open_device(seed).map_err(anyhow::Error::msg)
 }
 
+/// Prints what is worth knowing about files that were read.
+pub fn notes(notes: impl IntoIterator<Item = impl std::fmt::Display>) {
+    notes.into_iter().for_each(|note| crate::println!("{note}"));
+}
+
 /// The directory of a model that comes with the book.
 pub fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("checkpoints").join(name)

@@ -99,6 +99,7 @@ pub fn run<S: Session>(
         (session, Metrics::default(), train_set, args.data.clone())
     };
     let sets = Sets { train: train_set, heldout: data.open(Split::HeldOut)? };
+    cli::notes(sets.train.notes());
     let args = args.with_data(data);
     let trainer = session.trainer();
     check_shape(trainer, sets.train.as_ref(), &out)?;

@@ -69,6 +69,7 @@ impl Common {
         let directory = cli::model_or_shipped(self.model.as_deref(), shipped);
         let name = directory.display().to_string();
         let model = model::load(&device, &directory)?;
+        cli::notes(&model.notes);
         let unet = model.network.unet.config();
         let shape = unet.input_shape().with_context(|| format!("{name}: the config has no sample_size"))?;
         let timesteps = self.spacing.timesteps(model.schedule.len(), self.steps)?;

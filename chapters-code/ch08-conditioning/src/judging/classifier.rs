@@ -33,6 +33,7 @@ pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
     let device = cli::device(0)?;
     let _claim = files::claim(&args.out)?;
     let (train, heldout) = (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
+    cli::notes(train.notes());
     let config = ClassifierConfig {
         dataset: train.name().to_string(),
         shape: train.shape(),

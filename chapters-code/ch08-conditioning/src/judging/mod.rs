@@ -80,7 +80,9 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     } else {
         Subject::Plain(Box::new(model_dir::load(&device, &directory)?))
     };
+    cli::notes(subject.notes());
     let (train, heldout) = (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
+    cli::notes(train.notes());
     anyhow::ensure!(
         subject.input_shape() == Some(train.shape()),
         "{} draws images of {:?} (channels, height, width), but {} has {:?}: say which images it learnt from with --dataset",

@@ -62,6 +62,13 @@ impl Subject {
         }
     }
 
+    pub(super) fn notes(&self) -> &[String] {
+        match self {
+            Self::Plain(model) => &model.notes,
+            Self::Conditional(model) => &model.notes,
+        }
+    }
+
     pub(super) fn input_shape(&self) -> Option<[usize; 3]> {
         match self {
             Self::Plain(model) => model.unet.config().input_shape(),
