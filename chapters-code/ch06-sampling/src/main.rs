@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use ch04_unet::model_dir::VarianceType;
-use ch06_sampling::{program, sample_images};
+use ch06_sampling::program::{self, BATCH};
+use ch06_sampling::sample_images;
 use clap::Parser;
 use cli::progress::Progress;
 use dfdx::prelude::*;
@@ -48,8 +49,6 @@ struct Args {
     threads: Option<u32>,
 }
 
-/// Images that go through the network together.
-const BATCH: usize = 64;
 /// Frames of the film and columns of the strip.
 const FRAMES: usize = 50;
 const COLUMNS: usize = 10;
@@ -95,6 +94,7 @@ fn main() -> std::process::ExitCode {
 
         let (count, total) = (args.count as usize, model.schedule.len());
         args.check_sizes(shape, total)?;
+        program::check_memory(model.unet.config(), shape, count, BATCH)?;
         let batches = count.div_ceil(BATCH);
         let mut progress = Progress::new((batches * total) as u64, 0);
         let mut drawn: Vec<f32> = Vec::new();

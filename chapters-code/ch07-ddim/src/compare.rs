@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch06_sampling::{denoiser, noise_per_image, sources};
+use ch06_sampling::{denoiser, noise_per_image, program, sources};
 use ch07_ddim::flags::Way;
 use ch07_ddim::Ddim;
 
@@ -34,6 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (device, model, name) = args.common.open()?;
     let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let count = args.count as usize;
+    program::check_memory(model.unet.config(), [channels, height, width], count, count)?;
     figures::check_grid(count * args.steps.len(), count, [channels, height, width], args.common.scale as usize)?;
     let denoise = denoiser(&device, &model.unet);
     let mut rows = Vec::new();

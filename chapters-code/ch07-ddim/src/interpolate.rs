@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch06_sampling::{denoiser, noise_per_image, sources};
+use ch06_sampling::{denoiser, noise_per_image, program, sources};
 use ch07_ddim::{slerp, Ddim};
 use cli::progress::Progress;
 use ops::{AutoDevice, Images};
@@ -38,6 +38,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
     let frames = args.count as usize * args.frames as usize;
     figures::check_film(frames, 1, 1, [channels, height, width], args.common.scale as usize)?;
+    let together = args.frames as usize;
+    program::check_memory(model.unet.config(), [channels, height, width], frames, together)?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let noises: Vec<_> = (0..args.count as u64)
         .map(|image| noise_per_image(&device, (1, channels, height, width), &mut sources(args.seed, image..image + 1)))

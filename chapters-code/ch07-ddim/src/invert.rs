@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch01_tensors::{DataArgs, Split};
-use ch06_sampling::{denoiser, sources};
+use ch06_sampling::{denoiser, program, sources};
 use ch07_ddim::{psnr, Ddim};
 
 use crate::Common;
@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         name
     );
     let count = (args.count as usize).min(data.len());
+    program::check_memory(model.unet.config(), shape, count, count)?;
     figures::check_grid(count * (1 + 2 * args.steps.len()), count, shape, args.common.scale as usize)?;
     let images = ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
     let denoise = denoiser(&device, &model.unet);

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch04_unet::model_dir::Model;
-use ch06_sampling::{denoiser, noise_per_image, program, sources};
+use ch06_sampling::program::{self, BATCH};
+use ch06_sampling::{denoiser, noise_per_image, sources};
 use ch07_ddim::flags::{Spacing, Way};
 use ch07_ddim::Ddim;
 use clap::Parser;
@@ -93,9 +94,6 @@ struct Draw {
     out: PathBuf,
 }
 
-/// Images that go through the network together.
-const BATCH: usize = 64;
-
 fn main() -> std::process::ExitCode {
     cli::run(|args: Args| match &args.command {
         None => draw(&args.draw),
@@ -114,6 +112,7 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     let (steps, count) = (args.steps as usize, args.count as usize);
     let columns = (count as f64).sqrt().ceil() as usize;
     figures::check_grid(count, columns, [channels, height, width], args.common.scale as usize)?;
+    program::check_memory(model.unet.config(), [channels, height, width], count, BATCH)?;
 
     let mut progress = Progress::new((count.div_ceil(BATCH) * steps) as u64, 0);
     let start = std::time::Instant::now();

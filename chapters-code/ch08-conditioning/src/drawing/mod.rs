@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 pub use anew::{sample, scales, SampleArgs, ScalesArgs};
 use anyhow::Context;
+use ch06_sampling::program::{check_memory, BATCH};
 use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::flags::{Spacing, Way};
 use ch08_conditioning::model::{self, ConditionalModel};
@@ -55,9 +56,6 @@ struct Ready {
     timesteps: Vec<usize>,
     name: String,
 }
-
-/// Images that go through the network together.
-const BATCH: usize = 64;
 
 impl Common {
     /// Everything that is needed to draw a picture to `out`.
@@ -150,6 +148,7 @@ impl Ready {
     }
 
     fn check_grid(&self, count: usize, columns: usize, scale: u32) -> anyhow::Result<()> {
+        check_memory(self.model.network.unet.config(), self.shape, count, BATCH)?;
         Ok(figures::check_grid(count, columns, self.shape, scale as usize)?)
     }
 

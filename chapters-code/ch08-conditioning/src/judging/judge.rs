@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::report::{Measured, Measures, Unit};
 use super::subject::Told;
-use super::BATCH;
+use ch06_sampling::program::BATCH;
 
 /// Training images in whose features the distances are measured.
 const COMPARED: usize = 10_000;

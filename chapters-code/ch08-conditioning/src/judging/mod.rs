@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use ch01_tensors::{DataArgs, Split};
 use ch04_unet::model_dir;
+use ch06_sampling::program::{check_memory, BATCH};
 use ch07_ddim::flags::Spacing;
 use ch08_conditioning::evaluation::classifier as trained;
 use ch08_conditioning::model;
@@ -63,9 +64,6 @@ pub struct EvaluateArgs {
     threads: Option<u32>,
 }
 
-/// Images that go through the network together.
-const BATCH: usize = 64;
-
 /// Draws many images and judges them.
 pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     let _claim = files::claim(&args.out)?;
@@ -91,6 +89,7 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
         train.name(),
         train.shape()
     );
+    check_memory(subject.unet(), train.shape(), args.count as usize, BATCH)?;
     let own = || cli::shipped(&format!("classifier-{}", train.name()));
     let classifier_dir = args.classifier.clone().unwrap_or_else(own);
     let classifier = trained::load(&device, &classifier_dir)?;

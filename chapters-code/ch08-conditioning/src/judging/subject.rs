@@ -5,6 +5,7 @@ use ch01_tensors::Dataset;
 use ch02_schedule::Schedule;
 use ch03_forward::Purpose;
 use ch04_unet::model_dir::{Model, SchedulerConfig};
+use ch04_unet::UNetConfig;
 use ch06_sampling::{denoiser, noise_per_image, sources, Sampler};
 use ch07_ddim::flags::{Solver, Spacing, Way};
 use ch07_ddim::Ddim;
@@ -15,7 +16,7 @@ use cli::progress::Progress;
 use ops::{AutoDevice, Images};
 use rand::seq::SliceRandom;
 
-use super::BATCH;
+use ch06_sampling::program::BATCH;
 
 /// A way to draw; `None` is ancestral sampling.
 #[derive(Clone, Debug)]
@@ -69,11 +70,15 @@ impl Subject {
         }
     }
 
-    pub(super) fn input_shape(&self) -> Option<[usize; 3]> {
+    pub(super) fn unet(&self) -> &UNetConfig {
         match self {
-            Self::Plain(model) => model.unet.config().input_shape(),
-            Self::Conditional(model) => model.network.unet.config().input_shape(),
+            Self::Plain(model) => model.unet.config(),
+            Self::Conditional(model) => model.network.unet.config(),
         }
+    }
+
+    pub(super) fn input_shape(&self) -> Option<[usize; 3]> {
+        self.unet().input_shape()
     }
 
     /// What answers for images of which `asked` is asked.
