@@ -84,9 +84,15 @@ fn classes_and_their_evaluation() {
     let folder = folder.path();
     train(folder, "class", "2", &["--condition", "class"]);
     let draw = ["sample", "--model", "class", "--label", "4", "--count", "2", "--steps", "3"];
-    succeed(PROGRAM, folder, &draw);
+    succeed(PROGRAM, folder, &[&draw[..], &["--out", "number.png"]].concat());
+    let named = ["sample", "--model", "class", "--label", "brown", "--count", "2", "--steps", "3"];
+    succeed(PROGRAM, folder, &[&named[..], &["--out", "name.png"]].concat());
+    assert!(bytes(folder, "number.png") == bytes(folder, "name.png"), "class 4 is 'brown'");
+    let resume = ["train", "--resume", "--out", "class", "--steps", "3"];
+    fail(PROGRAM, folder, &[&resume[..], &["--dropout", "0.2"]].concat(), 2, &["--dropout"]);
+    fail(PROGRAM, folder, &[&resume[..], &["--condition", "text"]].concat(), 1, &["--condition", "class"]);
     let wrong = ["sample", "--model", "class", "--label", "5", "--steps", "4"];
-    fail(PROGRAM, folder, &wrong, 1, &["--label 5", "0 to 4"]);
+    fail(PROGRAM, folder, &wrong, 1, &["no class '5'", "4 'brown'"]);
     let words = ["sample", "--model", "class", "--prompt", "a cat", "--steps", "4"];
     fail(PROGRAM, folder, &words, 1, &["--label"]);
 
