@@ -97,9 +97,9 @@ pub enum LabelError {
     Unknown { label: String, known: String },
     #[error("the model reads prompts and knows no classes: use --prompt")]
     ReadsPrompts,
-    #[error("the model learnt class {number} as '{before}', but in this data set it is '{now}': go on with the classes that it began with, or train another model")]
+    #[error("the model learnt class {number} as '{before}', but in this data set it is '{now}': continue with the classes that it began with, or train another model")]
     Changed { number: usize, before: String, now: String },
-    #[error("the model learnt {before} classes, but this data set has {now}: go on with the classes that it began with, or train another model")]
+    #[error("the model learnt {before} classes, but this data set has {now}: continue with the classes that it began with, or train another model")]
     Count { before: usize, now: usize },
 }
 

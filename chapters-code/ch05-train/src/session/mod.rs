@@ -245,8 +245,9 @@ impl Run {
             let report = session.train_step(self.sets.train.as_ref()).map_err(|error| self.failed(error))?;
             step += 1;
             self.metrics.push(report);
-            if step == first + needs::TIMED && step < self.total {
-                progress.note(&needs::estimate(self.total - step, began.elapsed()));
+            if step == first + needs::TIMED {
+                let estimate = needs::estimate(self.total - step, began.elapsed());
+                estimate.iter().for_each(|sentence| progress.note(sentence));
             }
             progress.update(step, || {
                 let speed = (step - first) as f64 * batch_size as f64 / began.elapsed().as_secs_f64();

@@ -40,18 +40,19 @@ pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
 /// Steps that are timed before the rest is estimated.
 pub(super) const TIMED: u64 = 3;
 
-/// How long a run will take, in a sentence, from the time of the first steps.
-pub(super) fn estimate(steps: u64, took: Duration) -> String {
+/// How long a run will take, in a sentence, from the time of the first steps. Nothing, if that is
+/// less than a minute.
+pub(super) fn estimate(steps: u64, took: Duration) -> Option<String> {
     let seconds = took.as_secs_f64() / TIMED as f64 * steps as f64;
     let long = match seconds {
-        0.0..120.0 => format!("{seconds:.0} seconds"),
+        0.0..60.0 => return None,
         0.0..7200.0 => format!("{:.0} minutes", seconds / 60.0),
         _ => format!("{:.1} hours", seconds / 3600.0),
     };
-    format!(
+    Some(format!(
         "{steps} steps will take about {long}; fewer --steps, a smaller --preset, --batch-size or \
          --image-size take less"
-    )
+    ))
 }
 
 /// More of an image than this must not be left at the last timestep.
@@ -111,10 +112,10 @@ mod tests {
 
     #[test]
     fn hours_are_told_from_minutes() {
-        let sentence = |steps, seconds| estimate(steps, Duration::from_secs_f64(seconds));
+        let sentence = |steps, seconds| estimate(steps, Duration::from_secs_f64(seconds)).unwrap();
         assert!(sentence(1200, 0.3).contains("about 2 minutes"), "{}", sentence(1200, 0.3));
         assert!(sentence(50_000, 45.0).contains("208.3 hours"), "{}", sentence(50_000, 45.0));
-        assert!(sentence(10, 0.3).contains("1 seconds"));
+        assert_eq!(estimate(10, Duration::from_secs_f64(0.3)), None);
     }
 
     #[test]
