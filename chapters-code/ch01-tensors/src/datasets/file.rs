@@ -12,7 +12,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, L
 
 use super::color::Color;
 use super::fit::fit;
-use super::headers::{jpeg_passes, orientation, png_orientation};
+use super::headers::{orientation, Headers};
 use super::kind::{look, Kind, KINDS};
 use super::DataError;
 use crate::from_byte;
@@ -100,20 +100,17 @@ impl Opened {
         if memory(format, facts.len(), 0) > MOST_BYTES {
             return Err(too_large(path, &format!("a file of {} MiB", facts.len() >> 20)));
         }
-        let passes = match format {
-            ImageFormat::Jpeg => jpeg_passes(&mut input).map_err(failed)?,
-            _ => 0,
-        };
-        let png = match format {
-            ImageFormat::Png => Some(png_orientation(&mut input).map_err(failed)?),
-            _ => None,
-        };
+        let headers = Headers::read(&mut input, format).map_err(failed)?;
+        if headers.lists > MOST_BYTES {
+            return Err(too_large(path, &format!("a list in its header takes {} MiB", headers.lists >> 20)));
+        }
         let (decoder, orientation) = quietly(path, || {
             let mut decoder = decoder(input, format)?;
-            let orientation = png.map_or_else(|| orientation(decoder.as_mut(), format), Ok)?;
+            let orientation = headers.turned.map_or_else(|| orientation(decoder.as_mut(), format), Ok)?;
             Ok((decoder, orientation))
         })?;
-        let memory = memory(format, facts.len(), decoder.total_bytes()).saturating_add(passes);
+        let pixels = decoder.total_bytes().max(headers.frame);
+        let memory = memory(format, facts.len(), pixels).saturating_add(headers.passes);
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > MOST_PIXELS || memory > MOST_BYTES {
             let found = format!("{width}x{height} pixels, {} MiB to decode", memory >> 20);
@@ -154,7 +151,7 @@ fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
     match format {
         ImageFormat::Jpeg => file.saturating_add(pixels),
         ImageFormat::WebP => file.saturating_add(pixels.saturating_mul(2)),
-        ImageFormat::Gif => pixels.saturating_mul(2),
+        ImageFormat::Gif | ImageFormat::Tiff => pixels.saturating_mul(2),
         _ => pixels,
     }
 }
