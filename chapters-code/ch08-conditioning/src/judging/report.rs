@@ -150,11 +150,15 @@ impl Row {
         name
     }
 
+    /// All figures, those of the lines included.
+    fn measures(&self) -> impl Iterator<Item = &Measure> {
+        self.columns.iter().chain(self.lines.iter().flat_map(|line| &line.measures))
+    }
+
     fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
-        let lines = self.lines.iter().flat_map(|line| &line.measures);
-        let measures = self.columns.iter().chain(lines);
-        let spreads = measures.filter_map(|m| m.value).chain(self.images_per_second);
+        let spreads = self.measures().filter_map(|m| m.value).chain(self.images_per_second);
         let numbers = spreads.flat_map(|spread| [spread.mean, spread.deviation]);
+        let numbers = numbers.chain(self.measures().filter_map(|m| m.real));
         numbers.chain(self.guidance_scale).chain(self.steps.map(|steps| steps as f64))
     }
 }
@@ -176,6 +180,8 @@ pub(super) struct Report {
 
 /// No figure of an evaluation is larger.
 const LARGEST: f64 = 1e9;
+/// No figure of an evaluation has more decimals.
+const MOST_DECIMALS: usize = 15;
 
 impl Report {
     /// Reads a report.
@@ -190,6 +196,11 @@ impl Report {
             for number in row.numbers() {
                 let measured = number.is_finite() && number.abs() <= LARGEST;
                 ensure!(measured, "{path}: the row '{name}' holds {number}, which no evaluation measures");
+            }
+            for Measure { name: measure, unit, .. } in row.measures() {
+                let shown = !matches!(unit, Unit::Number(decimals) if *decimals > MOST_DECIMALS);
+                let most = MOST_DECIMALS;
+                ensure!(shown, "{path}: '{measure}' in the row '{name}' has more than {most} decimals: lower 'number'");
             }
         }
         Ok(report)
