@@ -233,8 +233,11 @@ pub(super) fn has_data(out: &Path) -> bool {
     out.join(TRAINING).join(DATA).exists()
 }
 
-/// Reads what [`write_data`] stored.
-pub(super) fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
+/// The images that the training run in a directory uses.
+///
+/// # Errors
+/// If `training/data.json` is missing, damaged, or names a data set or a colour that is none.
+pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let path = out.join(TRAINING).join(DATA);
     let stored: StoredData = model_dir::read_json(&path)?;
     let dataset = DatasetName::from_str(&stored.dataset, false);

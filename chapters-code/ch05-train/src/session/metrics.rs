@@ -8,7 +8,7 @@ use figures::{palette, Axes, Series};
 
 use crate::{HeldoutLoss, StepReport, BUCKETS, MAX_STEPS, TRAINING};
 
-/// One row per step, and one per measurement of the held-out loss.
+/// The curves of a training run: one row per step, and one per measurement of the held-out loss.
 #[derive(Default)]
 pub struct Metrics {
     steps: Vec<StepReport>,
@@ -19,10 +19,12 @@ pub struct Metrics {
 const WINDOW: usize = 50;
 
 impl Metrics {
+    /// Adds a step.
     pub fn push(&mut self, report: StepReport) {
         self.steps.push(report);
     }
 
+    /// Adds a measurement that was made after `step` steps.
     pub fn push_heldout(&mut self, step: u64, loss: HeldoutLoss) {
         self.heldout.push((step, loss));
     }
@@ -34,6 +36,9 @@ impl Metrics {
     }
 
     /// Writes the tables and the plot.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or the plot cannot be drawn.
     pub fn save(&self, out: &Path) -> anyhow::Result<()> {
         let mut table = "step,loss,gradient_norm,learning_rate\n".to_string();
         for r in &self.steps {
@@ -67,6 +72,9 @@ impl Metrics {
     }
 
     /// Reads the tables back, up to step number `step`.
+    ///
+    /// # Errors
+    /// If a table is missing or damaged: names the file and the line.
     pub fn load(out: &Path, step: u64) -> anyhow::Result<Self> {
         let folder = out.join(TRAINING);
         let mut metrics = Self::default();

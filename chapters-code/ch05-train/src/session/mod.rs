@@ -20,8 +20,8 @@ use ops::{AutoDevice, Images};
 
 use crate::{HeldoutLoss, StepReport, TrainError, Trainer};
 
-pub use args::Args;
-use metrics::Metrics;
+pub use args::{read_data, Args};
+pub use metrics::Metrics;
 
 /// What is learnt from, and what the learning is checked with.
 struct Sets {
