@@ -1,0 +1,60 @@
+//! How much memory an input takes: an allocator that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// No process gets more: what asks for it is told that there is none left.
+const CEILING: usize = 2 << 30;
+
+/// The allocator of the system, with the bytes that are in use counted.
+struct Counting;
+
+// SAFETY: every call is passed on to the allocator of the system, or answered with null, which means that there is no
+// memory. Nothing else is done with the memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), || System.alloc(layout))
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), || System.alloc_zeroed(layout))
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        System.dealloc(pointer, layout);
+        LIVE.fetch_sub(layout.size(), Relaxed);
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let moved = count(size, || System.realloc(pointer, layout, size));
+        if !moved.is_null() {
+            LIVE.fetch_sub(layout.size(), Relaxed);
+        }
+        moved
+    }
+}
+
+fn count(size: usize, allocate: impl FnOnce() -> *mut u8) -> *mut u8 {
+    let live = LIVE.fetch_add(size, Relaxed).saturating_add(size);
+    let pointer = if live > CEILING { null_mut() } else { allocate() };
+    match pointer.is_null() {
+        true => drop(LIVE.fetch_sub(size, Relaxed)),
+        false => drop(PEAK.fetch_max(live, Relaxed)),
+    }
+    pointer
+}
+
+/// The most bytes that `work` held at any moment, above those that were in use before.
+pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let done = work();
+    (done, PEAK.load(Relaxed).saturating_sub(before))
+}

@@ -1,0 +1,37 @@
+//! Settings of the figures that the reader can touch.
+
+use std::path::Path;
+
+use super::{accepted, network, repair, Run, Target};
+
+pub const TARGETS: &[Target] = &[Target {
+    name: "figures",
+    words: &[
+        b"\"figure\":",
+        b"\"noising\"",
+        b"\"ancestral\"",
+        b"\"few_steps\"",
+        b"\"prompt\"",
+        b"\"sigmoid\"",
+        b"\"t\": 999",
+    ],
+    repair: repair::nothing,
+    seeds,
+    open,
+}];
+
+fn seeds() -> Vec<Vec<u8>> {
+    let settings = [
+        r#"{"figure": "noising", "t": 300, "schedule": "linear", "cat": 3}"#,
+        r#"{"figure": "ancestral", "seed": 1}"#,
+        r#"{"figure": "few_steps", "seed": 1, "steps": 2, "eta": 0.5}"#,
+        r#"{"figure": "prompt", "prompt": "a black cat", "guidance_scale": 1.5, "seed": 1, "steps": 2}"#,
+    ];
+    settings.map(|settings| settings.as_bytes().to_vec()).into()
+}
+
+/// Draws with the smallest of networks in the place of the book's.
+fn open(_: &Path) -> Run {
+    ["cats", "cats-text"].into_iter().for_each(|name| network::hold(Path::new(name)));
+    Box::new(|input| accepted(live::draw(&String::from_utf8_lossy(input), &mut |_| {})))
+}
