@@ -4,19 +4,22 @@
 //! cargo run --release --manifest-path tests/fuzz/Cargo.toml -- [TARGET|all] [COUNT] [SEED]
 //! ```
 //!
-//! sends `COUNT` inputs (a million) to one target or to all. An input is a valid file of that kind, one that the book's own
-//! code writes or that is put together byte by byte ([`targets`]), with one to eight changes ([`mutate`]): bits flipped,
-//! bytes and numbers replaced by extremes, parts cut off, removed, repeated, put in from another file, words of the format
-//! inserted. In half of the cases checksums and lengths are made right afterwards. The same seed gives the same inputs.
+//! sends `COUNT` inputs (a million) to one target or to all. An input is a valid file of that kind,
+//! one that the book's own code writes or that is put together byte by byte ([`targets`]), with one
+//! to eight changes ([`mutate`]): bits flipped, bytes and numbers replaced by extremes, parts cut
+//! off, removed, repeated, put in from another file, words of the format inserted. In half of the
+//! cases checksums and lengths are made right afterwards. The same seed gives the same inputs.
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
-//! - it makes its reader panic. The decoders of pictures may panic where `read_image` makes an error of that;
+//! - it makes its reader panic. The decoders of pictures may panic where `read_image` makes an
+//!   error of that;
 //! - it takes more than one second of the processor's time, three times in a row;
-//! - it takes more than 256 MB of memory above what was in use, as counted by the allocator ([`memory`]);
+//! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
+//!   ([`memory`]);
 //! - it ends the process, or does not end within a minute.
 //!
-//! What fails is made shorter and goes to `tests/fuzz/failures/TARGET-SUM`. When it is mended, it moves to
-//! `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
+//! What fails is made shorter and goes to `tests/fuzz/failures/TARGET-SUM`. When it is mended, it
+//! moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
 //!
 //! A line is printed for each target:
 //!
@@ -29,8 +32,8 @@
 //! | slowest | the most time of the processor that one input took |
 //! | failures | how many inputs failed; what is wrong with them follows, a line for each kind |
 //!
-//! `--pictures FOLDER` reads the pictures of a folder as they are instead, and fails if one does: for files that may not be
-//! copied.
+//! `--pictures FOLDER` reads the pictures of a folder as they are instead, and fails if one does:
+//! for files that may not be copied.
 
 mod campaign;
 mod memory;

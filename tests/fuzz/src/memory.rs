@@ -16,8 +16,8 @@ const CEILING: usize = 2 << 30;
 /// The allocator of the system, with the bytes that are in use counted.
 struct Counting;
 
-// SAFETY: every call is passed on to the allocator of the system, or answered with null, which means that there is no
-// memory. Nothing else is done with the memory.
+// SAFETY: every call is passed on to the allocator of the system, or answered with null, which
+// means that there is no memory. Nothing else is done with the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), || System.alloc(layout))

@@ -70,8 +70,8 @@ impl<'a> Mutator<'a> {
         Self { target, seeds, seed }
     }
 
-    /// Input number `number`: a seed with one to eight changes. In half of the cases sums and lengths are made right
-    /// afterwards.
+    /// Input number `number`: a seed with one to eight changes. In half of the cases sums and
+    /// lengths are made right afterwards.
     pub fn input(&self, number: u64) -> Vec<u8> {
         let rng = SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         let (target, seeds) = (self.target, self.seeds);

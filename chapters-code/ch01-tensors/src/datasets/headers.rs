@@ -33,9 +33,9 @@ impl Headers {
     }
 }
 
-/// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is at its start again after that. The
-/// decoder of PNG would not see a chunk that comes after the pixels, and that of WebP makes room for as many bytes as a
-/// chunk promises.
+/// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is at its start
+/// again after that. The decoder of PNG would not see a chunk that comes after the pixels, and that
+/// of WebP makes room for as many bytes as a chunk promises.
 fn chunk_orientation(input: &mut BufReader<impl Read + Seek>, format: ImageFormat) -> io::Result<Option<Orientation>> {
     let exif = match format {
         ImageFormat::Png => png_exif(input),
@@ -84,8 +84,8 @@ fn webp_chunk(input: &mut impl Read) -> io::Result<([u8; 4], u32)> {
     Ok((name, u32::from_le_bytes([a, b, c, d])))
 }
 
-/// Pixels of the largest lossy frame of a WebP file, whose decoder makes room for it before it compares the frame with
-/// the picture; `input` is at its start again after that.
+/// Pixels of the largest lossy frame of a WebP file, whose decoder makes room for it before it
+/// compares the frame with the picture; `input` is at its start again after that.
 fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let mut largest = 0;
     input.seek_relative(RIFF_HEADER)?;
@@ -97,7 +97,8 @@ fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     }
 }
 
-/// Looks at the chunks in the next `left` bytes, and where they may hold `films`, at the frames in those, too.
+/// Looks at the chunks in the next `left` bytes, and where they may hold `films`, at the frames in
+/// those, too.
 fn webp_frames(
     input: &mut BufReader<impl Read + Seek>,
     mut left: i64,
@@ -126,7 +127,8 @@ fn webp_frames(
     input.seek_relative(left)
 }
 
-/// Width and height come after a tag and a start code; the upper bits of each say how to enlarge it.
+/// Width and height come after a tag and a start code; the upper bits of each say how to enlarge
+/// it.
 fn lossy_pixels([.., a, b, c, d]: [u8; 10]) -> u64 {
     let side = |bytes| u64::from(u16::from_le_bytes(bytes) & 0x3fff);
     side([a, b]) * side([c, d])
@@ -148,8 +150,8 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
 /// Bytes that the decoder of a TIFF file makes room for, for each number of a list in the header.
 const LISTED: u64 = 32;
 
-/// Bytes that the longest list takes that describes the pixels of a TIFF file, as its header promises; `input` is at its
-/// start again after that.
+/// Bytes that the longest list takes that describes the pixels of a TIFF file, as its header
+/// promises; `input` is at its start again after that.
 fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let longest = longest_list(input);
     input.rewind()?;
@@ -248,7 +250,8 @@ fn progressive_bytes(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64>
     }
 }
 
-/// Two bytes for each number of each component: its share of the pixels follows from how finely it is sampled.
+/// Two bytes for each number of each component: its share of the pixels follows from how finely it
+/// is sampled.
 fn coefficient_bytes(frame: &[u8]) -> u64 {
     // Bits per number, height, width, count of components.
     let [_, sides @ .., _] = frame.first_chunk::<6>().copied().unwrap_or_default();
@@ -270,7 +273,8 @@ mod tests {
             let file = [b"\xff\xd8\xff\xe0\0\x04ab\xff".as_slice(), frame].concat();
             jpeg_passes(&mut BufReader::new(io::Cursor::new(file))).unwrap()
         };
-        // Height 512, width 256, three components, the first sampled twice as finely each way as the others.
+        // Height 512, width 256, three components, the first sampled twice as finely each way as
+        // the others.
         let sides_and_more = b"\0\x11\x08\x02\0\x01\0\x03\x01\x22\0\x02\x11\0\x03\x11\0";
         assert_eq!(passes(&[b"\xff\xc2", &sides_and_more[..]].concat()), 2 * 512 * 256 * 3 / 2);
         assert_eq!(passes(&[b"\xff\xc0", &sides_and_more[..]].concat()), 0);

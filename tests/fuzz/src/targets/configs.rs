@@ -9,7 +9,7 @@ use ch08_conditioning::ConditioningConfig;
 use dfdx::prelude::Cpu;
 use ops::params;
 
-use super::{json, network, of_held, repair, Run, Target};
+use super::{accepted, json, network, of_held, repair, Run, Target};
 
 pub const TARGETS: &[Target] = &[
     Target {
@@ -91,21 +91,18 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
     vec![json(&network::conditioning(text, &[])), json(&network::conditioning(classes, &["cat", "dog", "7"]))]
 }
 
-/// A model whose weights are those of another conditioner: what is accepted here is the configuration, but the weights are
-/// compared with it, too.
+/// Also asks of what was read what the programs ask later: a class, the classes, a prompt.
 fn open_conditioning(folder: &Path) -> Run {
-    network::hold(folder);
     let owned = folder.to_path_buf();
     of_held(folder.join("conditioning/config.json"), move || {
         let file = model::load_file(&owned)?;
-        let outline = file.conditioning.network_outline(&network::unet());
-        outline.map_err(anyhow::Error::from)?;
-        if let (Err(label), ConditioningConfig::Text(text)) = (file.class("7"), &file.conditioning) {
-            let prompt = text.read("a black cat").map_err(|error| error.to_string());
-            return Ok((label.to_string(), prompt));
+        file.conditioning.network_outline(&network::unet())?;
+        accepted(file.class("7"));
+        accepted(file.check_classes(&["cat".to_string()]));
+        if let ConditioningConfig::Text(text) = &file.conditioning {
+            accepted(text.read("a black cat"));
         }
-        let classes = file.check_classes(&["cat".to_string()]).map_err(|error| error.to_string());
-        anyhow::Ok((String::new(), classes.map(|()| ch08_conditioning::Condition::Nothing)))
+        anyhow::Ok(())
     })
 }
 

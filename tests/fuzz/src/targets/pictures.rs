@@ -14,7 +14,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "png",
         words: &[b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"iCCP", b"gAMA"],
-        repair: repair::png,
+        repair: |bytes| repair::png(bytes),
         seeds: png_seeds,
         open,
     },
@@ -51,7 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "webp",
         words: &[b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF", b"\x9d\x01\x2a", b"\x2f"],
-        repair: webp_lengths,
+        repair: |bytes| webp_lengths(bytes),
         seeds: webp_seeds,
         open,
     },
@@ -175,7 +175,7 @@ fn lossy() -> Vec<u8> {
 }
 
 /// The length of the whole, and of its first chunk if that holds all.
-fn webp_lengths(bytes: &mut Vec<u8>) {
+fn webp_lengths(bytes: &mut [u8]) {
     let length = bytes.len() as u32;
     if let (Some(rest), Some(place)) = (length.checked_sub(8), bytes.get_mut(4..8)) {
         place.copy_from_slice(&rest.to_le_bytes());

@@ -1,4 +1,5 @@
-//! Makes the sums and lengths of a damaged file right again, so that what lies behind them is reached.
+//! Makes the sums and lengths of a damaged file right again, so that what comes after them is
+//! reached.
 
 use std::io::Read;
 
@@ -9,7 +10,7 @@ use flate2::Crc;
 pub fn nothing(_: &mut Vec<u8>) {}
 
 /// The sum at the end of every chunk of a PNG file.
-pub fn png(bytes: &mut Vec<u8>) {
+pub fn png(bytes: &mut [u8]) {
     let mut start = 8;
     while let Some(header) = bytes.get(start..).and_then(|rest| rest.first_chunk::<4>()) {
         let end = start + 8 + u32::from_be_bytes(*header) as usize;
@@ -45,8 +46,9 @@ pub fn gzip(bytes: &mut Vec<u8>) {
     bytes.extend((content.len() as u32).to_le_bytes());
 }
 
-/// The length of the header of a safetensors file: up to the brace that closes the first one, and the spaces after it.
-pub fn safetensors(bytes: &mut Vec<u8>) {
+/// The length of the header of a safetensors file: up to the brace that closes the first one, and
+/// the spaces after it.
+pub fn safetensors(bytes: &mut [u8]) {
     let mut depth = 0usize;
     let closes = |byte: &u8| {
         depth += (*byte == b'{') as usize;

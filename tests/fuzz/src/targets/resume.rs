@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "training-state",
         words: &[b"\"step\":\"9\"", b"\"ema.weight\"", b"\"__metadata__\"", b"\"F16\"", b"\"shape\":[1]"],
-        repair: repair::safetensors,
+        repair: |bytes| repair::safetensors(bytes),
         seeds: || vec![state()],
         open: |folder| resumed(folder, "state.safetensors"),
     },
@@ -78,8 +78,8 @@ fn map(rng: &mut impl rand::Rng) -> Linear<Cpu> {
     Linear::without_bias(&Cpu::default(), rng, 2, 2)
 }
 
-/// Reads inputs as one of the two files of a state whose other one is good. The network of the configuration is listed,
-/// but not built.
+/// Reads inputs as one of the two files of a state whose other one is good. The network of the
+/// configuration is listed, but not built.
 fn resumed(folder: &Path, name: &str) -> Run {
     let training = folder.join(TRAINING);
     files::hold(training.join("config.json"), json(&config()));

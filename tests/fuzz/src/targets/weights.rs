@@ -20,7 +20,7 @@ pub const TARGETS: &[Target] = &[
             b"\"shape\":[",
             b"\"data_offsets\":[0,",
         ],
-        repair: repair::safetensors,
+        repair: |bytes| repair::safetensors(bytes),
         seeds: || vec![network::safetensors(&network::weights()), network::safetensors(&old_names())],
         open: |folder| read_beside(folder, "unet/diffusion_pytorch_model.safetensors"),
     },
