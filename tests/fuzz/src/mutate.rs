@@ -10,22 +10,8 @@ use crate::targets::Target;
 const LONGEST: usize = 32 << 10;
 
 /// Whole numbers at which sizes and signs change.
-const EDGES: [u64; 14] = [
-    0,
-    1,
-    2,
-    0x7f,
-    0x80,
-    0xff,
-    0x7fff,
-    0xffff,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_ffff,
-    1 << 32,
-    1 << 63,
-    u64::MAX,
-];
+const EDGES: [u64; 14] =
+    [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 32, 1 << 63, u64::MAX];
 
 /// The same and others, as text.
 const NUMBERS: [&str; 20] = [
@@ -53,8 +39,8 @@ const NUMBERS: [&str; 20] = [
 
 /// Values and signs that are put into texts of every kind.
 const TEXTS: [&str; 20] = [
-    "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"", "\\", "\\u0000", "\n", "\r\n", "é",
-    "İ", "\u{feff}",
+    "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"", "\\", "\\u0000", "\n", "\r\n",
+    "é", "İ", "\u{feff}",
 ];
 
 /// Makes inputs for a target: the same ones for the same seed.
