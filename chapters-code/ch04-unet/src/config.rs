@@ -449,7 +449,7 @@ fn check_ways(
     }
     match types.iter().find(|kind| other.contains(kind)) {
         Some(wrong) => {
-            let need = format!("{wrong:?} belongs to the other way");
+            let need = format!("{wrong:?} goes in the other list");
             Err(ConfigError::new(field, format_args!("{types:?}"), need))
         }
         None => Ok(()),

@@ -20,7 +20,7 @@ pub fn ensure(bytes: u128, what: &str, advice: &str) -> anyhow::Result<()> {
     match free() {
         Some(free) if bytes > free as u128 => {
             let (needed, free) = (size(bytes), size(free as u128));
-            anyhow::bail!("{what} would take about {needed} of memory, but {free} are free: {advice}")
+            anyhow::bail!("{what} needs about {needed} of memory, but only {free} is free: {advice}")
         }
         _ => Ok(()),
     }
@@ -41,7 +41,7 @@ mod tests {
         super::ensure(1, "a byte", "take less").unwrap();
         let error = super::ensure(1 << 70, "a picture of the sky", "take less").unwrap_err();
         let error = error.to_string();
-        assert!(error.starts_with("a picture of the sky would take about 1180591620717.4 GB"), "{error}");
-        assert!(error.ends_with("are free: take less"), "{error}");
+        assert!(error.starts_with("a picture of the sky needs about 1180591620717.4 GB"), "{error}");
+        assert!(error.ends_with("is free: take less"), "{error}");
     }
 }

@@ -29,7 +29,7 @@ impl Signals {
         Ok(signals)
     }
 
-    /// What a program exits with that was asked to stop.
+    /// Exit code of a program that was asked to stop.
     pub fn exit_code(&self) -> Option<ExitCode> {
         self.state().asked.map(|signal| code(signal).into())
     }

@@ -24,7 +24,7 @@ pub const MOST_MEMORY: usize = 256 << 20;
 /// Seconds of the processor that an input may take.
 const MOST_SECONDS: f64 = 1.0;
 
-/// Seconds by the clock after which a process is ended whose input does not.
+/// Seconds by the clock before a process with an endless input is ended.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Inputs of one fault that are kept.

@@ -1,7 +1,7 @@
 //! Kills trainings at random moments and requires that each, once resumed, ends in the same bytes as one that was never
 //! stopped, with nothing left behind: `cargo run -p book-tests --bin kills -- [COUNT] [SEED]`.
 //!
-//! Half of the kills meet a training with one thread, half one with two; two trainings run at a time. A thousand kills, the
+//! Half of the kills hit a training run with one thread, half one with two; two run at a time. A thousand kills, the
 //! default, take a quarter of an hour on two cores. The moments are spread over a whole run: starting, training, drawing,
 //! and writing, which is most of it. A run that was killed before its first checkpoint is begun again. `cargo test` has a
 //! short version in `tests/programs.rs`.
@@ -72,7 +72,7 @@ impl Campaign<'_> {
             let out = format!("killed-{}-{tried}", self.threads);
             let in_time =
                 self.kill(&whole, &out, longest.mul_f64(rng.gen())).with_context(|| format!("seed {seed}"))?;
-            // How long a run takes changes with what else the machine does. This keeps to about one in ten too late.
+            // How long a run takes varies with the machine's load. This keeps late kills to about one in ten.
             longest = longest.mul_f64(if in_time { 1.01 } else { 0.9 });
             (killed, tried) = (killed + in_time as u32, tried + 1);
         }

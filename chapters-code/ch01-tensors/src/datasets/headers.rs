@@ -150,7 +150,7 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
 /// Bytes that the decoder of a TIFF file makes room for, for each number of a list in the header.
 const LISTED: u64 = 32;
 
-/// Bytes that the longest list takes that describes the pixels of a TIFF file, as its header
+/// Bytes of the longest list that describes the pixels of a TIFF file, as its header
 /// promises; `input` is at its start again after that.
 fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let longest = longest_list(input);

@@ -62,7 +62,7 @@ pub struct DataArgs {
     /// Channels to which a folder's images are brought: 3, or 1 for grey (default: 3)
     #[arg(long, value_name = "COUNT", value_parser = channels)]
     pub image_channels: Option<u32>,
-    /// What shows where a folder's images are transparent, such as "#204060" (default: white)
+    /// Colour under a folder's transparent pixels, such as "#204060" (default: white)
     #[arg(long, value_name = "COLOUR")]
     pub background: Option<Color>,
 }

@@ -152,7 +152,7 @@ fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a folder is empty, but for what a run leaves that is killed before it writes its first file.
+/// Whether a folder holds at most what a run leaves if killed before it writes its first file.
 fn holds_nothing(folder: &Path) -> bool {
     let nothing = |entry: DirEntry| entry.file_name() == crate::TRAINING && holds_nothing(&entry.path());
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(nothing)))

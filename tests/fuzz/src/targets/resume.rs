@@ -114,7 +114,7 @@ fn data_seeds() -> Vec<Vec<u8>> {
     vec![all.into(), br#"{"dataset": "cats", "data_dir": null, "image_size": 48}"#.to_vec()]
 }
 
-/// Opens the data set, too, which is nowhere unless it is the cats.
+/// Opens the data set, too, which exists only for the cats.
 fn open_data(folder: &Path) -> Run {
     let (owned, path) = (folder.to_path_buf(), folder.join(TRAINING).join("data.json"));
     Box::new(move |input| {

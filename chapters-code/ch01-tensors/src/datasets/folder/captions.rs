@@ -25,7 +25,7 @@ pub(super) fn read(folder: &Path, pictures: &[Picture], notes: &mut Vec<String>)
     Ok(captions.into_iter().zip(pictures).map(class).collect())
 }
 
-/// Enters the table's rows. A row whose picture is not there is told.
+/// Enters the table's rows. A row without its picture is reported.
 fn fill(path: &Path, names: &Names, captions: &mut [Option<String>]) -> Result<Option<String>, DataError> {
     let input = std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
     if input.metadata().is_ok_and(|facts| facts.len() > LONGEST) {
