@@ -8,13 +8,15 @@ mod blocks;
 mod config;
 pub mod model_dir;
 mod outline;
+mod preset;
 mod summary;
 mod unet;
 
 pub use blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample};
-pub use config::{BlockType, ConfigError, Preset, SampleSize, UNetConfig};
+pub use config::{BlockType, ConfigError, SampleSize, UNetConfig};
 pub use config::{MAX_CHANNELS, MAX_LAYERS, MAX_LEVELS, MAX_SIDE};
 pub use outline::add_attention;
+pub use preset::Preset;
 pub use summary::{summary, StageSummary};
 pub use unet::{Companion, UNet};
 

@@ -172,7 +172,7 @@ impl<'a> Input<'a> {
         self.bytes.splice(place..place, copies);
     }
 
-    /// Goes on as another seed does.
+    /// Continues as another seed does.
     fn splice(&mut self) {
         let other = self.seed();
         let from = self.rng.gen_range(0..=other.len());

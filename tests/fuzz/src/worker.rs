@@ -87,7 +87,7 @@ pub fn number_path(folder: &Path) -> PathBuf {
     folder.join("number")
 }
 
-/// The place where the last panic began, and what it said.
+/// The place where the last panic began, and its message.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
 /// The number of the input that is being read.

@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn lists_of_a_tiff_file_take_memory() {
         let lists = |file: &[u8]| tiff_lists(&mut BufReader::new(io::Cursor::new(file))).unwrap();
-        // Where the strips are (tag 273) and a profile (34675), each so many.
+        // Where the strips are (tag 273) and a profile (34675), with this many numbers each.
         let small = b"II*\0\x08\0\0\0\x02\0\x11\x01\x04\0\0\0\0\x01\0\0\0\0\x73\x87\x07\0\0\0\0\x02\0\0\0\0";
         assert_eq!(lists(small), LISTED << 24);
         let large = b"MM\0*\0\0\0\x08\0\x01\x01\x11\0\x04\x01\0\0\0\0\0\0\0";
