@@ -7,7 +7,6 @@ use std::process::{ExitCode, Termination};
 use clap::Parser;
 use ops::AutoDevice;
 
-#[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 mod output;
 pub mod print;

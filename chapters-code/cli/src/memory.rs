@@ -1,14 +1,19 @@
 //! Whether there is enough memory for what was asked for.
 
-use sysinfo::System;
-
 /// Bytes of memory that this process may still take, if the system tells.
+#[cfg(not(target_arch = "wasm32"))]
 fn free() -> Option<u64> {
-    let mut system = System::new();
+    let mut system = sysinfo::System::new();
     system.refresh_memory();
     let limit = system.cgroup_limits().map(|limits| limits.free_memory);
     let free = limit.map_or(system.available_memory(), |limit| limit.min(system.available_memory()));
     (free > 0).then_some(free)
+}
+
+/// A browser does not tell.
+#[cfg(target_arch = "wasm32")]
+fn free() -> Option<u64> {
+    None
 }
 
 /// Checks, before the work begins, that about `bytes` of memory can be had for `what`.
