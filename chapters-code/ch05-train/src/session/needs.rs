@@ -9,7 +9,7 @@ use crate::TrainConfig;
 /// Bytes for each parameter: weights, average, two moments, and copies and gradients of both halves.
 const PER_PARAMETER: u128 = 40;
 /// Bytes for each number that leaves a block, for each image of a batch: what is kept for the
-/// backward pass, and what passes through. Both were fitted to `benchmark/results`.
+/// backward pass, and what passes through. Both were fitted to `chapters-code/support/benchmark/results`.
 const PER_FEATURE: u128 = 35;
 
 /// About how many bytes of memory a training run takes.

@@ -25,7 +25,7 @@ pub fn prepare<'a>(root: &Path, book: &Path, pages: impl Iterator<Item = &'a mut
         return Ok(());
     }
     let folder = book.join(FOLDER);
-    let source = root.join("chapters-code/live/page");
+    let source = root.join("chapters-code/support/live/page");
     for name in ["live.js", "worker.js"] {
         copy(&source.join(name), &folder.join(name))?;
     }

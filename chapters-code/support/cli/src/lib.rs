@@ -49,7 +49,8 @@ pub fn notes(notes: impl IntoIterator<Item = impl std::fmt::Display>) {
 
 /// The directory of a model that comes with the book.
 pub fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("checkpoints").join(name)
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("chapters-code/ is two above").join("checkpoints").join(name)
 }
 
 /// The directory that the program was told, or that of a model that comes with the book; then it says so.

@@ -74,7 +74,7 @@ impl Browser {
 
 #[test]
 fn a_browser_shows_what_the_processor_draws() {
-    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let mut browser = Browser::open(&book_math::live::build(root).unwrap());
     for name in ["cats", "cats-text"] {
         files::hold_below(cli::shipped(name), name).unwrap();
