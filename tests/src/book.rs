@@ -21,8 +21,13 @@ pub struct Page {
 /// Every page that the table of contents lists, in order.
 pub fn pages() -> Vec<Page> {
     let summary = std::fs::read_to_string(folder().join("SUMMARY.md")).unwrap();
-    let paths = links(&summary).into_iter().map(|link| link.target).filter(|target| target.ends_with(".md"));
-    paths.map(|path| Page { text: std::fs::read_to_string(folder().join(&path)).unwrap(), path }).collect()
+    let paths = links(&summary)
+        .into_iter()
+        .map(|link| link.target)
+        .filter(|target| target.ends_with(".md"));
+    paths
+        .map(|path| Page { text: std::fs::read_to_string(folder().join(&path)).unwrap(), path })
+        .collect()
 }
 
 /// A block of code on a page.
@@ -46,7 +51,9 @@ pub fn fences(text: &str) -> Vec<Fence> {
                 let info = line.trim_start()[ticks..].trim().to_string();
                 open = Some((ticks, Fence { line: i + 1, info, body: String::new() }));
             }
-            Some((opened_with, _)) if ticks >= *opened_with => fences.extend(open.take().map(|(_, fence)| fence)),
+            Some((opened_with, _)) if ticks >= *opened_with => {
+                fences.extend(open.take().map(|(_, fence)| fence))
+            }
             Some((_, fence)) => fence.body += &format!("{line}\n"),
             None => {}
         }
@@ -104,13 +111,15 @@ fn slug(text: &str) -> String {
     letters.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The terms that a page defines, by their names in links: a line, and below it one that begins with a colon.
+/// The terms that a page defines, by their names in links: a line, and below it one that begins
+/// with a colon.
 pub fn terms(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
     lines.windows(2).filter(|pair| pair[1].starts_with(": ")).map(|pair| slug(pair[0])).collect()
 }
 
-/// Everything that can be linked to on a page: its headings and terms, as mdBook names them, explicit names, and equations.
+/// Everything that can be linked to on a page: its headings and terms, as mdBook names them,
+/// explicit names, and equations.
 pub fn anchors(text: &str) -> BTreeSet<String> {
     let text = prose(text);
     let mut anchors = BTreeSet::new();
@@ -122,7 +131,8 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
         };
     }
     let named = |mark: &str, end: char| {
-        let names = text.split(mark).skip(1).filter_map(|tail| tail.split(end).next()).map(str::to_string);
+        let names =
+            text.split(mark).skip(1).filter_map(|tail| tail.split(end).next()).map(str::to_string);
         names.collect::<Vec<_>>()
     };
     anchors.extend(named("{#eq:", '}').into_iter().map(|name| format!("eq-{name}")));
@@ -140,8 +150,8 @@ pub fn include(body: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// The cargo commands that a text tells the reader to type, with their lines: those in blocks, and those in the middle of a
-/// sentence.
+/// The cargo commands that a text tells the reader to type, with their lines: those in blocks, and
+/// those in the middle of a sentence.
 pub fn commands(text: &str) -> Vec<(usize, String)> {
     let mut commands = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -159,9 +169,9 @@ pub fn commands(text: &str) -> Vec<(usize, String)> {
 /// Nobody reads a longer piece of code than this in one go.
 const LONGEST_LISTING: usize = 35;
 
-/// What is wrong with the code on a page. A Rust block is an include of an anchor (and says `ignore`, because a page is also
-/// compiled as a doc test), or a doc test of the crate that `doc_tested` says tests this page. A console block is an include
-/// of a transcript.
+/// What is wrong with the code on a page. A Rust block is an include of an anchor (and says
+/// `ignore`, because a page is also compiled as a doc test), or a doc test of the crate that
+/// `doc_tested` says tests this page. A console block is an include of a transcript.
 pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
     let mut problems = Vec::new();
     for fence in fences(&page.text) {
@@ -174,15 +184,23 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
                     Err(e) => bad(format!("cannot read {file}: {e}")),
                     Ok(text) => {
                         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-                        let place = |mark: String| lines.iter().position(|line| *line == mark).ok_or(mark);
-                        match (place(format!("// ANCHOR: {anchor}")), place(format!("// ANCHOR_END: {anchor}"))) {
-                            (Ok(from), Ok(to)) if to - from > LONGEST_LISTING + 1 && anchor != "solutions" => {
+                        let place =
+                            |mark: String| lines.iter().position(|line| *line == mark).ok_or(mark);
+                        match (
+                            place(format!("// ANCHOR: {anchor}")),
+                            place(format!("// ANCHOR_END: {anchor}")),
+                        ) {
+                            (Ok(from), Ok(to))
+                                if to - from > LONGEST_LISTING + 1 && anchor != "solutions" =>
+                            {
                                 bad(format!(
                                     "'{anchor}' has more than {LONGEST_LISTING} lines: cut it where a sentence helps"
                                 ));
                             }
                             (Ok(_), Ok(_)) => {}
-                            (Err(mark), _) | (_, Err(mark)) => bad(format!("{file} has no '{mark}'")),
+                            (Err(mark), _) | (_, Err(mark)) => {
+                                bad(format!("{file} has no '{mark}'"))
+                            }
                         }
                     }
                 }
@@ -192,7 +210,9 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
             }
             ("rust" | "c", Some(_)) => bad("an include names an anchor".into()),
             ("rust", None) if !doc_tested => bad("no crate tests the code of this page".into()),
-            ("rust", None) if fence.info != "rust" => bad(format!("'{}' would not be tested", fence.info)),
+            ("rust", None) if fence.info != "rust" => {
+                bad(format!("'{}' would not be tested", fence.info))
+            }
             ("rust", None) => {}
             ("console", Some((file, None))) if file.starts_with("transcripts/") => {
                 if !folder().join(file).is_file() {
@@ -248,7 +268,8 @@ pub fn problems_of_links(page: &Page, pages: &[Page], figures: &BTreeSet<String>
 pub struct Making {
     /// As a reader types it; it runs in an empty folder.
     pub command: String,
-    /// The file in `book/transcripts` that holds the command and what it prints, if a page shows that.
+    /// The file in `book/transcripts` that holds the command and what it prints, if a page shows
+    /// that.
     pub transcript: Option<String>,
     /// The files that it writes and that are shown, in `book/figures`.
     #[serde(default)]
@@ -276,7 +297,11 @@ impl Making {
             std::fs::copy(&input, empty.join(input.file_name().expect("it is a file"))).unwrap();
         }
         let mut command = Command::new(env!("CARGO"));
-        command.args(["run", "-q", "--manifest-path"]).arg(manifest).args(&words[2..]).current_dir(empty);
+        command
+            .args(["run", "-q", "--manifest-path"])
+            .arg(manifest)
+            .args(&words[2..])
+            .current_dir(empty);
         let output = command.output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} failed: {error}", self.command);
@@ -300,7 +325,8 @@ pub fn words(command: &str) -> Vec<&str> {
 fn masked(text: &str) -> String {
     let mut words: Vec<String> = text.split(' ').map(str::to_string).collect();
     for i in 1..words.len() {
-        let unit = words[i].trim_end_matches([',', '\n', ';']).lines().next().unwrap_or("").to_string();
+        let unit =
+            words[i].trim_end_matches([',', '\n', ';']).lines().next().unwrap_or("").to_string();
         if ["s", "images/s"].contains(&unit.as_str()) && words[i - 1].parse::<f64>().is_ok() {
             words[i - 1] = "…".into();
         }
@@ -308,8 +334,8 @@ fn masked(text: &str) -> String {
     words.join(" ")
 }
 
-/// The share of all values of two pictures, a colour of a pixel each, that differ by more than `most` of 255; 1 if the sizes
-/// differ.
+/// The share of all values of two pictures, a colour of a pixel each, that differ by more than
+/// `most` of 255; 1 if the sizes differ.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     let [a, b] = [a, b].map(|bytes| image::load_from_memory(bytes).unwrap().to_rgb8());
     if a.dimensions() != b.dimensions() {
@@ -332,6 +358,9 @@ mod tests {
         assert_eq!((found.len(), found[0].target.as_str(), found[1].picture), (2, "b.md#c", true));
         assert_eq!(anchors(text), ["eq-y", "one-two"].map(String::from).into());
         assert_eq!(terms("Big word\n: what it means\n\nNo: word\n"), ["big-word"]);
-        assert_eq!(masked("4 images, 1.5 images/s\nafter 3 s, 12 steps"), "4 images, … images/s\nafter … s, 12 steps");
+        assert_eq!(
+            masked("4 images, 1.5 images/s\nafter 3 s, 12 steps"),
+            "4 images, … images/s\nafter … s, 12 steps"
+        );
     }
 }

@@ -28,7 +28,10 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 /// # Panics
 /// If one is not built as the page's script expects.
 pub fn forms(page: &str) -> Vec<Form> {
-    let forms = page.split("<form class=\"live\"").skip(1).map(|rest| rest.split("</form>").next().unwrap());
+    let forms = page
+        .split("<form class=\"live\"")
+        .skip(1)
+        .map(|rest| rest.split("</form>").next().unwrap());
     forms.map(form).collect()
 }
 
@@ -37,8 +40,12 @@ fn form(text: &str) -> Form {
     assert!(tag.ends_with(" hidden"), "<form{tag}> would be there without anything to draw it");
     assert!(attribute(tag, "data-label").is_some(), "<form{tag}> does not say what it shows");
     assert!(!text.contains("\n\n"), "a blank line ends HTML on a page: <form{tag}>");
-    let inputs = body.split("<input ").skip(1).map(|rest| input(&format!(" {}", rest.split('>').next().unwrap())));
-    let selects = body.split("<select ").skip(1).map(|rest| select(rest.split("</select>").next().unwrap()));
+    let inputs = body
+        .split("<input ")
+        .skip(1)
+        .map(|rest| input(&format!(" {}", rest.split('>').next().unwrap())));
+    let selects =
+        body.split("<select ").skip(1).map(|rest| select(rest.split("</select>").next().unwrap()));
     let figure = attribute(tag, "data-figure").expect("a figure has a name").to_string();
     let model = attribute(tag, "data-model").map(str::to_string);
     Form { figure, model, controls: inputs.chain(selects).collect() }
@@ -59,15 +66,25 @@ fn select(text: &str) -> Control {
     let name = attribute(&format!(" {text}"), "name").expect("a choice has a name").to_string();
     let options = text.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
     let mut options = options.map(|option| Value::String(option.to_string()));
-    Control { name, value: options.next().expect("a choice has options"), others: options.collect() }
+    Control {
+        name,
+        value: options.next().expect("a choice has options"),
+        others: options.collect(),
+    }
 }
 
 impl Form {
     /// As the page shows it, and with each control put everywhere else that the page allows.
     pub fn settings(&self) -> Vec<String> {
-        let mut as_shown = Map::from_iter([("figure".to_string(), Value::String(self.figure.clone()))]);
-        as_shown.extend(self.controls.iter().map(|control| (control.name.clone(), control.value.clone())));
-        let moved = self.controls.iter().flat_map(|control| control.others.iter().map(|other| (&control.name, other)));
+        let mut as_shown =
+            Map::from_iter([("figure".to_string(), Value::String(self.figure.clone()))]);
+        as_shown.extend(
+            self.controls.iter().map(|control| (control.name.clone(), control.value.clone())),
+        );
+        let moved = self
+            .controls
+            .iter()
+            .flat_map(|control| control.others.iter().map(|other| (&control.name, other)));
         let moved = moved.map(|(name, other)| {
             let mut settings = as_shown.clone();
             settings.insert(name.clone(), other.clone());

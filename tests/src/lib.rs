@@ -38,14 +38,23 @@ impl Fixture {
     pub fn images(&self, device: &AutoDevice, name: &str) -> Images<AutoDevice> {
         let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
         let view = file.tensor(name).unwrap_or_else(|_| panic!("no tensor {name}"));
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect();
         let s = view.shape();
         device.tensor_from_vec(values, (s[0], s[1], s[2], s[3]))
     }
 }
 
 /// Asserts that `found` equals `expected` to `tolerance`, relative to the largest expected value.
-pub fn assert_close(what: &str, found: &Images<AutoDevice>, expected: &Images<AutoDevice>, tolerance: f32) {
+pub fn assert_close(
+    what: &str,
+    found: &Images<AutoDevice>,
+    expected: &Images<AutoDevice>,
+    tolerance: f32,
+) {
     let (found, expected) = (found.as_vec(), expected.as_vec());
     let scale = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     for (f, e) in found.iter().zip(&expected) {

@@ -9,7 +9,11 @@ use std::sync::Mutex;
 pub fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "-q", "--manifest-path"]).arg(manifest).args(["-p", program, "--"]).args(args);
+    command
+        .args(["run", "-q", "--manifest-path"])
+        .arg(manifest)
+        .args(["-p", program, "--"])
+        .args(args);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -43,7 +47,10 @@ pub fn fail(program: &str, folder: &Path, args: &[&str], code: i32, words: &[&st
 /// Every file below a directory, with its bytes.
 pub fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let paths = files::below(directory).unwrap();
-    paths.into_iter().map(|path| (path.clone(), files::read(directory.join(path)).unwrap())).collect()
+    paths
+        .into_iter()
+        .map(|path| (path.clone(), files::read(directory.join(path)).unwrap()))
+        .collect()
 }
 
 /// The names of the files in which two directories differ.
@@ -53,7 +60,8 @@ pub fn differences(a: &Path, b: &Path) -> Vec<PathBuf> {
     names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }
 
-/// The executable of a program, built. Signals and limits meant for it must not meet cargo on their way.
+/// The executable of a program, built. Signals and limits meant for it must not meet cargo on their
+/// way.
 pub fn binary(program: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     BUILT.lock().unwrap().entry(program.to_string()).or_insert_with(|| build(program)).clone()

@@ -22,7 +22,8 @@ struct Training {
     losses: Vec<f64>,
 }
 
-const NAMES: [&str; 5] = ["cats", "cats-text", "mnist-class", "classifier-cats", "classifier-mnist"];
+const NAMES: [&str; 5] =
+    ["cats", "cats-text", "mnist-class", "classifier-cats", "classifier-mnist"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../chapters-code/checkpoints")
@@ -54,15 +55,19 @@ fn every_model_says_how_it_was_made() {
         assert!(training.losses.iter().all(|loss| loss.is_finite()), "{name}");
         assert!(training.hours > 0.0 && training.steps >= 200, "{name}");
         assert!(training.command.starts_with("cargo run -p ch0"), "{name}");
-        let (seed, classifier) = (format!("--seed {}", training.seed), name.starts_with("classifier"));
+        let (seed, classifier) =
+            (format!("--seed {}", training.seed), name.starts_with("classifier"));
         assert!(training.seed == 0 || training.command.contains(&seed), "{name}");
         assert_eq!(training.heldout_loss.is_none(), classifier, "{name}");
-        assert!(classifier || folder().join(name).join("evaluation.md").exists(), "{name} was not evaluated");
+        assert!(
+            classifier || folder().join(name).join("evaluation.md").exists(),
+            "{name} was not evaluated"
+        );
     }
 }
 
-/// Runs the recorded command for `steps` steps and compares the losses. MNIST is not part of the book: its models are
-/// checked where the variable MNIST_DIR says where it is.
+/// Runs the recorded command for `steps` steps and compares the losses. MNIST is not part of the
+/// book: its models are checked where the variable MNIST_DIR says where it is.
 fn regenerates(name: &str, steps: usize) {
     let training = training(name);
     let mut words: Vec<&str> = training.command.split_whitespace().collect();
@@ -83,21 +88,29 @@ fn regenerates(name: &str, steps: usize) {
         }
     }
     if !name.starts_with("classifier") {
-        // The recorded steps lie before the last fifth of the whole training, in which the learning rate falls.
+        // The recorded steps lie before the last fifth of the whole training, in which the learning
+        // rate falls.
         words.extend(["--samples", "1", "--cooldown", "0"]);
     }
     let temporary = tempfile::tempdir().unwrap();
     succeed(words[3], temporary.path(), &words[5..]);
     let run = temporary.path().join("run");
-    let table = ["training/metrics.csv", "metrics.csv"].map(|path| run.join(path)).into_iter().find(|p| p.exists());
+    let table = ["training/metrics.csv", "metrics.csv"]
+        .map(|path| run.join(path))
+        .into_iter()
+        .find(|p| p.exists());
     let table = std::fs::read_to_string(table.unwrap()).unwrap();
-    let losses: Vec<f64> = table.lines().skip(1).map(|row| row.split(',').nth(1).unwrap().parse().unwrap()).collect();
+    let losses: Vec<f64> =
+        table.lines().skip(1).map(|row| row.split(',').nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(losses.len(), steps);
     for (step, (loss, recorded)) in losses.iter().zip(&training.losses).enumerate() {
         // Processors round differently, and a training makes more of every difference.
         let tolerance = 1e-3 + 1e-4 * step as f64;
         let difference = (loss - recorded).abs();
-        assert!(difference <= tolerance * recorded, "{name}, step {step}: {loss}, but {recorded} was recorded");
+        assert!(
+            difference <= tolerance * recorded,
+            "{name}, step {step}: {loss}, but {recorded} was recorded"
+        );
     }
 }
 
@@ -108,7 +121,8 @@ fn recorded_commands_begin_as_recorded() {
     }
 }
 
-/// The same for 200 steps, some minutes: `cargo test -p book-tests --test checkpoints -- --ignored`.
+/// The same for 200 steps, some minutes: `cargo test -p book-tests --test checkpoints --
+/// --ignored`.
 #[test]
 #[ignore = "takes minutes"]
 fn recorded_commands_go_on_as_recorded() {

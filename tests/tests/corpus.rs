@@ -1,5 +1,5 @@
-//! Files on which a reader once panicked, hung or took too much memory, and the files that the fuzzing campaign
-//! (`tests/fuzz`) begins with.
+//! Files on which a reader once panicked, hung or took too much memory, and the files that the
+//! fuzzing campaign (`tests/fuzz`) begins with.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Our timesteps, DDIM steps and DPM-Solver++ walks against diffusers' `DDIMScheduler` and `DPMSolverMultistepScheduler`,
-//! which compute in f32.
+//! Our timesteps, DDIM steps and DPM-Solver++ walks against diffusers' `DDIMScheduler` and
+//! `DPMSolverMultistepScheduler`, which compute in f32.
 
 use book_tests::{assert_close, json, parse, Fixture};
 use ch02_schedule::{BetaSchedule, Schedule};
@@ -18,7 +18,12 @@ fn visited_timesteps() {
         let spacing: TimestepSpacing = parse(&case["spacing"]);
         let number = |name: &str| case[name].as_u64().unwrap() as usize;
         let visited = spacing.timesteps(1000, number("steps"), number("offset"));
-        assert_eq!(visited, parse::<Vec<usize>>(&case["timesteps"]), "{spacing:?}, {} steps", number("steps"));
+        assert_eq!(
+            visited,
+            parse::<Vec<usize>>(&case["timesteps"]),
+            "{spacing:?}, {} steps",
+            number("steps")
+        );
     }
 }
 
@@ -26,7 +31,8 @@ fn visited_timesteps() {
 fn ddim_steps() {
     let device = ops::open_device(0).unwrap();
     let fixture = Fixture::read("few_steps.safetensors");
-    let [x_t, noise, answer] = ["sample", "noise", "model_output.0"].map(|name| fixture.images(&device, name));
+    let [x_t, noise, answer] =
+        ["sample", "noise", "model_output.0"].map(|name| fixture.images(&device, name));
     let schedule = linear();
     let cases = json("few_steps.json");
     let cases = cases["steps"].as_array().unwrap();
@@ -61,8 +67,11 @@ fn dpm_solver_walks() {
         let timesteps: Vec<usize> = parse(&case["timesteps"]);
         for (i, (t, prev)) in pairs(&timesteps).enumerate() {
             x = solver.step(t, prev, &x, &fixture.images(&device, &format!("model_output.{i}")));
-            let key =
-                format!("walk.{}.{}.{i}", case["spacing"].as_str().unwrap(), case["prediction_type"].as_str().unwrap());
+            let key = format!(
+                "walk.{}.{}.{i}",
+                case["spacing"].as_str().unwrap(),
+                case["prediction_type"].as_str().unwrap()
+            );
             assert_close(&key, &x, &fixture.images(&device, &key), 1e-5);
         }
     }

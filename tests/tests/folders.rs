@@ -22,7 +22,18 @@ fn a_folder_is_shown_with_what_was_passed_over() {
     let folder = folder.path();
     halves(folder, "pictures/cat/photo.jpg", RED, NOTHING);
     std::fs::write(folder.join("pictures/.DS_Store"), "").unwrap();
-    let show = ["--dataset", "folder", "--data-dir", "pictures", "--count", "1", "--scale", "1", "--image-size", "16"];
+    let show = [
+        "--dataset",
+        "folder",
+        "--data-dir",
+        "pictures",
+        "--count",
+        "1",
+        "--scale",
+        "1",
+        "--image-size",
+        "16",
+    ];
     let on = |more: &[&str]| {
         let said = succeed("ch01-tensors", folder, &[&show, more].concat());
         assert!(said.contains("pictures: skipped 1 hidden one (.DS_Store)"), "{said}");
@@ -38,11 +49,24 @@ fn a_folder_is_shown_with_what_was_passed_over() {
 fn flags_that_do_nothing_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let bad = |args: &[&str], code: i32, words: &[&str]| fail("ch01-tensors", folder, args, code, words);
+    let bad =
+        |args: &[&str], code: i32, words: &[&str]| fail("ch01-tensors", folder, args, code, words);
     bad(&["--data-dir", "."], 1, &["--data-dir", "'cats'"]);
-    bad(&["--dataset", "mnist", "--data-dir", ".", "--image-size", "32"], 1, &["--image-size", "'mnist'"]);
-    bad(&["--dataset", "folder", "--data-dir", ".", "--image-channels", "2"], 2, &["--image-channels", "1 (grey)"]);
-    bad(&["--dataset", "folder", "--data-dir", ".", "--background", "plaid"], 2, &["--background", "#204060"]);
+    bad(
+        &["--dataset", "mnist", "--data-dir", ".", "--image-size", "32"],
+        1,
+        &["--image-size", "'mnist'"],
+    );
+    bad(
+        &["--dataset", "folder", "--data-dir", ".", "--image-channels", "2"],
+        2,
+        &["--image-channels", "1 (grey)"],
+    );
+    bad(
+        &["--dataset", "folder", "--data-dir", ".", "--background", "plaid"],
+        2,
+        &["--background", "#204060"],
+    );
 }
 
 #[test]
@@ -52,13 +76,42 @@ fn resuming_reads_the_pictures_as_before() {
     for i in 0..10 {
         halves(folder, &format!("pictures/{i}.png"), [i, 0, 0, 255], NOTHING);
     }
-    let begin = ["--dataset", "folder", "--data-dir", "pictures", "--image-size", "8", "--image-channels", "1"];
-    let few = ["--background", "black", "--preset", "tiny", "--steps", "1", "--batch-size", "2", "--samples", "1"];
+    let begin = [
+        "--dataset",
+        "folder",
+        "--data-dir",
+        "pictures",
+        "--image-size",
+        "8",
+        "--image-channels",
+        "1",
+    ];
+    let few = [
+        "--background",
+        "black",
+        "--preset",
+        "tiny",
+        "--steps",
+        "1",
+        "--batch-size",
+        "2",
+        "--samples",
+        "1",
+    ];
     succeed("ch05-train", folder, &[&begin[..], &few, &["--out", "run"]].concat());
     let stored = std::fs::read_to_string(folder.join("run/training/data.json")).unwrap();
-    assert!(stored.contains("\"background\": \"#000000\"") && stored.contains("\"image_channels\": 1"), "{stored}");
+    assert!(
+        stored.contains("\"background\": \"#000000\"") && stored.contains("\"image_channels\": 1"),
+        "{stored}"
+    );
     succeed("ch05-train", folder, &["--resume", "--out", "run", "--steps", "2", "--samples", "1"]);
-    fail("ch05-train", folder, &["--resume", "--out", "run", "--background", "white"], 2, &["--background"]);
+    fail(
+        "ch05-train",
+        folder,
+        &["--resume", "--out", "run", "--background", "white"],
+        2,
+        &["--background"],
+    );
 }
 
 #[test]
@@ -78,5 +131,11 @@ fn a_mask_means_what_it_shows() {
         std::fs::read(folder.join("out.png")).unwrap()
     });
     assert!(black == hole, "where a mask is transparent, the image is kept");
-    fail("ch08-conditioning", folder, &inpaint("nothing.png"), 1, &["nothing.png", "black or transparent everywhere"]);
+    fail(
+        "ch08-conditioning",
+        folder,
+        &inpaint("nothing.png"),
+        1,
+        &["nothing.png", "black or transparent everywhere"],
+    );
 }

@@ -1,5 +1,5 @@
-//! One model, written in every way in which diffusers writes models, draws the same picture; and models that cannot be right
-//! are answered in one sentence, at once.
+//! One model, written in every way in which diffusers writes models, draws the same picture; and
+//! models that cannot be right are answered in one sentence, at once.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -22,10 +22,21 @@ struct Models(tempfile::TempDir);
 impl Models {
     fn new() -> Self {
         let models = Self(tempfile::tempdir().unwrap());
-        let train =
-            ["--preset", "tiny", "--num-timesteps", "20", "--batch-size", "8", "--steps", "3", "--samples", "1"];
+        let train = [
+            "--preset",
+            "tiny",
+            "--num-timesteps",
+            "20",
+            "--batch-size",
+            "8",
+            "--steps",
+            "3",
+            "--samples",
+            "1",
+        ];
         succeed("ch05-train", models.0.path(), &[&train[..], &["--out", "trained"]].concat());
-        // The tiny network has no attention, so take one that diffusers wrote, with the scheduler from here.
+        // The tiny network has no attention, so take one that diffusers wrote, with the scheduler
+        // from here.
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/unet/attn_3ch");
         for name in ["config.json", WEIGHTS] {
             fs::copy(golden.join(name), models.path("trained/unet").join(name)).unwrap();
@@ -48,7 +59,8 @@ impl Models {
 
     /// The picture that a model draws.
     fn draw(&self, name: &str) -> Vec<u8> {
-        let args = ["--model", name, "--count", "2", "--seed", "1", "--scale", "1", "--out", "drawn.png"];
+        let args =
+            ["--model", name, "--count", "2", "--seed", "1", "--scale", "1", "--out", "drawn.png"];
         succeed("ch06-sampling", self.0.path(), &args);
         fs::read(self.path("drawn.png")).unwrap()
     }
@@ -57,7 +69,11 @@ impl Models {
     fn reject(&self, name: &str, words: &[&str]) {
         let start = Instant::now();
         fail("ch06-sampling", self.0.path(), &["--model", name, "--out", "rejected.png"], 1, words);
-        assert!(start.elapsed() < Duration::from_secs(2), "{name}: {words:?} after {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "{name}: {words:?} after {:?}",
+            start.elapsed()
+        );
         assert!(!self.path("rejected.png").exists());
     }
 }
@@ -67,8 +83,13 @@ type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 fn read(path: &Path) -> Tensors {
     let bytes = fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let floats = |data: &[u8]| data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-    file.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), floats(view.data())))).collect()
+    let floats = |data: &[u8]| {
+        data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| (name, (view.shape().to_vec(), floats(view.data()))))
+        .collect()
 }
 
 fn write(path: &Path, tensors: &Tensors, kind: Dtype) {
@@ -77,11 +98,11 @@ fn write(path: &Path, tensors: &Tensors, kind: Dtype) {
         Dtype::BF16 => bf16::from_f32(*value).to_le_bytes().to_vec(),
         _ => value.to_le_bytes().to_vec(),
     };
-    let data: Vec<Vec<u8>> = tensors.values().map(|(_, values)| values.iter().flat_map(bytes).collect()).collect();
-    let views = tensors
-        .iter()
-        .zip(&data)
-        .map(|((name, (shape, _)), data)| (name, TensorView::new(kind, shape.clone(), data).unwrap()));
+    let data: Vec<Vec<u8>> =
+        tensors.values().map(|(_, values)| values.iter().flat_map(bytes).collect()).collect();
+    let views = tensors.iter().zip(&data).map(|((name, (shape, _)), data)| {
+        (name, TensorView::new(kind, shape.clone(), data).unwrap())
+    });
     fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
@@ -105,7 +126,8 @@ fn flatten(model: &Path) {
 /// Puts every other tensor into a second file, and writes the index.
 fn shard(model: &Path) {
     let unet = model.join("unet");
-    let names = [1, 2].map(|part| format!("diffusion_pytorch_model-0000{part}-of-00002.safetensors"));
+    let names =
+        [1, 2].map(|part| format!("diffusion_pytorch_model-0000{part}-of-00002.safetensors"));
     let (mut shards, mut map) = ([Tensors::new(), Tensors::new()], BTreeMap::new());
     for (i, (name, tensor)) in read(&unet.join(WEIGHTS)).into_iter().enumerate() {
         map.insert(name.clone(), &names[i % 2]);
@@ -115,7 +137,8 @@ fn shard(model: &Path) {
         write(&unet.join(name), shard, Dtype::F32);
     }
     let index = json!({ "metadata": { "total_size": 0 }, "weight_map": map });
-    fs::write(unet.join("diffusion_pytorch_model.safetensors.index.json"), index.to_string()).unwrap();
+    fs::write(unet.join("diffusion_pytorch_model.safetensors.index.json"), index.to_string())
+        .unwrap();
     fs::remove_file(unet.join(WEIGHTS)).unwrap();
 }
 
@@ -123,7 +146,8 @@ fn shard(model: &Path) {
 fn age(model: &Path) {
     let path = model.join("unet").join(WEIGHTS);
     let old = |(name, (mut shape, values)): (String, (Vec<usize>, Vec<f32>))| {
-        let maps = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
+        let maps =
+            [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
         match maps.iter().find(|(now, _)| name.contains(&format!(".{now}."))) {
             Some((now, old)) => {
                 let convolution: &[usize] = if shape.len() == 2 { &[1, 1] } else { &[] };
@@ -166,7 +190,8 @@ fn a_model_draws_the_same_however_it_was_written() {
         write(&unet.join(format!("diffusion_pytorch_model.{variant}.safetensors")), &tensors, kind);
         let (found, expected) = (pixels(&models.draw(variant)), pixels(&expected));
         assert_eq!(found.len(), expected.len());
-        let difference: f64 = found.iter().zip(&expected).map(|(&f, &e)| f.abs_diff(e) as f64).sum();
+        let difference: f64 =
+            found.iter().zip(&expected).map(|(&f, &e)| f.abs_diff(e) as f64).sum();
         let mean = difference / found.len() as f64;
         println!("{variant}: {mean} levels of 255 off");
         assert!(mean < most, "{variant}: {mean} levels of 255 off");
@@ -185,13 +210,29 @@ fn models_that_cannot_be_right_are_answered_at_once() {
         models.reject(&name, words);
     };
     for (file, changes, words) in [
-        (UNET, json!({ "block_out_channels": [1u64 << 63, 8] }), "block_out_channels is 9223372036854775808"),
-        (UNET, json!({ "block_out_channels": vec![8; 66] }), "block_out_channels is a list of 66 levels"),
-        (UNET, json!({ "block_out_channels": [16_384, 16_384] }), "'conv_in.weight' has shape [8, 3, 3, 3]"),
+        (
+            UNET,
+            json!({ "block_out_channels": [1u64 << 63, 8] }),
+            "block_out_channels is 9223372036854775808",
+        ),
+        (
+            UNET,
+            json!({ "block_out_channels": vec![8; 66] }),
+            "block_out_channels is a list of 66 levels",
+        ),
+        (
+            UNET,
+            json!({ "block_out_channels": [16_384, 16_384] }),
+            "'conv_in.weight' has shape [8, 3, 3, 3]",
+        ),
         (UNET, json!({ "layers_per_block": 1_000_000 }), "layers_per_block is 1000000"),
         (UNET, json!({ "sample_size": 1u64 << 40 }), "sample_size is 1099511627776x1099511627776"),
         (UNET, json!({ "new_feature": 2 }), "new_feature is 2"),
-        (SCHEDULER, json!({ "num_train_timesteps": 10_000_000_000u64 }), "num_train_timesteps is 10000000000"),
+        (
+            SCHEDULER,
+            json!({ "num_train_timesteps": 10_000_000_000u64 }),
+            "num_train_timesteps is 10000000000",
+        ),
         (SCHEDULER, json!({ "trained_betas": [0.1] }), "trained_betas is a list of 1"),
         (SCHEDULER, json!({ "beta_end": 5 }), "beta_end is 5.0"),
         (SCHEDULER, json!({ "_class_name": "PNDMScheduler" }), "_class_name is \"PNDMScheduler\""),
@@ -201,7 +242,10 @@ fn models_that_cannot_be_right_are_answered_at_once() {
     }
     let index = "diffusion_pytorch_model.safetensors.index.json";
     reject(
-        &|model| fs::write(model.join("unet").join(index), r#"{"weight_map": {"a": "../../x"}}"#).unwrap(),
+        &|model| {
+            fs::write(model.join("unet").join(index), r#"{"weight_map": {"a": "../../x"}}"#)
+                .unwrap()
+        },
         &[index, "'../../x'"],
     );
     reject(

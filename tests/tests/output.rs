@@ -68,8 +68,14 @@ fn outputs_are_tried_before_the_work() {
     fs::create_dir(folder.join("taken")).unwrap();
     for (program, line) in DRAWING {
         let line = line.replace("MODEL", "nowhere");
-        failed(&run(program, folder, &format!("{line} --out taken")), &["cannot write taken", "folder"]);
-        failed(&run(program, folder, &format!("{line} --out x.jpg")), &["--out x.jpg", "PNG", ".png"]);
+        failed(
+            &run(program, folder, &format!("{line} --out taken")),
+            &["cannot write taken", "folder"],
+        );
+        failed(
+            &run(program, folder, &format!("{line} --out x.jpg")),
+            &["--out x.jpg", "PNG", ".png"],
+        );
     }
     let others = [
         ("ch02-schedule", "--csv taken", "cannot write taken"),
@@ -79,8 +85,16 @@ fn outputs_are_tried_before_the_work() {
         ("ch04-unet", "--model nowhere --input x --output taken", "cannot write taken"),
         ("ch06-sampling", "--model nowhere --trajectory x.png", "--trajectory x.png"),
         ("ch07-ddim", "interpolate --model nowhere --out x.mp4", "--out x.mp4"),
-        ("ch08-conditioning", "evaluate --model nowhere --out /dev/null/x", "cannot write to /dev/null/x"),
-        ("ch05-train", "--dataset folder --data-dir nowhere --out /dev/null/x", "cannot write to /dev/null/x"),
+        (
+            "ch08-conditioning",
+            "evaluate --model nowhere --out /dev/null/x",
+            "cannot write to /dev/null/x",
+        ),
+        (
+            "ch05-train",
+            "--dataset folder --data-dir nowhere --out /dev/null/x",
+            "cannot write to /dev/null/x",
+        ),
     ];
     for (program, line, word) in others {
         failed(&run(program, folder, line), &[word]);
@@ -125,7 +139,10 @@ fn an_output_goes_where_its_path_leads() {
     succeeded(&run("ch02-schedule", folder, "--out link.svg"));
     assert!(folder.join("link.svg").is_symlink());
     assert!(fs::read(folder.join("private.svg")).unwrap() == plain);
-    assert_eq!(fs::metadata(folder.join("private.svg")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(folder.join("private.svg")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 
     // Through a pipe, into a file, and at a file's end: the output and nothing else.
     let piped = run("ch02-schedule", folder, "--out /dev/stdout");
@@ -138,7 +155,9 @@ fn an_output_goes_where_its_path_leads() {
     assert!(into_file.stdout(file).status().unwrap().success());
     assert!(fs::read(folder.join("redirected")).unwrap() == [&plain[..], &plain].concat());
     let strip = run("ch03-forward", folder, "--timesteps 0,9 --out /dev/stdout --histograms h.svg");
-    assert!(strip.stdout.starts_with(b"\x89PNG") && strip.stdout.ends_with(b"IEND\xae\x42\x60\x82"));
+    assert!(
+        strip.stdout.starts_with(b"\x89PNG") && strip.stdout.ends_with(b"IEND\xae\x42\x60\x82")
+    );
 }
 
 #[test]
@@ -155,7 +174,9 @@ fn full_and_closed_outputs() {
     // The table could not be printed, but the picture is whole.
     assert!(fs::read(folder.join("full.png")).unwrap().ends_with(b"IEND\xae\x42\x60\x82"));
 
-    let mut child = start("ch02-schedule", folder, &["--timesteps", "100000", "--csv", "a.csv"]).spawn().unwrap();
+    let mut child = start("ch02-schedule", folder, &["--timesteps", "100000", "--csv", "a.csv"])
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
@@ -180,7 +201,11 @@ fn train<'a>(out: &'a str, steps: &'a str, more: &'a str) -> Vec<&'a str> {
 }
 
 fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status()
+        .unwrap()
+        .success());
 }
 
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
@@ -194,7 +219,11 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 /// A training with the signals of a program in the foreground, whatever those of this process are.
 fn foreground(folder: &Path, args: &[&str]) -> Child {
     let mut command = Command::new("env");
-    command.arg("--default-signal=INT,TERM,HUP").arg(binary("ch05-train")).args(args).current_dir(folder);
+    command
+        .arg("--default-signal=INT,TERM,HUP")
+        .arg(binary("ch05-train"))
+        .args(args)
+        .current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -214,7 +243,8 @@ fn signals_save_and_tell_the_truth() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
         let said = text(&output.stdout);
-        let command = said.lines().last().unwrap().split_once("cargo run -p ch05-train -- ").unwrap().1;
+        let command =
+            said.lines().last().unwrap().split_once("cargo run -p ch05-train -- ").unwrap().1;
         // The shell understands what was printed.
         let program = binary("ch05-train");
         let again = format!("'{}' {command} --steps 1 --samples 1", program.display());
@@ -227,12 +257,14 @@ fn signals_save_and_tell_the_truth() {
         .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
         .arg(binary("ch05-train"))
         .args(train("nohup", "1000000", ""));
-    let child = command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("no checkpoint", || state(folder, "nohup").exists());
     signal(&child, "HUP");
     let before = fs::metadata(state(folder, "nohup")).unwrap().modified().unwrap();
     wait_for("SIGHUP was not ignored", || {
-        fs::metadata(state(folder, "nohup")).unwrap().modified().unwrap() > before + Duration::from_millis(50)
+        fs::metadata(state(folder, "nohup")).unwrap().modified().unwrap()
+            > before + Duration::from_millis(50)
     });
     signal(&child, "TERM");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
@@ -262,11 +294,21 @@ fn a_signal_while_pictures_are_drawn_is_answered_at_once() {
         assert_eq!(code, Some(130), "{said}");
         assert!(holds.iter().all(|word| said.contains(word)) && !said.contains("wrote"), "{said}");
     };
-    stop(long("last", "1", ""), "last", &["saved", "last samples were not drawn", "--resume --out last --steps 1"]);
-    stop(long("way", "9", "--sample-every 2"), "way", &["stopped at step 2 and saved", "--resume --out way --steps 9"]);
+    stop(
+        long("last", "1", ""),
+        "last",
+        &["saved", "last samples were not drawn", "--resume --out last --steps 1"],
+    );
+    stop(
+        long("way", "9", "--sample-every 2"),
+        "way",
+        &["stopped at step 2 and saved", "--resume --out way --steps 9"],
+    );
     for out in ["last", "way"] {
         let names: Vec<PathBuf> = contents(&folder.join(out)).into_keys().collect();
-        assert!(names.iter().all(|name| name.extension().is_none_or(|ending| ending != "png" && ending != "tmp")));
+        assert!(names
+            .iter()
+            .all(|name| name.extension().is_none_or(|ending| ending != "png" && ending != "tmp")));
     }
 }
 
@@ -279,7 +321,9 @@ fn a_picture_that_a_signal_prevented_is_drawn_later() {
     succeeded(&start("ch05-train", folder, &pictures("5")).output().unwrap());
     for missing in ["samples.png", "samples/step_000004.png"] {
         // A run that was killed after its checkpoint and before its picture.
-        succeeded(&start("ch05-train", folder, &train("part", "4", "--sample-every 2")).output().unwrap());
+        succeeded(
+            &start("ch05-train", folder, &train("part", "4", "--sample-every 2")).output().unwrap(),
+        );
         fs::remove_file(folder.join("part/samples.png")).unwrap();
         let rest = train("part", "5", "--resume --sample-every 2 --cooldown 0.2");
         succeeded(&start("ch05-train", folder, &rest).output().unwrap());
@@ -309,7 +353,8 @@ fn two_trainings_do_not_share_a_directory() {
 /// Writes an IDX file.
 fn idx(path: &Path, magic: u32, sizes: &[u32], data: &[u8]) {
     let sizes = sizes.iter().flat_map(|size| size.to_be_bytes());
-    let bytes: Vec<u8> = magic.to_be_bytes().into_iter().chain(sizes).chain(data.iter().copied()).collect();
+    let bytes: Vec<u8> =
+        magic.to_be_bytes().into_iter().chain(sizes).chain(data.iter().copied()).collect();
     fs::write(path, bytes).unwrap();
 }
 
@@ -342,14 +387,23 @@ fn a_run_that_never_trained_is_not_in_the_way() {
     // Somebody's folder.
     fs::create_dir(folder.join("own")).unwrap();
     fs::write(folder.join("own/thesis.txt"), "years of work").unwrap();
-    failed(&start("ch05-train", folder, &args("own")).output().unwrap(), &["own", "something else"]);
+    failed(
+        &start("ch05-train", folder, &args("own")).output().unwrap(),
+        &["own", "something else"],
+    );
     assert_eq!(contents(&folder.join("own")).len(), 1);
 }
 
-/// Runs a program that can write no file beyond some blocks of 512 bytes, as on a disk that is full from there on.
+/// Runs a program that can write no file beyond some blocks of 512 bytes, as on a disk that is full
+/// from there on.
 fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Output {
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; ulimit -f $1; shift; exec \"$@\"", "sh", &blocks.to_string()]);
+    command.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f $1; shift; exec \"$@\"",
+        "sh",
+        &blocks.to_string(),
+    ]);
     command.arg(binary(program)).args(args).current_dir(folder);
     command.stdin(Stdio::null()).output().unwrap()
 }
@@ -368,13 +422,22 @@ fn a_full_disk_loses_no_output() {
     let judge = "evaluate --model model --classifier judge --count 4 --steps 2,3 --out judged";
     succeeded(&run("ch08-conditioning", folder, judge));
     succeeded(&run("ch01-tensors", folder, "--count 1 --scale 1 --out a.png"));
-    let input = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, 3, 16, 16], &[0; 3072]).unwrap();
-    fs::write(folder.join("in.safetensors"), safetensors::serialize([("x", input)], None).unwrap()).unwrap();
+    let input = safetensors::tensor::TensorView::new(
+        safetensors::Dtype::F32,
+        vec![1, 3, 16, 16],
+        &[0; 3072],
+    )
+    .unwrap();
+    fs::write(folder.join("in.safetensors"), safetensors::serialize([("x", input)], None).unwrap())
+        .unwrap();
     let others = [
         ("ch02-schedule", "--csv all.csv --timesteps 100"),
         ("ch03-forward", "--timesteps 0,5"),
         ("ch04-unet", "--model model --input in.safetensors --output out.safetensors"),
-        ("ch06-sampling", "--model model --count 2 --out b.png --trajectory t.gif --x0-strip s.png"),
+        (
+            "ch06-sampling",
+            "--model model --count 2 --out b.png --trajectory t.gif --x0-strip s.png",
+        ),
         ("ch07-ddim", "interpolate --model model --count 2 --frames 2 --steps 2"),
         ("ch08-conditioning", "evaluate --redraw judged/evaluation.json --out again"),
         ("ch08-conditioning", "classifier --steps 1 --batch-size 2 --out judge"),
@@ -386,7 +449,8 @@ fn a_full_disk_loses_no_output() {
     let all = drawing.into_iter().chain(others.map(|(program, line)| (program, line.to_string())));
     for (program, line) in all {
         succeeded(&run(program, folder, &line));
-        // The same program writes the same bytes, so what is old, new or a mixture of files is equal, and a part is not.
+        // The same program writes the same bytes, so what is old, new or a mixture of files is
+        // equal, and a part is not.
         let before = contents(folder);
         let mut failures = 0;
         for blocks in BLOCKS {
@@ -405,9 +469,15 @@ fn a_full_disk_loses_no_output() {
 fn a_full_disk_loses_no_training() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let to_step_3 = |out: &str| start("ch05-train", folder, &train(out, "3", "--sample-every 2")).output().unwrap();
+    let to_step_3 = |out: &str| {
+        start("ch05-train", folder, &train(out, "3", "--sample-every 2")).output().unwrap()
+    };
     let to_the_end = |out: &str| {
-        let more = if state(folder, out).exists() { "--resume --sample-every 2" } else { "--sample-every 2" };
+        let more = if state(folder, out).exists() {
+            "--resume --sample-every 2"
+        } else {
+            "--sample-every 2"
+        };
         train(out, "7", more).into_iter().map(String::from).collect::<Vec<_>>()
     };
     for begun in [false, true] {
@@ -438,7 +508,11 @@ fn a_full_disk_loses_no_training() {
             let mut left = contents(&folder.join(&out)).into_keys();
             assert!(left.all(|name| name.extension().is_none_or(|ending| ending != "tmp")));
             succeeded(&finish(&out, None));
-            assert_eq!(differences(&folder.join(&whole), &folder.join(&out)), Vec::<PathBuf>::new(), "{blocks} blocks");
+            assert_eq!(
+                differences(&folder.join(&whole), &folder.join(&out)),
+                Vec::<PathBuf>::new(),
+                "{blocks} blocks"
+            );
         }
         assert!((1..BLOCKS.len()).contains(&failures), "{failures}");
     }

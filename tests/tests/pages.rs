@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use book_math::render;
 use book_tests::book::{
-    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms, words, Page,
+    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms,
+    words, Page,
 };
 use book_tests::forms::forms;
 use book_tests::programs::command;
@@ -13,23 +14,27 @@ use book_tests::programs::command;
 fn doc_tested(page: &Page) -> bool {
     let crates = std::fs::read_dir(folder().join("../chapters-code")).unwrap();
     let tests = |library: std::path::PathBuf| {
-        std::fs::read_to_string(library)
-            .is_ok_and(|text| text.contains(&format!("include_str!(\"../../../book/{}\")", page.path)))
+        std::fs::read_to_string(library).is_ok_and(|text| {
+            text.contains(&format!("include_str!(\"../../../book/{}\")", page.path))
+        })
     };
     crates.map(|folder| folder.unwrap().path().join("src/lib.rs")).any(tests)
 }
 
 #[test]
 fn code_is_included_or_tested() {
-    let problems: Vec<String> = pages().iter().flat_map(|page| problems_of_code(page, doc_tested(page))).collect();
+    let problems: Vec<String> =
+        pages().iter().flat_map(|page| problems_of_code(page, doc_tested(page))).collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
 #[test]
 fn links_lead_somewhere_and_pictures_are_made() {
-    let figures: BTreeSet<String> = makings().into_iter().flat_map(|making| making.figures).collect();
+    let figures: BTreeSet<String> =
+        makings().into_iter().flat_map(|making| making.figures).collect();
     let pages = pages();
-    let problems: Vec<String> = pages.iter().flat_map(|page| problems_of_links(page, &pages, &figures)).collect();
+    let problems: Vec<String> =
+        pages.iter().flat_map(|page| problems_of_links(page, &pages, &figures)).collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
@@ -39,18 +44,21 @@ fn every_term_of_the_glossary_is_linked_where_it_is_introduced() {
     let glossary = pages.iter().find(|page| page.path == "symbols.md").unwrap();
     let terms = terms(&glossary.text);
     assert!(terms.len() > 20, "{terms:?}");
-    let linked = |term: &str| pages.iter().any(|page| page.text.contains(&format!("](symbols.md#{term})")));
+    let linked =
+        |term: &str| pages.iter().any(|page| page.text.contains(&format!("](symbols.md#{term})")));
     let missing: Vec<_> = terms.iter().filter(|term| !linked(term)).collect();
     assert!(missing.is_empty(), "no page links to the glossary's {missing:?}");
 }
 
-/// What is wrong with a command. A program that is asked for help still refuses flags and values that it does not know.
+/// What is wrong with a command. A program that is asked for help still refuses flags and values
+/// that it does not know.
 fn problem_of_command(line: &str) -> Option<String> {
     let words = words(line);
     let after = |flag: &str| words.iter().position(|word| *word == flag).map(|at| words[at + 1]);
     let package = after("-p")?;
     let root = folder().join("..");
-    let crates = ["chapters-code", "chapters-code/support", "."].map(|shelf| root.join(shelf).join(package));
+    let crates =
+        ["chapters-code", "chapters-code/support", "."].map(|shelf| root.join(shelf).join(package));
     let Some(here) = crates.iter().find(|path| {
         let manifest = std::fs::read_to_string(path.join("Cargo.toml"));
         manifest.is_ok_and(|text| text.contains(&format!("name = \"{package}\"")))
@@ -58,11 +66,14 @@ fn problem_of_command(line: &str) -> Option<String> {
         return Some(format!("there is no package {package}"));
     };
     let manifest = std::fs::read_to_string(here.join("Cargo.toml")).unwrap();
-    for (flag, places) in
-        [("--example", ["examples"].as_slice()), ("--test", &["tests", "exercises"]), ("--bin", &["src/bin"])]
-    {
+    for (flag, places) in [
+        ("--example", ["examples"].as_slice()),
+        ("--test", &["tests", "exercises"]),
+        ("--bin", &["src/bin"]),
+    ] {
         let Some(target) = after(flag) else { continue };
-        let is_file = places.iter().any(|place| here.join(place).join(format!("{target}.rs")).is_file());
+        let is_file =
+            places.iter().any(|place| here.join(place).join(format!("{target}.rs")).is_file());
         if !is_file && !manifest.contains(&format!("name = \"{target}\"")) {
             return Some(format!("{package} has no {target}"));
         }
@@ -70,35 +81,51 @@ fn problem_of_command(line: &str) -> Option<String> {
     if words[1] != "run" || after("--example").is_some() || after("--bin").is_some() {
         return None;
     }
-    let flags: Vec<&str> = words.iter().skip_while(|word| **word != "--").skip(1).copied().collect();
+    let flags: Vec<&str> =
+        words.iter().skip_while(|word| **word != "--").skip(1).copied().collect();
     let output = command(package, &root, &[&flags[..], &["--help"]].concat()).output().unwrap();
     (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
 fn commands_are_understood() {
-    let readme =
-        Page { path: "README.md".into(), text: std::fs::read_to_string(folder().join("../README.md")).unwrap() };
+    let readme = Page {
+        path: "README.md".into(),
+        text: std::fs::read_to_string(folder().join("../README.md")).unwrap(),
+    };
     let (mut problems, mut seen) = (Vec::new(), BTreeSet::new());
     for page in pages().iter().chain([&readme]) {
         for (line, command) in commands(&page.text) {
             if seen.insert(command.clone()) {
-                problems.extend(problem_of_command(&command).map(|p| format!("{}:{line}: {command}: {p}", page.path)));
+                problems.extend(
+                    problem_of_command(&command)
+                        .map(|p| format!("{}:{line}: {command}: {p}", page.path)),
+                );
             }
         }
     }
     assert!(seen.len() > 30, "{seen:?}");
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
-    assert!(problem_of_command("cargo run -p ch07-ddim -- --stepz 3").is_some(), "a flag that does not exist");
-    assert!(problem_of_command("cargo run -p ch07-ddim -- --eta much").is_some(), "a value that is none");
-    assert!(problem_of_command("cargo test -p ch05-train --test nothing").is_some(), "a test that does not exist");
+    assert!(
+        problem_of_command("cargo run -p ch07-ddim -- --stepz 3").is_some(),
+        "a flag that does not exist"
+    );
+    assert!(
+        problem_of_command("cargo run -p ch07-ddim -- --eta much").is_some(),
+        "a value that is none"
+    );
+    assert!(
+        problem_of_command("cargo test -p ch05-train --test nothing").is_some(),
+        "a test that does not exist"
+    );
 }
 
 #[test]
 fn nothing_is_made_that_is_not_shown() {
     let pages = pages();
     let readme = std::fs::read_to_string(folder().join("../README.md")).unwrap();
-    let shown = |name: &str| readme.contains(name) || pages.iter().any(|page| page.text.contains(name));
+    let shown =
+        |name: &str| readme.contains(name) || pages.iter().any(|page| page.text.contains(name));
     for making in makings() {
         for name in making.figures.iter().chain(&making.transcript) {
             assert!(shown(name), "no page shows {name}");
@@ -107,7 +134,9 @@ fn nothing_is_made_that_is_not_shown() {
     for kind in ["figures", "transcripts"] {
         for entry in std::fs::read_dir(folder().join(kind)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let made = makings().iter().any(|m| m.figures.contains(&name) || m.transcript.as_ref() == Some(&name));
+            let made = makings()
+                .iter()
+                .any(|m| m.figures.contains(&name) || m.transcript.as_ref() == Some(&name));
             assert!(made, "no command makes {kind}/{name}");
         }
     }
@@ -119,7 +148,8 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
     for page in pages() {
         for form in forms(&page.text) {
             if let Some(name) = &form.model {
-                files::hold_below(folder().join("../chapters-code/checkpoints").join(name), name).unwrap();
+                files::hold_below(folder().join("../chapters-code/checkpoints").join(name), name)
+                    .unwrap();
             }
             for settings in form.settings() {
                 if !drawn.insert(settings.clone()) {
@@ -137,7 +167,11 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
 
 /// All pages with their formulas in MathML.
 fn rendered() -> Vec<book_math::Page> {
-    let text = |page: &Page| book_math::Page { path: page.path.clone(), number: None, text: page.text.clone() };
+    let text = |page: &Page| book_math::Page {
+        path: page.path.clone(),
+        number: None,
+        text: page.text.clone(),
+    };
     let mut pages: Vec<_> = pages().iter().map(text).collect();
     if let Err(problems) = render(&mut pages) {
         panic!("\n{}", problems.join("\n"));
@@ -152,7 +186,8 @@ fn formulas_parse() {
 
 /// The symbols of all formulas of a page: letters, and names of functions.
 fn symbols(mathml: &str) -> BTreeSet<String> {
-    let identifiers = mathml.split("<mi").skip(1).filter_map(|tail| tail.split_once('>')?.1.split_once("</mi>"));
+    let identifiers =
+        mathml.split("<mi").skip(1).filter_map(|tail| tail.split_once('>')?.1.split_once("</mi>"));
     identifiers.map(|(symbol, _)| symbol.to_string()).collect()
 }
 
@@ -161,14 +196,18 @@ fn every_symbol_is_in_the_table() {
     let pages = rendered();
     let table = symbols(&pages.iter().find(|page| page.path == "symbols.md").unwrap().text);
     let missing = |page: &book_math::Page| {
-        symbols(&page.text).difference(&table).map(|symbol| format!("{}: {symbol}", page.path)).collect::<Vec<_>>()
+        symbols(&page.text)
+            .difference(&table)
+            .map(|symbol| format!("{}: {symbol}", page.path))
+            .collect::<Vec<_>>()
     };
     let missing: Vec<String> = pages.iter().flat_map(missing).collect();
     assert!(missing.is_empty(), "not in the table:\n{}", missing.join("\n"));
 }
 
-/// Pictures that a network drew may differ by so much of 255, and beyond that in this share of all values, because processors
-/// round differently. (Measured: without vector instructions, drawing differs by 1, and a short training in 1 % of the values.)
+/// Pictures that a network drew may differ by so much of 255, and beyond that in this share of all
+/// values, because processors round differently. (Measured: without vector instructions, drawing
+/// differs by 1, and a short training in 1 % of the values.)
 const TOLERANCE: u8 = 24;
 const BEYOND: f64 = 0.04;
 
@@ -186,7 +225,10 @@ fn figures_and_transcripts_are_what_the_commands_make() {
             let kept = std::fs::read(folder().join("figures").join(name)).unwrap();
             if making.drawn {
                 let share = difference(&made, &kept, TOLERANCE);
-                assert!(share <= BEYOND, "{name} differs by more than {TOLERANCE} in a share of {share:.3}");
+                assert!(
+                    share <= BEYOND,
+                    "{name} differs by more than {TOLERANCE} in a share of {share:.3}"
+                );
             } else {
                 assert!(made == kept, "{name} is not what the command makes");
             }

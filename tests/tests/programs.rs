@@ -1,5 +1,5 @@
-//! The programs as a reader runs them: what they write, that they say so when something is wrong, and that a killed
-//! training loses nothing.
+//! The programs as a reader runs them: what they write, that they say so when something is wrong,
+//! and that a killed training loses nothing.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -41,7 +41,10 @@ fn finish(child: Child) {
 fn wait_for_state(folder: &Path, out: &str) {
     let patience = Instant::now();
     while !state(folder, out).exists() {
-        assert!(patience.elapsed() < Duration::from_secs(600), "{out}: no checkpoint in ten minutes");
+        assert!(
+            patience.elapsed() < Duration::from_secs(600),
+            "{out}: no checkpoint in ten minutes"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -85,7 +88,11 @@ fn the_number_of_threads_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     finish(train(folder, "two", "6", &[]));
-    let one: Vec<&str> = TINY[..14].iter().copied().chain(["--threads", "1", "--out", "one", "--steps", "6"]).collect();
+    let one: Vec<&str> = TINY[..14]
+        .iter()
+        .copied()
+        .chain(["--threads", "1", "--out", "one", "--steps", "6"])
+        .collect();
     succeed("ch05-train", folder, &one);
     assert_same(&folder.join("two"), &folder.join("one"));
 }
@@ -96,16 +103,24 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let folder = folder.path();
     let child = train(folder, "run", "100000", &[]);
     wait_for_state(folder, "run");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap()
+        .success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("cargo run -p ch05-train -- --resume --out run --steps 100000"), "{text}");
+    assert!(
+        text.contains("cargo run -p ch05-train -- --resume --out run --steps 100000"),
+        "{text}"
+    );
     let table = std::fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
     let done = table.lines().count() - 1;
     resume(folder, "run", &(done + 3).to_string());
     let table = std::fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
-    let steps: Vec<String> = table.lines().skip(1).map(|l| l.split(',').next().unwrap().to_string()).collect();
+    let steps: Vec<String> =
+        table.lines().skip(1).map(|l| l.split(',').next().unwrap().to_string()).collect();
     assert_eq!(steps, (0..done + 3).map(|i| i.to_string()).collect::<Vec<_>>(), "one row per step");
 }
 
@@ -133,12 +148,29 @@ fn sampling_gives_the_same_bytes_again() {
         assert!(!pictures.contains(&first), "{program} {more:?} draws what another way drew");
         pictures.push(first);
     }
-    let invert = ["invert", "--model", "model", "--count", "2", "--steps", "5,20", "--out", "i.png"];
+    let invert =
+        ["invert", "--model", "model", "--count", "2", "--steps", "5,20", "--out", "i.png"];
     let said = succeed("ch07-ddim", folder, &invert);
-    assert!(said.contains("5 steps: ") && said.contains("20 steps: ") && said.contains(" dB"), "{said}");
-    let compare = ["compare", "--model", "model", "--count", "2", "--steps", "3,6", "--out", "r.png"];
+    assert!(
+        said.contains("5 steps: ") && said.contains("20 steps: ") && said.contains(" dB"),
+        "{said}"
+    );
+    let compare =
+        ["compare", "--model", "model", "--count", "2", "--steps", "3,6", "--out", "r.png"];
     assert!(succeed("ch07-ddim", folder, &compare).contains("6 steps: "));
-    let film = ["interpolate", "--model", "model", "--count", "2", "--frames", "3", "--steps", "4", "--out", "f.gif"];
+    let film = [
+        "interpolate",
+        "--model",
+        "model",
+        "--count",
+        "2",
+        "--frames",
+        "3",
+        "--steps",
+        "4",
+        "--out",
+        "f.gif",
+    ];
     succeed("ch07-ddim", folder, &film);
     assert!(std::fs::read(folder.join("f.gif")).unwrap().starts_with(b"GIF89a"));
     let few = ["--model", "model", "--steps"];
@@ -170,12 +202,20 @@ fn chapters_1_to_4_show_what_they_promise() {
     let folder = folder.path();
     let text = succeed("ch01-tensors", folder, &["--count", "9", "--out", "cats.png"]);
     assert!(text.contains("cats: 50000 images of 3x16x16"), "{text}");
-    let text = succeed("ch02-schedule", folder, &["--timesteps", "10", "--csv", "all.csv", "--out", "s.svg"]);
+    let text = succeed(
+        "ch02-schedule",
+        folder,
+        &["--timesteps", "10", "--csv", "all.csv", "--out", "s.svg"],
+    );
     assert!(text.contains("squaredcos_cap_v2"), "{text}");
     let table = std::fs::read_to_string(folder.join("all.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 4 * 10);
     assert!(std::fs::read_to_string(folder.join("s.svg")).unwrap().contains("<svg"));
-    succeed("ch03-forward", folder, &["--timesteps", "0,50,999", "--out", "n.png", "--histograms", "h.svg"]);
+    succeed(
+        "ch03-forward",
+        folder,
+        &["--timesteps", "0,50,999", "--out", "n.png", "--histograms", "h.svg"],
+    );
     assert!(folder.join("n.png").exists() && folder.join("h.svg").exists());
     let text = succeed("ch04-unet", folder, &["--preset", "ddpm-cifar10"]);
     assert!(text.contains("35746307"), "{text}");
@@ -191,7 +231,8 @@ fn a_directory_of_diffusers_goes_through_chapter_4() {
     let sample = file.tensor("sample").unwrap();
     let input = safetensors::serialize([("sample", sample)], None).unwrap();
     std::fs::write(folder.path().join("in.safetensors"), input).unwrap();
-    let t = i64::from_le_bytes(file.tensor("timestep").unwrap().data().try_into().unwrap()).to_string();
+    let t =
+        i64::from_le_bytes(file.tensor("timestep").unwrap().data().try_into().unwrap()).to_string();
     let args = [
         "--model",
         golden.to_str().unwrap(),
@@ -205,8 +246,11 @@ fn a_directory_of_diffusers_goes_through_chapter_4() {
     succeed("ch04-unet", folder.path(), &args);
     let bytes = std::fs::read(folder.path().join("out.safetensors")).unwrap();
     let out = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let floats =
-        |data: &[u8]| data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f32>>();
+    let floats = |data: &[u8]| {
+        data.chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect::<Vec<f32>>()
+    };
     let found = floats(out.tensor("output").unwrap().data());
     let expected = floats(file.tensor("output").unwrap().data());
     let scale = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
@@ -217,8 +261,9 @@ fn a_directory_of_diffusers_goes_through_chapter_4() {
 fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let output =
-        train(folder, "run", "50", &["--learning-rate", "1e38", "--warmup-steps", "0"]).wait_with_output().unwrap();
+    let output = train(folder, "run", "50", &["--learning-rate", "1e38", "--warmup-steps", "0"])
+        .wait_with_output()
+        .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("the loss is") && error.contains("--learning-rate"), "{error}");
@@ -227,7 +272,8 @@ fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
     let before = contents(&folder.join("good"));
     let config = folder.join("good/training/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("\"learning_rate\": 0.002", "\"learning_rate\": 1e38")).unwrap();
+    std::fs::write(&config, text.replace("\"learning_rate\": 0.002", "\"learning_rate\": 1e38"))
+        .unwrap();
     fail(
         "ch05-train",
         folder,
@@ -280,7 +326,13 @@ fn bad_data_are_named() {
     let labels = folder.join("data/train-labels-idx1-ubyte");
     idx(&labels, 0x801, &[2], &[1, 2]);
     idx(&images, 0x801, &[2, 2, 2], &[0; 8]);
-    fail("ch01-tensors", folder, &mnist, 1, &["train-images-idx3-ubyte", "0x00000801", "0x00000803"]);
+    fail(
+        "ch01-tensors",
+        folder,
+        &mnist,
+        1,
+        &["train-images-idx3-ubyte", "0x00000801", "0x00000803"],
+    );
     idx(&images, 0x803, &[2, 2, 2], &[0; 7]);
     fail("ch01-tensors", folder, &mnist, 1, &["train-images-idx3-ubyte", "[2, 2, 2]", "7 bytes"]);
     std::fs::write(&images, [0, 0, 8]).unwrap();
@@ -316,16 +368,34 @@ fn bad_data_are_named() {
         &["data_batch_1.bin", "100 bytes", "3073"],
     );
     std::fs::create_dir(folder.join("pictures")).unwrap();
-    fail("ch01-tensors", folder, &["--dataset", "folder", "--data-dir", "pictures"], 1, &["pictures", "no image"]);
+    fail(
+        "ch01-tensors",
+        folder,
+        &["--dataset", "folder", "--data-dir", "pictures"],
+        1,
+        &["pictures", "no image"],
+    );
     std::fs::write(folder.join("pictures/a.png"), b"not a picture").unwrap();
-    fail("ch01-tensors", folder, &["--dataset", "folder", "--data-dir", "pictures"], 1, &["a.png", "not an image"]);
+    fail(
+        "ch01-tensors",
+        folder,
+        &["--dataset", "folder", "--data-dir", "pictures"],
+        1,
+        &["a.png", "not an image"],
+    );
 }
 
 #[test]
 fn bad_models_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    fail("ch06-sampling", folder, &["--model", "nowhere"], 1, &["nowhere", "not a model directory", "ch05-train"]);
+    fail(
+        "ch06-sampling",
+        folder,
+        &["--model", "nowhere"],
+        1,
+        &["nowhere", "not a model directory", "ch05-train"],
+    );
     finish(train(folder, "model", "5", &[]));
     let draw = ["--model", "model", "--count", "1", "--out", "x.png"];
     let weights = folder.join("model/unet/diffusion_pytorch_model.safetensors");
@@ -357,7 +427,11 @@ fn bad_models_are_named() {
         &[file, "not finite"],
     );
     spoil(&config, &text("\"silu\"", "\"mish\""), &["config.json", "act_fn", "mish"]);
-    spoil(&config, &text("\"UNet2DModel\"", "\"UNet2DConditionModel\""), &["config.json", "_class_name"]);
+    spoil(
+        &config,
+        &text("\"UNet2DModel\"", "\"UNet2DConditionModel\""),
+        &["config.json", "_class_name"],
+    );
     spoil(&config, &text("\"dropout\"", "\"dropin\""), &["config.json", "dropin"]);
     spoil(
         &config,
@@ -391,6 +465,12 @@ fn bad_models_are_named() {
     let state = folder.join("model/training/state.safetensors");
     let bytes = std::fs::read(&state).unwrap();
     std::fs::write(&state, &bytes[..bytes.len() - 10]).unwrap();
-    fail("ch05-train", folder, &["--resume", "--out", "model", "--steps", "9"], 1, &["state.safetensors"]);
+    fail(
+        "ch05-train",
+        folder,
+        &["--resume", "--out", "model", "--steps", "9"],
+        1,
+        &["state.safetensors"],
+    );
     fail("ch04-unet", folder, &["--input", "x"], 2, &["--model", "--output"]);
 }

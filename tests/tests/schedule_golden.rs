@@ -1,5 +1,5 @@
-//! Our schedules and sampling steps against diffusers' `DDPMScheduler`, which computes in f32 (ours are in f64, so the
-//! tolerances are those of f32).
+//! Our schedules and sampling steps against diffusers' `DDPMScheduler`, which computes in f32 (ours
+//! are in f64, so the tolerances are those of f32).
 
 use book_tests::{assert_close, json, parse, Fixture};
 use ch02_schedule::{BetaSchedule, Schedule};
@@ -29,8 +29,18 @@ fn schedules() {
             close("beta", schedule.betas[t], betas[i], 1e-6);
             close("alpha_bar", schedule.alpha_bar[t], alpha_bar[i], 2e-5);
             if t > 0 {
-                close("fixed_small", step_variance(&schedule, VarianceType::FixedSmall, t), small[i], 2e-3);
-                close("fixed_large", step_variance(&schedule, VarianceType::FixedLarge, t), large[i], 2e-3);
+                close(
+                    "fixed_small",
+                    step_variance(&schedule, VarianceType::FixedSmall, t),
+                    small[i],
+                    2e-3,
+                );
+                close(
+                    "fixed_large",
+                    step_variance(&schedule, VarianceType::FixedLarge, t),
+                    large[i],
+                    2e-3,
+                );
             }
         }
     }
@@ -41,7 +51,8 @@ fn sampling_steps() {
     let device = ops::open_device(0).unwrap();
     let cases = json("steps.json");
     let fixture = Fixture::read("steps.safetensors");
-    let [x_t, answer, noise] = ["sample", "model_output", "noise"].map(|name| fixture.images(&device, name));
+    let [x_t, answer, noise] =
+        ["sample", "model_output", "noise"].map(|name| fixture.images(&device, name));
     let cases = cases["step"].as_array().unwrap();
     assert!(cases.len() >= 96);
     for case in cases {
@@ -55,11 +66,22 @@ fn sampling_steps() {
         let t = case["timestep"].as_u64().unwrap() as usize;
         let key = case["key"].as_str().unwrap();
         let x0 = sampler.x0_prediction(t, &x_t, &answer);
-        assert_close(&format!("{key} x0"), &x0, &fixture.images(&device, &format!("{key}.pred_original_sample")), 2e-5);
-        // diffusers takes 1 - alpha_bar[t] / alpha_bar[t-1] in f32, which cancels at small t; elsewhere we agree closely.
+        assert_close(
+            &format!("{key} x0"),
+            &x0,
+            &fixture.images(&device, &format!("{key}.pred_original_sample")),
+            2e-5,
+        );
+        // diffusers takes 1 - alpha_bar[t] / alpha_bar[t-1] in f32, which cancels at small t;
+        // elsewhere we agree closely.
         let tolerance = if t <= 1 { 4e-4 } else { 2e-5 };
         let prev = sampler.p_sample(t, &x_t, &answer, &noise);
-        assert_close(key, &prev, &fixture.images(&device, &format!("{key}.prev_sample")), tolerance);
+        assert_close(
+            key,
+            &prev,
+            &fixture.images(&device, &format!("{key}.prev_sample")),
+            tolerance,
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Our U-Net against diffusers' `UNet2DModel`: outputs, loss and every gradient, on the fixtures that `golden.py` made.
+//! Our U-Net against diffusers' `UNet2DModel`: outputs, loss and every gradient, on the fixtures
+//! that `golden.py` made.
 
 use std::path::{Path, PathBuf};
 
@@ -24,10 +25,18 @@ impl Golden {
         (view.shape().to_vec(), view.data().to_vec())
     }
     fn f32s(&self, name: &str) -> Vec<f32> {
-        self.view(name).1.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+        self.view(name)
+            .1
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
     }
     fn timesteps(&self) -> Vec<usize> {
-        self.view("timestep").1.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize).collect()
+        self.view("timestep")
+            .1
+            .chunks_exact(8)
+            .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize)
+            .collect()
     }
     fn images(&self, device: &Dev, name: &str) -> ops::Images<Dev> {
         let shape = self.view(name).0;
@@ -102,10 +111,22 @@ fn what_cannot_be_built_is_refused_by_name() {
         ("act_fn", UNetConfig { act_fn: "gelu".into(), ..base.clone() }),
         ("dropout", UNetConfig { dropout: 0.1, ..base.clone() }),
         ("norm_num_groups", UNetConfig { norm_num_groups: 3, ..base.clone() }),
-        ("down_block_types", UNetConfig { down_block_types: vec![BlockType::DownBlock2D], ..base.clone() }),
-        ("attention_head_dim", UNetConfig { add_attention: true, attention_head_dim: Some(5), ..base.clone() }),
-        ("resnet_time_scale_shift", UNetConfig { resnet_time_scale_shift: "scale_shift".into(), ..base.clone() }),
-        ("class_embed_type", UNetConfig { class_embed_type: Some("timestep".into()), ..base.clone() }),
+        (
+            "down_block_types",
+            UNetConfig { down_block_types: vec![BlockType::DownBlock2D], ..base.clone() },
+        ),
+        (
+            "attention_head_dim",
+            UNetConfig { add_attention: true, attention_head_dim: Some(5), ..base.clone() },
+        ),
+        (
+            "resnet_time_scale_shift",
+            UNetConfig { resnet_time_scale_shift: "scale_shift".into(), ..base.clone() },
+        ),
+        (
+            "class_embed_type",
+            UNetConfig { class_embed_type: Some("timestep".into()), ..base.clone() },
+        ),
         ("sample_size", Preset::Tiny.config([3, 15, 16])),
     ];
     for (field, config) in cases {

@@ -1,14 +1,17 @@
-//! Your answers. `cargo test -p ch01-tensors --test exercises` says whether they are right.
+//! Your answers. `cargo test -p ch01-tensors --test exercises` says whether they are
+//! right.
 #![allow(unused_variables)]
 
 use ch01_tensors::Dataset;
 
-/// From the bytes of a file, red, green and blue of one pixel after the other, to values in -1..1, channel after channel.
+/// From the bytes of a file, red, green and blue of one pixel after the other, to
+/// values in -1..1, channel after channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     todo!()
 }
 
-/// From `3 × height × width` values to `height × width`: the mean of the three channels.
+/// From `3 × height × width` values to `height × width`: the mean of the three
+/// channels.
 pub fn grey(image: &[f32]) -> Vec<f32> {
     todo!()
 }

@@ -30,6 +30,10 @@ fn the_average_cat() {
     let found = average(&cats, 3);
     for i in [0, 100, 767] {
         let wanted = (cats.image(0)[i] + cats.image(1)[i] + cats.image(2)[i]) / 3.0;
-        assert!((found[i] - wanted).abs() < 1e-6, "value {i}: {}, not {wanted}", found[i]);
+        assert!(
+            (found[i] - wanted).abs() < 1e-6,
+            "value {i}: {}, not {wanted}",
+            found[i]
+        );
     }
 }

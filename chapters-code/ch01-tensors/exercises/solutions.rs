@@ -3,17 +3,21 @@
 use ch01_tensors::{from_byte, Dataset};
 
 // ANCHOR: solutions
-/// From the bytes of a file, red, green and blue of one pixel after the other, to values in -1..1, channel after channel.
+/// From the bytes of a file, red, green and blue of one pixel after the other, to
+/// values in -1..1, channel after channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     let plane = height * width;
     // Value number i belongs to channel i / plane, and there to pixel i % plane.
     (0..3 * plane).map(|i| from_byte(bytes[i % plane * 3 + i / plane])).collect()
 }
 
-/// From `3 × height × width` values to `height × width`: the mean of the three channels.
+/// From `3 × height × width` values to `height × width`: the mean of the three
+/// channels.
 pub fn grey(image: &[f32]) -> Vec<f32> {
     let plane = image.len() / 3;
-    (0..plane).map(|i| (image[i] + image[plane + i] + image[2 * plane + i]) / 3.0).collect()
+    (0..plane)
+        .map(|i| (image[i] + image[plane + i] + image[2 * plane + i]) / 3.0)
+        .collect()
 }
 
 /// The mean of the first `count` images of a data set, value by value.

@@ -1,6 +1,8 @@
-//! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as one likes.
+//! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as one
+//! likes.
 //!
-//! A cat is its [`Attributes`], which its caption names, and a [`Pose`], which makes every cat a little different.
+//! A cat is its [`Attributes`], which its caption names, and a [`Pose`], which makes
+//! every cat a little different.
 
 mod draw;
 mod read;
@@ -72,15 +74,19 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// The cat in words: "a striped orange cat with green eyes and folded ears on a pink background". Ears that are up
-    /// go without saying.
+    /// The cat in words: "a striped orange cat with green eyes and folded ears on a
+    /// pink background". Ears that are up go without saying.
     pub fn caption(&self) -> String {
         let ears = match self.ears {
             Ears::Up => "",
             Ears::Folded => " and folded ears",
         };
-        let (pattern, fur, eyes) = (self.pattern.word(), self.fur.word(), self.eyes.word());
-        format!("a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background", self.background.word())
+        let (pattern, fur, eyes) =
+            (self.pattern.word(), self.fur.word(), self.eyes.word());
+        format!(
+            "a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background",
+            self.background.word()
+        )
     }
 }
 // ANCHOR_END: caption
@@ -88,7 +94,13 @@ impl Attributes {
 impl Attributes {
     /// All 360 combinations.
     pub fn all() -> impl Iterator<Item = Attributes> {
-        let sizes = [Fur::ALL.len(), Pattern::ALL.len(), Eyes::ALL.len(), Ears::ALL.len(), Background::ALL.len()];
+        let sizes = [
+            Fur::ALL.len(),
+            Pattern::ALL.len(),
+            Eyes::ALL.len(),
+            Ears::ALL.len(),
+            Background::ALL.len(),
+        ];
         (0..sizes.iter().product()).map(move |mut i: usize| {
             let [fur, pattern, eyes, ears, background] = sizes.map(|size| {
                 let value = i % size;
@@ -125,11 +137,13 @@ pub struct Pose {
 
 impl Pose {
     /// In the middle of everything.
-    pub const MIDDLE: Self = Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
+    pub const MIDDLE: Self =
+        Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
 }
 
 // ANCHOR: nth
-/// Cat number `index` of the endless row that `seed` stands for. Attributes are uniform and independent.
+/// Cat number `index` of the endless row that `seed` stands for. Attributes are uniform
+/// and independent.
 pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     let mut rng = Purpose::Cats.rng(seed, index);
     let attributes = Attributes {
@@ -149,7 +163,8 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     (attributes, pose)
 }
 
-/// One of all. A `usize` has 32 bits in a browser, and would use up the random numbers in another way; so 64 bits everywhere.
+/// One of all. A `usize` has 32 bits in a browser, and would use up the random numbers
+/// in another way; so 64 bits everywhere.
 fn any<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
     all[rng.gen_range(0..all.len() as u64) as usize]
 }

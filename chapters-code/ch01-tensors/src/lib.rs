@@ -1,8 +1,9 @@
 //! Chapter 1: images as tensors, and where images come from.
 //!
-//! An image is a block of numbers `(channels, height, width)`; a batch of them is a dfdx tensor
-//! `(batch, channels, height, width)`. The numbers run from -1 (dark) to 1 (bright), so that noise with mean 0 pulls an
-//! image towards mid-grey and not towards black.
+//! An image is a block of numbers `(channels, height, width)`; a batch of them is a
+//! dfdx tensor `(batch, channels, height, width)`. The numbers run from -1 (dark) to 1
+//! (bright), so that noise with mean 0 pulls an image towards mid-grey and not towards
+//! black.
 
 pub mod cats;
 mod datasets;
@@ -56,7 +57,8 @@ pub trait Dataset: Send + Sync {
     fn classes(&self) -> Vec<String>;
     /// One image in words.
     fn caption(&self, index: usize) -> String;
-    /// Whether the mirror image of an image could be in the set too: true of photographs, false of digits.
+    /// Whether the mirror image of an image could be in the set too: true of
+    /// photographs, false of digits.
     fn may_flip(&self) -> bool;
     /// What a reader should know about how the data set was read, in sentences.
     fn notes(&self) -> Vec<String> {
@@ -66,8 +68,13 @@ pub trait Dataset: Send + Sync {
 // ANCHOR_END: dataset
 
 // ANCHOR: batch
-/// The images with these numbers, as a tensor `(batch, channels, height, width)` in [-1, 1].
-pub fn batch<D: UNetDevice>(device: &D, dataset: &dyn Dataset, indices: &[usize]) -> Images<D> {
+/// The images with these numbers, as a tensor `(batch, channels, height, width)` in
+/// [-1, 1].
+pub fn batch<D: UNetDevice>(
+    device: &D,
+    dataset: &dyn Dataset,
+    indices: &[usize],
+) -> Images<D> {
     let images: Vec<Vec<f32>> = indices.par_iter().map(|&i| dataset.image(i)).collect();
     let [channels, height, width] = dataset.shape();
     ops::tensor(device, images.concat(), (indices.len(), channels, height, width))

@@ -4,12 +4,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 // ANCHOR: purpose
-/// What random numbers are for. This is the list of all purposes: each has a source of its own, so
-/// that the noise of one is never the noise of another.
+/// What random numbers are for. This is the list of all purposes: each has a source of
+/// its own, so that the noise of one is never the noise of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A step of training: mirrored images, timesteps, noise, and what is left unsaid. The index is
-    /// the step; [`FIRST_WEIGHTS`] comes before all steps.
+    /// A step of training: mirrored images, timesteps, noise, and what is left unsaid.
+    /// The index is the step; [`FIRST_WEIGHTS`] comes before all steps.
     Training,
     /// The order of the training images. The index is the epoch.
     Order,
@@ -30,11 +30,12 @@ pub enum Purpose {
 }
 // ANCHOR_END: purpose
 
-/// The index of [`Purpose::Training`] and [`Purpose::Classifier`] for the first weights.
+/// The index of [`Purpose::Training`] and [`Purpose::Classifier`] for the first
+/// weights.
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
-/// The order of the images has the key of another seed's training steps, a seed that nobody counts
-/// up to: the shipped digits were trained in this order.
+/// The order of the images has the key of another seed's training steps, a seed that
+/// nobody counts up to: the shipped digits were trained in this order.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {
@@ -52,11 +53,11 @@ impl Purpose {
     ];
 
     // ANCHOR: rng
-    /// The source of random numbers that a purpose, a seed and an index decide: the same on every
-    /// machine, and independent of every other.
+    /// The source of random numbers that a purpose, a seed and an index decide: the
+    /// same on every machine, and independent of every other.
     ///
-    /// ChaCha is a cipher. Seed and purpose make its key, the index is its nonce, and a cipher's
-    /// output under two keys or two nonces has nothing in common.
+    /// ChaCha is a cipher. Seed and purpose make its key, the index is its nonce, and a
+    /// cipher's output under two keys or two nonces has nothing in common.
     pub fn rng(self, seed: u64, index: u64) -> ChaCha8Rng {
         let (seed, mark) = match self {
             Self::Order => (seed.wrapping_add(ORDER), 0),

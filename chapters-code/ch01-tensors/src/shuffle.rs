@@ -7,7 +7,8 @@ use crate::Purpose;
 // ANCHOR: shuffle
 /// Deals out the numbers `0..len` in random order, then shuffles again, and so on.
 ///
-/// What comes at a step follows from the seed and the step alone, so training can stop and go on anywhere.
+/// What comes at a step follows from the seed and the step alone, so training can stop
+/// and go on anywhere.
 #[derive(Clone, Debug)]
 pub struct Shuffle {
     len: usize,
@@ -26,7 +27,8 @@ impl Shuffle {
         Self { len, seed, epoch: 0, order: order(len, seed, 0) }
     }
 
-    /// The images of batch number `step`, counted from 0. A batch may run over the end of an epoch into the next.
+    /// The images of batch number `step`, counted from 0. A batch may run over the end
+    /// of an epoch into the next.
     pub fn batch(&mut self, step: u64, batch_size: usize) -> Vec<usize> {
         let first = step * batch_size as u64;
         (first..first + batch_size as u64)

@@ -1,6 +1,8 @@
 //! The cats: captions, range, and that attributes can be read back.
 
-use ch01_tensors::cats::{attributes_of, draw, nth, Attributes, Background, Ears, Eyes, Fur, Pattern};
+use ch01_tensors::cats::{
+    attributes_of, draw, nth, Attributes, Background, Ears, Eyes, Fur, Pattern,
+};
 use rand::{Rng, SeedableRng};
 
 #[test]
@@ -12,10 +14,17 @@ fn captions_say_what_is_drawn() {
         ears: Ears::Up,
         background: Background::Pink,
     };
-    assert_eq!(cat.caption(), "a striped orange cat with green eyes on a pink background");
+    assert_eq!(
+        cat.caption(),
+        "a striped orange cat with green eyes on a pink background"
+    );
     cat.ears = Ears::Folded;
-    assert_eq!(cat.caption(), "a striped orange cat with green eyes and folded ears on a pink background");
-    let captions: std::collections::HashSet<String> = Attributes::all().map(|a| a.caption()).collect();
+    assert_eq!(
+        cat.caption(),
+        "a striped orange cat with green eyes and folded ears on a pink background"
+    );
+    let captions: std::collections::HashSet<String> =
+        Attributes::all().map(|a| a.caption()).collect();
     assert_eq!(captions.len(), 360);
 }
 

@@ -9,11 +9,17 @@ use image::{Rgb, RgbImage};
 use pictures::{end, header, pixels, png, turned};
 
 /// Writes a file and reads it as an image of three channels, in bytes.
-fn read(file: &[u8], height: usize, width: usize, ground: Color) -> Result<Vec<u8>, String> {
+fn read(
+    file: &[u8],
+    height: usize,
+    width: usize,
+    ground: Color,
+) -> Result<Vec<u8>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture");
     std::fs::write(&path, file).unwrap();
-    let image = read_image(&path, [3, height, width], ground).map_err(|error| error.to_string())?;
+    let image = read_image(&path, [3, height, width], ground)
+        .map_err(|error| error.to_string())?;
     Ok(image.values.into_iter().map(to_byte).collect())
 }
 
@@ -23,8 +29,9 @@ fn a_cat_that_was_drawn_large_is_read_as_it_was() {
     let byte = |x: u32, y: u32, c: u32| to_byte(cat[(c * 256 + y * 16 + x) as usize]);
     let folder = tempfile::tempdir().unwrap();
     for factor in [1, 8] {
-        let large =
-            RgbImage::from_fn(16 * factor, 16 * factor, |x, y| Rgb([0, 1, 2].map(|c| byte(x / factor, y / factor, c))));
+        let large = RgbImage::from_fn(16 * factor, 16 * factor, |x, y| {
+            Rgb([0, 1, 2].map(|c| byte(x / factor, y / factor, c)))
+        });
         let path = folder.path().join("cat.png");
         large.save(&path).unwrap();
         let read = read_image(&path, [3, 16, 16], Color::WHITE).unwrap();
@@ -73,7 +80,9 @@ fn pictures_are_upright() {
     let path = folder.path().join("picture");
     let upright = upright(48, 32);
     // Wider than high, and the same proportions; then a square out of the middle.
-    for (shape, corners) in [([3, 8, 12], [0, 11, 84, 95]), ([3, 10, 10], [0, 9, 90, 99])] {
+    for (shape, corners) in
+        [([3, 8, 12], [0, 11, 84, 95]), ([3, 10, 10], [0, 9, 90, 99])]
+    {
         for format in ["jpeg", "webp", "png", "png, late", "tiff"] {
             for orientation in 1..=8 {
                 let file = turned(&stored(&upright, orientation), format, orientation);
@@ -81,10 +90,17 @@ fn pictures_are_upright() {
                 let read = read_image(&path, shape, Color::WHITE).unwrap();
                 assert_eq!(read.size, [32, 48], "{format}, orientation {orientation}");
                 let plane = shape[1] * shape[2];
-                let found = corners.map(|i| [0, 1, 2].map(|c| to_byte(read.values[c * plane + i])));
-                let wanted = [[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10]];
-                for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
-                    assert!(found.abs_diff(*wanted) < 25, "{format}, orientation {orientation}: {found}, {wanted}");
+                let found = corners
+                    .map(|i| [0, 1, 2].map(|c| to_byte(read.values[c * plane + i])));
+                let wanted =
+                    [[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10]];
+                for (found, wanted) in
+                    found.iter().flatten().zip(wanted.iter().flatten())
+                {
+                    assert!(
+                        found.abs_diff(*wanted) < 25,
+                        "{format}, orientation {orientation}: {found}, {wanted}"
+                    );
                 }
             }
         }
@@ -93,10 +109,23 @@ fn pictures_are_upright() {
 
 #[test]
 fn what_is_transparent_shows_the_ground() {
-    // Two pixels each: one transparent, one half so; the colour below is a dark red, or grey.
+    // Two pixels each: one transparent, one half so; the colour below is a dark red, or
+    // grey.
     let files: [(&str, Vec<u8>, [u8; 3]); 5] = [
-        ("RGBA", png(&[header(2, 1, 8, 6), pixels(&[0, 100, 0, 0, 0, 100, 0, 0, 128]), end()]), [100, 0, 0]),
-        ("grey with alpha", png(&[header(2, 1, 8, 4), pixels(&[0, 80, 0, 80, 128]), end()]), [80; 3]),
+        (
+            "RGBA",
+            png(&[
+                header(2, 1, 8, 6),
+                pixels(&[0, 100, 0, 0, 0, 100, 0, 0, 128]),
+                end(),
+            ]),
+            [100, 0, 0],
+        ),
+        (
+            "grey with alpha",
+            png(&[header(2, 1, 8, 4), pixels(&[0, 80, 0, 80, 128]), end()]),
+            [80; 3],
+        ),
         (
             "palette",
             png(&[
@@ -112,14 +141,20 @@ fn what_is_transparent_shows_the_ground() {
             "16 bits",
             png(&[
                 header(2, 1, 16, 6),
-                pixels(&[0, 100, 100, 0, 0, 0, 0, 0, 0, 100, 100, 0, 0, 0, 0, 128, 128]),
+                pixels(&[
+                    0, 100, 100, 0, 0, 0, 0, 0, 0, 100, 100, 0, 0, 0, 0, 128, 128,
+                ]),
                 end(),
             ]),
             [100, 0, 0],
         ),
         (
             "grey with alpha, 16 bits",
-            png(&[header(2, 1, 16, 4), pixels(&[0, 80, 80, 0, 0, 80, 80, 128, 128]), end()]),
+            png(&[
+                header(2, 1, 16, 4),
+                pixels(&[0, 80, 80, 0, 0, 80, 80, 128, 128]),
+                end(),
+            ]),
             [80; 3],
         ),
     ];
@@ -128,8 +163,12 @@ fn what_is_transparent_shows_the_ground() {
             let found = read(file, 1, 2, ground).unwrap();
             for (channel, (color, ground)) in color.iter().zip(ground.0).enumerate() {
                 assert_eq!(found[2 * channel], ground, "{kind}");
-                let half = (f32::from(*color) * 128.0 + f32::from(ground) * 127.0) / 255.0;
-                assert!((f32::from(found[2 * channel + 1]) - half).abs() <= 1.0, "{kind}: {found:?} on {ground}");
+                let half =
+                    (f32::from(*color) * 128.0 + f32::from(ground) * 127.0) / 255.0;
+                assert!(
+                    (f32::from(found[2 * channel + 1]) - half).abs() <= 1.0,
+                    "{kind}: {found:?} on {ground}"
+                );
             }
         }
     }
@@ -152,9 +191,17 @@ fn grey_is_read_from_colour() {
 #[test]
 fn a_decoder_that_panics_is_an_error() {
     // A palette of four bytes: one colour and a third of another.
-    let file = png(&[header(5, 1, 2, 3), (b"PLTE", vec![1, 2, 3, 4]), pixels(&[0, 0b0001_1011, 0]), end()]);
+    let file = png(&[
+        header(5, 1, 2, 3),
+        (b"PLTE", vec![1, 2, 3, 4]),
+        pixels(&[0, 0b0001_1011, 0]),
+        end(),
+    ]);
     let error = read(&file, 8, 8, Color::WHITE).unwrap_err();
-    assert!(error.contains("picture") && error.contains("not an image that can be read"), "{error}");
+    assert!(
+        error.contains("picture") && error.contains("not an image that can be read"),
+        "{error}"
+    );
     // A file that was damaged anywhere, or cut short, is read or named.
     for format in ["jpeg", "webp", "png", "tiff"] {
         let whole = turned(&upright(24, 16), format, 6);
@@ -163,7 +210,10 @@ fn a_decoder_that_panics_is_an_error() {
             damaged[i] ^= 0xff;
             for file in [damaged.as_slice(), &whole[..i]] {
                 let error = read(file, 8, 8, Color::WHITE).err();
-                assert!(error.is_none_or(|error| error.contains("picture: is ")), "{format}, byte {i}");
+                assert!(
+                    error.is_none_or(|error| error.contains("picture: is ")),
+                    "{format}, byte {i}"
+                );
             }
         }
     }
@@ -173,20 +223,32 @@ fn a_decoder_that_panics_is_an_error() {
 fn sizes_are_bounded() {
     let long = |width: u32, height: u32, bits: u8| {
         let row = vec![0; (width as usize * usize::from(bits)).div_ceil(8) + 1];
-        png(&[header(width, height, bits, 0), pixels(&row.repeat(height.min(1000) as usize)), end()])
+        png(&[
+            header(width, height, bits, 0),
+            pixels(&row.repeat(height.min(1000) as usize)),
+            end(),
+        ])
     };
     for (width, height) in [(40_000, 40_000), (u32::MAX >> 1, 1), (100_000_000, 1)] {
         let file = png(&[header(width, height, 8, 2), pixels(&[0; 10]), end()]);
         let error = read(&file, 8, 8, Color::WHITE).unwrap_err();
-        assert!(error.contains("picture: is ") && !error.contains("gave up"), "{error}");
+        assert!(
+            error.contains("picture: is ") && !error.contains("gave up"),
+            "{error}"
+        );
     }
-    assert_eq!(read(&long(1, 1000, 8), 64, 64, Color::WHITE).unwrap(), [0; 3 * 64 * 64]);
+    assert_eq!(
+        read(&long(1, 1000, 8), 64, 64, Color::WHITE).unwrap(),
+        [0; 3 * 64 * 64]
+    );
     assert_eq!(read(&long(2_000_000, 1, 1), 8, 8, Color::WHITE).unwrap(), [0; 3 * 64]);
 }
 
 #[test]
 fn errors_say_what_is_the_matter() {
-    let error = |path: &Path| read_image(path, [3, 8, 8], Color::WHITE).unwrap_err().to_string();
+    let error = |path: &Path| {
+        read_image(path, [3, 8, 8], Color::WHITE).unwrap_err().to_string()
+    };
     let folder = tempfile::tempdir().unwrap();
     let missing = error(&folder.path().join("missing.png"));
     assert!(missing.contains("missing.png: No such file"), "{missing}");

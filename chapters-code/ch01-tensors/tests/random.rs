@@ -8,14 +8,18 @@ use rand::RngCore;
 /// Where four numbers in a row were drawn first: no row of four may come twice.
 type Seen = HashMap<[u32; 4], (Purpose, u64, u64)>;
 
-/// Adds a thousand numbers of a source, at every offset, so that a shifted copy is found, too.
+/// Adds a thousand numbers of a source, at every offset, so that a shifted copy is
+/// found, too.
 fn add(seen: &mut Seen, purpose: Purpose, seed: u64, index: u64) {
     let mut rng = purpose.rng(seed, index);
     let numbers: Vec<u32> = (0..1000).map(|_| rng.next_u32()).collect();
     for row in numbers.windows(4) {
         let place = (purpose, seed, index);
         if let Some(other) = seen.insert(row.try_into().unwrap(), place) {
-            assert_eq!(other, place, "{place:?} and {other:?} share the numbers {row:?}");
+            assert_eq!(
+                other, place,
+                "{place:?} and {other:?} share the numbers {row:?}"
+            );
         }
     }
 }

@@ -21,16 +21,28 @@ fn alpha_bar(betas: &[f64]) -> Vec<f64> {
 /// The cosine schedule with a division of integers.
 #[allow(clippy::integer_division)]
 fn integer_division() -> Vec<f64> {
-    let f = |t: usize| (((t / T) as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
-    alpha_bar(&(0..T).map(|t| if t + 1 == T { 0.0 } else { 1.0 - f(t + 1) / f(t) }).collect::<Vec<_>>())
+    let f = |t: usize| {
+        (((t / T) as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
+    };
+    alpha_bar(
+        &(0..T)
+            .map(|t| if t + 1 == T { 0.0 } else { 1.0 - f(t + 1) / f(t) })
+            .collect::<Vec<_>>(),
+    )
 }
 // ANCHOR_END: integer_division
 
 fn main() -> Result<(), figures::FigureError> {
     let right = |kind| Schedule::new(kind, T).alpha_bar;
     // A hundred steps with the betas of a thousand.
-    let short = Schedule::from_betas(betas(BetaSchedule::Linear, 100, BETA_START, BETA_END)).alpha_bar;
-    let roots: Vec<f64> = Schedule::new(BetaSchedule::Linear, T).betas.iter().map(|beta| beta.sqrt()).collect();
+    let short =
+        Schedule::from_betas(betas(BetaSchedule::Linear, 100, BETA_START, BETA_END))
+            .alpha_bar;
+    let roots: Vec<f64> = Schedule::new(BetaSchedule::Linear, T)
+        .betas
+        .iter()
+        .map(|beta| beta.sqrt())
+        .collect();
     let curves = [
         ("cosine", right(BetaSchedule::SquaredcosCapV2)),
         ("linear", right(BetaSchedule::Linear)),
@@ -42,9 +54,14 @@ fn main() -> Result<(), figures::FigureError> {
         .into_iter()
         .zip(palette::SERIES)
         .map(|((name, values), color)| {
-            let points = values.into_iter().enumerate().map(|(t, v)| (t as f64, v)).collect();
+            let points =
+                values.into_iter().enumerate().map(|(t, v)| (t as f64, v)).collect();
             Series { name: name.into(), points, color }
         })
         .collect();
-    figures::line_plot("schedule_mistakes.svg", &Axes::new("timestep", "alpha_bar"), &series)
+    figures::line_plot(
+        "schedule_mistakes.svg",
+        &Axes::new("timestep", "alpha_bar"),
+        &series,
+    )
 }

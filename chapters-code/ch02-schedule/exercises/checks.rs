@@ -21,7 +21,10 @@ fn betas_come_back() {
         let betas = betas_from_alpha_bar(&schedule.alpha_bar);
         assert_eq!(betas.len(), 500);
         for (t, (found, beta)) in betas.iter().zip(&schedule.betas).enumerate() {
-            assert!((found - beta).abs() < 1e-6, "{kind:?}, t = {t}: {found}, not {beta}");
+            assert!(
+                (found - beta).abs() < 1e-6,
+                "{kind:?}, t = {t}: {found}, not {beta}"
+            );
         }
     }
 }
@@ -34,7 +37,10 @@ fn strides_lead_to_the_same_places() {
         assert_eq!(few.len(), 1000 / k);
         for (i, alpha_bar) in few.alpha_bar.iter().enumerate() {
             let there = schedule.alpha_bar[(i + 1) * k - 1];
-            assert!((alpha_bar / there - 1.0).abs() < 1e-9, "every {k}th, step {i}: {alpha_bar}, not {there}");
+            assert!(
+                (alpha_bar / there - 1.0).abs() < 1e-9,
+                "every {k}th, step {i}: {alpha_bar}, not {there}"
+            );
         }
     }
 }

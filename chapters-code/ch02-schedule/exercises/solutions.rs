@@ -6,7 +6,9 @@ use ch02_schedule::Schedule;
 /// The first timestep at which the signal-to-noise ratio is at most 1.
 pub fn half_way(schedule: &Schedule) -> usize {
     // It falls from step to step, so the first one that fits is found by looking.
-    (0..schedule.len()).find(|&t| schedule.snr(t) <= 1.0).expect("the noise wins in the end")
+    (0..schedule.len())
+        .find(|&t| schedule.snr(t) <= 1.0)
+        .expect("the noise wins in the end")
 }
 
 /// The betas of the schedule that has this `alpha_bar`.
@@ -16,9 +18,11 @@ pub fn betas_from_alpha_bar(alpha_bar: &[f64]) -> Vec<f64> {
     alpha_bar.iter().zip(before).map(|(now, before)| 1.0 - now / before).collect()
 }
 
-/// The schedule that goes from timestep k - 1 to 2k - 1 to 3k - 1 and so on in one step each, with the same `alpha_bar` there.
+/// The schedule that goes from timestep k - 1 to 2k - 1 to 3k - 1 and so on in one step
+/// each, with the same `alpha_bar` there.
 pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
-    let visited: Vec<f64> = schedule.alpha_bar.iter().skip(k - 1).step_by(k).copied().collect();
+    let visited: Vec<f64> =
+        schedule.alpha_bar.iter().skip(k - 1).step_by(k).copied().collect();
     Schedule::from_betas(betas_from_alpha_bar(&visited))
 }
 // ANCHOR_END: solutions

@@ -1,7 +1,8 @@
 //! Chapter 2: the noise schedule.
 //!
-//! A schedule says how much noise each of `T` steps adds. Everything else follows from these `T` numbers.
-//! Timesteps count from 0 here; the papers count from 1, so their β₁ is our `betas[0]`.
+//! A schedule says how much noise each of `T` steps adds. Everything else follows from
+//! these `T` numbers. Timesteps count from 0 here; the papers count from 1, so their β₁
+//! is our `betas[0]`.
 //!
 //! DDPM is Ho, Jain & Abbeel 2020, <https://arxiv.org/abs/2006.11239>.
 
@@ -9,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 // ANCHOR: kinds
 /// The shapes that a schedule can have, named as in Hugging Face diffusers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum BetaSchedule {
@@ -26,7 +29,8 @@ pub enum BetaSchedule {
 
 impl BetaSchedule {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Linear, Self::ScaledLinear, Self::SquaredcosCapV2, Self::Sigmoid];
+    pub const ALL: [Self; 4] =
+        [Self::Linear, Self::ScaledLinear, Self::SquaredcosCapV2, Self::Sigmoid];
 
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
@@ -40,8 +44,8 @@ impl BetaSchedule {
 }
 
 // ANCHOR: betas
-/// The variance of the noise that each of `timesteps` steps adds. `start` and `end` bound it, except for
-/// `SquaredcosCapV2`, which has bounds of its own.
+/// The variance of the noise that each of `timesteps` steps adds. `start` and `end`
+/// bound it, except for `SquaredcosCapV2`, which has bounds of its own.
 pub fn betas(kind: BetaSchedule, timesteps: usize, start: f64, end: f64) -> Vec<f64> {
     let last = (timesteps.max(2) - 1) as f64;
     let line = |from: f64, to: f64, t: usize| from + (to - from) * t as f64 / last;
@@ -50,18 +54,22 @@ pub fn betas(kind: BetaSchedule, timesteps: usize, start: f64, end: f64) -> Vec<
             BetaSchedule::Linear => line(start, end, t),
             BetaSchedule::ScaledLinear => line(start.sqrt(), end.sqrt(), t).powi(2),
             BetaSchedule::SquaredcosCapV2 => cosine_beta(t, timesteps),
-            BetaSchedule::Sigmoid => start + (end - start) / (1.0 + (-line(-6.0, 6.0, t)).exp()),
+            BetaSchedule::Sigmoid => {
+                start + (end - start) / (1.0 + (-line(-6.0, 6.0, t)).exp())
+            }
         })
         .collect()
 }
 // ANCHOR_END: betas
 
 // ANCHOR: cosine
-/// The beta that makes alpha_bar follow f(t) / f(0) with f(t) = cos²((t/T + s) / (1 + s) · π/2), s = 0.008
-/// (Nichol & Dhariwal 2021, eq. 17), but at most 0.999, so that the last step leaves something.
+/// The beta that makes alpha_bar follow f(t) / f(0) with f(t) = cos²((t/T + s) / (1 +
+/// s) · π/2), s = 0.008 (Nichol & Dhariwal 2021, eq. 17), but at most 0.999, so that
+/// the last step leaves something.
 fn cosine_beta(t: usize, timesteps: usize) -> f64 {
     let f = |t: usize| {
-        let angle = (t as f64 / timesteps as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
+        let angle =
+            (t as f64 / timesteps as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
         angle.cos().powi(2)
     };
     (1.0 - f(t + 1) / f(t)).min(0.999)
@@ -89,7 +97,10 @@ impl Schedule {
     /// If there are none, or one lies outside (0, 1).
     pub fn from_betas(betas: Vec<f64>) -> Self {
         assert!(!betas.is_empty(), "a schedule needs at least one timestep");
-        assert!(betas.iter().all(|&beta| beta > 0.0 && beta < 1.0), "every beta must lie between 0 and 1");
+        assert!(
+            betas.iter().all(|&beta| beta > 0.0 && beta < 1.0),
+            "every beta must lie between 0 and 1"
+        );
         let alphas: Vec<f64> = betas.iter().map(|beta| 1.0 - beta).collect();
         let mut product = 1.0;
         let alpha_bar = alphas.iter().map(|alpha| {
@@ -146,8 +157,8 @@ impl Schedule {
 }
 
 // ANCHOR: raised
-/// First and last beta for a walk of `timesteps` that ends in noise as the DDPM paper's thousand do:
-/// with fewer steps, each adds as much more.
+/// First and last beta for a walk of `timesteps` that ends in noise as the DDPM paper's
+/// thousand do: with fewer steps, each adds as much more.
 pub fn raised_betas(timesteps: usize) -> (f64, f64) {
     let factor = 1000.0 / timesteps as f64;
     ((factor * BETA_START).min(0.999), (factor * BETA_END).min(0.999))

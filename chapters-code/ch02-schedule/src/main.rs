@@ -41,8 +41,10 @@ fn main() -> std::process::ExitCode {
         let table = args.csv.as_ref().map(|path| ("--csv", path, "csv"));
         cli::outputs([("--out", &args.out, "svg")].into_iter().chain(table))?;
         let kinds = args.schedule.map_or(BetaSchedule::ALL.to_vec(), |kind| vec![kind]);
-        let schedules: Vec<(BetaSchedule, Schedule)> =
-            kinds.into_iter().map(|kind| (kind, Schedule::new(kind, args.timesteps as usize))).collect();
+        let schedules: Vec<(BetaSchedule, Schedule)> = kinds
+            .into_iter()
+            .map(|kind| (kind, Schedule::new(kind, args.timesteps as usize)))
+            .collect();
         cli::println!(
             "{:<18} {:>10} {:>10} {:>12} {:>12}",
             "schedule",
@@ -78,15 +80,27 @@ fn csv(schedules: &[(BetaSchedule, Schedule)]) -> String {
     for (kind, s) in schedules {
         for t in 0..s.len() {
             let (x0, x_t) = s.posterior_mean_coefficients(t);
-            let values = [s.betas[t], s.alphas[t], s.alpha_bar[t], s.snr(t), s.posterior_variance(t), x0, x_t];
+            let values = [
+                s.betas[t],
+                s.alphas[t],
+                s.alpha_bar[t],
+                s.snr(t),
+                s.posterior_variance(t),
+                x0,
+                x_t,
+            ];
             let values: Vec<String> = values.iter().map(|v| format!("{v:e}")).collect();
-            writeln!(out, "{},{t},{}", kind.name(), values.join(",")).expect("a string takes everything");
+            writeln!(out, "{},{t},{}", kind.name(), values.join(","))
+                .expect("a string takes everything");
         }
     }
     out
 }
 
-fn plot(args: &Args, schedules: &[(BetaSchedule, Schedule)]) -> Result<(), figures::FigureError> {
+fn plot(
+    args: &Args,
+    schedules: &[(BetaSchedule, Schedule)],
+) -> Result<(), figures::FigureError> {
     let (label, scale) = match args.plot {
         Quantity::Betas => ("beta: noise added at the step", Scale::Linear),
         Quantity::AlphaBar => ("alpha_bar: share of the image left", Scale::Linear),
@@ -103,11 +117,16 @@ fn plot(args: &Args, schedules: &[(BetaSchedule, Schedule)]) -> Result<(), figur
                 Quantity::Snr => s.snr(t),
                 Quantity::PosteriorVariance => s.posterior_variance(t),
             };
-            // The first posterior variance is 0, which a logarithmic axis does not have.
+            // The first posterior variance is 0, which a logarithmic axis does not
+            // have.
             let first = matches!(args.plot, Quantity::PosteriorVariance) as usize;
             let points = (first..s.len()).map(|t| (t as f64, value(t))).collect();
             Series { name: kind.name().to_string(), points, color }
         })
         .collect();
-    figures::line_plot(&args.out, &Axes { scale, ..Axes::new("timestep", label) }, &series)
+    figures::line_plot(
+        &args.out,
+        &Axes { scale, ..Axes::new("timestep", label) },
+        &series,
+    )
 }

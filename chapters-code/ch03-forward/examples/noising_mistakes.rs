@@ -7,33 +7,66 @@ use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 use rand::Rng;
 
-type Wrong = fn(&Schedule, &Images<AutoDevice>, usize, &Images<AutoDevice>) -> Images<AutoDevice>;
+type Wrong = fn(
+    &Schedule,
+    &Images<AutoDevice>,
+    usize,
+    &Images<AutoDevice>,
+) -> Images<AutoDevice>;
 
 // ANCHOR: mistakes
 /// Forgets the root: too little noise at the beginning, too little image later.
-fn no_root(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
+fn no_root(
+    s: &Schedule,
+    x0: &Images<AutoDevice>,
+    t: usize,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
     x0.clone() * s.alpha_bar[t] as f32 + eps.clone() * (1.0 - s.alpha_bar[t]) as f32
 }
 
-/// Uniform noise in 0..1, as random number generators give it: its mean is not 0 and its variance not 1.
-fn uniform(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
+/// Uniform noise in 0..1, as random number generators give it: its mean is not 0 and
+/// its variance not 1.
+fn uniform(
+    s: &Schedule,
+    x0: &Images<AutoDevice>,
+    t: usize,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
     let mut rng = rng(7, t as u64);
     let values = (0..eps.shape().num_elements()).map(|_| rng.gen()).collect();
     q_sample(s, x0, &[t], &eps.device().tensor_from_vec(values, *eps.shape()))
 }
 
-/// Does not shrink the image: the values grow beyond what the network will ever see when it samples.
-fn not_shrunk(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
+/// Does not shrink the image: the values grow beyond what the network will ever see
+/// when it samples.
+fn not_shrunk(
+    s: &Schedule,
+    x0: &Images<AutoDevice>,
+    t: usize,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
     x0.clone() + eps.clone() * (1.0 - s.alpha_bar[t]).sqrt() as f32
 }
 
-/// An image in 0..1 where -1..1 is expected: black is grey already, and all is too bright until the noise has won.
-fn wrong_range(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
+/// An image in 0..1 where -1..1 is expected: black is grey already, and all is too
+/// bright until the noise has won.
+fn wrong_range(
+    s: &Schedule,
+    x0: &Images<AutoDevice>,
+    t: usize,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
     q_sample(s, &(x0.clone() * 0.5 + 0.5), &[t], eps)
 }
 // ANCHOR_END: mistakes
 
-fn right(s: &Schedule, x0: &Images<AutoDevice>, t: usize, eps: &Images<AutoDevice>) -> Images<AutoDevice> {
+fn right(
+    s: &Schedule,
+    x0: &Images<AutoDevice>,
+    t: usize,
+    eps: &Images<AutoDevice>,
+) -> Images<AutoDevice> {
     q_sample(s, x0, &[t], eps)
 }
 
@@ -46,7 +79,9 @@ fn main() -> Result<(), figures::FigureError> {
     let rows: Vec<Images<AutoDevice>> = ways
         .into_iter()
         .map(|way| {
-            let strip = (0..10).flat_map(|i| way(&schedule, &x0, i * 111, &eps).as_vec()).collect();
+            let strip = (0..10)
+                .flat_map(|i| way(&schedule, &x0, i * 111, &eps).as_vec())
+                .collect();
             device.tensor_from_vec(strip, (10, 3, 16, 16))
         })
         .collect();

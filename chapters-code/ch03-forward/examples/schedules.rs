@@ -15,7 +15,9 @@ fn main() -> Result<(), figures::FigureError> {
     let one = standard_normal(&device, (1, 3, 16, 16), &mut rng(0, 0)).as_vec();
     let eps = ops::tensor(&device, one.repeat(COLUMNS), *x0.shape());
     let timesteps: Vec<usize> = (0..COLUMNS).map(|i| i * 111).collect();
-    let rows: Vec<Images<AutoDevice>> =
-        BetaSchedule::ALL.into_iter().map(|kind| q_sample(&Schedule::new(kind, 1000), &x0, &timesteps, &eps)).collect();
+    let rows: Vec<Images<AutoDevice>> = BetaSchedule::ALL
+        .into_iter()
+        .map(|kind| q_sample(&Schedule::new(kind, 1000), &x0, &timesteps, &eps))
+        .collect();
     figures::save_png("noising_schedules.png", &figures::image_rows(&rows, 6))
 }

@@ -1,11 +1,12 @@
-//! Your answers. `cargo test -p ch03-forward --test exercises` says whether they are right.
+//! Your answers. `cargo test -p ch03-forward --test exercises` says whether they are
+//! right.
 #![allow(unused_variables)]
 
 use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
-/// The timestep at which an image with values of this deviation and the noise in it have the same deviation, or the first
-/// after it.
+/// The timestep at which an image with values of this deviation and the noise in it
+/// have the same deviation, or the first after it.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     todo!()
 }

@@ -12,8 +12,16 @@ fn where_noise_and_image_weigh_the_same() {
     let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     for deviation in [0.2, 1.0, 3.0] {
         let t = drowned(&schedule, deviation);
-        let weighs = |t: usize| (schedule.alpha_bar[t].sqrt() * deviation, (1.0 - schedule.alpha_bar[t]).sqrt());
-        assert!(weighs(t).0 <= weighs(t).1 && weighs(t - 1).0 > weighs(t - 1).1, "not {t} for {deviation}");
+        let weighs = |t: usize| {
+            (
+                schedule.alpha_bar[t].sqrt() * deviation,
+                (1.0 - schedule.alpha_bar[t]).sqrt(),
+            )
+        };
+        assert!(
+            weighs(t).0 <= weighs(t).1 && weighs(t - 1).0 > weighs(t - 1).1,
+            "not {t} for {deviation}"
+        );
     }
 }
 
@@ -21,11 +29,16 @@ fn where_noise_and_image_weigh_the_same() {
 fn the_noise_comes_back() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let [x0, eps] = [0, 1].map(|stream| standard_normal(&device, (2, 1, 4, 4), &mut rng(5, stream)));
+    let [x0, eps] = [0, 1]
+        .map(|stream| standard_normal(&device, (2, 1, 4, 4), &mut rng(5, stream)));
     for t in [100, 500, 999] {
         let x_t = q_sample(&schedule, &x0, &[t, t], &eps);
         let found = noise_in(&schedule, &x0, &x_t, t).as_vec();
-        let worst = found.iter().zip(eps.as_vec()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = found
+            .iter()
+            .zip(eps.as_vec())
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         assert!(worst < 1e-3, "t = {t}: off by {worst}");
     }
 }
@@ -36,13 +49,22 @@ fn two_jumps_are_as_good_as_one() {
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let shape = (1, 1, 200, 200);
     let x0 = device.ones_like(&shape);
-    let [first, second] = [0, 1].map(|stream| standard_normal(&device, shape, &mut rng(6, stream)));
+    let [first, second] =
+        [0, 1].map(|stream| standard_normal(&device, shape, &mut rng(6, stream)));
     let x_s = q_sample(&schedule, &x0, &[150], &first);
     let values = jump_on(&schedule, &x_s, 150, 400, &second).as_vec();
     let n = values.len() as f64;
     let mean = values.iter().map(|&v| v as f64).sum::<f64>() / n;
     let variance = values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / n;
     let alpha_bar = schedule.alpha_bar[400];
-    assert!((mean - alpha_bar.sqrt()).abs() < 0.02, "the mean is {mean}, not {}", alpha_bar.sqrt());
-    assert!((variance - (1.0 - alpha_bar)).abs() < 0.03, "the variance is {variance}, not {}", 1.0 - alpha_bar);
+    assert!(
+        (mean - alpha_bar.sqrt()).abs() < 0.02,
+        "the mean is {mean}, not {}",
+        alpha_bar.sqrt()
+    );
+    assert!(
+        (variance - (1.0 - alpha_bar)).abs() < 0.03,
+        "the variance is {variance}, not {}",
+        1.0 - alpha_bar
+    );
 }

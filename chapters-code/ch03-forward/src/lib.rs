@@ -1,7 +1,7 @@
 //! Chapter 3: the forward process, from image to noise.
 //!
-//! Noise can be added step by step, or all at once: both give the same distribution, and the second makes training
-//! possible.
+//! Noise can be added step by step, or all at once: both give the same distribution,
+//! and the second makes training possible.
 
 pub use ch01_tensors::Purpose;
 use ch02_schedule::Schedule;
@@ -13,19 +13,21 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 // ANCHOR: rng
-/// A source of random numbers to try things with, which `seed` and `stream` decide: the same on
-/// every machine, and independent for different streams.
+/// A source of random numbers to try things with, which `seed` and `stream` decide: the
+/// same on every machine, and independent for different streams.
 pub fn rng(seed: u64, stream: u64) -> ChaCha8Rng {
     Purpose::Other.rng(seed, stream)
 }
 
-/// Noise: independent numbers from N(0, 1) in the shape `(batch, channels, height, width)`.
+/// Noise: independent numbers from N(0, 1) in the shape `(batch, channels, height,
+/// width)`.
 pub fn standard_normal<D: UNetDevice>(
     device: &D,
     shape: (usize, usize, usize, usize),
     rng: &mut impl Rng,
 ) -> Images<D> {
-    let values = (0..shape.num_elements()).map(|_| rng.sample(StandardNormal)).collect();
+    let values =
+        (0..shape.num_elements()).map(|_| rng.sample(StandardNormal)).collect();
     ops::tensor(device, values, shape)
 }
 // ANCHOR_END: rng
@@ -41,31 +43,51 @@ pub fn scale_each<D: UNetDevice>(images: &Images<D>, factors: &[f64]) -> Images<
 
 // ANCHOR: chain
 /// One step of the chain (DDPM eq. 2): x_t = √(1 - βₜ) x_{t-1} + √βₜ eps.
-pub fn q_step<D: UNetDevice>(schedule: &Schedule, x: Images<D>, t: usize, eps: Images<D>) -> Images<D> {
+pub fn q_step<D: UNetDevice>(
+    schedule: &Schedule,
+    x: Images<D>,
+    t: usize,
+    eps: Images<D>,
+) -> Images<D> {
     let beta = schedule.betas[t];
     x * (1.0 - beta).sqrt() as f32 + eps * beta.sqrt() as f32
 }
 // ANCHOR_END: chain
 
 // ANCHOR: q_sample
-/// The jump from x0 to x_t (DDPM eq. 4): x_t = √ᾱₜ x0 + √(1 - ᾱₜ) eps, with a timestep for each image.
+/// The jump from x0 to x_t (DDPM eq. 4): x_t = √ᾱₜ x0 + √(1 - ᾱₜ) eps, with a timestep
+/// for each image.
 ///
 /// # Panics
 /// If there is not one timestep per image, or one is beyond the schedule.
-pub fn q_sample<D: UNetDevice>(schedule: &Schedule, x0: &Images<D>, timesteps: &[usize], eps: &Images<D>) -> Images<D> {
+pub fn q_sample<D: UNetDevice>(
+    schedule: &Schedule,
+    x0: &Images<D>,
+    timesteps: &[usize],
+    eps: &Images<D>,
+) -> Images<D> {
     let (signal, noise) = signal_and_noise(schedule, timesteps);
     scale_each(x0, &signal) + scale_each(eps, &noise)
 }
 
 /// √ᾱₜ and √(1 - ᾱₜ) for each timestep.
-pub fn signal_and_noise(schedule: &Schedule, timesteps: &[usize]) -> (Vec<f64>, Vec<f64>) {
-    timesteps.iter().map(|&t| (schedule.alpha_bar[t].sqrt(), (1.0 - schedule.alpha_bar[t]).sqrt())).unzip()
+pub fn signal_and_noise(
+    schedule: &Schedule,
+    timesteps: &[usize],
+) -> (Vec<f64>, Vec<f64>) {
+    timesteps
+        .iter()
+        .map(|&t| (schedule.alpha_bar[t].sqrt(), (1.0 - schedule.alpha_bar[t]).sqrt()))
+        .unzip()
 }
 // ANCHOR_END: q_sample
 
 // ANCHOR: prediction_type
-/// What the network is asked for, given x_t. From x_t and any one of these the other two follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+/// What the network is asked for, given x_t. From x_t and any one of these the other
+/// two follow.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum PredictionType {
@@ -99,7 +121,8 @@ pub fn target<D: UNetDevice>(
 // ANCHOR_END: target
 
 // ANCHOR: predict_x0
-/// The clean image that an answer of the network stands for (DDPM eq. 15 for `Epsilon`).
+/// The clean image that an answer of the network stands for (DDPM eq. 15 for
+/// `Epsilon`).
 pub fn predict_x0<D: UNetDevice>(
     kind: PredictionType,
     schedule: &Schedule,
@@ -114,7 +137,9 @@ pub fn predict_x0<D: UNetDevice>(
             scale_each(&(x_t.clone() - scale_each(answer, &noise)), &inverse)
         }
         PredictionType::Sample => answer.clone(),
-        PredictionType::VPrediction => scale_each(x_t, &signal) - scale_each(answer, &noise),
+        PredictionType::VPrediction => {
+            scale_each(x_t, &signal) - scale_each(answer, &noise)
+        }
     }
 }
 // ANCHOR_END: predict_x0

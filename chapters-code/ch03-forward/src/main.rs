@@ -38,7 +38,10 @@ struct Args {
 
 fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
-        cli::outputs([("--out", &args.out, "png"), ("--histograms", &args.histograms, "svg")])?;
+        cli::outputs([
+            ("--out", &args.out, "png"),
+            ("--histograms", &args.histograms, "svg"),
+        ])?;
         let total = args.num_timesteps as usize;
         let schedule = Schedule::new(args.schedule, total);
         let shown: Vec<usize> = match args.timesteps.as_slice() {
@@ -54,12 +57,18 @@ fn main() -> std::process::ExitCode {
         let dataset = args.data.open(Split::Train)?;
         cli::notes(dataset.notes());
         let device = cli::device(args.seed)?;
-        let indices: Vec<usize> = (0..(args.count as usize).min(dataset.len())).collect();
+        let indices: Vec<usize> =
+            (0..(args.count as usize).min(dataset.len())).collect();
         let mut order = shown.clone();
         order.sort_unstable();
         order.dedup();
         let scale = (96 / dataset.shape()[2]).clamp(1, 8);
-        figures::check_grid(indices.len() * order.len(), order.len(), dataset.shape(), scale)?;
+        figures::check_grid(
+            indices.len() * order.len(),
+            order.len(),
+            dataset.shape(),
+            scale,
+        )?;
         let x0 = ch01_tensors::batch(&device, dataset.as_ref(), &indices);
         let eps = standard_normal(&device, *x0.shape(), &mut rng(args.seed, 0));
 
@@ -67,30 +76,49 @@ fn main() -> std::process::ExitCode {
         let per_image = x0.shape().1 * x0.shape().2 * x0.shape().3;
         let mut rows = vec![Vec::new(); indices.len()];
         let mut curves = Vec::new();
-        cli::println!("{:>8} {:>10} {:>12} {:>18}", "timestep", "alpha_bar", "jump mean/sd", "chain mean/sd");
+        cli::println!(
+            "{:>8} {:>10} {:>12} {:>18}",
+            "timestep",
+            "alpha_bar",
+            "jump mean/sd",
+            "chain mean/sd"
+        );
         let mut chain = x0.clone();
         let mut noise = rng(args.seed, 1);
         let mut done = 0;
         for &t in &order {
             let x_t = q_sample(&schedule, &x0, &vec![t; indices.len()], &eps);
             while done <= t {
-                chain = q_step(&schedule, chain, done, standard_normal(&device, *x0.shape(), &mut noise));
+                chain = q_step(
+                    &schedule,
+                    chain,
+                    done,
+                    standard_normal(&device, *x0.shape(), &mut noise),
+                );
                 done += 1;
             }
-            let ((m1, s1), (m2, s2)) = (ch01_tensors::statistics(&x_t), ch01_tensors::statistics(&chain));
-            cli::println!("{t:>8} {:>10.5} {m1:>6.3}/{s1:.3} {m2:>12.3}/{s2:.3}", schedule.alpha_bar[t]);
+            let ((m1, s1), (m2, s2)) =
+                (ch01_tensors::statistics(&x_t), ch01_tensors::statistics(&chain));
+            cli::println!(
+                "{t:>8} {:>10.5} {m1:>6.3}/{s1:.3} {m2:>12.3}/{s2:.3}",
+                schedule.alpha_bar[t]
+            );
             let values = x_t.as_vec();
             for (row, image) in rows.iter_mut().zip(values.chunks(per_image)) {
                 row.extend_from_slice(image);
             }
             curves.push((format!("t = {t}"), values));
         }
-        let shape = (indices.len() * order.len(), x0.shape().1, x0.shape().2, x0.shape().3);
+        let shape =
+            (indices.len() * order.len(), x0.shape().1, x0.shape().2, x0.shape().3);
         let strip = ops::tensor(&device, rows.concat(), shape);
         figures::save_png(&args.out, &figures::image_grid(&strip, order.len(), scale))?;
         let chosen = [0, curves.len() / 3, curves.len() * 2 / 3, curves.len() - 1];
-        let mut sets: Vec<_> =
-            chosen.iter().zip(palette::SERIES).map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c)).collect();
+        let mut sets: Vec<_> = chosen
+            .iter()
+            .zip(palette::SERIES)
+            .map(|(&i, c)| (curves[i].0.clone(), curves[i].1.clone(), c))
+            .collect();
         sets.dedup_by(|a, b| a.0 == b.0);
         figures::line_plot(
             &args.histograms,

@@ -1,10 +1,13 @@
 //! One jump against many steps, and the moments that theory gives.
 //!
-//! Random numbers come from fixed seeds, so a test either always passes or always fails. The bounds are those that the
-//! mean and variance of as many independent values exceed less than once in a thousand times (3.3 standard deviations).
+//! Random numbers come from fixed seeds, so a test either always passes or always
+//! fails. The bounds are those that the mean and variance of as many independent values
+//! exceed less than once in a thousand times (3.3 standard deviations).
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{predict_x0, q_sample, q_step, rng, standard_normal, target, PredictionType};
+use ch03_forward::{
+    predict_x0, q_sample, q_step, rng, standard_normal, target, PredictionType,
+};
 use dfdx::prelude::*;
 use ops::{AutoDevice as Dev, Images};
 
@@ -24,8 +27,14 @@ fn moments(x: &Images<Dev>) -> (f64, f64) {
 fn assert_moments(what: &str, x: &Images<Dev>, mean: f64, variance: f64) {
     let (m, v) = moments(x);
     let n = N as f64;
-    assert!((m - mean).abs() < 3.3 * (variance / n).sqrt(), "{what}: mean {m} instead of {mean}");
-    assert!((v - variance).abs() < 3.3 * variance * (2.0 / n).sqrt(), "{what}: variance {v} instead of {variance}");
+    assert!(
+        (m - mean).abs() < 3.3 * (variance / n).sqrt(),
+        "{what}: mean {m} instead of {mean}"
+    );
+    assert!(
+        (v - variance).abs() < 3.3 * variance * (2.0 / n).sqrt(),
+        "{what}: variance {v} instead of {variance}"
+    );
 }
 
 // ANCHOR: moments
@@ -37,22 +46,32 @@ fn jump_and_chain_have_the_moments_of_the_closed_form() {
         let x0 = constant(&device, 0.8);
         let (mut chain, mut noise) = (x0.clone(), rng(1, 0));
         for t in 0..50 {
-            chain = q_step(&schedule, chain, t, standard_normal(&device, *x0.shape(), &mut noise));
+            chain = q_step(
+                &schedule,
+                chain,
+                t,
+                standard_normal(&device, *x0.shape(), &mut noise),
+            );
             let eps = standard_normal(&device, *x0.shape(), &mut rng(2, t as u64));
             let jump = q_sample(&schedule, &x0, &[t], &eps);
             if t % 10 == 9 || t == 0 {
                 let mean = 0.8f32 as f64 * schedule.alpha_bar[t].sqrt();
                 let variance = 1.0 - schedule.alpha_bar[t];
                 assert_moments(&format!("{kind:?} jump to {t}"), &jump, mean, variance);
-                assert_moments(&format!("{kind:?} chain to {t}"), &chain, mean, variance);
+                assert_moments(
+                    &format!("{kind:?} chain to {t}"),
+                    &chain,
+                    mean,
+                    variance,
+                );
             }
         }
     }
 }
 // ANCHOR_END: moments
 
-/// The largest distance between the two cumulative distributions, against its critical value (Kolmogorov and Smirnov,
-/// confidence 99.9 %).
+/// The largest distance between the two cumulative distributions, against its critical
+/// value (Kolmogorov and Smirnov, confidence 99.9 %).
 #[test]
 fn jump_and_chain_agree_in_distribution() {
     let device = ops::open_device(0).unwrap();
@@ -63,9 +82,19 @@ fn jump_and_chain_agree_in_distribution() {
     let mut chain = x0.clone();
     let mut noise = rng(3, 0);
     for t in 0..40 {
-        chain = q_step(&schedule, chain, t, standard_normal(&device, *x0.shape(), &mut noise));
+        chain = q_step(
+            &schedule,
+            chain,
+            t,
+            standard_normal(&device, *x0.shape(), &mut noise),
+        );
     }
-    let jump = q_sample(&schedule, &x0, &[39], &standard_normal(&device, *x0.shape(), &mut rng(3, 1)));
+    let jump = q_sample(
+        &schedule,
+        &x0,
+        &[39],
+        &standard_normal(&device, *x0.shape(), &mut rng(3, 1)),
+    );
     let sorted = |x: &Images<Dev>| {
         let mut values = x.as_vec();
         values.sort_by(f32::total_cmp);
@@ -80,9 +109,15 @@ fn jump_and_chain_agree_in_distribution() {
     let critical = 1.95 * (2.0 / N as f64).sqrt();
     assert!(distance < critical, "{distance} is not below {critical}");
     // The test can fail: against the jump to timestep 60 it does.
-    let later = sorted(&q_sample(&schedule, &x0, &[60], &standard_normal(&device, *x0.shape(), &mut rng(3, 2))));
-    let other =
-        a.iter().enumerate().map(|(i, v)| (i as f64 - later.partition_point(|w| w <= v) as f64).abs() / N as f64);
+    let later = sorted(&q_sample(
+        &schedule,
+        &x0,
+        &[60],
+        &standard_normal(&device, *x0.shape(), &mut rng(3, 2)),
+    ));
+    let other = a.iter().enumerate().map(|(i, v)| {
+        (i as f64 - later.partition_point(|w| w <= v) as f64).abs() / N as f64
+    });
     assert!(other.fold(0.0, f64::max) > critical);
 }
 
@@ -93,7 +128,12 @@ fn the_end_is_standard_normal() {
     let eps = standard_normal(&device, (1, 1, 100, N / 100), &mut rng(4, 0));
     assert_moments("noise", &eps, 0.0, 1.0);
     let x_t = q_sample(&schedule, &constant(&device, 0.5), &[999], &eps);
-    assert_moments("the end", &x_t, 0.5 * schedule.alpha_bar[999].sqrt(), 1.0 - schedule.alpha_bar[999]);
+    assert_moments(
+        "the end",
+        &x_t,
+        0.5 * schedule.alpha_bar[999].sqrt(),
+        1.0 - schedule.alpha_bar[999],
+    );
 }
 
 #[test]
@@ -106,9 +146,11 @@ fn every_image_has_its_own_timestep() {
     for (i, t) in [7, 50, 99].into_iter().enumerate() {
         let alone = q_sample(&schedule, &x0, &[t; 3], &eps).as_vec();
         assert_eq!(together[i * 8..][..8], alone[i * 8..][..8]);
-        let (signal, noise) = (schedule.alpha_bar[t].sqrt(), (1.0 - schedule.alpha_bar[t]).sqrt());
+        let (signal, noise) =
+            (schedule.alpha_bar[t].sqrt(), (1.0 - schedule.alpha_bar[t]).sqrt());
         for (j, found) in together.iter().enumerate().skip(i * 8).take(8) {
-            let expected = signal * x0.as_vec()[j] as f64 + noise * eps.as_vec()[j] as f64;
+            let expected =
+                signal * x0.as_vec()[j] as f64 + noise * eps.as_vec()[j] as f64;
             assert!((*found as f64 - expected).abs() < 1e-6);
         }
     }
@@ -122,7 +164,11 @@ fn x0_comes_back_from_each_kind_of_answer() {
     let eps = standard_normal(&device, (2, 1, 4, 4), &mut rng(6, 1));
     for timesteps in [[0, 3], [20, 60]] {
         let x_t = q_sample(&schedule, &x0, &timesteps, &eps);
-        for kind in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction] {
+        for kind in [
+            PredictionType::Epsilon,
+            PredictionType::Sample,
+            PredictionType::VPrediction,
+        ] {
             let answer = target(kind, &schedule, &x0, &timesteps, &eps);
             let back = predict_x0(kind, &schedule, &x_t, &timesteps, &answer);
             for (a, b) in back.as_vec().iter().zip(x0.as_vec()) {

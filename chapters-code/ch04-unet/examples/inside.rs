@@ -14,35 +14,60 @@ const TIMESTEP: usize = 200;
 
 // ANCHOR: onlooker
 /// Where to look: behind the last block of each size, down, through the middle, and up.
-const STAGES: [&str; 6] = ["conv_in", "down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.1", "up_blocks.2"];
+const STAGES: [&str; 6] = [
+    "conv_in",
+    "down_blocks.0",
+    "down_blocks.1",
+    "mid_block",
+    "up_blocks.1",
+    "up_blocks.2",
+];
 
 /// Changes nothing, and keeps what it saw last at every stage.
 #[derive(Default)]
 struct Onlooker(std::collections::HashMap<String, Images<AutoDevice>>);
 
 impl Companion<AutoDevice, NoneTape> for Onlooker {
-    fn after(&mut self, stage: &str, _block: usize, x: Images<AutoDevice>) -> Images<AutoDevice> {
+    fn after(
+        &mut self,
+        stage: &str,
+        _block: usize,
+        x: Images<AutoDevice>,
+    ) -> Images<AutoDevice> {
         self.0.insert(stage.to_string(), x.clone());
         x
     }
 }
 // ANCHOR_END: onlooker
 
-/// The one channel that differs most between the cats, for each of them `SIZE` pixels wide: -1 to 1 are two deviations
-/// around the mean.
+/// The one channel that differs most between the cats, for each of them `SIZE` pixels
+/// wide: -1 to 1 are two deviations around the mean.
 fn liveliest(x: &Images<AutoDevice>) -> Vec<Vec<f32>> {
     let (_, channels, height, width) = *x.shape();
     let values = x.as_vec();
-    let plane = |image: usize, c: usize| &values[(image * channels + c) * height * width..][..height * width];
-    let moments = |c: usize| {
-        let all: Vec<f32> = (0..COUNT).flat_map(|image| plane(image, c).to_vec()).collect();
-        let mean = all.iter().sum::<f32>() / all.len() as f32;
-        (mean, (all.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / all.len() as f32).sqrt())
+    let plane = |image: usize, c: usize| {
+        &values[(image * channels + c) * height * width..][..height * width]
     };
-    let best = (0..channels).max_by(|&a, &b| moments(a).1.total_cmp(&moments(b).1)).expect("a channel");
+    let moments = |c: usize| {
+        let all: Vec<f32> =
+            (0..COUNT).flat_map(|image| plane(image, c).to_vec()).collect();
+        let mean = all.iter().sum::<f32>() / all.len() as f32;
+        (
+            mean,
+            (all.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / all.len() as f32)
+                .sqrt(),
+        )
+    };
+    let best = (0..channels)
+        .max_by(|&a, &b| moments(a).1.total_cmp(&moments(b).1))
+        .expect("a channel");
     let (mean, deviation) = moments(best);
-    let pixel = |image: usize, i: usize| plane(image, best)[i / SIZE * height / SIZE * width + i % SIZE * width / SIZE];
-    let picture = |image| (0..SIZE * SIZE).map(|i| (pixel(image, i) - mean) / (2.0 * deviation)).collect();
+    let pixel = |image: usize, i: usize| {
+        plane(image, best)[i / SIZE * height / SIZE * width + i % SIZE * width / SIZE]
+    };
+    let picture = |image| {
+        (0..SIZE * SIZE).map(|i| (pixel(image, i) - mean) / (2.0 * deviation)).collect()
+    };
     (0..COUNT).map(picture).collect()
 }
 
@@ -53,14 +78,28 @@ fn main() -> anyhow::Result<()> {
     let eps = standard_normal(&device, *x0.shape(), &mut rng(0, 0));
     let x_t = q_sample(&model.schedule, &x0, &[TIMESTEP; COUNT], &eps);
     let mut onlooker = Onlooker::default();
-    let answer = model.unet.forward_with(x_t.clone(), &[TIMESTEP; COUNT], &mut onlooker);
-    let seen = predict_x0(model.scheduler.prediction_type, &model.schedule, &x_t, &[TIMESTEP; COUNT], &answer);
+    let answer =
+        model.unet.forward_with(x_t.clone(), &[TIMESTEP; COUNT], &mut onlooker);
+    let seen = predict_x0(
+        model.scheduler.prediction_type,
+        &model.schedule,
+        &x_t,
+        &[TIMESTEP; COUNT],
+        &answer,
+    );
 
     let [shown, drawn] = [x_t, seen].map(|images| images.as_vec());
-    let inside: Vec<Vec<f32>> = STAGES.iter().flat_map(|&stage| liveliest(&onlooker.0[stage])).collect();
-    let picture = |values, channels| Picture { values, channels, height: SIZE, width: SIZE };
-    let colour = |values| std::iter::Iterator::map(<[f32]>::chunks(values, 3 * SIZE * SIZE), |v| picture(v, 3));
+    let inside: Vec<Vec<f32>> =
+        STAGES.iter().flat_map(|&stage| liveliest(&onlooker.0[stage])).collect();
+    let picture =
+        |values, channels| Picture { values, channels, height: SIZE, width: SIZE };
+    let colour = |values| {
+        std::iter::Iterator::map(<[f32]>::chunks(values, 3 * SIZE * SIZE), |v| {
+            picture(v, 3)
+        })
+    };
     let grey = inside.iter().map(|values| picture(values, 1));
-    let pictures: Vec<Picture> = colour(&shown).chain(grey).chain(colour(&drawn)).collect();
+    let pictures: Vec<Picture> =
+        colour(&shown).chain(grey).chain(colour(&drawn)).collect();
     Ok(figures::save_png("inside.png", &figures::grid(&pictures, COUNT, 5))?)
 }

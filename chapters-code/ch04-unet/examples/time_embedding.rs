@@ -1,4 +1,5 @@
-//! The time embedding as pictures: how it should be, and two ways in which timesteps become hard to tell apart.
+//! The time embedding as pictures: how it should be, and two ways in which timesteps
+//! become hard to tell apart.
 
 use ch04_unet::time_embedding;
 use figures::{grid, save_png, Picture};
@@ -20,14 +21,25 @@ fn main() -> Result<(), figures::FigureError> {
     let right: Rows<AutoDevice> = time_embedding(&device, &timesteps, WIDTH, true, 0.0);
     // ANCHOR: mistakes
     // t / T in place of t: nearly all angles are next to 0.
-    let divided: Vec<f32> =
-        timesteps.iter().flat_map(|&t| column(t as f64 / 1000.0, |k| 1e4f64.powf(-(k as f64) / 16.0))).collect();
-    // One frequency for all: the same wave again and again, and no number says which turn it is.
-    let one: Vec<f32> = timesteps.iter().flat_map(|&t| column(t as f64, |_| 0.1)).collect();
+    let divided: Vec<f32> = timesteps
+        .iter()
+        .flat_map(|&t| column(t as f64 / 1000.0, |k| 1e4f64.powf(-(k as f64) / 16.0)))
+        .collect();
+    // One frequency for all: the same wave again and again, and no number says which
+    // turn it is.
+    let one: Vec<f32> =
+        timesteps.iter().flat_map(|&t| column(t as f64, |_| 0.1)).collect();
     // ANCHOR_END: mistakes
     let show = |file: &str, all: &[Vec<f32>]| {
-        let pictures: Vec<Picture> =
-            all.iter().map(|values| Picture { values, channels: 1, height: WIDTH, width: timesteps.len() }).collect();
+        let pictures: Vec<Picture> = all
+            .iter()
+            .map(|values| Picture {
+                values,
+                channels: 1,
+                height: WIDTH,
+                width: timesteps.len(),
+            })
+            .collect();
         save_png(file, &grid(&pictures, 1, 4))
     };
     let right = picture(&right.as_vec());
@@ -38,5 +50,9 @@ fn main() -> Result<(), figures::FigureError> {
 /// Cosines, then sines, of `t` times each frequency.
 fn column(t: f64, frequency: impl Fn(usize) -> f64) -> Vec<f32> {
     let angles: Vec<f64> = (0..WIDTH / 2).map(|k| t * frequency(k)).collect();
-    angles.iter().map(|a| a.cos() as f32).chain(angles.iter().map(|a| a.sin() as f32)).collect()
+    angles
+        .iter()
+        .map(|a| a.cos() as f32)
+        .chain(angles.iter().map(|a| a.sin() as f32))
+        .collect()
 }

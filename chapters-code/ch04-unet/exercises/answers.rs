@@ -1,4 +1,5 @@
-//! Your answers. `cargo test -p ch04-unet --test exercises` says whether they are right.
+//! Your answers. `cargo test -p ch04-unet --test exercises` says whether they are
+//! right.
 #![allow(unused_variables)]
 
 use ch04_unet::UNetConfig;
@@ -8,7 +9,8 @@ pub fn conv_parameters(cin: usize, cout: usize, kernel: usize) -> usize {
     todo!()
 }
 
-/// The cosine of the angle between the embeddings of two timesteps: 1 if they are the same.
+/// The cosine of the angle between the embeddings of two timesteps: 1 if they are the
+/// same.
 pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     todo!()
 }

@@ -11,7 +11,14 @@ use super::answers::{bridges, conv_parameters, similarity};
 fn a_convolution_is_counted() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     for (cin, cout, kernel) in [(3, 32, 3), (64, 64, 1), (1, 1, 5)] {
-        let mut conv = Conv2d::new(&device, &mut ch03_forward::rng(0, 0), cin, cout, kernel, Conv2dOptions::new(1, 0));
+        let mut conv = Conv2d::new(
+            &device,
+            &mut ch03_forward::rng(0, 0),
+            cin,
+            cout,
+            kernel,
+            Conv2dOptions::new(1, 0),
+        );
         assert_eq!(conv_parameters(cin, cout, kernel), ops::params::count(&mut conv));
     }
 }
@@ -19,7 +26,10 @@ fn a_convolution_is_counted() {
 #[test]
 fn near_timesteps_are_alike() {
     assert!((similarity(17, 17, 32) - 1.0).abs() < 1e-5);
-    assert!((similarity(100, 130, 32) - similarity(500, 530, 32)).abs() < 1e-4, "only the distance matters");
+    assert!(
+        (similarity(100, 130, 32) - similarity(500, 530, 32)).abs() < 1e-4,
+        "only the distance matters"
+    );
     assert!(similarity(100, 101, 32) > similarity(100, 120, 32));
     assert!(similarity(100, 120, 32) > similarity(100, 900, 32));
 }
@@ -28,7 +38,11 @@ fn near_timesteps_are_alike() {
 struct Inputs(Vec<usize>);
 
 impl Visitor<AutoDevice> for Inputs {
-    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, AutoDevice>) {
+    fn visit<S: Shape>(
+        &mut self,
+        name: &str,
+        parameter: &mut Tensor<S, f32, AutoDevice>,
+    ) {
         if name.starts_with("up_blocks") && name.ends_with("conv1.weight") {
             let shape: Vec<usize> = parameter.shape().concrete().into();
             self.0.push(shape[1]);
@@ -39,19 +53,33 @@ impl Visitor<AutoDevice> for Inputs {
 #[test]
 fn bridges_are_what_the_way_up_takes_in() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    for config in [Preset::Cats.config([3, 16, 16]), Preset::Mnist.config([1, 28, 28]), Preset::Tiny.config([1, 8, 8])]
-    {
-        let mut unet = UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap();
+    for config in [
+        Preset::Cats.config([3, 16, 16]),
+        Preset::Mnist.config([1, 28, 28]),
+        Preset::Tiny.config([1, 8, 8]),
+    ] {
+        let mut unet =
+            UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap();
         let mut inputs = Inputs(Vec::new());
         unet.visit("", &mut inputs);
-        // A block takes in what the one before it gave, and a bridge: the last that was built comes first.
+        // A block takes in what the one before it gave, and a bridge: the last that was
+        // built comes first.
         let mut before = *config.block_out_channels.last().unwrap();
         let mut found = bridges(&config);
-        assert_eq!(found.len(), inputs.0.len(), "as many bridges as blocks on the way up");
+        assert_eq!(
+            found.len(),
+            inputs.0.len(),
+            "as many bridges as blocks on the way up"
+        );
         for (block, input) in inputs.0.iter().enumerate() {
-            assert_eq!(found.pop(), Some(input - before), "block {block} on the way up");
+            assert_eq!(
+                found.pop(),
+                Some(input - before),
+                "block {block} on the way up"
+            );
             let level = block / (config.layers_per_block + 1);
-            before = config.block_out_channels[config.block_out_channels.len() - 1 - level];
+            before =
+                config.block_out_channels[config.block_out_channels.len() - 1 - level];
         }
     }
 }

@@ -9,19 +9,22 @@ pub fn conv_parameters(cin: usize, cout: usize, kernel: usize) -> usize {
     cout * (cin * kernel * kernel + 1)
 }
 
-/// The cosine of the angle between the embeddings of two timesteps: 1 if they are the same.
+/// The cosine of the angle between the embeddings of two timesteps: 1 if they are the
+/// same.
 pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     let device: AutoDevice = ops::open_device(0).expect("a device");
     let both = time_embedding(&device, &[a, b], width, true, 0.0).as_vec();
     let (a, b) = both.split_at(width);
-    // Every pair of a sine and a cosine has length 1, so both vectors have the length √(width / 2).
+    // Every pair of a sine and a cosine has length 1, so both vectors have the length
+    // √(width / 2).
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / (width / 2) as f32
 }
 
 /// The channels of every bridge, in the order in which the way down builds them.
 pub fn bridges(config: &UNetConfig) -> Vec<usize> {
     let widths = &config.block_out_channels;
-    // One behind the first convolution, one behind every block, one behind every halving; the last level does not halve.
+    // One behind the first convolution, one behind every block, one behind every
+    // halving; the last level does not halve.
     let mut bridges = vec![widths[0]];
     for (level, &width) in widths.iter().enumerate() {
         let halving = (level + 1 < widths.len()) as usize;

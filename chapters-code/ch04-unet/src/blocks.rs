@@ -6,11 +6,12 @@ use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: time_embedding
-/// A timestep as `width` numbers, so that near timesteps look alike and far ones do not (Vaswani et al. 2017, section
-/// 3.5): sines and cosines of t at frequencies from 1 down to about 1/10000. Shape `(timesteps, width)`.
+/// A timestep as `width` numbers, so that near timesteps look alike and far ones do not
+/// (Vaswani et al. 2017, section 3.5): sines and cosines of t at frequencies from 1
+/// down to about 1/10000. Shape `(timesteps, width)`.
 ///
-/// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of frequencies. Both exist because
-/// published models differ in them.
+/// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of
+/// frequencies. Both exist because published models differ in them.
 pub fn time_embedding<D: UNetDevice>(
     device: &D,
     timesteps: &[usize],
@@ -21,7 +22,9 @@ pub fn time_embedding<D: UNetDevice>(
     let half = width / 2;
     let mut values = Vec::with_capacity(timesteps.len() * width);
     for &t in timesteps {
-        let angle = |k: usize| t as f64 * (-(10_000f64.ln()) * k as f64 / (half as f64 - freq_shift)).exp();
+        let angle = |k: usize| {
+            t as f64 * (-(10_000f64.ln()) * k as f64 / (half as f64 - freq_shift)).exp()
+        };
         let sines = (0..half).map(|k| angle(k).sin() as f32);
         let cosines = (0..half).map(|k| angle(k).cos() as f32);
         if cos_first {
@@ -45,7 +48,8 @@ pub struct Common {
 }
 
 // ANCHOR: resnet
-/// Two convolutions around the time embedding, beside a direct way for the input (He et al. 2016).
+/// Two convolutions around the time embedding, beside a direct way for the input (He et
+/// al. 2016).
 #[derive(Clone, Debug)]
 pub struct ResnetBlock<D: UNetDevice> {
     norm1: GroupNorm<D>,
@@ -60,7 +64,14 @@ pub struct ResnetBlock<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> ResnetBlock<D> {
-    pub fn new(device: &D, rng: &mut impl Rng, common: Common, cin: usize, cout: usize, scale: f32) -> Self {
+    pub fn new(
+        device: &D,
+        rng: &mut impl Rng,
+        common: Common,
+        cin: usize,
+        cout: usize,
+        scale: f32,
+    ) -> Self {
         let same = Conv2dOptions::new(1, 1);
         Self {
             norm1: GroupNorm::new(device, common.groups, cin, common.eps),
@@ -68,7 +79,9 @@ impl<D: UNetDevice> ResnetBlock<D> {
             time_emb_proj: Linear::new(device, rng, common.time_width, cout),
             norm2: GroupNorm::new(device, common.groups, cout, common.eps),
             conv2: Conv2d::new(device, rng, cout, cout, 3, same),
-            conv_shortcut: (cin != cout).then(|| Conv2d::new(device, rng, cin, cout, 1, Conv2dOptions::new(1, 0))),
+            conv_shortcut: (cin != cout).then(|| {
+                Conv2d::new(device, rng, cin, cout, 1, Conv2dOptions::new(1, 0))
+            }),
             scale,
         }
     }
@@ -77,8 +90,13 @@ impl<D: UNetDevice> ResnetBlock<D> {
 
 impl<D: UNetDevice> ResnetBlock<D> {
     // ANCHOR: resnet_forward
-    /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has been through SiLU already.
-    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
+    /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has
+    /// been through SiLU already.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x: Images<D, T>,
+        time: Rows<D, T>,
+    ) -> Images<D, T> {
         let direct = x.with_empty_tape();
         let time = self.time_emb_proj.forward(time);
         let h = self.conv1.forward_plus_channels(self.norm1.forward_silu(x), time);
@@ -86,7 +104,10 @@ impl<D: UNetDevice> ResnetBlock<D> {
             Some(conv) => conv.forward(direct),
             None => direct,
         };
-        rescale(self.conv2.forward_plus_images(self.norm2.forward_silu(h), direct), self.scale)
+        rescale(
+            self.conv2.forward_plus_images(self.norm2.forward_silu(h), direct),
+            self.scale,
+        )
     }
     // ANCHOR_END: resnet_forward
 }
@@ -127,7 +148,14 @@ pub struct AttentionBlock<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> AttentionBlock<D> {
-    pub fn new(device: &D, rng: &mut impl Rng, common: Common, channels: usize, heads: usize, scale: f32) -> Self {
+    pub fn new(
+        device: &D,
+        rng: &mut impl Rng,
+        common: Common,
+        channels: usize,
+        heads: usize,
+        scale: f32,
+    ) -> Self {
         let mut linear = || Linear::new(device, rng, channels, channels);
         Self {
             to_q: linear(),
@@ -175,8 +203,14 @@ pub struct Downsample<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> Downsample<D> {
-    /// `padding` 1 pads all around; 0 pads below and to the right only, as the paper's own code did.
-    pub fn new(device: &D, rng: &mut impl Rng, channels: usize, padding: usize) -> Self {
+    /// `padding` 1 pads all around; 0 pads below and to the right only, as the paper's
+    /// own code did.
+    pub fn new(
+        device: &D,
+        rng: &mut impl Rng,
+        channels: usize,
+        padding: usize,
+    ) -> Self {
         let options = Conv2dOptions { stride: 2, pad_before: padding, pad_after: 1 };
         Self { conv: Conv2d::new(device, rng, channels, channels, 3, options) }
     }
@@ -196,7 +230,16 @@ pub struct Upsample<D: UNetDevice> {
 
 impl<D: UNetDevice> Upsample<D> {
     pub fn new(device: &D, rng: &mut impl Rng, channels: usize) -> Self {
-        Self { conv: Conv2d::new(device, rng, channels, channels, 3, Conv2dOptions::new(1, 1)) }
+        Self {
+            conv: Conv2d::new(
+                device,
+                rng,
+                channels,
+                channels,
+                3,
+                Conv2dOptions::new(1, 1),
+            ),
+        }
     }
 
     pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
@@ -207,8 +250,8 @@ impl<D: UNetDevice> Upsample<D> {
 // ANCHOR_END: up
 
 // ANCHOR: stage
-/// One level of the network on its way down or up: residual blocks, each with attention behind it or not, then
-/// a change of size except at the end.
+/// One level of the network on its way down or up: residual blocks, each with attention
+/// behind it or not, then a change of size except at the end.
 #[derive(Clone, Debug)]
 pub struct Stage<D: UNetDevice> {
     pub resnets: Vec<ResnetBlock<D>>,
@@ -220,7 +263,12 @@ pub struct Stage<D: UNetDevice> {
 
 impl<D: UNetDevice> Stage<D> {
     /// Residual block number `i` with its attention.
-    pub fn block<T: Tape<f32, D> + Merge<T>>(&self, i: usize, x: Images<D, T>, time: Rows<D, T>) -> Images<D, T> {
+    pub fn block<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        i: usize,
+        x: Images<D, T>,
+        time: Rows<D, T>,
+    ) -> Images<D, T> {
         let x = self.resnets[i].forward(x, time);
         match self.attentions.get(i) {
             Some(attention) => attention.forward(x),

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::model_dir::DiffusersConfig;
 
 // ANCHOR: config
-/// What a U-Net looks like. Fields have the names and defaults of diffusers' `UNet2DModel`; those not explained here are
-/// alternatives that this book does not build, and [`UNetConfig::check`] refuses them by name.
+/// What a U-Net looks like. Fields have the names and defaults of diffusers'
+/// `UNet2DModel`; those not explained here are alternatives that this book does not
+/// build, and [`UNetConfig::check`] refuses them by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UNetConfig {
@@ -98,7 +99,12 @@ impl Default for UNetConfig {
             block_out_channels: vec![224, 448, 672, 896],
             center_input_sample: false,
             class_embed_type: None,
-            down_block_types: vec![DownBlock2D, AttnDownBlock2D, AttnDownBlock2D, AttnDownBlock2D],
+            down_block_types: vec![
+                DownBlock2D,
+                AttnDownBlock2D,
+                AttnDownBlock2D,
+                AttnDownBlock2D,
+            ],
             downsample_padding: 1,
             downsample_type: "conv".into(),
             dropout: 0.0,
@@ -117,7 +123,12 @@ impl Default for UNetConfig {
             sample_size: None,
             time_embedding_dim: None,
             time_embedding_type: "positional".into(),
-            up_block_types: vec![AttnUpBlock2D, AttnUpBlock2D, AttnUpBlock2D, UpBlock2D],
+            up_block_types: vec![
+                AttnUpBlock2D,
+                AttnUpBlock2D,
+                AttnUpBlock2D,
+                UpBlock2D,
+            ],
             upsample_type: "conv".into(),
         }
     }
@@ -134,7 +145,11 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// For a field whose value is not one of those that are possible.
-    pub fn new(field: &'static str, value: impl Display, need: impl Into<String>) -> Self {
+    pub fn new(
+        field: &'static str,
+        value: impl Display,
+        need: impl Into<String>,
+    ) -> Self {
         Self { field, value: value.to_string(), need: need.into() }
     }
 
@@ -142,7 +157,11 @@ impl ConfigError {
     ///
     /// # Errors
     /// Names the field and the range.
-    pub fn check_size(field: &'static str, value: usize, range: RangeInclusive<usize>) -> Result<(), Self> {
+    pub fn check_size(
+        field: &'static str,
+        value: usize,
+        range: RangeInclusive<usize>,
+    ) -> Result<(), Self> {
         let need = || format!("it must be from {} to {}", range.start(), range.end());
         match range.contains(&value) {
             true => Ok(()),
@@ -150,11 +169,17 @@ impl ConfigError {
         }
     }
 
-    /// Checks a number as it is used, that is, as an f32: it is finite, and `good` accepts it.
+    /// Checks a number as it is used, that is, as an f32: it is finite, and `good`
+    /// accepts it.
     ///
     /// # Errors
     /// Names the field and what it needs.
-    pub fn check_number(field: &'static str, value: f64, need: &str, good: fn(f32) -> bool) -> Result<(), Self> {
+    pub fn check_number(
+        field: &'static str,
+        value: f64,
+        need: &str,
+        good: fn(f32) -> bool,
+    ) -> Result<(), Self> {
         let used = value as f32;
         match used.is_finite() && good(used) {
             true => Ok(()),
@@ -166,7 +191,11 @@ impl ConfigError {
     ///
     /// # Errors
     /// Names the field and the text.
-    pub fn check_only(field: &'static str, value: &str, allowed: &str) -> Result<(), Self> {
+    pub fn check_only(
+        field: &'static str,
+        value: &str,
+        allowed: &str,
+    ) -> Result<(), Self> {
         match value == allowed {
             true => Ok(()),
             false => {
@@ -178,14 +207,15 @@ impl ConfigError {
 }
 
 impl UNetConfig {
-    /// How many numbers leave all residual and attention blocks together for one image of this
-    /// height and width: what the memory of a step grows with.
+    /// How many numbers leave all residual and attention blocks together for one image
+    /// of this height and width: what the memory of a step grows with.
     pub fn features(&self, [height, width]: [usize; 2]) -> u128 {
         let levels = self.block_out_channels.iter().zip(&self.down_block_types);
         let levels = levels.zip(self.up_block_types.iter().rev()).enumerate();
         let layers = self.layers_per_block;
         let sum = levels.map(|(level, ((&channels, down), up))| {
-            let pixels = (height >> level).max(1) as u128 * (width >> level).max(1) as u128;
+            let pixels =
+                (height >> level).max(1) as u128 * (width >> level).max(1) as u128;
             let down = layers * (1 + down.has_attention() as usize);
             let up = (layers + 1) * (1 + up.has_attention() as usize);
             let is_last = level + 1 == self.block_out_channels.len();
@@ -241,7 +271,11 @@ impl UNetConfig {
         only("resnet_time_scale_shift", &self.resnet_time_scale_shift, "default")?;
         only("downsample_type", &self.downsample_type, "conv")?;
         only("upsample_type", &self.upsample_type, "conv")?;
-        only("mid_block_type", self.mid_block_type.as_deref().unwrap_or("null"), "UNetMidBlock2D")?;
+        only(
+            "mid_block_type",
+            self.mid_block_type.as_deref().unwrap_or("null"),
+            "UNetMidBlock2D",
+        )?;
         let no_classes = "class embeddings are not supported";
         if let Some(kind) = &self.class_embed_type {
             let value = format!("\"{kind}\"");
@@ -252,7 +286,9 @@ impl UNetConfig {
         }
         match self.dropout == 0.0 {
             true => Ok(()),
-            false => Err(ConfigError::new("dropout", self.dropout, "only 0 is supported")),
+            false => {
+                Err(ConfigError::new("dropout", self.dropout, "only 0 is supported"))
+            }
         }
     }
 
@@ -264,7 +300,9 @@ impl UNetConfig {
         size("downsample_padding", self.downsample_padding, 0..=1)?;
         number("norm_eps", self.norm_eps, "it must be a number from 0", |v| v >= 0.0)?;
         let scale = self.mid_block_scale_factor;
-        number("mid_block_scale_factor", scale, "it must be a number above 0", |v| v > 0.0)
+        number("mid_block_scale_factor", scale, "it must be a number above 0", |v| {
+            v > 0.0
+        })
     }
 
     fn check_levels(&self) -> Result<(), ConfigError> {
@@ -277,15 +315,30 @@ impl UNetConfig {
         for &channels in &self.block_out_channels {
             ConfigError::check_size("block_out_channels", channels, 1..=MAX_CHANNELS)?;
         }
-        ConfigError::check_size("time_embedding_dim", self.time_width(), 1..=4 * MAX_CHANNELS)?;
+        ConfigError::check_size(
+            "time_embedding_dim",
+            self.time_width(),
+            1..=4 * MAX_CHANNELS,
+        )?;
         let half = (self.block_out_channels[0] / 2) as i64;
         if self.freq_shift >= half {
-            let need = format!("it must be below {half}, half of block_out_channels[0]");
+            let need =
+                format!("it must be below {half}, half of block_out_channels[0]");
             return Err(ConfigError::new("freq_shift", self.freq_shift, need));
         }
         use BlockType::*;
-        check_ways("down_block_types", &self.down_block_types, [UpBlock2D, AttnUpBlock2D], levels)?;
-        check_ways("up_block_types", &self.up_block_types, [DownBlock2D, AttnDownBlock2D], levels)
+        check_ways(
+            "down_block_types",
+            &self.down_block_types,
+            [UpBlock2D, AttnUpBlock2D],
+            levels,
+        )?;
+        check_ways(
+            "up_block_types",
+            &self.up_block_types,
+            [DownBlock2D, AttnDownBlock2D],
+            levels,
+        )
     }
 
     /// Channels are shared out among the groups of norms and the heads of attention.
@@ -305,7 +358,12 @@ impl UNetConfig {
         let last = levels - 1;
         let groups = self.attn_norm_num_groups.unwrap_or(self.norm_num_groups);
         let what = format!("block_out_channels[{last}]");
-        check_divides("attn_norm_num_groups", groups, &what, self.block_out_channels[last])
+        check_divides(
+            "attn_norm_num_groups",
+            groups,
+            &what,
+            self.block_out_channels[last],
+        )
     }
 
     fn check_sample_size(&self) -> Result<(), ConfigError> {
@@ -313,7 +371,8 @@ impl UNetConfig {
             return Ok(());
         };
         let (levels, factor) = (self.block_out_channels.len(), self.size_factor());
-        let fits = |side: usize| (1..=MAX_SIDE).contains(&side) && side.is_multiple_of(factor);
+        let fits =
+            |side: usize| (1..=MAX_SIDE).contains(&side) && side.is_multiple_of(factor);
         if fits(height) && fits(width) {
             return Ok(());
         }
@@ -338,8 +397,13 @@ fn check_ways(
     levels: usize,
 ) -> Result<(), ConfigError> {
     if types.len() != levels {
-        let need = format!("there must be one per level, and block_out_channels has {levels}");
-        return Err(ConfigError::new(field, format_args!("a list of {}", types.len()), need));
+        let need =
+            format!("there must be one per level, and block_out_channels has {levels}");
+        return Err(ConfigError::new(
+            field,
+            format_args!("a list of {}", types.len()),
+            need,
+        ));
     }
     match types.iter().find(|kind| other.contains(kind)) {
         Some(wrong) => {
@@ -350,7 +414,12 @@ fn check_ways(
     }
 }
 
-fn check_divides(field: &'static str, value: usize, what: &str, channels: usize) -> Result<(), ConfigError> {
+fn check_divides(
+    field: &'static str,
+    value: usize,
+    what: &str,
+    channels: usize,
+) -> Result<(), ConfigError> {
     match value > 0 && channels.is_multiple_of(value) {
         true => Ok(()),
         false => {

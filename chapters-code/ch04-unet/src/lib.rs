@@ -1,8 +1,9 @@
-//! Chapter 4: the U-Net of the DDPM paper (Ho et al. 2020, appendix B), with the field names and parameter names of
-//! `UNet2DModel` in Hugging Face diffusers, so that weights travel both ways.
+//! Chapter 4: the U-Net of the DDPM paper (Ho et al. 2020, appendix B), with the field
+//! names and parameter names of `UNet2DModel` in Hugging Face diffusers, so that
+//! weights travel both ways.
 //!
-//! The network takes x_t and t, and answers with an image of the same size: the noise in x_t, or whatever it was trained
-//! to predict.
+//! The network takes x_t and t, and answers with an image of the same size: the noise
+//! in x_t, or whatever it was trained to predict.
 
 mod blocks;
 mod config;
@@ -12,7 +13,9 @@ mod preset;
 mod summary;
 mod unet;
 
-pub use blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample};
+pub use blocks::{
+    time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample,
+};
 pub use config::{BlockType, ConfigError, SampleSize, UNetConfig};
 pub use config::{MAX_CHANNELS, MAX_LAYERS, MAX_LEVELS, MAX_SIDE};
 pub use outline::add_attention;

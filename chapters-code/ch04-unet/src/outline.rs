@@ -1,5 +1,5 @@
-//! The tensors that a configuration implies, listed without building them: a file of weights is
-//! compared with this list before any memory is taken.
+//! The tensors that a configuration implies, listed without building them: a file of
+//! weights is compared with this list before any memory is taken.
 
 use std::fmt::Display;
 
@@ -8,7 +8,13 @@ use ops::params::Outline;
 use crate::{ConfigError, UNetConfig};
 
 /// Adds the tensors of a [`crate::ResnetBlock`].
-fn add_resnet(outline: &mut Outline, name: impl Display, cin: usize, cout: usize, time: usize) {
+fn add_resnet(
+    outline: &mut Outline,
+    name: impl Display,
+    cin: usize,
+    cout: usize,
+    time: usize,
+) {
     outline.norm(format_args!("{name}.norm1"), cin);
     outline.conv(format_args!("{name}.conv1"), cin, cout, 3);
     outline.linear(format_args!("{name}.time_emb_proj"), time, cout);
@@ -27,8 +33,16 @@ pub fn add_attention(outline: &mut Outline, name: impl Display, channels: usize)
     }
 }
 
-/// Adds the blocks of a [`crate::Stage`]: one that takes `cin[i]` channels for each of `cin`.
-fn add_stage(outline: &mut Outline, name: &str, cin: &[usize], cout: usize, attentions: usize, time: usize) {
+/// Adds the blocks of a [`crate::Stage`]: one that takes `cin[i]` channels for each of
+/// `cin`.
+fn add_stage(
+    outline: &mut Outline,
+    name: &str,
+    cin: &[usize],
+    cout: usize,
+    attentions: usize,
+    time: usize,
+) {
     for (i, &cin) in cin.iter().enumerate() {
         add_resnet(outline, format_args!("{name}.resnets.{i}"), cin, cout, time);
     }
@@ -67,11 +81,17 @@ impl UNetConfig {
             let name = format!("down_blocks.{level}");
             let mut cin = vec![width; layers];
             cin[0] = bridges[bridges.len() - 1];
-            let attentions = if self.down_block_types[level].has_attention() { layers } else { 0 };
+            let attentions =
+                if self.down_block_types[level].has_attention() { layers } else { 0 };
             add_stage(outline, &name, &cin, width, attentions, self.time_width());
             bridges.extend(vec![width; layers]);
             if level + 1 < levels {
-                outline.conv(format_args!("{name}.downsamplers.0.conv"), width, width, 3);
+                outline.conv(
+                    format_args!("{name}.downsamplers.0.conv"),
+                    width,
+                    width,
+                    3,
+                );
                 bridges.push(width);
             }
         }
@@ -80,7 +100,8 @@ impl UNetConfig {
 
     /// The way up, which takes the bridges from the last to the first.
     fn add_up(&self, outline: &mut Outline, mut bridges: Vec<usize>) {
-        let (blocks, levels) = (self.layers_per_block + 1, self.block_out_channels.len());
+        let (blocks, levels) =
+            (self.layers_per_block + 1, self.block_out_channels.len());
         let mut current = self.block_out_channels[levels - 1];
         for (level, &width) in self.block_out_channels.iter().rev().enumerate() {
             let name = format!("up_blocks.{level}");
@@ -89,7 +110,8 @@ impl UNetConfig {
             for channels in &mut cin {
                 *channels += std::mem::replace(&mut current, width);
             }
-            let attentions = if self.up_block_types[level].has_attention() { blocks } else { 0 };
+            let attentions =
+                if self.up_block_types[level].has_attention() { blocks } else { 0 };
             add_stage(outline, &name, &cin, width, attentions, self.time_width());
             if level + 1 < levels {
                 outline.conv(format_args!("{name}.upsamplers.0.conv"), width, width, 3);

@@ -22,8 +22,11 @@ impl Preset {
     /// The configuration for images of these channels, height and width.
     pub fn config(self, [channels, height, width]: [usize; 3]) -> UNetConfig {
         use BlockType::*;
-        let sample_size =
-            if height == width { SampleSize::Square(height) } else { SampleSize::HeightWidth([height, width]) };
+        let sample_size = if height == width {
+            SampleSize::Square(height)
+        } else {
+            SampleSize::HeightWidth([height, width])
+        };
         let base = UNetConfig {
             in_channels: channels,
             out_channels: channels,
@@ -42,7 +45,8 @@ impl Preset {
                 ..base
             },
             // ANCHOR_END: cats
-            // Attention where the image is 7×7 only: at 14×14 it would cost as much as a level of convolutions.
+            // Attention where the image is 7×7 only: at 14×14 it would cost as much as
+            // a level of convolutions.
             Self::Mnist => UNetConfig {
                 block_out_channels: vec![24, 48, 64],
                 down_block_types: vec![DownBlock2D, DownBlock2D, AttnDownBlock2D],
@@ -56,7 +60,12 @@ impl Preset {
             // ANCHOR: ddpm_cifar10
             Self::DdpmCifar10 => UNetConfig {
                 block_out_channels: vec![128, 256, 256, 256],
-                down_block_types: vec![DownBlock2D, AttnDownBlock2D, DownBlock2D, DownBlock2D],
+                down_block_types: vec![
+                    DownBlock2D,
+                    AttnDownBlock2D,
+                    DownBlock2D,
+                    DownBlock2D,
+                ],
                 up_block_types: vec![UpBlock2D, UpBlock2D, AttnUpBlock2D, UpBlock2D],
                 layers_per_block: 2,
                 norm_num_groups: 32,
@@ -81,11 +90,14 @@ impl Preset {
     }
 }
 
-/// [`Preset::Small`] for images whose smaller side is `side`: halves them while they stay larger than
-/// 4, and looks at all pixels together where there are at most 8×8.
+/// [`Preset::Small`] for images whose smaller side is `side`: halves them while they
+/// stay larger than 4, and looks at all pixels together where there are at most 8×8.
 fn small(base: UNetConfig, side: usize) -> UNetConfig {
     let mut sides = vec![side];
-    while sides[sides.len() - 1] % 2 == 0 && sides[sides.len() - 1] > 4 && sides.len() < MAX_LEVELS {
+    while sides[sides.len() - 1] % 2 == 0
+        && sides[sides.len() - 1] > 4
+        && sides.len() < MAX_LEVELS
+    {
         sides.push(sides[sides.len() - 1] / 2);
     }
     let attends = sides.iter().position(|&side| side <= 8);
@@ -99,7 +111,9 @@ fn small(base: UNetConfig, side: usize) -> UNetConfig {
         up.insert(0, up_type);
     }
     UNetConfig {
-        block_out_channels: (0..sides.len()).map(|level| if level == 0 { 32 } else { 64 }).collect(),
+        block_out_channels: (0..sides.len())
+            .map(|level| if level == 0 { 32 } else { 64 })
+            .collect(),
         down_block_types: down,
         up_block_types: up,
         layers_per_block: 1,

@@ -44,7 +44,12 @@ impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for Shapes<'_> {
     fn after(&mut self, stage: &str, _: usize, x: Images<D, T>) -> Images<D, T> {
         let (_, c, h, w) = *x.shape();
         self.0.retain(|known| known.name != stage);
-        self.0.push(StageSummary { name: stage.into(), shape: [c, h, w], parameters: 0, multiply_adds: 0 });
+        self.0.push(StageSummary {
+            name: stage.into(),
+            shape: [c, h, w],
+            parameters: 0,
+            multiply_adds: 0,
+        });
         x
     }
 }
@@ -54,9 +59,14 @@ struct Count<'a>(&'a mut Vec<StageSummary>);
 impl<D: UNetDevice> Visitor<D> for Count<'_> {
     fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
         let name = name.replace("conv_norm_out", "conv_out");
-        let belongs = |stage: &&mut StageSummary| name.starts_with(&format!("{}.", stage.name));
-        let stage =
-            self.0.iter_mut().filter(belongs).max_by_key(|s| s.name.len()).expect("every parameter belongs to a stage");
+        let belongs =
+            |stage: &&mut StageSummary| name.starts_with(&format!("{}.", stage.name));
+        let stage = self
+            .0
+            .iter_mut()
+            .filter(belongs)
+            .max_by_key(|s| s.name.len())
+            .expect("every parameter belongs to a stage");
         let numel = parameter.shape().num_elements();
         stage.parameters += numel;
         let pixels = stage.shape[1] * stage.shape[2];
@@ -66,7 +76,8 @@ impl<D: UNetDevice> Visitor<D> for Count<'_> {
         }
         if name.ends_with("to_q.weight") {
             // Every pixel with every other: scores, then weighted sums.
-            stage.multiply_adds += 2 * pixels * pixels * parameter.shape().concrete()[0];
+            stage.multiply_adds +=
+                2 * pixels * pixels * parameter.shape().concrete()[0];
         }
     }
 }

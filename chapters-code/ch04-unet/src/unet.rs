@@ -1,11 +1,14 @@
-//! The network: down, through the middle, and up again, with a bridge across at every step.
+//! The network: down, through the middle, and up again, with a bridge across at every
+//! step.
 
 use dfdx::prelude::*;
 use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
-use crate::blocks::{time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample};
+use crate::blocks::{
+    time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample,
+};
 use crate::{ConfigError, UNetConfig};
 
 // ANCHOR: unet
@@ -25,9 +28,11 @@ pub struct UNet<D: UNetDevice> {
 // ANCHOR_END: unet
 
 // ANCHOR: companion
-/// Goes through the network beside the image, and may have its say between the blocks. Chapter 8 conditions with it.
+/// Goes through the network beside the image, and may have its say between the blocks.
+/// Chapter 8 conditions with it.
 pub trait Companion<D: UNetDevice, T: Tape<f32, D>> {
-    /// Sees the time embedding `(batch, time_width)` before the blocks do, and may change it.
+    /// Sees the time embedding `(batch, time_width)` before the blocks do, and may
+    /// change it.
     fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
         time
     }
@@ -48,35 +53,62 @@ impl<D: UNetDevice> UNet<D> {
     ///
     /// # Errors
     /// If the configuration is not one that this crate can build.
-    pub fn new(device: &D, config: &UNetConfig, rng: &mut impl Rng) -> Result<Self, ConfigError> {
+    pub fn new(
+        device: &D,
+        config: &UNetConfig,
+        rng: &mut impl Rng,
+    ) -> Result<Self, ConfigError> {
         config.check()?;
         let channels = &config.block_out_channels;
         let (levels, layers) = (channels.len(), config.layers_per_block);
         let (first, last) = (channels[0], channels[levels - 1]);
-        let common =
-            Common { groups: config.norm_num_groups, eps: config.norm_eps as f32, time_width: config.time_width() };
+        let common = Common {
+            groups: config.norm_num_groups,
+            eps: config.norm_eps as f32,
+            time_width: config.time_width(),
+        };
         let same = Conv2dOptions::new(1, 1);
 
         let conv_in = Conv2d::new(device, rng, config.in_channels, first, 3, same);
         let time_linear_1 = Linear::new(device, rng, first, common.time_width);
-        let time_linear_2 = Linear::new(device, rng, common.time_width, common.time_width);
+        let time_linear_2 =
+            Linear::new(device, rng, common.time_width, common.time_width);
 
         let mut down = Vec::new();
         // The channels of every bridge, in the order in which the way down builds them.
         let mut bridges = vec![first];
         let mut current = first;
         for (level, &width) in channels.iter().enumerate() {
-            let mut stage = Stage { resnets: vec![], attentions: vec![], downsample: None, upsample: None };
+            let mut stage = Stage {
+                resnets: vec![],
+                attentions: vec![],
+                downsample: None,
+                upsample: None,
+            };
             for _ in 0..layers {
-                stage.resnets.push(ResnetBlock::new(device, rng, common, current, width, 1.0));
+                stage
+                    .resnets
+                    .push(ResnetBlock::new(device, rng, common, current, width, 1.0));
                 if config.down_block_types[level].has_attention() {
-                    stage.attentions.push(AttentionBlock::new(device, rng, common, width, config.heads(width), 1.0));
+                    stage.attentions.push(AttentionBlock::new(
+                        device,
+                        rng,
+                        common,
+                        width,
+                        config.heads(width),
+                        1.0,
+                    ));
                 }
                 current = width;
                 bridges.push(width);
             }
             if level + 1 < levels {
-                stage.downsample = Some(Downsample::new(device, rng, width, config.downsample_padding));
+                stage.downsample = Some(Downsample::new(
+                    device,
+                    rng,
+                    width,
+                    config.downsample_padding,
+                ));
                 bridges.push(width);
             }
             down.push(stage);
@@ -85,9 +117,19 @@ impl<D: UNetDevice> UNet<D> {
         let scale = config.mid_block_scale_factor as f32;
         let mut resnet = || ResnetBlock::new(device, rng, common, last, last, scale);
         let resnets = vec![resnet(), resnet()];
-        let mid_common = Common { groups: config.attn_norm_num_groups.unwrap_or(common.groups), ..common };
+        let mid_common = Common {
+            groups: config.attn_norm_num_groups.unwrap_or(common.groups),
+            ..common
+        };
         let attentions = if config.add_attention {
-            vec![AttentionBlock::new(device, rng, mid_common, last, config.heads(last), scale)]
+            vec![AttentionBlock::new(
+                device,
+                rng,
+                mid_common,
+                last,
+                config.heads(last),
+                scale,
+            )]
         } else {
             vec![]
         };
@@ -95,12 +137,31 @@ impl<D: UNetDevice> UNet<D> {
 
         let mut up = Vec::new();
         for (i, &width) in channels.iter().rev().enumerate() {
-            let mut stage = Stage { resnets: vec![], attentions: vec![], downsample: None, upsample: None };
+            let mut stage = Stage {
+                resnets: vec![],
+                attentions: vec![],
+                downsample: None,
+                upsample: None,
+            };
             for _ in 0..layers + 1 {
                 let bridge = bridges.pop().expect("as many bridges up as down");
-                stage.resnets.push(ResnetBlock::new(device, rng, common, current + bridge, width, 1.0));
+                stage.resnets.push(ResnetBlock::new(
+                    device,
+                    rng,
+                    common,
+                    current + bridge,
+                    width,
+                    1.0,
+                ));
                 if config.up_block_types[i].has_attention() {
-                    stage.attentions.push(AttentionBlock::new(device, rng, common, width, config.heads(width), 1.0));
+                    stage.attentions.push(AttentionBlock::new(
+                        device,
+                        rng,
+                        common,
+                        width,
+                        config.heads(width),
+                        1.0,
+                    ));
                 }
                 current = width;
             }
@@ -113,7 +174,17 @@ impl<D: UNetDevice> UNet<D> {
         let conv_norm_out = GroupNorm::new(device, common.groups, first, common.eps);
         let conv_out = Conv2d::new(device, rng, first, config.out_channels, 3, same);
         let config = config.clone();
-        Ok(Self { config, conv_in, time_linear_1, time_linear_2, down, middle, up, conv_norm_out, conv_out })
+        Ok(Self {
+            config,
+            conv_in,
+            time_linear_1,
+            time_linear_2,
+            down,
+            middle,
+            up,
+            conv_norm_out,
+            conv_out,
+        })
     }
     // ANCHOR_END: new
 
@@ -123,11 +194,17 @@ impl<D: UNetDevice> UNet<D> {
     }
 
     // ANCHOR: forward
-    /// The network's answer to x_t: `(batch, in_channels, h, w)` to `(batch, out_channels, h, w)`.
+    /// The network's answer to x_t: `(batch, in_channels, h, w)` to `(batch,
+    /// out_channels, h, w)`.
     ///
     /// # Panics
-    /// If there is not one timestep per image, or height or width cannot be halved as often as the network does.
-    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x_t: Images<D, T>, timesteps: &[usize]) -> Images<D, T> {
+    /// If there is not one timestep per image, or height or width cannot be halved as
+    /// often as the network does.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x_t: Images<D, T>,
+        timesteps: &[usize],
+    ) -> Images<D, T> {
         self.forward_with(x_t, timesteps, &mut ())
     }
 
@@ -144,7 +221,11 @@ impl<D: UNetDevice> UNet<D> {
         let (batch, _, h, w) = *x_t.shape();
         assert_eq!(timesteps.len(), batch, "one timestep per image");
         let factor = self.config.size_factor();
-        assert!(h % factor == 0 && w % factor == 0, "a {h}x{w} image cannot be halved {} times", self.down.len() - 1);
+        assert!(
+            h % factor == 0 && w % factor == 0,
+            "a {h}x{w} image cannot be halved {} times",
+            self.down.len() - 1
+        );
         let x_t = if self.config.center_input_sample { x_t * 2.0 - 1.0 } else { x_t };
         // ANCHOR_END: forward
 
@@ -152,10 +233,17 @@ impl<D: UNetDevice> UNet<D> {
         // t as a vector, through two layers.
         let width = self.config.block_out_channels[0];
         let shift = self.config.freq_shift as f64;
-        let time = time_embedding(x_t.device(), timesteps, width, self.config.flip_sin_to_cos, shift);
+        let time = time_embedding(
+            x_t.device(),
+            timesteps,
+            width,
+            self.config.flip_sin_to_cos,
+            shift,
+        );
         let time = ops::silu(self.time_linear_1.forward(time.put_tape(T::default())));
         let time = ops::silu(companion.time(self.time_linear_2.forward(time)));
-        // Every block gets a copy; how it came about is remembered once, with the image.
+        // Every block gets a copy; how it came about is remembered once, with the
+        // image.
         let (time, time_tape) = time.split_tape();
         let (x_t, tape) = x_t.split_tape();
         // ANCHOR_END: time
@@ -171,7 +259,11 @@ impl<D: UNetDevice> UNet<D> {
                 bridges.push(x.with_empty_tape());
             }
             if let Some(downsample) = &stage.downsample {
-                x = companion.after(&format!("{name}.downsamplers.0"), 0, downsample.forward(x));
+                x = companion.after(
+                    &format!("{name}.downsamplers.0"),
+                    0,
+                    downsample.forward(x),
+                );
                 bridges.push(x.with_empty_tape());
             }
         }
@@ -179,7 +271,11 @@ impl<D: UNetDevice> UNet<D> {
 
         // ANCHOR: up
         for i in 0..self.middle.resnets.len() {
-            x = companion.after("mid_block", i, self.middle.block(i, x, time.retaped()));
+            x = companion.after(
+                "mid_block",
+                i,
+                self.middle.block(i, x, time.retaped()),
+            );
         }
 
         for (level, stage) in self.up.iter().enumerate() {
@@ -190,7 +286,11 @@ impl<D: UNetDevice> UNet<D> {
                 x = companion.after(&name, i, stage.block(i, x, time.retaped()));
             }
             if let Some(upsample) = &stage.upsample {
-                x = companion.after(&format!("{name}.upsamplers.0"), 0, upsample.forward(x));
+                x = companion.after(
+                    &format!("{name}.upsamplers.0"),
+                    0,
+                    upsample.forward(x),
+                );
             }
         }
         x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));

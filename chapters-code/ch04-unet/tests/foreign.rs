@@ -1,5 +1,5 @@
-//! Models that other programs wrote: where their files lie, what their tensors are called, which numbers they hold; and
-//! models that cannot be right.
+//! Models that other programs wrote: where their files lie, what their tensors are
+//! called, which numbers they hold; and models that cannot be right.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +33,9 @@ fn scheduler() -> SchedulerConfig {
 
 fn weights() -> NamedTensors {
     let device = ops::open_device(0).unwrap();
-    params::to_host(&mut UNet::new(&device, &config(), &mut ch03_forward::rng(3, 0)).unwrap())
+    params::to_host(
+        &mut UNet::new(&device, &config(), &mut ch03_forward::rng(3, 0)).unwrap(),
+    )
 }
 
 /// A pipeline as this crate writes it.
@@ -55,7 +57,11 @@ fn loaded(folder: &Path) -> (NamedTensors, SchedulerConfig, Vec<String>) {
 fn rejected(folder: &Path) -> String {
     let start = Instant::now();
     let error = load(folder).expect_err("it must be rejected").to_string();
-    assert!(start.elapsed().as_secs_f64() < 1.0, "{error}: after {:?}", start.elapsed());
+    assert!(
+        start.elapsed().as_secs_f64() < 1.0,
+        "{error}: after {:?}",
+        start.elapsed()
+    );
     assert!(!error.contains('\n'), "{error}");
     error
 }
@@ -77,7 +83,14 @@ const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
 fn every_layout_is_read_with_its_scheduler() {
     let model = model();
     let at = |path: &str| model.path().join(path);
-    let same = |folder: &Path| assert_eq!(loaded(folder), (weights(), scheduler(), vec![]), "{}", folder.display());
+    let same = |folder: &Path| {
+        assert_eq!(
+            loaded(folder),
+            (weights(), scheduler(), vec![]),
+            "{}",
+            folder.display()
+        )
+    };
     same(&at(""));
     same(&at("unet"));
     fs::remove_file(at("model_index.json")).unwrap();
@@ -88,30 +101,45 @@ fn every_layout_is_read_with_its_scheduler() {
     fs::rename(at("unet"), at("flat")).unwrap();
     fs::rename(at("scheduler_config.json"), at("flat/scheduler_config.json")).unwrap();
     same(&at("flat"));
-    fs::write(at("flat/model_index.json"), r#"{"_class_name": "DDPMPipeline"}"#).unwrap();
+    fs::write(at("flat/model_index.json"), r#"{"_class_name": "DDPMPipeline"}"#)
+        .unwrap();
     same(&at("flat"));
 
     fs::remove_file(at("flat/scheduler_config.json")).unwrap();
-    assert!(rejected(&at("flat")).contains("scheduler_config.json"), "a pipeline has a scheduler");
+    assert!(
+        rejected(&at("flat")).contains("scheduler_config.json"),
+        "a pipeline has a scheduler"
+    );
     fs::remove_file(at("flat/model_index.json")).unwrap();
     let (tensors, config, notes) = loaded(&at("flat"));
     assert_eq!((tensors, config), (weights(), SchedulerConfig::default()));
-    assert!(notes.len() == 1 && notes[0].contains("there is no scheduler_config.json"), "{notes:?}");
+    assert!(
+        notes.len() == 1 && notes[0].contains("there is no scheduler_config.json"),
+        "{notes:?}"
+    );
 
     assert!(rejected(model.path()).contains("is not a model directory"));
 }
 
 /// Replaces the weights by these.
 fn store(folder: &Path, name: &str, tensors: &NamedTensors) {
-    fs::write(folder.join("unet").join(name), params::to_safetensors(tensors, &[])).unwrap();
+    fs::write(folder.join("unet").join(name), params::to_safetensors(tensors, &[]))
+        .unwrap();
 }
 
 #[test]
 fn old_names_of_attention_are_read() {
     let model = model();
     let old = |name: &str| {
-        let maps = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
-        maps.iter().fold(name.to_string(), |name, (new, old)| name.replace(&format!(".{new}."), &format!(".{old}.")))
+        let maps = [
+            ("to_q", "query"),
+            ("to_k", "key"),
+            ("to_v", "value"),
+            ("to_out.0", "proj_attn"),
+        ];
+        maps.iter().fold(name.to_string(), |name, (new, old)| {
+            name.replace(&format!(".{new}."), &format!(".{old}."))
+        })
     };
     for convolutions in [false, true] {
         let mut renamed = NamedTensors::new();
@@ -129,13 +157,15 @@ fn old_names_of_attention_are_read() {
         let twice = weights()["mid_block.attentions.0.to_q.bias"].clone();
         renamed.insert("mid_block.attentions.0.to_q.bias".into(), twice);
         store(model.path(), "diffusion_pytorch_model.safetensors", &renamed);
-        assert!(rejected(model.path()).contains("'mid_block.attentions.0.to_q.bias' is there twice"));
+        assert!(rejected(model.path())
+            .contains("'mid_block.attentions.0.to_q.bias' is there twice"));
     }
 }
 
 /// Writes the weights in two files and an index.
 fn shard(folder: &Path, index: &str, names: [&str; 2]) {
-    let (mut shards, mut map) = ([NamedTensors::new(), NamedTensors::new()], serde_json::Map::new());
+    let (mut shards, mut map) =
+        ([NamedTensors::new(), NamedTensors::new()], serde_json::Map::new());
     for (i, (name, tensor)) in weights().into_iter().enumerate() {
         map.insert(name.clone(), names[i % 2].into());
         shards[i % 2].insert(name, tensor);
@@ -152,16 +182,22 @@ fn shards_and_variants_are_read() {
     let model = model();
     let unet = |name: &str| model.path().join("unet").join(name);
     fs::remove_file(model.path().join(WEIGHTS)).unwrap();
-    assert!(rejected(model.path()).contains("there is no diffusion_pytorch_model.safetensors"));
+    assert!(rejected(model.path())
+        .contains("there is no diffusion_pytorch_model.safetensors"));
     fs::write(unet("diffusion_pytorch_model.bin"), b"PK").unwrap();
     let error = rejected(model.path());
-    assert!(error.contains("model.bin: pickled") && error.contains("safe_serialization=True"), "{error}");
+    assert!(
+        error.contains("model.bin: pickled")
+            && error.contains("safe_serialization=True"),
+        "{error}"
+    );
 
     store(model.path(), "diffusion_pytorch_model.fp16.safetensors", &weights());
     assert_eq!(loaded(model.path()).0, weights());
     fs::remove_file(unet("diffusion_pytorch_model.fp16.safetensors")).unwrap();
 
-    let names = ["1", "2"].map(|part| format!("diffusion_pytorch_model-0000{part}-of-00002.safetensors"));
+    let names = ["1", "2"]
+        .map(|part| format!("diffusion_pytorch_model-0000{part}-of-00002.safetensors"));
     let names = [names[0].as_str(), names[1].as_str()];
     for index in ["fp16.json", "json"] {
         let index = format!("diffusion_pytorch_model.safetensors.index.{index}");
@@ -171,13 +207,23 @@ fn shards_and_variants_are_read() {
     let index = "diffusion_pytorch_model.safetensors.index.json";
     store(model.path(), names[1], &weights());
     let error = rejected(model.path());
-    assert!(error.contains("-00002-of-") && error.contains("is there twice"), "{error}");
+    assert!(
+        error.contains("-00002-of-") && error.contains("is there twice"),
+        "{error}"
+    );
     fs::remove_file(unet(names[1])).unwrap();
     assert!(rejected(model.path()).contains("-00002-of-00002"));
     for path in ["../config.json", "/etc/passwd", "a/b", "..", ".", "", "./a"] {
-        fs::write(unet(index), json!({ "weight_map": { "conv_in.weight": path } }).to_string()).unwrap();
+        fs::write(
+            unet(index),
+            json!({ "weight_map": { "conv_in.weight": path } }).to_string(),
+        )
+        .unwrap();
         let error = rejected(model.path());
-        assert!(error.contains(index) && error.contains(&format!("'{path}'")), "{error}");
+        assert!(
+            error.contains(index) && error.contains(&format!("'{path}'")),
+            "{error}"
+        );
     }
     fs::write(unet(index), r#"{"weight_map": {}}"#).unwrap();
     assert!(rejected(model.path()).contains("'conv_in.weight' is missing"));
@@ -190,27 +236,37 @@ fn unknown_fields_are_ignored_with_a_note_or_rejected() {
     for (file, other) in [(UNET, "rho"), (SCHEDULER, "extra")] {
         let model = model();
         let path = model.path().join(file);
-        let harmless = json!({ "_name_or_path": "a/b", "new_thing": null, "newer_thing": false });
+        let harmless =
+            json!({ "_name_or_path": "a/b", "new_thing": null, "newer_thing": false });
         change(&path, &harmless);
         let (_, _, notes) = loaded(model.path());
         assert_eq!(notes.len(), 1, "{notes:?}");
         for word in [file, "_name_or_path, new_thing, newer_thing"] {
             assert!(notes[0].contains(word), "{}", notes[0]);
         }
-        for value in [json!(true), json!(0), json!(1.5), json!("x"), json!([]), json!({})] {
+        for value in
+            [json!(true), json!(0), json!(1.5), json!("x"), json!([]), json!({})]
+        {
             change(&path, &json!({ other: value }));
             let error = rejected(model.path());
-            assert!(error.contains(file) && error.contains(&format!("{other} is {value}")), "{error}");
+            assert!(
+                error.contains(file) && error.contains(&format!("{other} is {value}")),
+                "{error}"
+            );
         }
     }
     // What other schedulers left in the file.
     let model = model();
-    change(&model.path().join(SCHEDULER), &json!({ "set_alpha_to_one": true, "solver_order": 2 }));
+    change(
+        &model.path().join(SCHEDULER),
+        &json!({ "set_alpha_to_one": true, "solver_order": 2 }),
+    );
     assert!(loaded(model.path()).2[0].contains("set_alpha_to_one, solver_order"));
     change(&model.path().join(SCHEDULER), &json!({ "_class_name": "DDIMScheduler" }));
     let error = rejected(model.path());
     assert!(
-        error.contains("_class_name is \"DDIMScheduler\"") && error.contains("DDPMScheduler.from_config"),
+        error.contains("_class_name is \"DDIMScheduler\"")
+            && error.contains("DDPMScheduler.from_config"),
         "{error}"
     );
 }
@@ -218,14 +274,39 @@ fn unknown_fields_are_ignored_with_a_note_or_rejected() {
 #[test]
 fn values_of_the_wrong_kind_name_their_field() {
     for (file, field, value, words) in [
-        (UNET, "block_out_channels", json!([4, "8"]), "block_out_channels[1]: invalid type"),
-        (UNET, "block_out_channels", json!([4, -8]), "block_out_channels[1]: invalid value"),
-        (UNET, "down_block_types", json!(["DownBlock2D", "SkipDownBlock2D"]), "down_block_types[1]: unknown variant"),
+        (
+            UNET,
+            "block_out_channels",
+            json!([4, "8"]),
+            "block_out_channels[1]: invalid type",
+        ),
+        (
+            UNET,
+            "block_out_channels",
+            json!([4, -8]),
+            "block_out_channels[1]: invalid value",
+        ),
+        (
+            UNET,
+            "down_block_types",
+            json!(["DownBlock2D", "SkipDownBlock2D"]),
+            "down_block_types[1]: unknown variant",
+        ),
         (UNET, "sample_size", json!("big"), "sample_size: a whole number or two"),
         (UNET, "freq_shift", json!(1e300), "freq_shift: invalid type"),
-        (SCHEDULER, "variance_type", json!("learned"), "variance_type: unknown variant"),
+        (
+            SCHEDULER,
+            "variance_type",
+            json!("learned"),
+            "variance_type: unknown variant",
+        ),
         (SCHEDULER, "beta_start", json!(null), "beta_start: invalid type: null"),
-        (SCHEDULER, "trained_betas", json!([0.1, "x"]), "trained_betas[1]: invalid type"),
+        (
+            SCHEDULER,
+            "trained_betas",
+            json!([0.1, "x"]),
+            "trained_betas[1]: invalid type",
+        ),
     ] {
         let model = model();
         change(&model.path().join(file), &json!({ field: value }));
@@ -284,12 +365,18 @@ fn sizes_beyond_all_reason_name_their_field() {
         ("steps_offset", json!(1)),
         ("thresholding", json!(true)),
     ];
-    let all = unet.iter().map(|case| (UNET, case)).chain(scheduler.iter().map(|case| (SCHEDULER, case)));
+    let all = unet
+        .iter()
+        .map(|case| (UNET, case))
+        .chain(scheduler.iter().map(|case| (SCHEDULER, case)));
     for (file, (field, value)) in all {
         let model = model();
         change(&model.path().join(file), &json!({ *field: value }));
         let error = rejected(model.path());
-        assert!(error.contains(&format!("{file}: {field} is ")), "{field} {value}: {error}");
+        assert!(
+            error.contains(&format!("{file}: {field} is ")),
+            "{field} {value}: {error}"
+        );
     }
 }
 
@@ -297,11 +384,23 @@ fn sizes_beyond_all_reason_name_their_field() {
 #[test]
 fn a_configuration_is_compared_with_the_weights_before_it_is_built() {
     for (changes, words) in [
-        (json!({ "block_out_channels": [16_384, 16_384] }), "'conv_in.weight' has shape [4, 1, 3, 3]"),
-        (json!({ "layers_per_block": 64 }), "'down_blocks.0.resnets.1.norm1.weight' is missing"),
-        (json!({ "time_embedding_dim": 65_536 }), "'time_embedding.linear_1.weight' has shape [16, 4]"),
+        (
+            json!({ "block_out_channels": [16_384, 16_384] }),
+            "'conv_in.weight' has shape [4, 1, 3, 3]",
+        ),
+        (
+            json!({ "layers_per_block": 64 }),
+            "'down_blocks.0.resnets.1.norm1.weight' is missing",
+        ),
+        (
+            json!({ "time_embedding_dim": 65_536 }),
+            "'time_embedding.linear_1.weight' has shape [16, 4]",
+        ),
         (json!({ "in_channels": 16_384 }), "needs [4, 16384, 3, 3]"),
-        (json!({ "add_attention": false }), "'mid_block.attentions.0.group_norm.bias' does not belong"),
+        (
+            json!({ "add_attention": false }),
+            "'mid_block.attentions.0.group_norm.bias' does not belong",
+        ),
     ] {
         let model = model();
         change(&model.path().join(UNET), &changes);
@@ -314,13 +413,22 @@ fn a_configuration_is_compared_with_the_weights_before_it_is_built() {
 fn an_outline_is_that_of_the_network() {
     let device = ops::open_device(0).unwrap();
     let rng = &mut ch03_forward::rng(0, 0);
-    let presets = [Preset::Cats, Preset::Mnist, Preset::Tiny].map(|preset| preset.config([3, 16, 16]));
-    let deep = UNetConfig { layers_per_block: 3, time_embedding_dim: Some(7), in_channels: 2, ..config() };
+    let presets = [Preset::Cats, Preset::Mnist, Preset::Tiny]
+        .map(|preset| preset.config([3, 16, 16]));
+    let deep = UNetConfig {
+        layers_per_block: 3,
+        time_embedding_dim: Some(7),
+        in_channels: 2,
+        ..config()
+    };
     for config in presets.into_iter().chain([config(), deep]) {
         let mut unet = UNet::new(&device, &config, rng).unwrap();
         assert_eq!(config.outline().unwrap(), Outline::of(&mut unet));
     }
-    assert_eq!(Preset::DdpmCifar10.config([3, 32, 32]).outline().unwrap().count(), 35_746_307);
+    assert_eq!(
+        Preset::DdpmCifar10.config([3, 32, 32]).outline().unwrap().count(),
+        35_746_307
+    );
 }
 
 #[test]

@@ -13,6 +13,10 @@ fn main() -> anyhow::Result<()> {
     let eps = standard_normal(&device, (10, 3, 16, 16), &mut rng(1, 0));
     let x_t = q_sample(&model.schedule, &x0, &timesteps, &eps);
     let answer = model.unet.forward(x_t.clone(), &timesteps);
-    let seen = predict_x0(PredictionType::Epsilon, &model.schedule, &x_t, &timesteps, &answer);
-    Ok(figures::save_png("answers.png", &figures::image_rows(&[x_t, eps, answer, seen], 5))?)
+    let seen =
+        predict_x0(PredictionType::Epsilon, &model.schedule, &x_t, &timesteps, &answer);
+    Ok(figures::save_png(
+        "answers.png",
+        &figures::image_rows(&[x_t, eps, answer, seen], 5),
+    )?)
 }

@@ -1,4 +1,5 @@
-//! Small networks that were trained for a moment: as it should be, and in three ways in which it should not.
+//! Small networks that were trained for a moment: as it should be, and in three ways in
+//! which it should not.
 
 use ch01_tensors::{batch, Cats, Split};
 use ch03_forward::{predict_x0, q_sample, rng, standard_normal, PredictionType};
@@ -19,7 +20,12 @@ type Answer = fn(
 ) -> Images<AutoDevice, OwnedTape<f32, AutoDevice>>;
 
 /// Trains, and shows which clean images the network sees in noisy ones at timestep 150.
-fn train(device: &AutoDevice, optimizer: OptimizerConfig, answer: Answer, same_noise: bool) -> Images<AutoDevice> {
+fn train(
+    device: &AutoDevice,
+    optimizer: OptimizerConfig,
+    answer: Answer,
+    same_noise: bool,
+) -> Images<AutoDevice> {
     let config = TrainConfig {
         unet: Preset::Tiny.config([3, 16, 16]),
         scheduler: SchedulerConfig::default(),
@@ -37,7 +43,10 @@ fn train(device: &AutoDevice, optimizer: OptimizerConfig, answer: Answer, same_n
             batch.eps = ops::tensor(device, first.repeat(32), *batch.x0.shape());
         }
         // A loss that is not a number ends it, as it would end a real training.
-        if trainer.learn(&batch, |unet, x_t, timesteps, _| answer(unet, x_t, timesteps)).is_err() {
+        if trainer
+            .learn(&batch, |unet, x_t, timesteps, _| answer(unet, x_t, timesteps))
+            .is_err()
+        {
             break;
         }
     }
@@ -45,7 +54,10 @@ fn train(device: &AutoDevice, optimizer: OptimizerConfig, answer: Answer, same_n
     let eps = standard_normal(device, (COUNT, 3, 16, 16), &mut rng(1, 0));
     let timesteps = [150; COUNT];
     let x_t = q_sample(&trainer.schedule, &x0, &timesteps, &eps);
-    let said = answer(&trainer.unet, x_t.clone().put_tape(OwnedTape::default()), &timesteps).split_tape().0;
+    let said =
+        answer(&trainer.unet, x_t.clone().put_tape(OwnedTape::default()), &timesteps)
+            .split_tape()
+            .0;
     predict_x0(PredictionType::Epsilon, &trainer.schedule, &x_t, &timesteps, &said)
 }
 
@@ -54,9 +66,15 @@ fn main() -> Result<(), figures::FigureError> {
     let usual = OptimizerConfig { warmup_steps: 20, ..Default::default() };
     // ANCHOR: mistakes
     // A learning rate a hundred times too large, and nothing that holds it back.
-    let hasty = OptimizerConfig { learning_rate: 0.2, max_gradient_norm: 1e9, warmup_steps: 0, ..Default::default() };
+    let hasty = OptimizerConfig {
+        learning_rate: 0.2,
+        max_gradient_norm: 1e9,
+        warmup_steps: 0,
+        ..Default::default()
+    };
     // The network is never told the timestep.
-    let untold: Answer = |unet, x_t, timesteps| unet.forward(x_t, &vec![0; timesteps.len()]);
+    let untold: Answer =
+        |unet, x_t, timesteps| unet.forward(x_t, &vec![0; timesteps.len()]);
     // ANCHOR_END: mistakes
     let rows = [
         train(&device, usual.clone(), UNet::forward, false),

@@ -1,13 +1,14 @@
-//! A training on disk. The model directory holds the averaged weights, ready to use; `training/` beside it holds what is
-//! needed to go on as if never stopped:
+//! A training on disk. The model directory holds the averaged weights, ready to use;
+//! `training/` beside it holds what is needed to go on as if never stopped:
 //!
 //! ```text
 //! runs/cats/training/config.json         the TrainConfig
 //! runs/cats/training/state.safetensors   step, weights, averages, moments
 //! ```
 //!
-//! The state is a single file that is replaced in one step, so it is whole at any moment. No state of a random number
-//! generator is needed: every step's numbers follow from the seed and the step's number.
+//! The state is a single file that is replaced in one step, so it is whole at any
+//! moment. No state of a random number generator is needed: every step's numbers follow
+//! from the seed and the step's number.
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +40,8 @@ pub enum CheckpointError {
     NoStep { path: PathBuf, found: String },
 }
 
-/// What a state holds for each tensor of the network, besides its weights: the average and the two
-/// moments, as plain lists.
+/// What a state holds for each tensor of the network, besides its weights: the average
+/// and the two moments, as plain lists.
 const FLAT: [&str; 3] = ["ema", "m", "v"];
 
 /// The outline of the state of a network with this outline.
@@ -61,7 +62,12 @@ impl<D: UNetDevice> Trainer<D> {
     pub fn save(&mut self, directory: &Path) -> Result<(), CheckpointError> {
         self.save_state(directory)?;
         let weights = params::to_host(&mut self.averaged());
-        Ok(model_dir::save(directory, &self.config.unet, &weights, &self.config.scheduler)?)
+        Ok(model_dir::save(
+            directory,
+            &self.config.unet,
+            &weights,
+            &self.config.scheduler,
+        )?)
     }
 
     /// Reads the training that [`Trainer::save`] wrote.
@@ -70,7 +76,9 @@ impl<D: UNetDevice> Trainer<D> {
     /// If a file is missing, damaged, or does not fit the configuration.
     pub fn load(device: &D, directory: &Path) -> Result<Self, CheckpointError> {
         let outline = |config: &TrainConfig| config.unet.outline();
-        Self::load_state(device, directory, outline, |config, rng| UNet::new(device, &config.unet, rng))
+        Self::load_state(device, directory, outline, |config, rng| {
+            UNet::new(device, &config.unet, rng)
+        })
     }
 
     /// Whether a directory holds a training.
@@ -94,17 +102,22 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         for (kind, flat) in FLAT.into_iter().zip(flat) {
             for ((name, _), values) in outline.iter().zip(flat) {
                 let values = values.as_vec();
-                tensors.insert(format!("{kind}.{name}"), HostTensor { shape: vec![values.len()], values });
+                tensors.insert(
+                    format!("{kind}.{name}"),
+                    HostTensor { shape: vec![values.len()], values },
+                );
             }
         }
         let training = directory.join(TRAINING);
         model_dir::write_json(&training.join("config.json"), &self.config)?;
-        let bytes = params::to_safetensors(&tensors, &[("step", self.step.to_string())]);
+        let bytes =
+            params::to_safetensors(&tensors, &[("step", self.step.to_string())]);
         Ok(files::write(training.join(STATE), &bytes)?)
     }
 
-    /// Reads what [`Trainer::save_state`] wrote, into what `network` makes. `outline` lists the tensors
-    /// of that, so that the files are checked before the network takes memory.
+    /// Reads what [`Trainer::save_state`] wrote, into what `network` makes. `outline`
+    /// lists the tensors of that, so that the files are checked before the network
+    /// takes memory.
     ///
     /// # Errors
     /// If a file is missing, damaged, or does not fit the configuration.
@@ -119,7 +132,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let bad = |source| CheckpointError::Config { path: path.clone(), source };
         config.check().map_err(bad)?;
         let outline = outline(&config).map_err(bad)?;
-        let (step, tensors) = read_state(&directory.join(TRAINING).join(STATE), &outline)?;
+        let (step, tensors) =
+            read_state(&directory.join(TRAINING).join(STATE), &outline)?;
         let trainer = Self::of(device, config.clone(), |rng| network(&config, rng));
         let mut trainer = trainer.map_err(bad)?;
         trainer.step = step;
@@ -131,7 +145,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     fn set_state(&mut self, tensors: &NamedTensors) {
         params::set(&mut self.unet, "weights", tensors);
         let outline = Outline::of(&mut self.unet);
-        let flat = [&mut self.ema.average, &mut self.optimizer.m, &mut self.optimizer.v];
+        let flat =
+            [&mut self.ema.average, &mut self.optimizer.m, &mut self.optimizer.v];
         for (kind, flat) in FLAT.into_iter().zip(flat) {
             for ((name, _), vector) in outline.iter().zip(flat) {
                 vector.copy_from(&tensors[&format!("{kind}.{name}")].values);
@@ -140,11 +155,15 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
 }
 
-/// More steps than anyone trains. With this bound, steps times batch size cannot overflow.
+/// More steps than anyone trains. With this bound, steps times batch size cannot
+/// overflow.
 pub const MAX_STEPS: u64 = 1_000_000_000_000;
 
 /// Reads step and tensors of the state of a network with this outline.
-fn read_state(path: &Path, network: &Outline) -> Result<(u64, NamedTensors), CheckpointError> {
+fn read_state(
+    path: &Path,
+    network: &Outline,
+) -> Result<(u64, NamedTensors), CheckpointError> {
     let bytes = files::read(path)?;
     let bad = |source| CheckpointError::Params { path: path.into(), source };
     let (tensors, metadata) = params::from_safetensors(&bytes).map_err(bad)?;

@@ -11,7 +11,8 @@ use crate::l_simple;
 /// The timesteps are split into this many equal ranges.
 pub const BUCKETS: usize = 10;
 
-/// The loss on images that the network has not seen, for early, middle and late timesteps apart.
+/// The loss on images that the network has not seen, for early, middle and late
+/// timesteps apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldoutLoss {
     /// One loss per range of timesteps, from little noise to much.
@@ -26,9 +27,10 @@ impl HeldoutLoss {
 }
 
 // ANCHOR: heldout
-/// The loss of a network's answers on the first `count` images of a held-out dataset, in each range
-/// of timesteps, over which the images are spread evenly. `seed` decides the noise, so that two
-/// networks, or two moments of one, meet the same task: only losses of one seed can be compared.
+/// The loss of a network's answers on the first `count` images of a held-out dataset,
+/// in each range of timesteps, over which the images are spread evenly. `seed` decides
+/// the noise, so that two networks, or two moments of one, meet the same task: only
+/// losses of one seed can be compared.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
     schedule: &Schedule,
@@ -46,13 +48,14 @@ pub fn heldout_loss<D: UNetDevice>(
         let first = (bucket * schedule.len() / BUCKETS).min(last.saturating_sub(1));
         let timesteps = spread(first..last.max(first + 1), indices.len());
         let eps = standard_normal(device, *x0.shape(), &mut rng);
-        l_simple::<D, NoneTape>(schedule, kind, &x0, &timesteps, &eps, &answer).as_vec()[0]
+        l_simple::<D, NoneTape>(schedule, kind, &x0, &timesteps, &eps, &answer).as_vec()
+            [0]
     });
     HeldoutLoss { buckets }
 }
 
-/// `count` timesteps, spread evenly over a range: if there are more than timesteps, each comes
-/// equally often, or once more.
+/// `count` timesteps, spread evenly over a range: if there are more than timesteps,
+/// each comes equally often, or once more.
 fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
     (0..count).map(|i| range.start + i * range.len() / count).collect()
 }
@@ -62,12 +65,14 @@ fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
 mod tests {
     #[test]
     fn no_timestep_weighs_more_than_another() {
-        for (range, count) in [(0..100, 128), (300..400, 1000), (0..1, 7), (10..13, 3)] {
+        for (range, count) in [(0..100, 128), (300..400, 1000), (0..1, 7), (10..13, 3)]
+        {
             let timesteps = super::spread(range.clone(), count);
             let times = |t| timesteps.iter().filter(|&&other| other == t).count();
             let counts: Vec<usize> = range.clone().map(times).collect();
             assert_eq!(counts.iter().sum::<usize>(), count);
-            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            let (least, most) =
+                (counts.iter().min().unwrap(), counts.iter().max().unwrap());
             assert!(most - least <= 1, "{range:?} {count}: {counts:?}");
         }
         assert_eq!(super::spread(0..100, 4), [0, 25, 50, 75]);

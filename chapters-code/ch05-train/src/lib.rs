@@ -1,7 +1,8 @@
 //! Chapter 5: training.
 //!
-//! Take an image, noise it to a random timestep, ask the network what was added, and nudge its weights towards the
-//! right answer. Repeat. Equation and algorithm numbers are those of the DDPM paper (Ho et al. 2020).
+//! Take an image, noise it to a random timestep, ask the network what was added, and
+//! nudge its weights towards the right answer. Repeat. Equation and algorithm numbers
+//! are those of the DDPM paper (Ho et al. 2020).
 
 mod checkpoint;
 mod heldout;
@@ -15,7 +16,9 @@ pub use checkpoint::{CheckpointError, MAX_STEPS, TRAINING};
 pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
 pub use objective::l_simple;
 pub use optimizer::{learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
-pub use trainer::{training_batch, Batch, StepReport, TrainConfig, TrainError, Trainer, MAX_BATCH};
+pub use trainer::{
+    training_batch, Batch, StepReport, TrainConfig, TrainError, Trainer, MAX_BATCH,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../book/ch05.md")]

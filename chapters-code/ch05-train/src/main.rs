@@ -46,8 +46,21 @@ impl Session for Unconditional {
     }
 
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {
-        let shape = self.trainer.config.unet.input_shape().expect("a training knows its images");
-        sample_images(&self.device, &self.trainer.model(), shape, 0, count, seed, |_, _, _| {})
+        let shape = self
+            .trainer
+            .config
+            .unet
+            .input_shape()
+            .expect("a training knows its images");
+        sample_images(
+            &self.device,
+            &self.trainer.model(),
+            shape,
+            0,
+            count,
+            seed,
+            |_, _, _| {},
+        )
     }
 
     fn save(&mut self, directory: &Path) -> anyhow::Result<()> {
@@ -63,7 +76,12 @@ fn main() -> std::process::ExitCode {
                 let trainer = Trainer::new(device, args.config(dataset.shape())?)?;
                 Ok(Unconditional { device: device.clone(), trainer })
             },
-            |device, out, _| Ok(Unconditional { device: device.clone(), trainer: Trainer::load(device, out)? }),
+            |device, out, _| {
+                Ok(Unconditional {
+                    device: device.clone(),
+                    trainer: Trainer::load(device, out)?,
+                })
+            },
         )
     })
 }

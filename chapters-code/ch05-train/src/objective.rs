@@ -4,8 +4,9 @@ use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 
 // ANCHOR: l_simple
-/// L_simple (DDPM eq. 14): the mean squared error between the network's `answer` to x_t and what it should have said.
-/// With an `OwnedTape` as `T` the result remembers how it came about, and can be differentiated.
+/// L_simple (DDPM eq. 14): the mean squared error between the network's `answer` to x_t
+/// and what it should have said. With an `OwnedTape` as `T` the result remembers how it
+/// came about, and can be differentiated.
 ///
 /// `x0` and `eps` are `(batch, channels, h, w)`; there is one timestep per image.
 pub fn l_simple<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(

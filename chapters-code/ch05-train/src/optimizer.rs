@@ -1,4 +1,5 @@
-//! From gradients to better weights: gradient clipping, AdamW, and a moving average of the weights.
+//! From gradients to better weights: gradient clipping, AdamW, and a moving average of
+//! the weights.
 
 use ch04_unet::ConfigError;
 use dfdx::prelude::*;
@@ -6,7 +7,8 @@ use ops::layers::{Parameters, Visitor};
 use ops::{AdamW, Buffer, Gradient, UNetDevice, Vector};
 use serde::{Deserialize, Serialize};
 
-/// One number for each number in a network: a list of vectors, in the order in which the network shows its parameters.
+/// One number for each number in a network: a list of vectors, in the order in which
+/// the network shows its parameters.
 pub type Flat<D> = Vec<Vector<D>>;
 
 /// A list of zeros for `model`.
@@ -39,7 +41,8 @@ pub struct OptimizerConfig {
     pub learning_rate: f64,
     /// Over this many steps the learning rate rises from 0 to its value.
     pub warmup_steps: u64,
-    /// Over this last part of `total_steps` the learning rate falls back to 0; 0: it never falls.
+    /// Over this last part of `total_steps` the learning rate falls back to 0; 0: it
+    /// never falls.
     #[serde(default)]
     pub cooldown: f64,
     #[serde(default)]
@@ -76,31 +79,43 @@ impl OptimizerConfig {
     /// Names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         let number = ConfigError::check_number;
-        let (above_0, from_0) = ("it must be a number above 0", "it must be a number from 0");
-        let (to_1, below_1) = ("it must be a number from 0 to 1", "it must be a number from 0 to below 1");
+        let (above_0, from_0) =
+            ("it must be a number above 0", "it must be a number from 0");
+        let (to_1, below_1) = (
+            "it must be a number from 0 to 1",
+            "it must be a number from 0 to below 1",
+        );
         number("optimizer.learning_rate", self.learning_rate, above_0, |v| v > 0.0)?;
-        number("optimizer.cooldown", self.cooldown, to_1, |v| (0.0..=1.0).contains(&v))?;
-        for (field, beta) in [("optimizer.beta1", self.beta1), ("optimizer.beta2", self.beta2)] {
+        number("optimizer.cooldown", self.cooldown, to_1, |v| {
+            (0.0..=1.0).contains(&v)
+        })?;
+        for (field, beta) in
+            [("optimizer.beta1", self.beta1), ("optimizer.beta2", self.beta2)]
+        {
             number(field, beta, below_1, |v| (0.0..1.0).contains(&v))?;
         }
         number("optimizer.eps", self.eps, above_0, |v| v > 0.0)?;
         number("optimizer.weight_decay", self.weight_decay, from_0, |v| v >= 0.0)?;
-        number("optimizer.max_gradient_norm", self.max_gradient_norm, above_0, |v| v > 0.0)
+        number("optimizer.max_gradient_norm", self.max_gradient_norm, above_0, |v| {
+            v > 0.0
+        })
     }
 }
 
 /// The learning rate of step number `step`, counted from 0.
 pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f64 {
     let risen = (step + 1) as f64 / config.warmup_steps.max(1) as f64;
-    let left = config.total_steps.saturating_sub(step) as f64 / config.total_steps as f64;
+    let left =
+        config.total_steps.saturating_sub(step) as f64 / config.total_steps as f64;
     let not_fallen = if config.cooldown > 0.0 { left / config.cooldown } else { 1.0 };
     config.learning_rate * risen.min(not_fallen).min(1.0)
 }
 // ANCHOR_END: config
 
 // ANCHOR: adamw
-/// AdamW (Loshchilov & Hutter 2019, algorithm 2, with the pull towards 0 multiplied by the learning rate, as in PyTorch): each weight has a step size of its own, from a running mean `m` of its
-/// gradient and a running mean `v` of the gradient's square.
+/// AdamW (Loshchilov & Hutter 2019, algorithm 2, with the pull towards 0 multiplied by
+/// the learning rate, as in PyTorch): each weight has a step size of its own, from a
+/// running mean `m` of its gradient and a running mean `v` of the gradient's square.
 #[derive(Clone, Debug)]
 pub struct Optimizer<D: UNetDevice> {
     pub config: OptimizerConfig,
@@ -118,8 +133,14 @@ impl<D: UNetDevice> Optimizer<D> {
 
 impl<D: UNetDevice> Optimizer<D> {
     // ANCHOR: update
-    /// Moves every weight once, against the gradient; `step` counts from 0. Returns the length that the gradient had.
-    pub fn update(&mut self, step: u64, model: &mut impl Parameters<D>, gradient: &Gradient<D>) -> f64 {
+    /// Moves every weight once, against the gradient; `step` counts from 0. Returns the
+    /// length that the gradient had.
+    pub fn update(
+        &mut self,
+        step: u64,
+        model: &mut impl Parameters<D>,
+        gradient: &Gradient<D>,
+    ) -> f64 {
         let device = self.m.first().expect("a network has parameters").device().clone();
         let norm = gradient_norm(&device, gradient);
         let c = &self.config;
@@ -152,14 +173,16 @@ type State<'a, D> = (&'a Buffer<D>, (&'a mut Vector<D>, &'a mut Vector<D>));
 
 impl<'a, D: UNetDevice, I: Iterator<Item = State<'a, D>>> Visitor<D> for Update<I> {
     fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-        let (gradient, (m, v)) = self.state.next().expect("a gradient and two moments for every parameter");
+        let (gradient, (m, v)) =
+            self.state.next().expect("a gradient and two moments for every parameter");
         ops::adamw_step(&self.numbers, parameter, gradient, m, v);
     }
 }
 // ANCHOR_END: visit
 
 // ANCHOR: ema
-/// A moving average of the weights: it forgets the jitter of single steps, and draws better images.
+/// A moving average of the weights: it forgets the jitter of single steps, and draws
+/// better images.
 #[derive(Clone, Debug)]
 pub struct Ema<D: UNetDevice> {
     pub decay: f64,
@@ -174,8 +197,8 @@ impl<D: UNetDevice> Ema<D> {
         ema
     }
 
-    /// How much of the average is kept at step number `step`, counted from 0: little at first, when the weights still
-    /// change a lot.
+    /// How much of the average is kept at step number `step`, counted from 0: little at
+    /// first, when the weights still change a lot.
     pub fn decay_at(&self, step: u64) -> f64 {
         self.decay.min((1.0 + step as f64) / (10.0 + step as f64))
     }

@@ -45,7 +45,9 @@ impl TrainConfig {
         self.optimizer.check()?;
         ConfigError::check_size("batch_size", self.batch_size, 1..=MAX_BATCH)?;
         let need = "it must be a number from 0 to below 1";
-        ConfigError::check_number("ema_decay", self.ema_decay, need, |v| (0.0..1.0).contains(&v))
+        ConfigError::check_number("ema_decay", self.ema_decay, need, |v| {
+            (0.0..1.0).contains(&v)
+        })
     }
 }
 
@@ -113,11 +115,15 @@ impl<D: UNetDevice> Trainer<D> {
     }
 
     // ANCHOR: train_step
-    /// One step of algorithm 1. Which images, timesteps and noise it uses follows from the seed and the step's number.
+    /// One step of algorithm 1. Which images, timesteps and noise it uses follows from
+    /// the seed and the step's number.
     ///
     /// # Errors
     /// As [`Trainer::learn`].
-    pub fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError> {
+    pub fn train_step(
+        &mut self,
+        dataset: &dyn Dataset,
+    ) -> Result<StepReport, TrainError> {
         let (batch, _) = self.next_batch(dataset);
         self.learn(&batch, |unet, x_t, timesteps, _| unet.forward(x_t, timesteps))
     }
@@ -126,12 +132,18 @@ impl<D: UNetDevice> Trainer<D> {
     /// The model as it would be used: with averaged weights.
     pub fn model(&self) -> Model<D> {
         let scheduler = self.config.scheduler.clone();
-        Model { unet: self.averaged(), schedule: self.schedule.clone(), scheduler, notes: Vec::new() }
+        Model {
+            unet: self.averaged(),
+            schedule: self.schedule.clone(),
+            scheduler,
+            notes: Vec::new(),
+        }
     }
 }
 
 impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
-    /// A training of what `network` makes with the random numbers that the seed stands for.
+    /// A training of what `network` makes with the random numbers that the seed stands
+    /// for.
     ///
     /// # Errors
     /// If the configuration cannot be built.
@@ -145,43 +157,67 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
         let ema = Ema::new(config.ema_decay, &mut unet);
         let replicas = Replicas::new(device, &unet);
-        Ok(Self { config, unet, optimizer, ema, step: 0, schedule, device: device.clone(), replicas, shuffle: None })
+        Ok(Self {
+            config,
+            unet,
+            optimizer,
+            ema,
+            step: 0,
+            schedule,
+            device: device.clone(),
+            replicas,
+            shuffle: None,
+        })
     }
 
     // ANCHOR: next_batch
-    /// The images, timesteps and noise of the next step, and the random numbers after them, for whoever needs more.
+    /// The images, timesteps and noise of the next step, and the random numbers after
+    /// them, for whoever needs more.
     pub fn next_batch(&mut self, dataset: &dyn Dataset) -> (Batch<D>, ChaCha8Rng) {
         let (step, seed) = (self.step, self.config.seed);
-        let shuffle = self.shuffle.get_or_insert_with(|| Shuffle::new(dataset.len(), seed));
+        let shuffle =
+            self.shuffle.get_or_insert_with(|| Shuffle::new(dataset.len(), seed));
         let indices = shuffle.batch(step, self.config.batch_size);
         let mut rng = Purpose::Training.rng(seed, step);
 
         let x0 = training_batch(&self.device, dataset, &indices, &mut rng);
-        let timesteps: Vec<usize> = indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();
+        let timesteps: Vec<usize> =
+            indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();
         let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
         (Batch { indices, x0, timesteps, eps }, rng)
     }
     // ANCHOR_END: next_batch
 
     // ANCHOR: gradient
-    /// The loss on a batch and its gradient. Each half of the batch is worked out on its own, both at the same time: the mean over
-    /// all is the mean of the halves' means, and so is its gradient.
+    /// The loss on a batch and its gradient. Each half of the batch is worked out on
+    /// its own, both at the same time: the mean over all is the mean of the halves'
+    /// means, and so is its gradient.
     fn loss_and_gradient(
         &mut self,
         batch: &Batch<D>,
-        answer: impl Fn(&N, Images<D, OwnedTape<f32, D>>, &[usize], Range<usize>) -> Images<D, OwnedTape<f32, D>>
+        answer: impl Fn(
+                &N,
+                Images<D, OwnedTape<f32, D>>,
+                &[usize],
+                Range<usize>,
+            ) -> Images<D, OwnedTape<f32, D>>
             + MaybeSync,
     ) -> Result<(f32, Gradient<D>), String> {
         let (schedule, kind) = (&self.schedule, self.config.scheduler.prediction_type);
         let count = batch.timesteps.len();
         self.replicas.follow(&self.unet);
         let halves = self.replicas.run(count, |unet, device, images| {
-            let [x0, eps] = [&batch.x0, &batch.eps].map(|all| ops::part(device, all, images.clone()));
+            let [x0, eps] = [&batch.x0, &batch.eps]
+                .map(|all| ops::part(device, all, images.clone()));
             let timesteps = &batch.timesteps[images.clone()];
             let share = images.len() as f32 / count as f32;
-            let loss = l_simple(schedule, kind, &x0, timesteps, &eps, |x_t, t| answer(unet, x_t, t, images)) * share;
+            let loss = l_simple(schedule, kind, &x0, timesteps, &eps, |x_t, t| {
+                answer(unet, x_t, t, images)
+            }) * share;
             let value = loss.as_vec()[0];
-            let gradient = loss.try_backward().and_then(|gradients| ops::gradient_of(&mut unet.clone(), gradients));
+            let gradient = loss
+                .try_backward()
+                .and_then(|gradients| ops::gradient_of(&mut unet.clone(), gradients));
             gradient.map(|gradient| (value, gradient)).map_err(|e| e.to_string())
         });
         let halves = halves.into_iter().collect::<Result<Vec<_>, String>>()?;
@@ -191,20 +227,26 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR_END: gradient
 
     // ANCHOR: learn
-    /// One step on this batch. `answer` is what the network says to x_t at the timesteps of some images of the batch; the last
-    /// argument says which.
+    /// One step on this batch. `answer` is what the network says to x_t at the
+    /// timesteps of some images of the batch; the last argument says which.
     ///
     /// # Errors
     /// If the loss is not finite (the weights are then unchanged), or the device fails.
     pub fn learn(
         &mut self,
         batch: &Batch<D>,
-        answer: impl Fn(&N, Images<D, OwnedTape<f32, D>>, &[usize], Range<usize>) -> Images<D, OwnedTape<f32, D>>
+        answer: impl Fn(
+                &N,
+                Images<D, OwnedTape<f32, D>>,
+                &[usize],
+                Range<usize>,
+            ) -> Images<D, OwnedTape<f32, D>>
             + MaybeSync,
     ) -> Result<StepReport, TrainError> {
         let step = self.step;
-        let (loss, gradient) =
-            self.loss_and_gradient(batch, answer).map_err(|problem| TrainError::Device { step, problem })?;
+        let (loss, gradient) = self
+            .loss_and_gradient(batch, answer)
+            .map_err(|problem| TrainError::Device { step, problem })?;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { step, loss });
         }
@@ -216,10 +258,11 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
     // ANCHOR_END: learn
 
-    /// Plans a training of `total_steps`, with a learning rate that falls over the last part of it, `cooldown` from 0 (it
-    /// stays) to 1.
+    /// Plans a training of `total_steps`, with a learning rate that falls over the last
+    /// part of it, `cooldown` from 0 (it stays) to 1.
     pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
-        self.optimizer.config = OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };
+        self.optimizer.config =
+            OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };
         self.config.optimizer = self.optimizer.config.clone();
     }
 
@@ -229,7 +272,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
 }
 // ANCHOR: training_batch
-/// Images to learn from; half of them mirrored, where the mirror image could be in the set too.
+/// Images to learn from; half of them mirrored, where the mirror image could be in the
+/// set too.
 pub fn training_batch<D: UNetDevice>(
     device: &D,
     dataset: &dyn Dataset,

@@ -33,7 +33,8 @@ fn train_and_sample<D: UNetDevice>(device: &D) -> (Vec<f32>, Vec<f32>) {
     let mut trainer = Trainer::new(device, config()).unwrap();
     let dataset = Cats::new(Split::Train);
     let losses = (0..20).map(|_| trainer.train_step(&dataset).unwrap().loss).collect();
-    let images = sample_images(device, &trainer.model(), [3, 16, 16], 0, 1, 0, |_, _, _| {});
+    let images =
+        sample_images(device, &trainer.model(), [3, 16, 16], 0, 1, 0, |_, _, _| {});
     (losses, images.as_vec())
 }
 
@@ -43,9 +44,15 @@ fn twenty_steps_and_an_image() {
     let (expected_losses, expected_images) = train_and_sample(&Cpu::default());
     for (step, (loss, expected)) in losses.iter().zip(&expected_losses).enumerate() {
         println!("{step}: {loss} on the GPU, {expected} on the processor");
-        assert!((loss - expected).abs() <= 1e-3 * expected, "step {step}: {loss} instead of {expected}");
+        assert!(
+            (loss - expected).abs() <= 1e-3 * expected,
+            "step {step}: {loss} instead of {expected}"
+        );
     }
     for (i, (value, expected)) in images.iter().zip(&expected_images).enumerate() {
-        assert!((value - expected).abs() <= 1e-2, "image value {i}: {value} instead of {expected}");
+        assert!(
+            (value - expected).abs() <= 1e-2,
+            "image value {i}: {value} instead of {expected}"
+        );
     }
 }

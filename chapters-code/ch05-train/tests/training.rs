@@ -6,7 +6,8 @@ use ch03_forward::PredictionType;
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::{Preset, UNet};
 use ch05_train::{
-    heldout_loss, l_simple, learning_rate, Batch, Ema, Optimizer, OptimizerConfig, TrainConfig, TrainError, Trainer,
+    heldout_loss, l_simple, learning_rate, Batch, Ema, Optimizer, OptimizerConfig,
+    TrainConfig, TrainError, Trainer,
 };
 use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
@@ -22,7 +23,11 @@ fn config(prediction_type: PredictionType) -> TrainConfig {
             prediction_type,
             ..Default::default()
         },
-        optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 20, ..Default::default() },
+        optimizer: OptimizerConfig {
+            learning_rate: 2e-3,
+            warmup_steps: 20,
+            ..Default::default()
+        },
         batch_size: 8,
         ema_decay: 0.9,
         seed: 1,
@@ -63,9 +68,11 @@ impl Dataset for Eight {
 #[test]
 fn a_tiny_model_overfits_eight_images() {
     let device = ops::open_device(0).unwrap();
-    for (kind, bound) in
-        [(PredictionType::Epsilon, 0.2), (PredictionType::Sample, 0.25), (PredictionType::VPrediction, 0.35)]
-    {
+    for (kind, bound) in [
+        (PredictionType::Epsilon, 0.2),
+        (PredictionType::Sample, 0.25),
+        (PredictionType::VPrediction, 0.35),
+    ] {
         let mut trainer = Trainer::new(&device, config(kind)).unwrap();
         let dataset = Eight(Cats::new(Split::Train));
         let mut losses = Vec::new();
@@ -75,8 +82,14 @@ fn a_tiny_model_overfits_eight_images() {
         let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
         let (first, last) = (mean(&losses[..10]), mean(&losses[350..]));
         println!("{kind:?}: {first} to {last}");
-        assert!(last < bound, "{kind:?}: the loss is {last} after 400 steps, not below {bound}");
-        assert!(last < 0.4 * first, "{kind:?}: the loss fell only from {first} to {last}");
+        assert!(
+            last < bound,
+            "{kind:?}: the loss is {last} after 400 steps, not below {bound}"
+        );
+        assert!(
+            last < 0.4 * first,
+            "{kind:?}: the loss fell only from {first} to {last}"
+        );
     }
 }
 // ANCHOR_END: learns
@@ -112,7 +125,11 @@ fn a_resumed_training_equals_one_that_was_never_stopped() {
 fn another_seed_is_another_training() {
     let device = ops::open_device(0).unwrap();
     let mut a = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
-    let mut b = Trainer::new(&device, TrainConfig { seed: 2, ..config(PredictionType::Epsilon) }).unwrap();
+    let mut b = Trainer::new(
+        &device,
+        TrainConfig { seed: 2, ..config(PredictionType::Epsilon) },
+    )
+    .unwrap();
     assert_ne!(run(&mut a, 1), run(&mut b, 1));
 }
 
@@ -120,7 +137,11 @@ fn another_seed_is_another_training() {
 fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
     struct Spoil;
     impl Visitor<Dev> for Spoil {
-        fn visit<S: dfdx::prelude::Shape>(&mut self, name: &str, parameter: &mut dfdx::prelude::Tensor<S, f32, Dev>) {
+        fn visit<S: dfdx::prelude::Shape>(
+            &mut self,
+            name: &str,
+            parameter: &mut dfdx::prelude::Tensor<S, f32, Dev>,
+        ) {
             if name == "conv_out.bias" {
                 parameter.copy_from(&[f32::NAN, 0.0, 0.0]);
             }
@@ -138,14 +159,25 @@ fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
 
 #[test]
 fn long_gradients_are_cut() {
-    // With a plain gradient step in place of AdamW's, moments show what the optimiser saw: m = (1 - beta1) · scaled g.
+    // With a plain gradient step in place of AdamW's, moments show what the optimiser
+    // saw: m = (1 - beta1) · scaled g.
     let device = ops::open_device(0).unwrap();
     let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
     trainer.optimizer.config.max_gradient_norm = 0.01;
     let report = trainer.train_step(&Cats::new(Split::Train)).unwrap();
     assert!(report.gradient_norm > 0.01, "the test needs a gradient to cut");
-    let squares: f64 = trainer.optimizer.m.iter().flat_map(|m| m.as_vec()).map(|m| (m as f64 / 0.1).powi(2)).sum();
-    assert!((squares.sqrt() - 0.01).abs() < 1e-5, "the length is {} after cutting", squares.sqrt());
+    let squares: f64 = trainer
+        .optimizer
+        .m
+        .iter()
+        .flat_map(|m| m.as_vec())
+        .map(|m| (m as f64 / 0.1).powi(2))
+        .sum();
+    assert!(
+        (squares.sqrt() - 0.01).abs() < 1e-5,
+        "the length is {} after cutting",
+        squares.sqrt()
+    );
 }
 
 // ANCHOR: halves
@@ -154,11 +186,18 @@ fn two_halves_say_what_the_whole_batch_says() {
     let device = ops::open_device(0).unwrap();
     let config = TrainConfig { batch_size: 37, ..config(PredictionType::Epsilon) };
     let mut trainer = Trainer::new(&device, config).unwrap();
-    let (Batch { x0, timesteps, eps, .. }, _) = trainer.next_batch(&Cats::new(Split::Train));
+    let (Batch { x0, timesteps, eps, .. }, _) =
+        trainer.next_batch(&Cats::new(Split::Train));
     let unet = trainer.unet.clone();
     let answer = |x_t, timesteps: &[usize]| unet.forward(x_t, timesteps);
-    let loss =
-        l_simple::<_, OwnedTape<f32, Dev>>(&trainer.schedule, PredictionType::Epsilon, &x0, &timesteps, &eps, answer);
+    let loss = l_simple::<_, OwnedTape<f32, Dev>>(
+        &trainer.schedule,
+        PredictionType::Epsilon,
+        &x0,
+        &timesteps,
+        &eps,
+        answer,
+    );
     let value = loss.as_vec()[0];
     let mut unet = unet.clone();
     let gradient = ops::gradient_of(&mut unet, loss.backward()).unwrap();
@@ -166,8 +205,16 @@ fn two_halves_say_what_the_whole_batch_says() {
     let length = whole.update(0, &mut unet, &gradient);
 
     let report = trainer.train_step(&Cats::new(Split::Train)).unwrap();
-    assert!((report.loss / value - 1.0).abs() < 1e-5, "the loss is {}, not {value}", report.loss);
-    assert!((report.gradient_norm / length - 1.0).abs() < 1e-5, "{} is not {length}", report.gradient_norm);
+    assert!(
+        (report.loss / value - 1.0).abs() < 1e-5,
+        "the loss is {}, not {value}",
+        report.loss
+    );
+    assert!(
+        (report.gradient_norm / length - 1.0).abs() < 1e-5,
+        "{} is not {length}",
+        report.gradient_norm
+    );
     // After one step the first moment is the gradient, but for a factor.
     for (whole, halves) in whole.m.iter().zip(&trainer.optimizer.m) {
         for (whole, halves) in whole.as_vec().iter().zip(halves.as_vec()) {
@@ -186,7 +233,13 @@ fn the_number_of_threads_changes_nothing() {
         let mut trainer = Trainer::new(&device, config).unwrap();
         (run(&mut trainer, 3), to_host(&mut trainer.unet))
     };
-    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(train);
+    let with = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(train)
+    };
     let one = with(1);
     for threads in [2, 3, 5] {
         assert!(one == with(threads), "{threads} threads");
@@ -195,7 +248,8 @@ fn the_number_of_threads_changes_nothing() {
 
 #[test]
 fn warm_up_rises_to_the_learning_rate_and_stays() {
-    let config = OptimizerConfig { learning_rate: 0.5, warmup_steps: 4, ..Default::default() };
+    let config =
+        OptimizerConfig { learning_rate: 0.5, warmup_steps: 4, ..Default::default() };
     let rates: Vec<f64> = (0..6).map(|step| learning_rate(&config, step)).collect();
     assert_eq!(rates, [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]);
     assert_eq!(learning_rate(&OptimizerConfig { warmup_steps: 0, ..config }, 0), 0.5);
@@ -203,8 +257,13 @@ fn warm_up_rises_to_the_learning_rate_and_stays() {
 
 #[test]
 fn cooldown_falls_to_zero_over_the_last_part() {
-    let config =
-        OptimizerConfig { learning_rate: 0.5, warmup_steps: 2, cooldown: 0.5, total_steps: 8, ..Default::default() };
+    let config = OptimizerConfig {
+        learning_rate: 0.5,
+        warmup_steps: 2,
+        cooldown: 0.5,
+        total_steps: 8,
+        ..Default::default()
+    };
     let rates: Vec<f64> = (0..10).map(|step| learning_rate(&config, step)).collect();
     assert_eq!(rates, [0.25, 0.5, 0.5, 0.5, 0.5, 0.375, 0.25, 0.125, 0.0, 0.0]);
 }
@@ -214,14 +273,23 @@ fn a_planned_training_uses_and_stores_its_plan() {
     let device = ops::open_device(0).unwrap();
     let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
     trainer.plan(100, 0.995);
-    let rates: Vec<f64> = (0..2).map(|_| trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate).collect();
+    let rates: Vec<f64> = (0..2)
+        .map(|_| trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate)
+        .collect();
     assert_eq!(rates, [1e-4, 2e-4], "still rising");
     trainer.plan(4, 1.0);
-    assert_eq!(trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate, 3e-4, "rising slower than falling");
+    assert_eq!(
+        trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate,
+        3e-4,
+        "rising slower than falling"
+    );
     let folder = tempfile::tempdir().unwrap();
     trainer.save(folder.path()).unwrap();
     let again = Trainer::load(&device, folder.path()).unwrap();
-    assert_eq!((again.config.optimizer.total_steps, again.optimizer.config.cooldown), (4, 1.0));
+    assert_eq!(
+        (again.config.optimizer.total_steps, again.optimizer.config.cooldown),
+        (4, 1.0)
+    );
 }
 
 #[test]
@@ -238,7 +306,9 @@ fn the_average_follows_its_formula() {
     let averaged = to_host(&mut ema.apply(&a));
     let mut compared = 0;
     for (name, average) in averaged {
-        for ((average, a), b) in average.values.iter().zip(&va[&name].values).zip(&vb[&name].values) {
+        for ((average, a), b) in
+            average.values.iter().zip(&va[&name].values).zip(&vb[&name].values)
+        {
             assert!((average - (0.9 * a + 0.1 * b)).abs() < 1e-6);
             compared += 1;
         }
@@ -252,9 +322,20 @@ fn heldout_losses_are_comparable() {
     let trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
     let heldout = Cats::new(Split::HeldOut);
     let answer = |x_t, timesteps: &[usize]| trainer.unet.forward(x_t, timesteps);
-    let measure = |seed| heldout_loss(&device, &trainer.schedule, PredictionType::Epsilon, &heldout, 32, seed, answer);
+    let measure = |seed| {
+        heldout_loss(
+            &device,
+            &trainer.schedule,
+            PredictionType::Epsilon,
+            &heldout,
+            32,
+            seed,
+            answer,
+        )
+    };
     assert_eq!(measure(1), measure(1), "the same task every time");
     assert_ne!(measure(1), measure(2));
-    // An untrained network answers about 0, so its error is about the variance of the noise.
+    // An untrained network answers about 0, so its error is about the variance of the
+    // noise.
     assert!((measure(1).mean() - 1.0).abs() < 0.4, "{}", measure(1).mean());
 }

@@ -1,16 +1,18 @@
-//! Your answers. `cargo test -p ch06-sampling --test exercises` says whether they are right.
+//! Your answers. `cargo test -p ch06-sampling --test exercises` says whether they are
+//! right.
 #![allow(unused_variables)]
 
 use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
-/// By how much an error of 1 in the predicted noise moves the predicted clean image at timestep `t`.
+/// By how much an error of 1 in the predicted noise moves the predicted clean image at
+/// timestep `t`.
 pub fn error_in_x0(schedule: &Schedule, t: usize) -> f64 {
     todo!()
 }
 
-/// The mean of a step back, straight from the predicted noise, without predicting the clean image on the way (eq. 11 of the
-/// DDPM paper).
+/// The mean of a step back, straight from the predicted noise, without predicting the
+/// clean image on the way (eq. 11 of the DDPM paper).
 pub fn mean_from_eps(
     schedule: &Schedule,
     t: usize,
@@ -20,7 +22,8 @@ pub fn mean_from_eps(
     todo!()
 }
 
-/// How many of the last steps, from this timestep down to 0, add less than `share` of all the variance that all steps add.
+/// How many of the last steps, from this timestep down to 0, add less than `share` of
+/// all the variance that all steps add.
 pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
     todo!()
 }

@@ -4,14 +4,15 @@ use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
-/// By how much an error of 1 in the predicted noise moves the predicted clean image at timestep `t`.
+/// By how much an error of 1 in the predicted noise moves the predicted clean image at
+/// timestep `t`.
 pub fn error_in_x0(schedule: &Schedule, t: usize) -> f64 {
     // x0 = (x_t - √(1 - ᾱ) eps) / √ᾱ: the factor of eps.
     ((1.0 - schedule.alpha_bar[t]) / schedule.alpha_bar[t]).sqrt()
 }
 
-/// The mean of a step back, straight from the predicted noise, without predicting the clean image on the way (eq. 11 of the
-/// DDPM paper).
+/// The mean of a step back, straight from the predicted noise, without predicting the
+/// clean image on the way (eq. 11 of the DDPM paper).
 pub fn mean_from_eps(
     schedule: &Schedule,
     t: usize,
@@ -22,9 +23,11 @@ pub fn mean_from_eps(
     (x_t.clone() - eps.clone() * of_eps as f32) / schedule.alphas[t].sqrt() as f32
 }
 
-/// How many of the last steps, from this timestep down to 0, add less than `share` of all the variance that all steps add.
+/// How many of the last steps, from this timestep down to 0, add less than `share` of
+/// all the variance that all steps add.
 pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
-    let variances: Vec<f64> = (0..schedule.len()).map(|t| schedule.posterior_variance(t)).collect();
+    let variances: Vec<f64> =
+        (0..schedule.len()).map(|t| schedule.posterior_variance(t)).collect();
     let limit = share * variances.iter().sum::<f64>();
     let mut sum = 0.0;
     let still_quiet = |variance: &&f64| {

@@ -17,13 +17,18 @@ use rand_chacha::ChaCha8Rng;
 
 // ANCHOR: posterior
 /// The mean of q(x_{t-1} | x_t, x0) (DDPM eq. 7).
-pub fn posterior_mean<D: UNetDevice>(schedule: &Schedule, t: usize, x0: &Images<D>, x_t: &Images<D>) -> Images<D> {
+pub fn posterior_mean<D: UNetDevice>(
+    schedule: &Schedule,
+    t: usize,
+    x0: &Images<D>,
+    x_t: &Images<D>,
+) -> Images<D> {
     let (of_x0, of_x_t) = schedule.posterior_mean_coefficients(t);
     x0.clone() * of_x0 as f32 + x_t.clone() * of_x_t as f32
 }
 
-/// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ (`fixed_large`), see DDPM, section 3.2. None at
-/// t = 0, where the image is done.
+/// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ
+/// (`fixed_large`), see DDPM, section 3.2. None at t = 0, where the image is done.
 pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
     match kind {
         _ if t == 0 => 0.0,
@@ -34,7 +39,8 @@ pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
 // ANCHOR_END: posterior
 
 // ANCHOR: x0_prediction
-/// The clean image that the network's answer stands for, cut off at ± `clip` if there is one.
+/// The clean image that the network's answer stands for, cut off at ± `clip` if there
+/// is one.
 pub fn x0_prediction<D: UNetDevice>(
     schedule: &Schedule,
     kind: PredictionType,
@@ -66,11 +72,17 @@ pub struct Sampler<'a> {
 impl<'a> Sampler<'a> {
     // ANCHOR: p_sample
     /// The clean image that the network's answer stands for, cut off if asked for.
-    pub fn x0_prediction<D: UNetDevice>(&self, t: usize, x_t: &Images<D>, answer: &Images<D>) -> Images<D> {
+    pub fn x0_prediction<D: UNetDevice>(
+        &self,
+        t: usize,
+        x_t: &Images<D>,
+        answer: &Images<D>,
+    ) -> Images<D> {
         x0_prediction(self.schedule, self.prediction_type, self.clip, t, x_t, answer)
     }
 
-    /// One step back (DDPM algorithm 2): from x_t to x_{t-1}. `noise` is ignored at t = 0.
+    /// One step back (DDPM algorithm 2): from x_t to x_{t-1}. `noise` is ignored at t =
+    /// 0.
     pub fn p_sample<D: UNetDevice>(
         &self,
         t: usize,
@@ -89,8 +101,9 @@ impl<'a> Sampler<'a> {
     // ANCHOR_END: p_sample
 
     // ANCHOR: sample
-    /// All steps (DDPM algorithm 2), from `x`, which is noise, at the last timestep to an image. `denoise` answers for x_t
-    /// at t; `watch` sees every step: t, the prediction of x0, and x_{t-1}.
+    /// All steps (DDPM algorithm 2), from `x`, which is noise, at the last timestep to
+    /// an image. `denoise` answers for x_t at t; `watch` sees every step: t, the
+    /// prediction of x0, and x_{t-1}.
     pub fn sample<D: UNetDevice>(
         &self,
         mut x: Images<D>,
@@ -121,8 +134,8 @@ impl<'a> Sampler<'a> {
 }
 
 // ANCHOR: noise_per_image
-/// Noise in which every image has a random source of its own, so that an image does not depend on how many others are
-/// drawn beside it.
+/// Noise in which every image has a random source of its own, so that an image does not
+/// depend on how many others are drawn beside it.
 ///
 /// # Panics
 /// If there is not one source per image.
@@ -133,7 +146,8 @@ pub fn noise_per_image<D: UNetDevice>(
 ) -> Images<D> {
     let (batch, channels, height, width) = shape;
     assert_eq!(rngs.len(), batch, "one random source per image");
-    let image = |rng| standard_normal(device, (1, channels, height, width), rng).as_vec();
+    let image =
+        |rng| standard_normal(device, (1, channels, height, width), rng).as_vec();
     let values: Vec<f32> = rngs.iter_mut().flat_map(image).collect();
     ops::tensor(device, values, shape)
 }
@@ -145,13 +159,21 @@ pub fn sources(seed: u64, images: Range<u64>) -> Vec<ChaCha8Rng> {
 // ANCHOR_END: noise_per_image
 
 // ANCHOR: sample_images
-/// Asks a copy of the network about x_t at t. Parts of a batch are answered side by side.
-pub fn denoiser<D: UNetDevice>(device: &D, unet: &UNet<D>) -> impl Fn(&Images<D>, usize) -> Images<D> {
+/// Asks a copy of the network about x_t at t. Parts of a batch are answered side by
+/// side.
+pub fn denoiser<D: UNetDevice>(
+    device: &D,
+    unet: &UNet<D>,
+) -> impl Fn(&Images<D>, usize) -> Images<D> {
     let replicas = Replicas::new(device, unet);
-    move |x_t, t| replicas.answer(x_t, |unet, x_t, images| unet.forward(x_t, &vec![t; images.len()]))
+    move |x_t, t| {
+        replicas
+            .answer(x_t, |unet, x_t, images| unet.forward(x_t, &vec![t; images.len()]))
+    }
 }
 
-/// Draws images with a model. Image number i of a seed is the same whatever the number of images.
+/// Draws images with a model. Image number i of a seed is the same whatever the number
+/// of images.
 pub fn sample_images<D: UNetDevice>(
     device: &D,
     model: &Model<D>,
@@ -169,8 +191,9 @@ pub fn sample_images<D: UNetDevice>(
 // ANCHOR_END: sample_images
 
 // ANCHOR: gaussian_denoiser
-/// The best possible answer for data from N(mean, variance), pixel by pixel: the mean of x0 given x_t, in the form that
-/// `kind` asks for. With it a sampler can be tried without a network, and theory says what must come out.
+/// The best possible answer for data from N(mean, variance), pixel by pixel: the mean
+/// of x0 given x_t, in the form that `kind` asks for. With it a sampler can be tried
+/// without a network, and theory says what must come out.
 pub fn gaussian_denoiser<D: UNetDevice>(
     schedule: &Schedule,
     kind: PredictionType,

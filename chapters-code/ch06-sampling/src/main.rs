@@ -29,7 +29,8 @@ struct Args {
     /// Also write the way from noise to images (GIF)
     #[arg(long, value_name = "FILE")]
     trajectory: Option<PathBuf>,
-    /// Also write what the network takes the image to be on the way, a row per image (PNG)
+    /// Also write what the network takes the image to be on the way, a row per image
+    /// (PNG)
     #[arg(long, value_name = "FILE")]
     x0_strip: Option<PathBuf>,
     /// Which variance a step adds (default: the model's own)
@@ -59,13 +60,24 @@ fn columns(count: usize) -> usize {
 }
 
 impl Args {
-    /// Whether everything that is asked for can be drawn, of images of this shape in `total` steps.
-    fn check_sizes(&self, shape: [usize; 3], total: usize) -> Result<(), figures::FigureError> {
+    /// Whether everything that is asked for can be drawn, of images of this shape in
+    /// `total` steps.
+    fn check_sizes(
+        &self,
+        shape: [usize; 3],
+        total: usize,
+    ) -> Result<(), figures::FigureError> {
         let (count, scale) = (self.count as usize, self.scale as usize);
         let shown = count.min(BATCH);
         figures::check_grid(count, columns(count), shape, scale)?;
         if self.trajectory.is_some() {
-            figures::check_film(FRAMES.min(total), shown, columns(shown), shape, scale)?;
+            figures::check_film(
+                FRAMES.min(total),
+                shown,
+                columns(shown),
+                shape,
+                scale,
+            )?;
         }
         if self.x0_strip.is_some() {
             let moments = COLUMNS.min(total);
@@ -79,7 +91,9 @@ fn main() -> std::process::ExitCode {
     cli::run(|args: Args| {
         let film = args.trajectory.as_ref().map(|path| ("--trajectory", path, "gif"));
         let strip = args.x0_strip.as_ref().map(|path| ("--x0-strip", path, "png"));
-        cli::outputs([("--out", &args.out, "png")].into_iter().chain(film).chain(strip))?;
+        cli::outputs(
+            [("--out", &args.out, "png")].into_iter().chain(film).chain(strip),
+        )?;
         cli::set_threads(args.threads.map(|t| t as usize))?;
         let device = cli::device(args.seed)?;
         let (mut model, directory) = program::open(&device, args.model.as_deref())?;
@@ -102,12 +116,22 @@ fn main() -> std::process::ExitCode {
         for batch in 0..batches {
             let first = batch * BATCH;
             let size = BATCH.min(count - first);
-            let images = sample_images(&device, &model, shape, first as u64, size, args.seed, |t, x0, x| {
-                progress.update((batch * total + total - t) as u64, || format!("timestep {t}"));
-                if batch == 0 {
-                    film.record(&args, total, t, x0, x);
-                }
-            });
+            let images = sample_images(
+                &device,
+                &model,
+                shape,
+                first as u64,
+                size,
+                args.seed,
+                |t, x0, x| {
+                    progress.update((batch * total + total - t) as u64, || {
+                        format!("timestep {t}")
+                    });
+                    if batch == 0 {
+                        film.record(&args, total, t, x0, x);
+                    }
+                },
+            );
             drawn.extend(images.as_vec());
         }
         progress.finish();
@@ -147,7 +171,9 @@ impl Film {
     ) {
         let step = total - 1 - t;
         // `n` moments, evenly spread, the last one among them.
-        let chosen = |n: usize| t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total);
+        let chosen = |n: usize| {
+            t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total)
+        };
         let columns = columns(x.shape().0);
         if args.trajectory.is_some() && chosen(FRAMES) {
             self.frames.push(figures::image_grid(x, columns, args.scale as usize));
@@ -157,7 +183,12 @@ impl Film {
         }
     }
 
-    fn save(&self, args: &Args, device: &AutoDevice, shape: [usize; 3]) -> anyhow::Result<()> {
+    fn save(
+        &self,
+        args: &Args,
+        device: &AutoDevice,
+        shape: [usize; 3],
+    ) -> anyhow::Result<()> {
         if let Some(path) = &args.trajectory {
             figures::save_gif(path, &self.frames, 80)?;
             cli::println!("wrote {}", path.display());
@@ -171,8 +202,19 @@ impl Film {
                     values.extend_from_slice(&moment[row * size..][..size]);
                 }
             }
-            let strip = ops::tensor(device, values, (rows * self.predictions.len(), shape[0], shape[1], shape[2]));
-            save(path, &figures::image_grid(&strip, self.predictions.len(), args.scale as usize))?;
+            let strip = ops::tensor(
+                device,
+                values,
+                (rows * self.predictions.len(), shape[0], shape[1], shape[2]),
+            );
+            save(
+                path,
+                &figures::image_grid(
+                    &strip,
+                    self.predictions.len(),
+                    args.scale as usize,
+                ),
+            )?;
         }
         Ok(())
     }

@@ -12,28 +12,41 @@ pub const BATCH: usize = 64;
 /// Bytes for each number that leaves a block, for each image of a batch.
 const PER_FEATURE: u128 = 16;
 
-/// Checks, before the work begins, that there is enough memory to draw `count` images of this shape,
-/// at most `batch` of them together.
+/// Checks, before the work begins, that there is enough memory to draw `count` images
+/// of this shape, at most `batch` of them together.
 ///
 /// # Errors
 /// If there is not.
-pub fn check_memory(config: &UNetConfig, shape: [usize; 3], count: usize, batch: usize) -> anyhow::Result<()> {
+pub fn check_memory(
+    config: &UNetConfig,
+    shape: [usize; 3],
+    count: usize,
+    batch: usize,
+) -> anyhow::Result<()> {
     if cfg!(feature = "cuda") {
         return Ok(()); // the GPU's memory is another
     }
     let [channels, height, width] = shape;
-    let features = config.features([height, width]) * PER_FEATURE * count.min(batch) as u128;
+    let features =
+        config.features([height, width]) * PER_FEATURE * count.min(batch) as u128;
     let drawn = 4 * count as u128 * (channels * height * width) as u128;
     let what = format!("drawing {count} images of {width}x{height} pixels");
-    cli::memory::ensure(features + drawn, &what, "draw fewer (--count), or smaller ones (--image-size)")
+    cli::memory::ensure(
+        features + drawn,
+        &what,
+        "draw fewer (--count), or smaller ones (--image-size)",
+    )
 }
 
-/// The model in the directory that the program was told, or the cats that come with the book, and where it is. Says so if
-/// the model can do more than is used here.
+/// The model in the directory that the program was told, or the cats that come with the
+/// book, and where it is. Says so if the model can do more than is used here.
 ///
 /// # Errors
 /// If the model cannot be read.
-pub fn open(device: &AutoDevice, told: Option<&Path>) -> anyhow::Result<(Model<AutoDevice>, PathBuf)> {
+pub fn open(
+    device: &AutoDevice,
+    told: Option<&Path>,
+) -> anyhow::Result<(Model<AutoDevice>, PathBuf)> {
     let directory = cli::model_or_shipped(told, "cats");
     let model = model_dir::load(device, &directory)?;
     cli::notes(&model.notes);

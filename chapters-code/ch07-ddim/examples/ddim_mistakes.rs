@@ -15,7 +15,9 @@ fn main() -> anyhow::Result<()> {
     let all = || sources(5, 0..COUNT as u64);
     let noise = noise_per_image(&device, shape, &mut all());
     let draw = |x: Images<AutoDevice>, timesteps: &[usize]| {
-        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &[t; COUNT]);
+        let denoise = |x: &Images<AutoDevice>, t: usize| {
+            model.unet.forward(x.clone(), &[t; COUNT])
+        };
         Ddim::of(&model, 0.0).sample(x, timesteps, &mut all(), denoise)
     };
     let right = TimestepSpacing::Trailing.timesteps(1000, 20, 0);
@@ -25,7 +27,9 @@ fn main() -> anyhow::Result<()> {
     let late: Vec<usize> = right.iter().map(|t| t / 4).collect();
     // The network is told the timestep where the step ends, not where it begins.
     let off_by_one = {
-        let denoise = |x: &Images<AutoDevice>, t: usize| model.unet.forward(x.clone(), &[t.saturating_sub(50); COUNT]);
+        let denoise = |x: &Images<AutoDevice>, t: usize| {
+            model.unet.forward(x.clone(), &[t.saturating_sub(50); COUNT])
+        };
         Ddim::of(&model, 0.0).sample(noise.clone(), &right, &mut all(), denoise)
     };
     // From noise to noise along a straight line, and as it should be, along a circle.
@@ -34,14 +38,21 @@ fn main() -> anyhow::Result<()> {
         noise_per_image(&device, (1, channels, height, width), &mut sources(5, 3..4)),
     );
     let between = |way: &dyn Fn(f64) -> Images<AutoDevice>| {
-        let values = (0..COUNT).flat_map(|i| way(i as f64 / (COUNT - 1) as f64).as_vec()).collect();
+        let values = (0..COUNT)
+            .flat_map(|i| way(i as f64 / (COUNT - 1) as f64).as_vec())
+            .collect();
         ops::tensor(&device, values, shape)
     };
     let line = between(&|u| from.clone() * (1.0 - u) as f32 + to.clone() * u as f32);
     let circle = between(&|u| slerp(&from, &to, u));
     // ANCHOR_END: mistakes
 
-    let rows =
-        [draw(noise.clone(), &right), draw(noise.clone(), &late), off_by_one, draw(circle, &right), draw(line, &right)];
+    let rows = [
+        draw(noise.clone(), &right),
+        draw(noise.clone(), &late),
+        off_by_one,
+        draw(circle, &right),
+        draw(line, &right),
+    ];
     Ok(figures::save_png("ddim_mistakes.png", &figures::image_rows(&rows, 5))?)
 }

@@ -1,16 +1,18 @@
-//! Your answers. `cargo test -p ch07-ddim --test exercises` says whether they are right.
+//! Your answers. `cargo test -p ch07-ddim --test exercises` says whether they are
+//! right.
 #![allow(unused_variables)]
 
 use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
-/// The length of a straight way between two independent samples of noise, half-way, as a share of the length of either: what
-/// a line loses that a circle keeps.
+/// The length of a straight way between two independent samples of noise, half-way, as
+/// a share of the length of either: what a line loses that a circle keeps.
 pub fn length_half_way() -> f64 {
     todo!()
 }
 
-/// The deviation that a step from t to `prev` adds when it walks as ancestral sampling does (eta 1).
+/// The deviation that a step from t to `prev` adds when it walks as ancestral sampling
+/// does (eta 1).
 pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
     todo!()
 }

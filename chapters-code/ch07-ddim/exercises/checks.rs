@@ -10,11 +10,19 @@ use super::answers::{length_half_way, sigma, step};
 #[test]
 fn a_line_is_shorter_than_a_circle() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    let [a, b] = [0, 1].map(|stream| standard_normal(&device, (1, 1, 200, 200), &mut rng(4, stream)).as_vec());
-    let length = |values: &[f32]| values.iter().map(|&v| v as f64 * v as f64).sum::<f64>().sqrt();
+    let [a, b] = [0, 1].map(|stream| {
+        standard_normal(&device, (1, 1, 200, 200), &mut rng(4, stream)).as_vec()
+    });
+    let length = |values: &[f32]| {
+        values.iter().map(|&v| v as f64 * v as f64).sum::<f64>().sqrt()
+    };
     let middle: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (a + b) / 2.0).collect();
     let share = length(&middle) / length(&a);
-    assert!((length_half_way() - share).abs() < 0.01, "{}, but it is about {share:.3}", length_half_way());
+    assert!(
+        (length_half_way() - share).abs() < 0.01,
+        "{}, but it is about {share:.3}",
+        length_half_way()
+    );
 }
 
 #[test]
@@ -22,22 +30,32 @@ fn as_much_noise_as_ancestral_sampling() {
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let ddim = Ddim::new(&schedule, PredictionType::Epsilon, None, 1.0);
     for (t, prev) in [(999, 979), (500, 250), (20, 0)] {
-        assert!((sigma(&schedule, t, prev) / ddim.sigma(t, Some(prev)) - 1.0).abs() < 1e-9, "from {t} to {prev}");
+        assert!(
+            (sigma(&schedule, t, prev) / ddim.sigma(t, Some(prev)) - 1.0).abs() < 1e-9,
+            "from {t} to {prev}"
+        );
     }
-    // From one timestep to the one before it, it is the posterior variance of chapter 2.
-    assert!((sigma(&schedule, 300, 299).powi(2) / schedule.posterior_variance(300) - 1.0).abs() < 1e-9);
+    // From one timestep to the one before it, it is the posterior variance of chapter
+    // 2.
+    assert!(
+        (sigma(&schedule, 300, 299).powi(2) / schedule.posterior_variance(300) - 1.0)
+            .abs()
+            < 1e-9
+    );
 }
 
 #[test]
 fn a_step_with_the_true_noise_stays_on_the_way() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let [x0, eps] = [0, 1].map(|stream| standard_normal(&device, (1, 1, 4, 4), &mut rng(9, stream)));
+    let [x0, eps] = [0, 1]
+        .map(|stream| standard_normal(&device, (1, 1, 4, 4), &mut rng(9, stream)));
     for (t, prev) in [(900, 600), (600, 100), (50, 0)] {
         let x_t = q_sample(&schedule, &x0, &[t], &eps);
         let wanted = q_sample(&schedule, &x0, &[prev], &eps).as_vec();
         let found = step(&schedule, t, prev, &x_t, &eps).as_vec();
-        let worst = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst =
+            found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-3, "from {t} to {prev}: off by {worst}");
     }
 }

@@ -4,14 +4,15 @@ use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
-/// The length of a straight way between two independent samples of noise, half-way, as a share of the length of either: what
-/// a line loses that a circle keeps.
+/// The length of a straight way between two independent samples of noise, half-way, as
+/// a share of the length of either: what a line loses that a circle keeps.
 pub fn length_half_way() -> f64 {
     // The mean of two independent numbers of variance 1 has variance 1/2.
     0.5f64.sqrt()
 }
 
-/// The deviation that a step from t to `prev` adds when it walks as ancestral sampling does (eta 1).
+/// The deviation that a step from t to `prev` adds when it walks as ancestral sampling
+/// does (eta 1).
 pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
     let (now, then) = (schedule.alpha_bar[t], schedule.alpha_bar[prev]);
     ((1.0 - then) / (1.0 - now) * (1.0 - now / then)).sqrt()
@@ -26,7 +27,8 @@ pub fn step(
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
     let (now, then) = (schedule.alpha_bar[t], schedule.alpha_bar[prev]);
-    let x0 = (x_t.clone() - eps.clone() * (1.0 - now).sqrt() as f32) / now.sqrt() as f32;
+    let x0 =
+        (x_t.clone() - eps.clone() * (1.0 - now).sqrt() as f32) / now.sqrt() as f32;
     x0 * then.sqrt() as f32 + eps.clone() * (1.0 - then).sqrt() as f32
 }
 // ANCHOR_END: solutions

@@ -32,10 +32,21 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     cli::outputs([("--out", &args.out, "png")])?;
     let (device, model, name) = args.common.open()?;
-    let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
+    let [channels, height, width] =
+        model.image_shape(None).with_context(|| name.clone())?;
     let count = args.count as usize;
-    program::check_memory(model.unet.config(), [channels, height, width], count, count)?;
-    figures::check_grid(count * args.steps.len(), count, [channels, height, width], args.common.scale as usize)?;
+    program::check_memory(
+        model.unet.config(),
+        [channels, height, width],
+        count,
+        count,
+    )?;
+    figures::check_grid(
+        count * args.steps.len(),
+        count,
+        [channels, height, width],
+        args.common.scale as usize,
+    )?;
     let denoise = denoiser(&device, &model.unet);
     let (mut rows, mut seconds) = (Vec::new(), Vec::new());
     for &steps in &args.steps {
@@ -43,17 +54,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let mut rngs = sources(args.seed, 0..count as u64);
         let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
         let start = std::time::Instant::now();
-        let images =
-            args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, &denoise).with_context(|| name.clone())?;
+        let images = args
+            .way
+            .go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, &denoise)
+            .with_context(|| name.clone())?;
         seconds.push(start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }
     let (last, most) = (rows[rows.len() - 1].clone(), args.steps[args.steps.len() - 1]);
     for ((steps, images), seconds) in args.steps.iter().zip(&rows).zip(seconds) {
-        let (_, difference) = ch01_tensors::statistics(&(images.clone() - last.clone()));
+        let (_, difference) =
+            ch01_tensors::statistics(&(images.clone() - last.clone()));
         cli::println!("{steps} steps: {difference:.3} from those of {most}, {seconds:.3} s per image");
     }
-    figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;
+    figures::save_png(
+        &args.out,
+        &figures::image_rows(&rows, args.common.scale as usize),
+    )?;
     cli::println!("wrote {}", args.out.display());
     Ok(())
 }

@@ -21,7 +21,10 @@ impl Spacing {
     /// If there are not so many.
     pub fn timesteps(&self, len: usize, steps: u32) -> anyhow::Result<Vec<usize>> {
         let steps = steps as usize;
-        anyhow::ensure!(steps <= len, "--steps {steps}: the model knows {len} timesteps only");
+        anyhow::ensure!(
+            steps <= len,
+            "--steps {steps}: the model knows {len} timesteps only"
+        );
         Ok(self.timestep_spacing.timesteps(len, steps, 0))
     }
 }
@@ -55,7 +58,8 @@ fn eta(text: &str) -> Result<f64, String> {
 }
 
 impl Way {
-    /// Draws images from `x`, which is noise. `ddim` says what the network's answers mean; its eta is that of the flags.
+    /// Draws images from `x`, which is noise. `ddim` says what the network's answers
+    /// mean; its eta is that of the flags.
     ///
     /// # Errors
     /// If the flags contradict each other, or the network's answers are not finite.
@@ -67,7 +71,11 @@ impl Way {
         rngs: &mut [impl Rng],
         denoise: impl Fn(&Images<D>, usize) -> Images<D>,
     ) -> anyhow::Result<Images<D>> {
-        anyhow::ensure!(self.solver == Solver::Ddim || self.eta == 0.0, "--eta {}: only DDIM adds noise", self.eta);
+        anyhow::ensure!(
+            self.solver == Solver::Ddim || self.eta == 0.0,
+            "--eta {}: only DDIM adds noise",
+            self.eta
+        );
         let ddim = Ddim { eta: self.eta, ..ddim };
         let images = match self.solver {
             Solver::Ddim => ddim.sample(x, timesteps, rngs, denoise),

@@ -31,18 +31,37 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Without fresh noise every noise leads to one image, and noises near each other to images near each other.
+/// Without fresh noise every noise leads to one image, and noises near each other to
+/// images near each other.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     cli::outputs([("--out", &args.out, "gif")])?;
     let (device, model, name) = args.common.open()?;
-    let [channels, height, width] = model.image_shape(None).with_context(|| name.clone())?;
+    let [channels, height, width] =
+        model.image_shape(None).with_context(|| name.clone())?;
     let frames = args.count as usize * args.frames as usize;
-    figures::check_film(frames, 1, 1, [channels, height, width], args.common.scale as usize)?;
+    figures::check_film(
+        frames,
+        1,
+        1,
+        [channels, height, width],
+        args.common.scale as usize,
+    )?;
     let together = args.frames as usize;
-    program::check_memory(model.unet.config(), [channels, height, width], frames, together)?;
+    program::check_memory(
+        model.unet.config(),
+        [channels, height, width],
+        frames,
+        together,
+    )?;
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let noises: Vec<_> = (0..args.count as u64)
-        .map(|image| noise_per_image(&device, (1, channels, height, width), &mut sources(args.seed, image..image + 1)))
+        .map(|image| {
+            noise_per_image(
+                &device,
+                (1, channels, height, width),
+                &mut sources(args.seed, image..image + 1),
+            )
+        })
         .collect();
     let denoise = denoiser(&device, &model.unet);
     let mut progress = Progress::new((args.count * args.frames) as u64, 0);
@@ -50,16 +69,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut unused = sources(args.seed, 0..1); // eta 0 asks for no noise
     for (i, from) in noises.iter().enumerate() {
         let to = &noises[(i + 1) % noises.len()];
-        let between: Vec<f32> =
-            (0..args.frames).flat_map(|frame| slerp(from, to, frame as f64 / args.frames as f64).as_vec()).collect();
+        let between: Vec<f32> = (0..args.frames)
+            .flat_map(|frame| {
+                slerp(from, to, frame as f64 / args.frames as f64).as_vec()
+            })
+            .collect();
         let count = args.frames as usize;
-        let x: Images<AutoDevice> = ops::tensor(&device, between, (count, channels, height, width));
-        let images = Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, &denoise).as_vec();
+        let x: Images<AutoDevice> =
+            ops::tensor(&device, between, (count, channels, height, width));
+        let images =
+            Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, &denoise).as_vec();
         for values in images.chunks(channels * height * width) {
             let picture = figures::Picture { values, channels, height, width };
             film.push(figures::grid(&[picture], 1, args.common.scale as usize));
         }
-        progress.update(((i + 1) * count) as u64, || format!("{} of {} ways", i + 1, noises.len()));
+        progress.update(((i + 1) * count) as u64, || {
+            format!("{} of {} ways", i + 1, noises.len())
+        });
     }
     progress.finish();
     figures::save_gif(&args.out, &film, 60)?;

@@ -21,7 +21,8 @@ pub struct Args {
     /// How many timesteps to visit on each way; every number makes a row
     #[arg(long, value_delimiter = ',', default_values_t = [10, 20, 50, 200], value_parser = clap::value_parser!(u32).range(1..))]
     steps: Vec<u32>,
-    /// The picture to write (PNG): the images, then for every number of steps the noise and what it leads to
+    /// The picture to write (PNG): the images, then for every number of steps the noise
+    /// and what it leads to
     #[arg(long, default_value = "inversion.png")]
     out: PathBuf,
 }
@@ -41,8 +42,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     let count = (args.count as usize).min(data.len());
     program::check_memory(model.unet.config(), shape, count, count)?;
-    figures::check_grid(count * (1 + 2 * args.steps.len()), count, shape, args.common.scale as usize)?;
-    let images = ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
+    figures::check_grid(
+        count * (1 + 2 * args.steps.len()),
+        count,
+        shape,
+        args.common.scale as usize,
+    )?;
+    let images =
+        ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
     let denoise = denoiser(&device, &model.unet);
     // What has been cut off cannot be led back.
     let ddim = Ddim { clip: None, ..Ddim::of(&model, 0.0) };
@@ -59,7 +66,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         cli::println!("{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, {seconds:.2} s per image");
         rows.extend([noise, back]);
     }
-    figures::save_png(&args.out, &figures::image_rows(&rows, args.common.scale as usize))?;
+    figures::save_png(
+        &args.out,
+        &figures::image_rows(&rows, args.common.scale as usize),
+    )?;
     cli::println!("wrote {}", args.out.display());
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Draws images with a trained model in few steps, films the way from one to another, and leads images back to noise.
+//! Draws images with a trained model in few steps, films the way from one to another,
+//! and leads images back to noise.
 
 mod compare;
 mod interpolate;
@@ -66,7 +67,11 @@ impl Common {
     }
 
     /// The timesteps to visit.
-    pub fn timesteps(&self, model: &Model<AutoDevice>, steps: u32) -> anyhow::Result<Vec<usize>> {
+    pub fn timesteps(
+        &self,
+        model: &Model<AutoDevice>,
+        steps: u32,
+    ) -> anyhow::Result<Vec<usize>> {
         self.spacing.timesteps(model.schedule.len(), steps)
     }
 }
@@ -111,8 +116,18 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
     let timesteps = args.common.timesteps(&model, args.steps)?;
     let (steps, count) = (args.steps as usize, args.count as usize);
     let columns = (count as f64).sqrt().ceil() as usize;
-    figures::check_grid(count, columns, [channels, height, width], args.common.scale as usize)?;
-    program::check_memory(model.unet.config(), [channels, height, width], count, BATCH)?;
+    figures::check_grid(
+        count,
+        columns,
+        [channels, height, width],
+        args.common.scale as usize,
+    )?;
+    program::check_memory(
+        model.unet.config(),
+        [channels, height, width],
+        count,
+        BATCH,
+    )?;
 
     let mut progress = Progress::new((count.div_ceil(BATCH) * steps) as u64, 0);
     let start = std::time::Instant::now();
@@ -127,15 +142,22 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
             done.set(done.get() + 1);
             answer(x, t)
         };
-        let images = args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise);
+        let images =
+            args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise);
         drawn.extend(images.with_context(|| name.clone())?.as_vec());
         progress.update(done.get(), || format!("{} of {count} images", first + size));
     }
     progress.finish();
     let seconds = start.elapsed().as_secs_f64();
-    cli::println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / seconds);
+    cli::println!(
+        "{count} images in {steps} steps each: {:.2} images/s",
+        count as f64 / seconds
+    );
     let images = ops::tensor(&device, drawn, (count, channels, height, width));
-    figures::save_png(&args.out, &figures::image_grid(&images, columns, args.common.scale as usize))?;
+    figures::save_png(
+        &args.out,
+        &figures::image_grid(&images, columns, args.common.scale as usize),
+    )?;
     cli::println!("wrote {}", args.out.display());
     Ok(())
 }

@@ -7,9 +7,14 @@ use ch06_sampling::{gaussian_denoiser, noise_per_image, Sampler};
 use ch07_ddim::{alpha_bar, pairs, slerp, Ddim, DpmSolver, TimestepSpacing};
 use ops::{AutoDevice as Dev, Images};
 
-const KINDS: [PredictionType; 3] = [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction];
-const SPACINGS: [TimestepSpacing; 4] =
-    [TimestepSpacing::Leading, TimestepSpacing::Trailing, TimestepSpacing::Linspace, TimestepSpacing::Quad];
+const KINDS: [PredictionType; 3] =
+    [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction];
+const SPACINGS: [TimestepSpacing; 4] = [
+    TimestepSpacing::Leading,
+    TimestepSpacing::Trailing,
+    TimestepSpacing::Linspace,
+    TimestepSpacing::Quad,
+];
 const MEAN: f64 = 0.3;
 const VARIANCE: f64 = 0.25;
 
@@ -26,27 +31,42 @@ fn moments(values: &[f32]) -> (f64, f64) {
 #[test]
 fn every_spacing_visits_as_many_timesteps_as_it_should() {
     for spacing in SPACINGS {
-        for (len, steps) in [(1000, 1), (1000, 7), (1000, 50), (1000, 1000), (10, 9), (1, 1)] {
+        for (len, steps) in
+            [(1000, 1), (1000, 7), (1000, 50), (1000, 1000), (10, 9), (1, 1)]
+        {
             let visited = spacing.timesteps(len, steps, 0);
             assert_eq!(visited.len(), steps, "{spacing:?}");
-            assert!(visited.windows(2).all(|w| w[0] > w[1]) && visited[0] < len, "{spacing:?}: {visited:?}");
+            assert!(
+                visited.windows(2).all(|w| w[0] > w[1]) && visited[0] < len,
+                "{spacing:?}: {visited:?}"
+            );
         }
         if spacing != TimestepSpacing::Quad {
-            assert_eq!(spacing.timesteps(20, 20, 0), (0..20).rev().collect::<Vec<_>>(), "{spacing:?}");
+            assert_eq!(
+                spacing.timesteps(20, 20, 0),
+                (0..20).rev().collect::<Vec<_>>(),
+                "{spacing:?}"
+            );
         }
     }
 }
 
 // ANCHOR: expected_moments
-/// What theory gives for DDIM over these timesteps: every step is a linear map plus noise.
+/// What theory gives for DDIM over these timesteps: every step is a linear map plus
+/// noise.
 fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
     for (t, prev) in pairs(timesteps) {
-        let (now, then, sigma) = (ddim.schedule.alpha_bar[t], alpha_bar(ddim.schedule, prev), ddim.sigma(t, prev));
+        let (now, then, sigma) = (
+            ddim.schedule.alpha_bar[t],
+            alpha_bar(ddim.schedule, prev),
+            ddim.sigma(t, prev),
+        );
         // x0 = constant + gain · x, eps = (x - √ᾱ x0) / √(1-ᾱ)
         let gain = now.sqrt() * VARIANCE / (now * VARIANCE + 1.0 - now);
         let constant = MEAN * (1.0 - gain * now.sqrt());
-        let direction = (1.0 - then - sigma * sigma).max(0.0).sqrt() / (1.0 - now).sqrt();
+        let direction =
+            (1.0 - then - sigma * sigma).max(0.0).sqrt() / (1.0 - now).sqrt();
         let slope = then.sqrt() * gain + direction * (1.0 - now.sqrt() * gain);
         m = slope * m + (then.sqrt() - direction * now.sqrt()) * constant;
         v = slope * slope * v + sigma * sigma;
@@ -69,15 +89,29 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
                 let mut rngs = [rng(1, 0)];
                 let x = noise_per_image(&device, (1, 1, 40, n / 40), &mut rngs);
                 let start = moments(&x.as_vec());
-                let denoise = |x: &Images<Dev>, t: usize| gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t);
-                let (m, v) = moments(&ddim.sample(x, &timesteps, &mut rngs, denoise).as_vec());
+                let denoise = |x: &Images<Dev>, t: usize| {
+                    gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
+                };
+                let (m, v) =
+                    moments(&ddim.sample(x, &timesteps, &mut rngs, denoise).as_vec());
                 let (em, ev) = expected_moments(&ddim, &timesteps);
                 let what = format!("{steps} steps, eta {eta}, {kind:?}");
-                assert!((m - em).abs() < 3.3 * (ev / n as f64).sqrt(), "{what}: mean {m} instead of {em}");
-                assert!((v - ev).abs() < 3.3 * ev * (2.0 / n as f64).sqrt(), "{what}: variance {v} instead of {ev}");
+                assert!(
+                    (m - em).abs() < 3.3 * (ev / n as f64).sqrt(),
+                    "{what}: mean {m} instead of {em}"
+                );
+                assert!(
+                    (v - ev).abs() < 3.3 * ev * (2.0 / n as f64).sqrt(),
+                    "{what}: variance {v} instead of {ev}"
+                );
                 if eta == 0.0 {
-                    // Without fresh noise the walk is one linear map: the moments are exact, given the start's.
-                    assert!((v - ev * start.1).abs() < 1e-4 * ev, "{what}: variance {v} instead of {}", ev * start.1);
+                    // Without fresh noise the walk is one linear map: the moments are
+                    // exact, given the start's.
+                    assert!(
+                        (v - ev * start.1).abs() < 1e-4 * ev,
+                        "{what}: variance {v} instead of {}",
+                        ev * start.1
+                    );
                 }
             }
         }
@@ -92,17 +126,29 @@ fn the_second_order_solver_comes_closer_to_the_data() {
     let start = standard_normal(&device, (1, 1, 50, 40), &mut rng(4, 0));
     let of_start = moments(&start.as_vec());
     for kind in KINDS {
-        let denoise = |x: &Images<Dev>, t: usize| gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t);
-        // Where an infinitely fine walk leads: deviations shrink from 1 to that of the data.
+        let denoise = |x: &Images<Dev>, t: usize| {
+            gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
+        };
+        // Where an infinitely fine walk leads: deviations shrink from 1 to that of the
+        // data.
         let error = |variance: f64| (variance / of_start.1).sqrt() - VARIANCE.sqrt();
         for steps in [10, 20, 50] {
             let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
             let ddim = ddim(&schedule, kind, 0.0);
             let mut nobody: [rand_chacha::ChaCha8Rng; 0] = []; // no noise is asked for
-            let first = moments(&ddim.sample(start.clone(), &timesteps, &mut nobody, denoise).as_vec());
-            let second = moments(&DpmSolver::new(ddim).sample(start.clone(), &timesteps, denoise).as_vec());
+            let first = moments(
+                &ddim.sample(start.clone(), &timesteps, &mut nobody, denoise).as_vec(),
+            );
+            let second = moments(
+                &DpmSolver::new(ddim)
+                    .sample(start.clone(), &timesteps, denoise)
+                    .as_vec(),
+            );
             let (first, second) = (error(first.1).abs(), error(second.1).abs());
-            assert!(second < first / 2.0, "{kind:?}, {steps} steps: off by {second}, DDIM by {first}");
+            assert!(
+                second < first / 2.0,
+                "{kind:?}, {steps} steps: off by {second}, DDIM by {first}"
+            );
         }
     }
 }
@@ -113,14 +159,24 @@ fn eta_1_on_all_timesteps_is_ancestral_sampling() {
     let schedule = Schedule::new(BetaSchedule::Linear, 40);
     let timesteps: Vec<usize> = (0..40).rev().collect();
     for kind in KINDS {
-        let denoise = |x: &Images<Dev>, t: usize| gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t);
+        let denoise = |x: &Images<Dev>, t: usize| {
+            gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
+        };
         let variance_type = VarianceType::FixedSmall;
-        let ancestral = Sampler { schedule: &schedule, prediction_type: kind, variance_type, clip: None };
+        let ancestral = Sampler {
+            schedule: &schedule,
+            prediction_type: kind,
+            variance_type,
+            clip: None,
+        };
         let mut rngs = [rng(5, 0), rng(5, 1)];
         let x = noise_per_image(&device, (2, 3, 4, 4), &mut rngs);
         let mut same_rngs = rngs.clone();
-        let expected = ancestral.sample(x.clone(), &mut rngs, denoise, |_, _, _| {}).as_vec();
-        let found = ddim(&schedule, kind, 1.0).sample(x, &timesteps, &mut same_rngs, denoise).as_vec();
+        let expected =
+            ancestral.sample(x.clone(), &mut rngs, denoise, |_, _, _| {}).as_vec();
+        let found = ddim(&schedule, kind, 1.0)
+            .sample(x, &timesteps, &mut same_rngs, denoise)
+            .as_vec();
         for (f, e) in found.iter().zip(&expected) {
             assert!((f - e).abs() < 2e-5, "{kind:?}: {f} instead of {e}");
         }
@@ -131,29 +187,47 @@ fn eta_1_on_all_timesteps_is_ancestral_sampling() {
 fn inversion_leads_back() {
     let device = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
-    let image = standard_normal(&device, (2, 1, 4, 4), &mut rng(6, 0)) * VARIANCE.sqrt() as f32 + MEAN as f32;
+    let image = standard_normal(&device, (2, 1, 4, 4), &mut rng(6, 0))
+        * VARIANCE.sqrt() as f32
+        + MEAN as f32;
     for kind in KINDS {
-        let denoise = |x: &Images<Dev>, t: usize| gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t);
+        let denoise = |x: &Images<Dev>, t: usize| {
+            gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
+        };
         let ddim = ddim(&schedule, kind, 0.0);
         let error = |steps: usize| {
             let timesteps = TimestepSpacing::Linspace.timesteps(1000, steps, 0);
             let noise = ddim.invert(image.clone(), &timesteps, denoise);
             let mut nobody: [rand_chacha::ChaCha8Rng; 0] = []; // no noise is asked for
             let back = ddim.sample(noise, &timesteps, &mut nobody, denoise).as_vec();
-            back.iter().zip(image.as_vec()).map(|(b, i)| (b - i).powi(2) as f64).sum::<f64>().sqrt()
+            back.iter()
+                .zip(image.as_vec())
+                .map(|(b, i)| (b - i).powi(2) as f64)
+                .sum::<f64>()
+                .sqrt()
         };
         let errors = [20, 100, 500].map(error);
-        assert!(errors[0] > errors[1] && errors[1] > errors[2] && errors[2] < 0.05, "{kind:?}: {errors:?}");
+        assert!(
+            errors[0] > errors[1] && errors[1] > errors[2] && errors[2] < 0.05,
+            "{kind:?}: {errors:?}"
+        );
     }
 }
 
 #[test]
 fn points_between_two_noises_are_as_long_as_noise() {
     let device = ops::open_device(0).unwrap();
-    let [a, b] = [0, 1].map(|i| standard_normal(&device, (2, 3, 16, 16), &mut rng(7, i)));
+    let [a, b] =
+        [0, 1].map(|i| standard_normal(&device, (2, 3, 16, 16), &mut rng(7, i)));
     let length = |x: &[f32]| x.iter().map(|&v| (v as f64).powi(2)).sum::<f64>().sqrt();
-    let same = |x: Images<Dev>, y: &Images<Dev>| x.as_vec().iter().zip(y.as_vec()).all(|(x, y)| (x - y).abs() < 1e-6);
-    assert!(same(slerp(&a, &b, 0.0), &a) && same(slerp(&a, &b, 1.0), &b) && same(slerp(&a, &a, 0.4), &a));
+    let same = |x: Images<Dev>, y: &Images<Dev>| {
+        x.as_vec().iter().zip(y.as_vec()).all(|(x, y)| (x - y).abs() < 1e-6)
+    };
+    assert!(
+        same(slerp(&a, &b, 0.0), &a)
+            && same(slerp(&a, &b, 1.0), &b)
+            && same(slerp(&a, &a, 0.4), &a)
+    );
     for u in [0.25, 0.5, 0.75] {
         let between = slerp(&a, &b, u).as_vec();
         let (a, b) = (a.as_vec(), b.as_vec());
@@ -161,7 +235,10 @@ fn points_between_two_noises_are_as_long_as_noise() {
             let image = image * 768..(image + 1) * 768;
             let (la, lb) = (length(&a[image.clone()]), length(&b[image.clone()]));
             let l = length(&between[image]);
-            assert!(l > 0.97 * la.min(lb) && l < 1.03 * la.max(lb), "{l} between {la} and {lb}");
+            assert!(
+                l > 0.97 * la.min(lb) && l < 1.03 * la.max(lb),
+                "{l} between {la} and {lb}"
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A cat changed in two ways, and the files with which you can do the same.
 
-use ch01_tensors::cats::{draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose};
+use ch01_tensors::cats::{
+    draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose,
+};
 use ch06_sampling::sources;
 use ch07_ddim::TimestepSpacing;
 use ch08_conditioning::{from_image, inpaint, model, Condition, Guidance};
@@ -18,13 +20,16 @@ fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let model = model::load(&device, &cli::shipped("cats-text"))?;
     let denoiser = |prompt: &str| -> anyhow::Result<_> {
-        let (conditions, negative) = (vec![model.read(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
-        Ok(Guidance { conditions, negative, guidance_scale: 1.5 }.denoiser(&device, &model.network))
+        let (conditions, negative) =
+            (vec![model.read(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
+        Ok(Guidance { conditions, negative, guidance_scale: 1.5 }
+            .denoiser(&device, &model.network))
     };
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
     let rngs = || sources(0, 0..COUNT as u64);
-    let images =
-        |values: Vec<f32>| -> Images<AutoDevice> { ops::tensor(&device, values.repeat(COUNT), (COUNT, 3, SIZE, SIZE)) };
+    let images = |values: Vec<f32>| -> Images<AutoDevice> {
+        ops::tensor(&device, values.repeat(COUNT), (COUNT, 3, SIZE, SIZE))
+    };
 
     let attributes = Attributes {
         fur: Fur::Orange,
@@ -42,15 +47,35 @@ fn main() -> anyhow::Result<()> {
     let mut rows = vec![image.clone()];
     for strength in [0.3, 0.5, 0.7] {
         let white = denoiser("a white cat")?;
-        rows.push(from_image(&model.ddim(0.0), image.clone(), strength, &timesteps, &mut rngs(), white));
+        rows.push(from_image(
+            &model.ddim(0.0),
+            image.clone(),
+            strength,
+            &timesteps,
+            &mut rngs(),
+            white,
+        ));
     }
     let blue = denoiser("a cat with blue eyes")?;
-    rows.push(inpaint(&model.ddim(1.0), &image, &masked, &timesteps, 5, &mut rngs(), blue));
+    rows.push(inpaint(
+        &model.ddim(1.0),
+        &image,
+        &masked,
+        &timesteps,
+        5,
+        &mut rngs(),
+        blue,
+    ));
     figures::save_png("editing.png", &figures::image_rows(&rows, 5))?;
 
     let mask = mask.iter().map(|m| 2.0 * m - 1.0).collect();
     for (name, values) in [("editing-cat.png", cat), ("editing-mask.png", mask)] {
-        let picture = figures::Picture { values: &values, channels: 3, height: SIZE, width: SIZE };
+        let picture = figures::Picture {
+            values: &values,
+            channels: 3,
+            height: SIZE,
+            width: SIZE,
+        };
         figures::save_png(name, &figures::grid(&[picture], 1, SCALE))?;
     }
     Ok(())

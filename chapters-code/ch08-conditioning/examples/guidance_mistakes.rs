@@ -11,13 +11,16 @@ const COUNT: usize = 8;
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let model = model::load(&device, &cli::shipped("cats-text"))?;
-    let wanted = model.read("a solid black cat with yellow eyes on a pink background")?;
+    let wanted =
+        model.read("a solid black cat with yellow eyes on a pink background")?;
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
-    let draw = |ddim: Ddim, answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
-        let mut rngs = sources(2, 0..COUNT as u64);
-        let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
-        ddim.sample(x, &timesteps, &mut rngs, answer)
-    };
+    let draw =
+        |ddim: Ddim,
+         answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
+            let mut rngs = sources(2, 0..COUNT as u64);
+            let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
+            ddim.sample(x, &timesteps, &mut rngs, answer)
+        };
     let guidance = |guidance_scale| Guidance {
         conditions: vec![wanted.clone(); COUNT],
         negative: vec![Condition::Nothing; COUNT],
@@ -28,15 +31,20 @@ fn main() -> anyhow::Result<()> {
     // ANCHOR: mistakes
     // The wrong sign: away from what was asked for.
     let wrong_sign = |x: &Images<AutoDevice>, t: usize| {
-        let ask = |conditions: &[Condition]| model.network.forward(x.clone(), &[t; COUNT], conditions);
+        let ask = |conditions: &[Condition]| {
+            model.network.forward(x.clone(), &[t; COUNT], conditions)
+        };
         let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
         uncond.clone() - (cond - uncond) * 1.5
     };
-    // Far too much of it, and what is cut off from the predicted image is nowhere made up for.
+    // Far too much of it, and what is cut off from the predicted image is nowhere made
+    // up for.
     let too_strong = guidance(12.0);
     let torn = Ddim { use_clipped_model_output: false, ..model.ddim(0.0) };
-    // A silent prompt where nothing should have been said: an empty sentence is also something that the network was told.
-    let silence = Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
+    // A silent prompt where nothing should have been said: an empty sentence is also
+    // something that the network was told.
+    let silence =
+        Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
     // ANCHOR_END: mistakes
 
     let rows = [

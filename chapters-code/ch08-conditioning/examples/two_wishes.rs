@@ -1,4 +1,5 @@
-//! Two wishes in place of one sentence (Liu et al. 2022): how many of the cats fulfil both?
+//! Two wishes in place of one sentence (Liu et al. 2022): how many of the cats fulfil
+//! both?
 
 use ch01_tensors::cats::{attributes_of, Fur, Pattern};
 use ch06_sampling::{noise_per_image, sources};
@@ -16,18 +17,28 @@ fn main() -> anyhow::Result<()> {
     let model = model::load(&device, &cli::shipped("cats-text"))?;
     let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
     for wishes in [&["a striped grey cat"][..], &["a grey cat", "a striped cat"]] {
-        let conditions: Vec<Condition> = wishes.iter().map(|prompt| model.read(prompt)).collect::<Result<_, _>>()?;
+        let conditions: Vec<Condition> =
+            wishes.iter().map(|prompt| model.read(prompt)).collect::<Result<_, _>>()?;
         let answer = |x: &Images<AutoDevice>, t: usize| {
-            let ask = |wish: &Condition| model.network.forward(x.clone(), &[t; COUNT], &vec![wish.clone(); COUNT]);
+            let ask = |wish: &Condition| {
+                model.network.forward(
+                    x.clone(),
+                    &[t; COUNT],
+                    &vec![wish.clone(); COUNT],
+                )
+            };
             let uncond = ask(&Condition::Nothing);
             let towards = |sum, wish| sum + (ask(wish) - uncond.clone()) * SCALE;
             conditions.iter().fold(uncond.clone(), towards)
         };
         let mut rngs = sources(2, 0..COUNT as u64);
         let noise = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
-        let cats = model.ddim(0.0).sample(noise, &timesteps, &mut rngs, answer).as_vec();
+        let cats =
+            model.ddim(0.0).sample(noise, &timesteps, &mut rngs, answer).as_vec();
         let drawn = cats.chunks(cats.len() / COUNT).map(attributes_of);
-        let right = drawn.filter(|cat| cat.fur == Fur::Grey && cat.pattern == Pattern::Striped).count();
+        let right = drawn
+            .filter(|cat| cat.fur == Fur::Grey && cat.pattern == Pattern::Striped)
+            .count();
         println!("{wishes:?}: {right} of {COUNT} are striped grey cats");
     }
     Ok(())

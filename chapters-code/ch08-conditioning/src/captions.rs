@@ -1,4 +1,5 @@
-//! What can be said about the cats, in how many ways, and which of them the network never sees.
+//! What can be said about the cats, in how many ways, and which of them the network
+//! never sees.
 
 use ch01_tensors::cats::{Attributes, Background, Ears, Eyes, Fur, Pattern};
 use ch01_tensors::Dataset;
@@ -49,7 +50,8 @@ impl Asked {
         Self { ears: asked.ears.or(Some(Ears::Up)), ..asked }
     }
 
-    /// The same about each attribute: whether it is right, if it was asked for. Fur, pattern, eyes, ears, background.
+    /// The same about each attribute: whether it is right, if it was asked for. Fur,
+    /// pattern, eyes, ears, background.
     pub fn right(&self, cat: &Attributes) -> [Option<bool>; 5] {
         [
             self.fur.map(|v| v == cat.fur),
@@ -71,18 +73,26 @@ impl Asked {
     /// The cat, if everything about it was said.
     pub fn complete(&self) -> Option<Attributes> {
         let Self { fur, pattern, eyes, ears, background } = *self;
-        Some(Attributes { fur: fur?, pattern: pattern?, eyes: eyes?, ears: ears?, background: background? })
+        Some(Attributes {
+            fur: fur?,
+            pattern: pattern?,
+            eyes: eyes?,
+            ears: ears?,
+            background: background?,
+        })
     }
 }
 
 // ANCHOR: phrase
-/// Says it in words, in random order: "an orange striped cat on a pink background with green eyes and ears up".
+/// Says it in words, in random order: "an orange striped cat on a pink background with
+/// green eyes and ears up".
 pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
     let mut adjectives: Vec<&str> = Vec::new();
     adjectives.extend(asked.fur.map(Fur::word));
     adjectives.extend(asked.pattern.map(Pattern::word));
     adjectives.shuffle(rng);
-    let article = if adjectives.first() == Some(&Fur::Orange.word()) { "an" } else { "a" };
+    let article =
+        if adjectives.first() == Some(&Fur::Orange.word()) { "an" } else { "a" };
     let mut sentence = [&[article], &adjectives[..], &["cat"]].concat().join(" ");
 
     let mut additions: Vec<String> = Vec::new();
@@ -91,7 +101,11 @@ pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
         Ears::Up => "ears up".to_string(),
         Ears::Folded => "folded ears".to_string(),
     }));
-    additions.extend(asked.background.map(|background| format!("on a {} background", background.word())));
+    additions.extend(
+        asked
+            .background
+            .map(|background| format!("on a {} background", background.word())),
+    );
     additions.shuffle(rng);
     let mut link = "with";
     for addition in additions {
@@ -123,7 +137,8 @@ pub fn forget(asked: Asked, rng: &mut impl Rng) -> Asked {
 
 /// All words that [`phrase`] uses.
 pub fn vocabulary() -> Vec<&'static str> {
-    let mut all = vec!["a", "an", "cat", "with", "and", "eyes", "ears", "on", "background"];
+    let mut all =
+        vec!["a", "an", "cat", "with", "and", "eyes", "ears", "on", "background"];
     all.extend(Fur::ALL.iter().map(|v| v.word()));
     all.extend(Pattern::ALL.iter().map(|v| v.word()));
     all.extend(Eyes::ALL.iter().map(|v| v.word()));
@@ -133,8 +148,8 @@ pub fn vocabulary() -> Vec<&'static str> {
 }
 
 // ANCHOR: unseen
-/// Pairs of words that are left out of training, one for every attribute. Each of the words is seen,
-/// but never the two together.
+/// Pairs of words that are left out of training, one for every attribute. Each of the
+/// words is seen, but never the two together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
     BrownPatched,
@@ -160,7 +175,8 @@ impl Unseen {
 
 impl Unseen {
     /// Every pair.
-    pub const ALL: [Self; 4] = [Self::BrownPatched, Self::BlackBlue, Self::WhiteFolded, Self::OrangePink];
+    pub const ALL: [Self; 4] =
+        [Self::BrownPatched, Self::BlackBlue, Self::WhiteFolded, Self::OrangePink];
 
     /// The two words.
     pub fn words(self) -> &'static str {
@@ -182,7 +198,9 @@ pub struct SeenCats {
 impl SeenCats {
     /// What remains of `cats`.
     pub fn new(cats: Box<dyn Dataset>) -> Self {
-        let seen = (0..cats.len()).filter(|&i| Unseen::of(&Asked::of_caption(&cats.caption(i))).is_none()).collect();
+        let seen = (0..cats.len())
+            .filter(|&i| Unseen::of(&Asked::of_caption(&cats.caption(i))).is_none())
+            .collect();
         Self { cats, seen }
     }
 }

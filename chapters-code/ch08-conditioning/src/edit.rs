@@ -9,9 +9,10 @@ use ops::{Images, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: from_image
-/// Image to image (SDEdit, Meng et al. 2022, whose algorithm 1 is written for noise that grows
-/// without shrinking the image; this is the same idea for ours): noise the image part of the way,
-/// then draw from there. With `strength` 0 nothing is changed, with 1 nothing is kept.
+/// Image to image (SDEdit, Meng et al. 2022, whose algorithm 1 is written for noise
+/// that grows without shrinking the image; this is the same idea for ours): noise the
+/// image part of the way, then draw from there. With `strength` 0 nothing is changed,
+/// with 1 nothing is kept.
 ///
 /// # Panics
 /// If `strength` is not between 0 and 1.
@@ -25,7 +26,8 @@ pub fn from_image<D: UNetDevice>(
 ) -> Images<D> {
     assert!((0.0..=1.0).contains(&strength), "a strength of {strength}");
     let beyond = strength * ddim.schedule.len() as f64;
-    let rest: Vec<usize> = timesteps.iter().copied().filter(|&t| (t as f64) < beyond).collect();
+    let rest: Vec<usize> =
+        timesteps.iter().copied().filter(|&t| (t as f64) < beyond).collect();
     let Some(&start) = rest.first() else { return image };
     let eps = noise_per_image(image.device(), *image.shape(), rngs);
     let x_t = q_sample(ddim.schedule, &image, &vec![start; image.shape().0], &eps);
@@ -34,17 +36,25 @@ pub fn from_image<D: UNetDevice>(
 // ANCHOR_END: from_image
 
 // ANCHOR: jump_on
-/// From timestep s on to a later t without knowing the image: all steps between are one that keeps ᾱₜ / ᾱₛ of the variance.
-pub fn jump_on<D: UNetDevice>(schedule: &Schedule, x_s: Images<D>, s: usize, t: usize, eps: Images<D>) -> Images<D> {
+/// From timestep s on to a later t without knowing the image: all steps between are one
+/// that keeps ᾱₜ / ᾱₛ of the variance.
+pub fn jump_on<D: UNetDevice>(
+    schedule: &Schedule,
+    x_s: Images<D>,
+    s: usize,
+    t: usize,
+    eps: Images<D>,
+) -> Images<D> {
     let kept = schedule.alpha_bar[t] / schedule.alpha_bar[s];
     x_s * kept.sqrt() as f32 + eps * (1.0 - kept).sqrt() as f32
 }
 // ANCHOR_END: jump_on
 
 // ANCHOR: inpaint
-/// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and puts the image, noised as far as
-/// the drawing is, where it is 0 after every step. What was drawn does not know of the image at first, so every step but the
-/// last is done `resamplings` times, with noise added in between: each time the two fit better.
+/// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and
+/// puts the image, noised as far as the drawing is, where it is 0 after every step.
+/// What was drawn does not know of the image at first, so every step but the last is
+/// done `resamplings` times, with noise added in between: each time the two fit better.
 ///
 /// `image` and `mask` are `(batch, channels, h, w)`.
 pub fn inpaint<D: UNetDevice>(
@@ -71,7 +81,13 @@ pub fn inpaint<D: UNetDevice>(
             let known = q_sample(ddim.schedule, image, &vec![prev; shape.0], &eps);
             x = drawn * mask.clone() + known * keep.clone();
             if again > 0 {
-                x = jump_on(ddim.schedule, x, prev, t, noise_per_image(device, shape, rngs));
+                x = jump_on(
+                    ddim.schedule,
+                    x,
+                    prev,
+                    t,
+                    noise_per_image(device, shape, rngs),
+                );
             }
         }
     }

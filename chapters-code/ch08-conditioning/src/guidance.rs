@@ -13,20 +13,27 @@ use crate::network::{Condition, ConditionalUNet};
 pub struct Guidance {
     /// One for each image.
     pub conditions: Vec<Condition>,
-    /// What to lead away from, one for each image: [`Condition::Nothing`], or what must not be there.
+    /// What to lead away from, one for each image: [`Condition::Nothing`], or what must
+    /// not be there.
     pub negative: Vec<Condition>,
-    /// How far to go from the negative's answer towards the condition's, and beyond: 0 ignores the condition, 1 is the
-    /// network as it was trained, more insists.
+    /// How far to go from the negative's answer towards the condition's, and beyond: 0
+    /// ignores the condition, 1 is the network as it was trained, more insists.
     pub guidance_scale: f64,
 }
 // ANCHOR_END: guidance
 
 impl Guidance {
     // ANCHOR: answer
-    /// The network's answer to x_t at t, guided: uncond + guidance_scale · (cond - uncond). This is eq. 6 of the paper,
-    /// whose w is our `guidance_scale` - 1. Whatever the network predicts (noise, image or v), one is a linear function of
+    /// The network's answer to x_t at t, guided: uncond + guidance_scale · (cond -
+    /// uncond). This is eq. 6 of the paper, whose w is our `guidance_scale` - 1.
+    /// Whatever the network predicts (noise, image or v), one is a linear function of
     /// the other, so it does not matter on which of them this is done.
-    pub fn answer<D: UNetDevice>(&self, network: &ConditionalUNet<D>, x_t: &Images<D>, t: usize) -> Images<D> {
+    pub fn answer<D: UNetDevice>(
+        &self,
+        network: &ConditionalUNet<D>,
+        x_t: &Images<D>,
+        t: usize,
+    ) -> Images<D> {
         let timesteps = vec![t; x_t.shape().0];
         let ask = |conditions| network.forward(x_t.clone(), &timesteps, conditions);
         // An answer that would be multiplied by 0 need not be asked for.
@@ -44,19 +51,25 @@ impl Guidance {
 }
 
 impl Guidance {
-    /// Asks a copy of the network about x_t at t, as [`Guidance::answer`] does. Parts of a batch are answered side by side.
+    /// Asks a copy of the network about x_t at t, as [`Guidance::answer`] does. Parts
+    /// of a batch are answered side by side.
     pub fn denoiser<D: UNetDevice>(
         self,
         device: &D,
         network: &ConditionalUNet<D>,
     ) -> impl Fn(&Images<D>, usize) -> Images<D> {
         let replicas = Replicas::new(device, network);
-        move |x_t, t| replicas.answer(x_t, |network, x_t, images| self.of(images).answer(network, &x_t, t))
+        move |x_t, t| {
+            replicas.answer(x_t, |network, x_t, images| {
+                self.of(images).answer(network, &x_t, t)
+            })
+        }
     }
 
     /// What is asked for in some of the images.
     fn of(&self, images: Range<usize>) -> Self {
-        let [conditions, negative] = [&self.conditions, &self.negative].map(|all| all[images.clone()].to_vec());
+        let [conditions, negative] =
+            [&self.conditions, &self.negative].map(|all| all[images.clone()].to_vec());
         Self { conditions, negative, ..*self }
     }
 }

@@ -6,11 +6,16 @@ use ops::{Rows, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: one_hot
-/// A row for each of `ids`: 1 in the place of the id, 0 elsewhere; all 0 for none. Shape `(ids, width)`.
+/// A row for each of `ids`: 1 in the place of the id, 0 elsewhere; all 0 for none.
+/// Shape `(ids, width)`.
 ///
 /// # Panics
 /// If an id is not below `width`.
-pub fn one_hot<D: UNetDevice>(device: &D, ids: &[Option<usize>], width: usize) -> Rows<D> {
+pub fn one_hot<D: UNetDevice>(
+    device: &D,
+    ids: &[Option<usize>],
+    width: usize,
+) -> Rows<D> {
     let mut values = vec![0.0; ids.len() * width];
     for (row, id) in values.chunks_mut(width).zip(ids) {
         if let Some(id) = *id {
@@ -23,18 +28,24 @@ pub fn one_hot<D: UNetDevice>(device: &D, ids: &[Option<usize>], width: usize) -
 // ANCHOR_END: one_hot
 
 // ANCHOR: label_embedding
-/// A vector for each class, as wide as the time embedding, to which it is added. No class is the zero vector: then the
-/// network hears nothing but the time.
+/// A vector for each class, as wide as the time embedding, to which it is added. No
+/// class is the zero vector: then the network hears nothing but the time.
 #[derive(Clone, Debug)]
 pub struct LabelEmbedding<D: UNetDevice> {
-    /// A one-hot row times the table is one of its rows (in memory the table is stored transposed, so it is a column there).
+    /// A one-hot row times the table is one of its rows (in memory the table is stored
+    /// transposed, so it is a column there).
     table: Linear<D>,
     classes: usize,
 }
 
 impl<D: UNetDevice> LabelEmbedding<D> {
     /// Random vectors.
-    pub fn new(device: &D, rng: &mut impl Rng, classes: usize, time_width: usize) -> Self {
+    pub fn new(
+        device: &D,
+        rng: &mut impl Rng,
+        classes: usize,
+        time_width: usize,
+    ) -> Self {
         Self { table: Linear::without_bias(device, rng, classes, time_width), classes }
     }
 

@@ -1,7 +1,7 @@
 //! Chapter 8: conditioning. Saying what to draw: a class, or a sentence.
 //!
-//! Equation and algorithm numbers are those of the paper on classifier-free guidance (Ho & Salimans 2022), except where
-//! another is named.
+//! Equation and algorithm numbers are those of the paper on classifier-free guidance
+//! (Ho & Salimans 2022), except where another is named.
 
 pub mod captions;
 mod edit;
@@ -17,7 +17,9 @@ mod words;
 pub use edit::{from_image, inpaint};
 pub use guidance::Guidance;
 pub use label::{one_hot, LabelEmbedding};
-pub use network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig, TextConditioner};
+pub use network::{
+    Condition, ConditionalUNet, Conditioner, ConditioningConfig, TextConditioner,
+};
 pub use text::{places, CrossAttention, TextConfig, TextEncoder};
 pub use train::{condition_of, train_step};
 pub use words::{words, PromptError, Tokenizer};

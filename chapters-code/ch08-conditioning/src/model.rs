@@ -1,4 +1,5 @@
-//! A conditional model on disk: a model directory as chapter 4 writes it, which works without conditions, and beside it
+//! A conditional model on disk: a model directory as chapter 4 writes it, which works
+//! without conditions, and beside it
 //!
 //! ```text
 //! runs/text/conditioning/config.json
@@ -33,8 +34,8 @@ pub struct ConditioningFile {
     pub dropout: f64,
     /// The data set that it learnt from.
     pub dataset: String,
-    /// The names of the classes, in the order of their numbers; none if it reads prompts, or if its
-    /// classes have numbers only.
+    /// The names of the classes, in the order of their numbers; none if it reads
+    /// prompts, or if its classes have numbers only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
 }
@@ -51,15 +52,21 @@ impl ConditioningFile {
         let named = self.classes.iter().position(|class| class == label);
         let numbered = || label.parse().ok().filter(|&number| number < num_classes);
         let class = named.or_else(numbered).map(Condition::Label);
-        class.ok_or_else(|| LabelError::Unknown { label: label.into(), known: self.known() })
+        class.ok_or_else(|| LabelError::Unknown {
+            label: label.into(),
+            known: self.known(),
+        })
     }
 
     /// The classes in words.
     fn known(&self) -> String {
         match (&self.conditioning, &self.classes[..]) {
-            (ConditioningConfig::Class { num_classes }, []) => format!("0 to {}", num_classes - 1),
+            (ConditioningConfig::Class { num_classes }, []) => {
+                format!("0 to {}", num_classes - 1)
+            }
             (_, names) => {
-                let named = names.iter().enumerate().map(|(i, name)| format!("{i} '{name}'"));
+                let named =
+                    names.iter().enumerate().map(|(i, name)| format!("{i} '{name}'"));
                 let first: Vec<String> = named.take(SHOWN).collect();
                 let rest = if names.len() > SHOWN { ", …" } else { "" };
                 format!("{}{rest}", first.join(", "))
@@ -72,13 +79,22 @@ impl ConditioningFile {
     /// # Errors
     /// Names the first class that differs.
     pub fn check_classes(&self, found: &[String]) -> Result<(), LabelError> {
-        let ConditioningConfig::Class { num_classes } = self.conditioning else { return Ok(()) };
+        let ConditioningConfig::Class { num_classes } = self.conditioning else {
+            return Ok(());
+        };
         let count = found.len();
-        let differs = |i: &usize| self.classes.get(*i).is_some_and(|class| found.get(*i) != Some(class));
+        let differs = |i: &usize| {
+            self.classes.get(*i).is_some_and(|class| found.get(*i) != Some(class))
+        };
         let changed = (0..num_classes).find(differs);
         if let Some(number) = changed {
-            let (before, now) = (self.classes[number].clone(), found.get(number).cloned());
-            return Err(LabelError::Changed { number, before, now: now.unwrap_or("missing".into()) });
+            let (before, now) =
+                (self.classes[number].clone(), found.get(number).cloned());
+            return Err(LabelError::Changed {
+                number,
+                before,
+                now: now.unwrap_or("missing".into()),
+            });
         }
         if count != num_classes {
             return Err(LabelError::Count { before: num_classes, now: count });
@@ -117,17 +133,25 @@ pub struct ConditionalModel<D: UNetDevice> {
 impl<D: UNetDevice> ConditionalModel<D> {
     /// The sampler that the model asks for.
     pub fn ddim(&self, eta: f64) -> Ddim<'_> {
-        Ddim::new(&self.schedule, self.scheduler.prediction_type, self.scheduler.clip(), eta)
+        Ddim::new(
+            &self.schedule,
+            self.scheduler.prediction_type,
+            self.scheduler.clip(),
+            eta,
+        )
     }
 
     /// A prompt as the network reads it.
     ///
     /// # Errors
-    /// If it has a word that the model does not know, or too many, or the model reads no prompts.
+    /// If it has a word that the model does not know, or too many, or the model reads
+    /// no prompts.
     pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
         match &self.file.conditioning {
             ConditioningConfig::Text(text) => text.read(prompt),
-            ConditioningConfig::Class { num_classes } => Err(PromptError::Unread { num_classes: *num_classes }),
+            ConditioningConfig::Class { num_classes } => {
+                Err(PromptError::Unread { num_classes: *num_classes })
+            }
         }
     }
 }
@@ -161,8 +185,12 @@ pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
 /// Reads a conditional model.
 ///
 /// # Errors
-/// If a file is missing or damaged, describes something that this crate cannot build, or the model is not conditional.
-pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<ConditionalModel<D>, ConditionalError> {
+/// If a file is missing or damaged, describes something that this crate cannot build,
+/// or the model is not conditional.
+pub fn load<D: UNetDevice>(
+    device: &D,
+    directory: &Path,
+) -> Result<ConditionalModel<D>, ConditionalError> {
     let model = model_dir::load(device, directory)?;
     if !model_dir::is_conditional(directory) {
         return Err(ConditionalError::Unconditional(directory.display().to_string()));
@@ -170,12 +198,14 @@ pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<ConditionalMo
     let file = load_file(directory)?;
     let folder = directory.join(CONDITIONING);
     let Model { unet, schedule, scheduler, notes } = model;
-    let conditioner = read_conditioner(device, &folder, unet.config(), &file.conditioning)?;
+    let conditioner =
+        read_conditioner(device, &folder, unet.config(), &file.conditioning)?;
     let network = ConditionalUNet { unet, conditioner };
     Ok(ConditionalModel { network, file, schedule, scheduler, notes })
 }
 
-/// Reads what conditions need. The weights are compared with the configuration before it is built.
+/// Reads what conditions need. The weights are compared with the configuration before
+/// it is built.
 fn read_conditioner<D: UNetDevice>(
     device: &D,
     folder: &Path,
@@ -190,7 +220,8 @@ fn read_conditioner<D: UNetDevice>(
     outline.check(&tensors).map_err(wrong)?;
     // The weights replace these, so any seed will do.
     let rng = &mut ch03_forward::rng(0, 0);
-    let mut conditioner = Conditioner::new(device, unet, conditioning, rng).map_err(bad)?;
+    let mut conditioner =
+        Conditioner::new(device, unet, conditioning, rng).map_err(bad)?;
     params::from_host(&mut conditioner, &tensors).map_err(wrong)?;
     Ok(conditioner)
 }
@@ -207,7 +238,10 @@ pub fn save<D: UNetDevice>(
     scheduler: &SchedulerConfig,
 ) -> Result<(), ModelError> {
     let folder = directory.join(CONDITIONING);
-    let bytes = params::to_safetensors(&params::to_host(&mut network.conditioner), &[("format", "pt".into())]);
+    let bytes = params::to_safetensors(
+        &params::to_host(&mut network.conditioner),
+        &[("format", "pt".into())],
+    );
     files::write(folder.join(WEIGHTS), &bytes)?;
     model_dir::write_json(&folder.join(CONFIG), file)?;
     model_dir::save(directory, unet, &params::to_host(&mut network.unet), scheduler)

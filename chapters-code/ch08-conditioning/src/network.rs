@@ -35,19 +35,23 @@ pub enum ConditioningConfig {
 // ANCHOR_END: condition
 
 impl ConditioningConfig {
-    /// Rejects what this crate cannot build for this U-Net, and sizes beyond all reason.
+    /// Rejects what this crate cannot build for this U-Net, and sizes beyond all
+    /// reason.
     ///
     /// # Errors
     /// Names the field, its value and what is possible.
     pub fn check(&self, unet: &UNetConfig) -> Result<(), ConfigError> {
         unet.check()?;
         match self {
-            Self::Class { num_classes } => ConfigError::check_size("num_classes", *num_classes, 1..=MAX_CLASSES),
+            Self::Class { num_classes } => {
+                ConfigError::check_size("num_classes", *num_classes, 1..=MAX_CLASSES)
+            }
             Self::Text(text) => text.check(unet),
         }
     }
 
-    /// Names and shapes of the tensors of the [`Conditioner`] for this U-Net, without building it.
+    /// Names and shapes of the tensors of the [`Conditioner`] for this U-Net, without
+    /// building it.
     ///
     /// # Errors
     /// If [`ConditioningConfig::check`] rejects the configuration.
@@ -56,7 +60,11 @@ impl ConditioningConfig {
         Ok(match self {
             Self::Class { num_classes } => {
                 let mut outline = Outline::default();
-                outline.linear_without_bias("class_embedding", *num_classes, unet.time_width());
+                outline.linear_without_bias(
+                    "class_embedding",
+                    *num_classes,
+                    unet.time_width(),
+                );
                 outline
             }
             Self::Text(text) => text.outline(unet),
@@ -92,7 +100,8 @@ pub struct TextConditioner<D: UNetDevice> {
     encoder: TextEncoder<D>,
     /// From what was read, on the whole, to something beside the time embedding.
     pool: Linear<D>,
-    /// Stage and block of each place where the U-Net looks at the words, and what looks there.
+    /// Stage and block of each place where the U-Net looks at the words, and what looks
+    /// there.
     looks: Vec<(String, usize, CrossAttention<D>)>,
 }
 
@@ -117,15 +126,22 @@ impl<D: UNetDevice> Conditioner<D> {
     ) -> Result<Self, ConfigError> {
         conditioning.check(unet)?;
         Ok(match conditioning {
-            ConditioningConfig::Class { num_classes } => {
-                Self::Class(LabelEmbedding::new(device, rng, *num_classes, unet.time_width()))
-            }
+            ConditioningConfig::Class { num_classes } => Self::Class(
+                LabelEmbedding::new(device, rng, *num_classes, unet.time_width()),
+            ),
             ConditioningConfig::Text(text) => {
                 let encoder = TextEncoder::new(device, rng, text);
-                let pool = Linear::without_bias(device, rng, text.width, unet.time_width());
+                let pool =
+                    Linear::without_bias(device, rng, text.width, unet.time_width());
                 let mut looks = Vec::new();
                 for (stage, block, channels) in places(unet) {
-                    let look = CrossAttention::new(device, rng, channels, unet.norm_num_groups, text);
+                    let look = CrossAttention::new(
+                        device,
+                        rng,
+                        channels,
+                        unet.norm_num_groups,
+                        text,
+                    );
                     looks.push((stage, block, look));
                 }
                 Self::Text(Box::new(TextConditioner { encoder, pool, looks }))
@@ -148,15 +164,20 @@ impl<D: UNetDevice> ConditionalUNet<D> {
     ) -> Result<Self, ConfigError> {
         conditioning.check(unet)?;
         let built = UNet::new(device, unet, rng)?;
-        Ok(Self { unet: built, conditioner: Conditioner::new(device, unet, conditioning, rng)? })
+        Ok(Self {
+            unet: built,
+            conditioner: Conditioner::new(device, unet, conditioning, rng)?,
+        })
     }
     // ANCHOR_END: new
 
     // ANCHOR: forward
-    /// The network's answer to x_t `(batch, channels, h, w)`, told a timestep and a condition for each image.
+    /// The network's answer to x_t `(batch, channels, h, w)`, told a timestep and a
+    /// condition for each image.
     ///
     /// # Panics
-    /// If there is not one of each per image, or a condition is not of the kind that the network understands.
+    /// If there is not one of each per image, or a condition is not of the kind that
+    /// the network understands.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x_t: Images<D, T>,
@@ -170,12 +191,21 @@ impl<D: UNetDevice> ConditionalUNet<D> {
         match &self.conditioner {
             Conditioner::Class(embedding) => {
                 let labels: Vec<Option<usize>> = conditions.iter().map(label).collect();
-                self.unet.forward_with(x_t, timesteps, &mut Aside(Some(embedding.forward(&labels))))
+                self.unet.forward_with(
+                    x_t,
+                    timesteps,
+                    &mut Aside(Some(embedding.forward(&labels))),
+                )
             }
             Conditioner::Text(reader) => {
-                let prompts: Vec<Option<&[usize]>> = conditions.iter().map(words).collect();
+                let prompts: Vec<Option<&[usize]>> =
+                    conditions.iter().map(words).collect();
                 let (text, tape) = reader.encoder.forward::<T>(&prompts).split_tape();
-                self.unet.forward_with(x_t, timesteps, &mut Reading { reader, text, tape: Some(tape) })
+                self.unet.forward_with(
+                    x_t,
+                    timesteps,
+                    &mut Reading { reader, text, tape: Some(tape) },
+                )
             }
         }
     }
@@ -197,8 +227,9 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> 
 // ANCHOR_END: aside
 
 // ANCHOR: reading
-/// Carries what was read to every place where the network looks at it. The mean of all words goes along with the time, to
-/// every block; where to put which word is for the looks to find out.
+/// Carries what was read to every place where the network looks at it. The mean of all
+/// words goes along with the time, to every block; where to put which word is for the
+/// looks to find out.
 struct Reading<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,
@@ -250,7 +281,10 @@ impl<D: UNetDevice> Parameters<D> for Conditioner<D> {
                 reader.encoder.visit(&join(prefix, "text_encoder"), v);
                 reader.pool.visit(&join(prefix, "text_pool"), v);
                 for (stage, block, look) in &mut reader.looks {
-                    look.visit(&join(prefix, format_args!("{stage}.cross_attentions.{block}")), v);
+                    look.visit(
+                        &join(prefix, format_args!("{stage}.cross_attentions.{block}")),
+                        v,
+                    );
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Words as something to tell the network: an encoder that reads them, and cross-attention that looks at what was read.
+//! Words as something to tell the network: an encoder that reads them, and
+//! cross-attention that looks at what was read.
 
 use ch04_unet::{add_attention, AttentionBlock, Common, ConfigError, UNetConfig};
 use ch04_unet::{MAX_CHANNELS, MAX_LAYERS};
@@ -35,7 +36,8 @@ pub struct TextConfig {
 const EPS: f32 = 1e-5;
 
 // ANCHOR: transformer
-/// A transformer block: every word looks at every other one; after a norm each is transformed alone.
+/// A transformer block: every word looks at every other one; after a norm each is
+/// transformed alone.
 #[derive(Clone, Debug)]
 struct TransformerBlock<D: UNetDevice> {
     attention: AttentionBlock<D>,
@@ -49,7 +51,14 @@ impl<D: UNetDevice> TransformerBlock<D> {
         let width = config.width;
         let common = Common { groups: config.groups, eps: EPS, time_width: 0 };
         Self {
-            attention: AttentionBlock::new(device, rng, common, width, config.heads, 1.0),
+            attention: AttentionBlock::new(
+                device,
+                rng,
+                common,
+                width,
+                config.heads,
+                1.0,
+            ),
             norm: GroupNorm::new(device, config.groups, width, EPS),
             widen: Linear::new(device, rng, width, 4 * width),
             narrow: Linear::new(device, rng, 4 * width, width),
@@ -118,8 +127,17 @@ impl TextConfig {
             let name = format!("{stage}.cross_attentions.{block}");
             outline.norm(format_args!("{name}.norm"), channels);
             let text = self.width;
-            for (map, from) in [("to_q", channels), ("to_k", text), ("to_v", text), ("to_out", channels)] {
-                outline.linear_without_bias(format_args!("{name}.{map}"), from, channels);
+            for (map, from) in [
+                ("to_q", channels),
+                ("to_k", text),
+                ("to_v", text),
+                ("to_out", channels),
+            ] {
+                outline.linear_without_bias(
+                    format_args!("{name}.{map}"),
+                    from,
+                    channels,
+                );
             }
         }
         outline
@@ -127,8 +145,16 @@ impl TextConfig {
 
     fn add_encoder(&self, outline: &mut Outline, name: &str) {
         let width = self.width;
-        outline.linear_without_bias(format_args!("{name}.words"), self.vocabulary.len() + 1, width);
-        outline.linear_without_bias(format_args!("{name}.places"), self.max_words, width);
+        outline.linear_without_bias(
+            format_args!("{name}.words"),
+            self.vocabulary.len() + 1,
+            width,
+        );
+        outline.linear_without_bias(
+            format_args!("{name}.places"),
+            self.max_words,
+            width,
+        );
         for i in 0..self.layers {
             let name = format!("{name}.blocks.{i}");
             add_attention(outline, format_args!("{name}.attention"), width);
@@ -153,8 +179,8 @@ impl TextConfig {
 }
 
 // ANCHOR: one_hot_pixels
-/// Ones and zeros as the channels of pixels: a 1 says which of `width` numbers stands at each place of each prompt. Shape
-/// `(batch, width, 1, length)`.
+/// Ones and zeros as the channels of pixels: a 1 says which of `width` numbers stands
+/// at each place of each prompt. Shape `(batch, width, 1, length)`.
 ///
 /// # Panics
 /// If an id is not below `width`.
@@ -178,8 +204,8 @@ fn one_hot_pixels<D: UNetDevice>(
 // ANCHOR_END: one_hot_pixels
 
 // ANCHOR: encoder
-/// Reads prompts. A prompt is handled as an image of one row whose pixels are words, so everything that chapter 4 built
-/// for pixels can be used.
+/// Reads prompts. A prompt is handled as an image of one row whose pixels are words, so
+/// everything that chapter 4 built for pixels can be used.
 #[derive(Clone, Debug)]
 pub struct TextEncoder<D: UNetDevice> {
     config: TextConfig,
@@ -194,9 +220,16 @@ pub struct TextEncoder<D: UNetDevice> {
 impl<D: UNetDevice> TextEncoder<D> {
     pub fn new(device: &D, rng: &mut impl Rng, config: &TextConfig) -> Self {
         Self {
-            words: Linear::without_bias(device, rng, config.vocabulary.len() + 1, config.width),
+            words: Linear::without_bias(
+                device,
+                rng,
+                config.vocabulary.len() + 1,
+                config.width,
+            ),
             places: Linear::without_bias(device, rng, config.max_words, config.width),
-            blocks: (0..config.layers).map(|_| TransformerBlock::new(device, rng, config)).collect(),
+            blocks: (0..config.layers)
+                .map(|_| TransformerBlock::new(device, rng, config))
+                .collect(),
             norm: GroupNorm::new(device, config.groups, config.width, EPS),
             config: config.clone(),
         }
@@ -206,28 +239,44 @@ impl<D: UNetDevice> TextEncoder<D> {
 
 impl<D: UNetDevice> TextEncoder<D> {
     // ANCHOR: read
-    /// What was read, `(prompts, width, 1, max_words)`; zeros for a prompt that is `None`.
+    /// What was read, `(prompts, width, 1, max_words)`; zeros for a prompt that is
+    /// `None`.
     ///
     /// # Panics
     /// If a prompt is too long or names a word that does not exist.
-    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, prompts: &[Option<&[usize]>]) -> Images<D, T> {
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        prompts: &[Option<&[usize]>],
+    ) -> Images<D, T> {
         let device = self.words.weight.device();
-        let (batch, length, silence) = (prompts.len(), self.config.max_words, self.config.vocabulary.len());
+        let (batch, length, silence) =
+            (prompts.len(), self.config.max_words, self.config.vocabulary.len());
         for prompt in prompts.iter().flatten() {
-            assert!(prompt.len() <= length, "a prompt of {} words, but {length} are read", prompt.len());
+            assert!(
+                prompt.len() <= length,
+                "a prompt of {} words, but {length} are read",
+                prompt.len()
+            );
         }
-        let word = |i: usize, place: usize| prompts[i].unwrap_or(&[]).get(place).copied().unwrap_or(silence);
+        let word = |i: usize, place: usize| {
+            prompts[i].unwrap_or(&[]).get(place).copied().unwrap_or(silence)
+        };
         let which_word = one_hot_pixels(device, batch, silence + 1, length, word);
-        let which_place = one_hot_pixels(device, batch, length, length, |_, place| place);
+        let which_place =
+            one_hot_pixels(device, batch, length, length, |_, place| place);
         let places = self.places.forward_pixels(which_place.put_tape(T::default()));
-        let mut x = self.words.forward_pixels_plus_images(which_word.put_tape(T::default()), places);
+        let mut x = self
+            .words
+            .forward_pixels_plus_images(which_word.put_tape(T::default()), places);
         for block in &self.blocks {
             x = block.forward(x);
         }
         let x = self.norm.forward(x);
         // Nothing said is nothing read.
         let (_, width, _, _) = *x.shape();
-        let heard = prompts.iter().flat_map(|p| std::iter::repeat_n(p.is_some() as u8 as f32, width * length));
+        let heard = prompts.iter().flat_map(|p| {
+            std::iter::repeat_n(p.is_some() as u8 as f32, width * length)
+        });
         let heard = ops::tensor(device, heard.collect(), *x.shape());
         x * heard
     }
@@ -250,8 +299,9 @@ impl<D: UNetDevice> Parameters<D> for TextEncoder<D> {
 }
 
 // ANCHOR: cross_attention
-/// Lets every pixel look at every word, beside a direct way. Values and output have no bias: where nothing was read,
-/// nothing is added, and the network is the one of chapter 4.
+/// Lets every pixel look at every word, beside a direct way. Values and output have no
+/// bias: where nothing was read, nothing is added, and the network is the one of
+/// chapter 4.
 #[derive(Clone, Debug)]
 pub struct CrossAttention<D: UNetDevice> {
     norm: GroupNorm<D>,
@@ -264,7 +314,13 @@ pub struct CrossAttention<D: UNetDevice> {
 
 impl<D: UNetDevice> CrossAttention<D> {
     /// From pixels of `channels` numbers to the words of `text`.
-    pub fn new(device: &D, rng: &mut impl Rng, channels: usize, groups: usize, text: &TextConfig) -> Self {
+    pub fn new(
+        device: &D,
+        rng: &mut impl Rng,
+        channels: usize,
+        groups: usize,
+        text: &TextConfig,
+    ) -> Self {
         let mut map = |from, to| Linear::without_bias(device, rng, from, to);
         Self {
             to_q: map(channels, channels),
@@ -280,13 +336,19 @@ impl<D: UNetDevice> CrossAttention<D> {
 
 impl<D: UNetDevice> CrossAttention<D> {
     // ANCHOR: look
-    /// `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1, words)` is what was read.
-    pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>, text: Images<D, T>) -> Images<D, T> {
+    /// `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1, words)`
+    /// is what was read.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        x: Images<D, T>,
+        text: Images<D, T>,
+    ) -> Images<D, T> {
         let direct = x.with_empty_tape();
         let k = self.to_k.forward_pixels(text.with_empty_tape());
         let v = self.to_v.forward_pixels(text);
         let q = self.to_q.forward_pixels(self.norm.forward(x));
-        self.to_out.forward_pixels_plus_images(ops::attention(q, k, v, self.heads), direct)
+        self.to_out
+            .forward_pixels_plus_images(ops::attention(q, k, v, self.heads), direct)
     }
     // ANCHOR_END: look
 }
@@ -302,13 +364,17 @@ impl<D: UNetDevice> Parameters<D> for CrossAttention<D> {
 }
 
 // ANCHOR: places
-/// Where the U-Net looks at the words: behind every block that has self-attention. Stage, block and channels of each.
+/// Where the U-Net looks at the words: behind every block that has self-attention.
+/// Stage, block and channels of each.
 pub fn places(unet: &UNetConfig) -> Vec<(String, usize, usize)> {
     let widths = &unet.block_out_channels;
     let mut places = Vec::new();
     for (level, kind) in unet.down_block_types.iter().enumerate() {
         let blocks = if kind.has_attention() { unet.layers_per_block } else { 0 };
-        places.extend((0..blocks).map(|block| (format!("down_blocks.{level}"), block, widths[level])));
+        places.extend(
+            (0..blocks)
+                .map(|block| (format!("down_blocks.{level}"), block, widths[level])),
+        );
     }
     if unet.add_attention {
         places.push(("mid_block".into(), 0, widths[widths.len() - 1]));
@@ -316,7 +382,9 @@ pub fn places(unet: &UNetConfig) -> Vec<(String, usize, usize)> {
     for (level, kind) in unet.up_block_types.iter().enumerate() {
         let blocks = if kind.has_attention() { unet.layers_per_block + 1 } else { 0 };
         let width = widths[widths.len() - 1 - level];
-        places.extend((0..blocks).map(|block| (format!("up_blocks.{level}"), block, width)));
+        places.extend(
+            (0..blocks).map(|block| (format!("up_blocks.{level}"), block, width)),
+        );
     }
     places
 }

@@ -9,9 +9,15 @@ use crate::captions::{forget, phrase, Asked};
 use crate::network::{Condition, ConditionalUNet, ConditioningConfig};
 
 // ANCHOR: condition_of
-/// What is said about image number `index`: its label, or its caption. Cats are described in ever new words, and not
-/// always in full, so that any order and any part of a caption will be understood.
-pub fn condition_of(config: &ConditioningConfig, dataset: &dyn Dataset, index: usize, rng: &mut impl Rng) -> Condition {
+/// What is said about image number `index`: its label, or its caption. Cats are
+/// described in ever new words, and not always in full, so that any order and any part
+/// of a caption will be understood.
+pub fn condition_of(
+    config: &ConditioningConfig,
+    dataset: &dyn Dataset,
+    index: usize,
+    rng: &mut impl Rng,
+) -> Condition {
     match config {
         ConditioningConfig::Class { .. } => Condition::Label(dataset.label(index)),
         ConditioningConfig::Text(text) => {
@@ -27,8 +33,9 @@ pub fn condition_of(config: &ConditioningConfig, dataset: &dyn Dataset, index: u
 // ANCHOR_END: condition_of
 
 // ANCHOR: train_step
-/// One step of training (Ho & Salimans 2022, algorithm 1): as in chapter 5, but the network is told about each image, and
-/// with probability `dropout` it is not, so that it also learns to do without.
+/// One step of training (Ho & Salimans 2022, algorithm 1): as in chapter 5, but the
+/// network is told about each image, and with probability `dropout` it is not, so that
+/// it also learns to do without.
 ///
 /// # Errors
 /// As [`Trainer::learn`].
@@ -47,6 +54,8 @@ pub fn train_step<D: UNetDevice>(
         }
     };
     let conditions: Vec<Condition> = batch.indices.iter().map(told).collect();
-    trainer.learn(&batch, |network, x_t, timesteps, images| network.forward(x_t, timesteps, &conditions[images]))
+    trainer.learn(&batch, |network, x_t, timesteps, images| {
+        network.forward(x_t, timesteps, &conditions[images])
+    })
 }
 // ANCHOR_END: train_step

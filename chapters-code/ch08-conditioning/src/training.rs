@@ -8,12 +8,15 @@ use ch01_tensors::cats::Attributes;
 use ch01_tensors::{Dataset, Purpose};
 use ch04_unet::model_dir;
 use ch05_train::session::{self, Session};
-use ch05_train::{heldout_loss, HeldoutLoss, StepReport, TrainConfig, TrainError, Trainer};
+use ch05_train::{
+    heldout_loss, HeldoutLoss, StepReport, TrainConfig, TrainError, Trainer,
+};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::captions::{self, phrase, Asked, SeenCats};
 use ch08_conditioning::model::{self, ConditioningFile};
 use ch08_conditioning::{
-    condition_of, train_step, Condition, ConditionalUNet, ConditioningConfig, Guidance, TextConfig, Tokenizer,
+    condition_of, train_step, Condition, ConditionalUNet, ConditioningConfig, Guidance,
+    TextConfig, Tokenizer,
 };
 use ops::{AutoDevice, Images};
 use rand::Rng;
@@ -22,10 +25,12 @@ use rand::Rng;
 pub struct Args {
     #[command(flatten)]
     training: session::Args,
-    /// What the network is told about an image (default: text; with --resume: as before)
+    /// What the network is told about an image (default: text; with --resume: as
+    /// before)
     #[arg(long, value_enum)]
     condition: Option<Kind>,
-    /// How often it is told nothing, from 0 to below 1 (default: 0.1; with --resume: as before)
+    /// How often it is told nothing, from 0 to below 1 (default: 0.1; with --resume: as
+    /// before)
     #[arg(long, conflicts_with = "resume", value_parser = probability, allow_negative_numbers = true)]
     dropout: Option<f64>,
 }
@@ -49,7 +54,8 @@ fn probability(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// What the network is told: as the flag says, or, with `--resume`, as the run began.
+    /// What the network is told: as the flag says, or, with `--resume`, as the run
+    /// began.
     fn settle(&mut self) -> anyhow::Result<Kind> {
         let kind = self.condition.unwrap_or(Kind::Text);
         kind.choose(&mut self.training);
@@ -62,7 +68,11 @@ impl Args {
             ConditioningConfig::Text(_) => Kind::Text,
         };
         let same = self.condition.is_none_or(|kind| kind == begun);
-        anyhow::ensure!(same, "--condition: {} began with the other one, and keeps it", out.display());
+        anyhow::ensure!(
+            same,
+            "--condition: {} began with the other one, and keeps it",
+            out.display()
+        );
         begun.choose(&mut self.training);
         Ok(begun)
     }
@@ -95,14 +105,17 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
             let config = args.training.config(dataset.shape())?;
             file.conditioning.check(&config.unet)?;
             let unet = config.unet.clone();
-            let trainer =
-                Trainer::of(device, config, |rng| ConditionalUNet::new(device, &unet, &file.conditioning, rng))?;
+            let trainer = Trainer::of(device, config, |rng| {
+                ConditionalUNet::new(device, &unet, &file.conditioning, rng)
+            })?;
             Ok(Conditional { device: device.clone(), trainer, file })
         },
         |device, out, dataset| {
             let file = model::load_file(out)?;
-            file.check_classes(&dataset.classes()).with_context(|| out.display().to_string())?;
-            let outline = |config: &TrainConfig| file.conditioning.network_outline(&config.unet);
+            file.check_classes(&dataset.classes())
+                .with_context(|| out.display().to_string())?;
+            let outline =
+                |config: &TrainConfig| file.conditioning.network_outline(&config.unet);
             let trainer = Trainer::load_state(device, out, outline, |config, rng| {
                 ConditionalUNet::new(device, &config.unet, &file.conditioning, rng)
             })?;
@@ -112,7 +125,10 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// What a network can be told that learns from this data set.
-fn conditioning(kind: Kind, dataset: &dyn Dataset) -> anyhow::Result<ConditioningConfig> {
+fn conditioning(
+    kind: Kind,
+    dataset: &dyn Dataset,
+) -> anyhow::Result<ConditioningConfig> {
     let all = || 0..dataset.len();
     Ok(match kind {
         Kind::Class => {
@@ -123,8 +139,13 @@ fn conditioning(kind: Kind, dataset: &dyn Dataset) -> anyhow::Result<Conditionin
             let (vocabulary, max_words) = if dataset.name() == "cats" {
                 (Tokenizer::new(captions::vocabulary()), CAT_WORDS)
             } else {
-                let longest = all().map(|i| ch08_conditioning::words(&dataset.caption(i)).len()).max();
-                (Tokenizer::new(all().map(|i| dataset.caption(i))), longest.unwrap_or(0))
+                let longest = all()
+                    .map(|i| ch08_conditioning::words(&dataset.caption(i)).len())
+                    .max();
+                (
+                    Tokenizer::new(all().map(|i| dataset.caption(i))),
+                    longest.unwrap_or(0),
+                )
             };
             anyhow::ensure!(
                 vocabulary.len() <= MOST_WORDS,
@@ -132,7 +153,14 @@ fn conditioning(kind: Kind, dataset: &dyn Dataset) -> anyhow::Result<Conditionin
                 dataset.name(),
                 vocabulary.len()
             );
-            ConditioningConfig::Text(TextConfig { vocabulary, max_words, width: 64, layers: 2, heads: 2, groups: 8 })
+            ConditioningConfig::Text(TextConfig {
+                vocabulary,
+                max_words,
+                width: 64,
+                layers: 2,
+                heads: 2,
+                groups: 8,
+            })
         }
     })
 }
@@ -168,7 +196,12 @@ impl Session for Conditional {
     }
 
     fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError> {
-        train_step(&mut self.trainer, &self.file.conditioning, self.file.dropout, dataset)
+        train_step(
+            &mut self.trainer,
+            &self.file.conditioning,
+            self.file.dropout,
+            dataset,
+        )
     }
 
     fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss {
@@ -176,33 +209,65 @@ impl Session for Conditional {
         let network = trainer.averaged();
         let mut rng = Purpose::HeldOut.rng(seed, 1);
         let conditions: Vec<Condition> = (0..count.min(dataset.len()))
-            .map(|index| condition_of(&self.file.conditioning, dataset, index, &mut rng))
+            .map(|index| {
+                condition_of(&self.file.conditioning, dataset, index, &mut rng)
+            })
             .collect();
         let kind = trainer.config.scheduler.prediction_type;
-        let answer = |x_t, timesteps: &[usize]| network.forward(x_t, timesteps, &conditions);
-        heldout_loss(&self.device, &trainer.schedule, kind, dataset, count, seed, answer)
+        let answer =
+            |x_t, timesteps: &[usize]| network.forward(x_t, timesteps, &conditions);
+        heldout_loss(
+            &self.device,
+            &trainer.schedule,
+            kind,
+            dataset,
+            count,
+            seed,
+            answer,
+        )
     }
 
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {
         let network = self.trainer.averaged();
         let config = &self.trainer.config;
-        let [channels, height, width] = config.unet.input_shape().expect("a training knows its images");
+        let [channels, height, width] =
+            config.unet.input_shape().expect("a training knows its images");
         let mut rng = Purpose::Preview.rng(seed, 0);
         let conditions = (0..count).map(|i| example(&self.file, i, &mut rng)).collect();
-        let guidance = Guidance { conditions, negative: vec![Condition::Nothing; count], guidance_scale: DRAWN_WITH };
+        let guidance = Guidance {
+            conditions,
+            negative: vec![Condition::Nothing; count],
+            guidance_scale: DRAWN_WITH,
+        };
         let mut rngs = ch06_sampling::sources(seed, 0..count as u64);
-        let x = ch06_sampling::noise_per_image(&self.device, (count, channels, height, width), &mut rngs);
+        let x = ch06_sampling::noise_per_image(
+            &self.device,
+            (count, channels, height, width),
+            &mut rngs,
+        );
         let schedule = &self.trainer.schedule;
-        let (prediction_type, clip) = (config.scheduler.prediction_type, config.scheduler.clip());
-        let timesteps = TimestepSpacing::Trailing.timesteps(schedule.len(), DRAWN_IN.min(schedule.len()), 0);
+        let (prediction_type, clip) =
+            (config.scheduler.prediction_type, config.scheduler.clip());
+        let timesteps = TimestepSpacing::Trailing.timesteps(
+            schedule.len(),
+            DRAWN_IN.min(schedule.len()),
+            0,
+        );
         let ddim = Ddim::new(schedule, prediction_type, clip, 0.0);
         ddim.sample(x, &timesteps, &mut rngs, guidance.denoiser(&self.device, &network))
     }
 
     fn save(&mut self, directory: &Path) -> anyhow::Result<()> {
         let config = &self.trainer.config;
-        model::save(directory, &config.unet, &mut self.trainer.averaged(), &self.file, &config.scheduler)?;
-        // The state last: with it, there is a training to resume, for which the model's files are needed.
+        model::save(
+            directory,
+            &config.unet,
+            &mut self.trainer.averaged(),
+            &self.file,
+            &config.scheduler,
+        )?;
+        // The state last: with it, there is a training to resume, for which the model's
+        // files are needed.
         Ok(self.trainer.save_state(directory)?)
     }
 }
@@ -218,8 +283,11 @@ fn example(file: &ConditioningFile, i: usize, rng: &mut impl Rng) -> Condition {
         ConditioningConfig::Text(text) if file.dataset == "cats" => {
             let all: Vec<Attributes> = Attributes::all().collect();
             let prompt = phrase(&Asked::all(&all[rng.gen_range(0..all.len())]), rng);
-            text.read(&prompt).expect("the vocabulary holds all that is said about cats")
+            text.read(&prompt)
+                .expect("the vocabulary holds all that is said about cats")
         }
-        ConditioningConfig::Text(text) => Condition::Words(vec![i % text.vocabulary.len()]),
+        ConditioningConfig::Text(text) => {
+            Condition::Words(vec![i % text.vocabulary.len()])
+        }
     }
 }

@@ -5,9 +5,14 @@ use serde::{Deserialize, Serialize};
 /// A prompt that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PromptError {
-    #[error("the model does not know the word '{word}'{} It knows: {known}", guess(nearest))]
+    #[error(
+        "the model does not know the word '{word}'{} It knows: {known}",
+        guess(nearest)
+    )]
     UnknownWord { word: String, nearest: Option<String>, known: String },
-    #[error("the prompt '{0}' has no words: describe the picture, or leave the prompt out")]
+    #[error(
+        "the prompt '{0}' has no words: describe the picture, or leave the prompt out"
+    )]
     Empty(String),
     #[error("the prompt has {found} words, but the model reads at most {most}")]
     TooLong { found: usize, most: usize },
@@ -16,7 +21,9 @@ pub enum PromptError {
 }
 
 fn guess(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or(".".into(), |nearest| format!("; did you mean '{nearest}'?"))
+    nearest
+        .as_ref()
+        .map_or(".".into(), |nearest| format!("; did you mean '{nearest}'?"))
 }
 
 // ANCHOR: tokenizer
@@ -36,7 +43,8 @@ pub fn words(text: &str) -> Vec<String> {
 impl Tokenizer {
     /// Knows every word of these texts, in alphabetical order.
     pub fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
-        let all: std::collections::BTreeSet<String> = texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
+        let all: std::collections::BTreeSet<String> =
+            texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
         Self { words: all.into_iter().collect() }
     }
 }
@@ -58,18 +66,26 @@ impl Tokenizer {
 
     fn number(&self, word: String) -> Result<usize, PromptError> {
         self.words.iter().position(|known| *known == word).ok_or_else(|| {
-            // A word of which more than half would have to be changed is not what was meant.
-            let near = self.words.iter().filter(|known| edits(known, &word) <= word.chars().count() / 2);
+            // A word of which more than half would have to be changed is not what was
+            // meant.
+            let near = self
+                .words
+                .iter()
+                .filter(|known| edits(known, &word) <= word.chars().count() / 2);
             let nearest = near.min_by_key(|known| edits(known, &word)).cloned();
             PromptError::UnknownWord { word, nearest, known: self.words.join(", ") }
         })
     }
     // ANCHOR_END: encode
 
-    /// The numbers of the words of a text that it knows, at most `most`. A prompt is refused for an unknown word; the caption
-    /// of a held-out image may have one.
+    /// The numbers of the words of a text that it knows, at most `most`. A prompt is
+    /// refused for an unknown word; the caption of a held-out image may have one.
     pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
-        words(text).into_iter().filter_map(|word| self.number(word).ok()).take(most).collect()
+        words(text)
+            .into_iter()
+            .filter_map(|word| self.number(word).ok())
+            .take(most)
+            .collect()
     }
 
     /// A word that is there twice or is empty, if there is one.
@@ -89,7 +105,8 @@ impl Tokenizer {
     }
 }
 
-/// How many letters must be put in, taken out or replaced to turn one word into the other (Levenshtein 1966).
+/// How many letters must be put in, taken out or replaced to turn one word into the
+/// other (Levenshtein 1966).
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     // Distances from the letters of `a` so far to every beginning of `b`.
@@ -111,9 +128,13 @@ mod tests {
 
     #[test]
     fn edits_are_counted() {
-        for (a, b, count) in
-            [("", "", 0), ("cat", "cat", 0), ("cat", "", 3), ("kitten", "sitting", 3), ("grey", "gray", 1)]
-        {
+        for (a, b, count) in [
+            ("", "", 0),
+            ("cat", "cat", 0),
+            ("cat", "", 3),
+            ("kitten", "sitting", 3),
+            ("grey", "gray", 1),
+        ] {
             assert_eq!((edits(a, b), edits(b, a)), (count, count), "{a} {b}");
         }
     }
@@ -125,10 +146,16 @@ mod tests {
         assert_eq!(tokenizer.encode("  cat, grey. ", 2), Ok(vec![2, 3]));
         assert_eq!(tokenizer.encode("", 2), Ok(vec![]));
         assert_eq!(tokenizer.known("a gray cat and a grey cat", 3), [0, 2, 0]);
-        assert_eq!(tokenizer.encode("a a a", 2), Err(PromptError::TooLong { found: 3, most: 2 }));
+        assert_eq!(
+            tokenizer.encode("a a a", 2),
+            Err(PromptError::TooLong { found: 3, most: 2 })
+        );
         let error = tokenizer.encode("a gray cat", 9).unwrap_err().to_string();
         assert!(error.contains("'gray'; did you mean 'grey'?"), "{error}");
         let error = tokenizer.encode("a happy cat", 9).unwrap_err().to_string();
-        assert_eq!(error, "the model does not know the word 'happy'. It knows: a, black, cat, grey");
+        assert_eq!(
+            error,
+            "the model does not know the word 'happy'. It knows: a, black, cat, grey"
+        );
     }
 }

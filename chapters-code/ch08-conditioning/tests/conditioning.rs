@@ -9,11 +9,13 @@ use ch04_unet::{Preset, UNetConfig};
 use ch05_train::{l_simple, OptimizerConfig, TrainConfig, Trainer};
 use ch06_sampling::gaussian_denoiser;
 use ch07_ddim::{Ddim, TimestepSpacing};
-use ch08_conditioning::captions::{forget, phrase, vocabulary, Asked, SeenCats, Unseen};
+use ch08_conditioning::captions::{
+    forget, phrase, vocabulary, Asked, SeenCats, Unseen,
+};
 use ch08_conditioning::model::{self, ConditionalError, ConditioningFile};
 use ch08_conditioning::{
-    from_image, inpaint, one_hot, train_step, words, Condition, ConditionalUNet, ConditioningConfig, Guidance,
-    TextConfig, Tokenizer,
+    from_image, inpaint, one_hot, train_step, words, Condition, ConditionalUNet,
+    ConditioningConfig, Guidance, TextConfig, Tokenizer,
 };
 use dfdx::prelude::*;
 use ops::layers::{Parameters, Visitor};
@@ -34,12 +36,21 @@ fn unet(shape: [usize; 3]) -> UNetConfig {
 
 fn text() -> ConditioningConfig {
     let vocabulary = Tokenizer::new(vocabulary());
-    ConditioningConfig::Text(TextConfig { vocabulary, max_words: 16, width: 8, layers: 1, heads: 2, groups: 4 })
+    ConditioningConfig::Text(TextConfig {
+        vocabulary,
+        max_words: 16,
+        width: 8,
+        layers: 1,
+        heads: 2,
+        groups: 4,
+    })
 }
 
 fn network(conditioning: &ConditioningConfig) -> (Dev, ConditionalUNet<Dev>) {
     let device = ops::open_device(0).unwrap();
-    let network = ConditionalUNet::new(&device, &unet([3, 8, 8]), conditioning, &mut rng(1, 0)).unwrap();
+    let network =
+        ConditionalUNet::new(&device, &unet([3, 8, 8]), conditioning, &mut rng(1, 0))
+            .unwrap();
     (device, network)
 }
 
@@ -54,17 +65,26 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn file(conditioning: ConditioningConfig) -> ConditioningFile {
-    ConditioningFile { conditioning, dropout: 0.1, dataset: "cats".into(), classes: Vec::new() }
+    ConditioningFile {
+        conditioning,
+        dropout: 0.1,
+        dataset: "cats".into(),
+        classes: Vec::new(),
+    }
 }
 
 #[test]
 fn one_hot_rows() {
     let device: Dev = ops::open_device(0).unwrap();
-    assert_eq!(one_hot(&device, &[Some(1), None], 3).as_vec(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(
+        one_hot(&device, &[Some(1), None], 3).as_vec(),
+        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    );
 }
 
 // ANCHOR: nothing
-/// Told nothing, the network is that of chapter 4, also when others in the batch are told something.
+/// Told nothing, the network is that of chapter 4, also when others in the batch are
+/// told something.
 #[test]
 fn nothing_said_changes_nothing() {
     let class = ConditioningConfig::Class { num_classes: 3 };
@@ -73,12 +93,20 @@ fn nothing_said_changes_nothing() {
         let (device, network) = network(&conditioning);
         let x = standard_normal(&device, (2, 3, 8, 8), &mut rng(2, 0));
         let plain = network.unet.forward(x.clone(), &[5, 500]).as_vec();
-        let nothing = network.forward(x.clone(), &[5, 500], &[Condition::Nothing, Condition::Nothing]).as_vec();
+        let nothing = network
+            .forward(x.clone(), &[5, 500], &[Condition::Nothing, Condition::Nothing])
+            .as_vec();
         assert_eq!(nothing, plain);
         let mixed = network.forward(x, &[5, 500], &[Condition::Nothing, said]).as_vec();
         let (first, second) = (0..192, 192..384);
-        assert!(distance(&mixed[first.clone()], &plain[first]) < 1e-5, "the one that is told nothing");
-        assert!(distance(&mixed[second.clone()], &plain[second]) > 1e-3, "the one that is told something");
+        assert!(
+            distance(&mixed[first.clone()], &plain[first]) < 1e-5,
+            "the one that is told nothing"
+        );
+        assert!(
+            distance(&mixed[second.clone()], &plain[second]) > 1e-3,
+            "the one that is told something"
+        );
     }
 }
 // ANCHOR_END: nothing
@@ -88,11 +116,16 @@ fn what_is_said_matters_and_so_does_the_order_of_words() {
     let conditioning = text();
     let (device, network) = network(&conditioning);
     let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
-    let answer = |prompt| network.forward(x.clone(), &[100], &[read(&conditioning, prompt)]).as_vec();
+    let answer = |prompt| {
+        network.forward(x.clone(), &[100], &[read(&conditioning, prompt)]).as_vec()
+    };
     let prompts = ["", "a black cat", "a white cat", "a cat black"];
     for (i, a) in prompts.iter().enumerate() {
         for b in &prompts[i + 1..] {
-            assert!(distance(&answer(a), &answer(b)) > 1e-5, "'{a}' and '{b}' sound the same");
+            assert!(
+                distance(&answer(a), &answer(b)) > 1e-5,
+                "'{a}' and '{b}' sound the same"
+            );
         }
     }
 }
@@ -119,7 +152,8 @@ impl Visitor<Dev> for Gather<'_> {
     }
 }
 
-/// Every parameter of the conditioning learns, and its gradient is the slope of the loss.
+/// Every parameter of the conditioning learns, and its gradient is the slope of the
+/// loss.
 #[test]
 fn gradients_reach_what_reads_the_words() {
     let class = ConditioningConfig::Class { num_classes: 3 };
@@ -133,16 +167,33 @@ fn gradients_reach_what_reads_the_words() {
         let x0 = standard_normal(&device, (2, 3, 8, 8), &mut rng(3, 0));
         let eps = standard_normal(&device, (2, 3, 8, 8), &mut rng(4, 0));
         let loss = |network: &ConditionalUNet<Dev>| {
-            let answer = |x_t, timesteps: &[usize]| network.forward::<NoneTape>(x_t, timesteps, &told);
-            l_simple(&schedule, PredictionType::Epsilon, &x0, &[200, 700], &eps, answer).as_vec()[0] as f64
+            let answer = |x_t, timesteps: &[usize]| {
+                network.forward::<NoneTape>(x_t, timesteps, &told)
+            };
+            l_simple(&schedule, PredictionType::Epsilon, &x0, &[200, 700], &eps, answer)
+                .as_vec()[0] as f64
         };
-        let answer = |x_t, timesteps: &[usize]| network.forward::<OwnedTape<f32, Dev>>(x_t, timesteps, &told);
-        let mut gradients = l_simple(&schedule, PredictionType::Epsilon, &x0, &[200, 700], &eps, answer).backward();
+        let answer = |x_t, timesteps: &[usize]| {
+            network.forward::<OwnedTape<f32, Dev>>(x_t, timesteps, &told)
+        };
+        let mut gradients = l_simple(
+            &schedule,
+            PredictionType::Epsilon,
+            &x0,
+            &[200, 700],
+            &eps,
+            answer,
+        )
+        .backward();
         let mut gather = Gather(&mut gradients, Vec::new());
         network.conditioner.visit("", &mut gather);
         for (name, gradient) in gather.1 {
-            let (at, slope) =
-                gradient.iter().copied().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap();
+            let (at, slope) = gradient
+                .iter()
+                .copied()
+                .enumerate()
+                .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
+                .unwrap();
             if name.ends_with("to_k.bias") {
                 // It adds the same to all scores of a softmax, which does not see it.
                 assert!(slope.abs() < 1e-6, "{name}: {slope}");
@@ -156,7 +207,10 @@ fn gradients_reach_what_reads_the_words() {
             here.conditioner.visit("", &mut Nudge(&name, at, -step));
             let measured = (loss(&there) - loss(&here)) / (2.0 * step as f64);
             let error = (measured - slope as f64).abs();
-            assert!(error < 0.05 * slope.abs() as f64 + 2e-5, "{name}[{at}]: {slope} but the slope is {measured}");
+            assert!(
+                error < 0.05 * slope.abs() as f64 + 2e-5,
+                "{name}[{at}]: {slope} but the slope is {measured}"
+            );
         }
     }
 }
@@ -166,17 +220,27 @@ fn guidance_goes_from_one_answer_to_the_other_and_beyond() {
     let conditioning = text();
     let (device, network) = network(&conditioning);
     let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
-    let (wanted, unwanted) = (read(&conditioning, "a black cat"), read(&conditioning, "folded ears"));
-    let ask = |condition: &Condition| network.forward(x.clone(), &[300], std::slice::from_ref(condition)).as_vec();
+    let (wanted, unwanted) =
+        (read(&conditioning, "a black cat"), read(&conditioning, "folded ears"));
+    let ask = |condition: &Condition| {
+        network.forward(x.clone(), &[300], std::slice::from_ref(condition)).as_vec()
+    };
     for negative in [Condition::Nothing, unwanted] {
         let (cond, uncond) = (ask(&wanted), ask(&negative));
         for guidance_scale in [0.0, 1.0, 2.5] {
-            let guidance =
-                Guidance { conditions: vec![wanted.clone()], negative: vec![negative.clone()], guidance_scale };
+            let guidance = Guidance {
+                conditions: vec![wanted.clone()],
+                negative: vec![negative.clone()],
+                guidance_scale,
+            };
             let w = guidance_scale as f32;
-            let expected: Vec<f32> = cond.iter().zip(&uncond).map(|(c, u)| (1.0 - w) * u + w * c).collect();
+            let expected: Vec<f32> =
+                cond.iter().zip(&uncond).map(|(c, u)| (1.0 - w) * u + w * c).collect();
             let found = guidance.answer(&network, &x, 300).as_vec();
-            assert!(distance(&found, &expected) < 1e-5, "guidance scale {guidance_scale}");
+            assert!(
+                distance(&found, &expected) < 1e-5,
+                "guidance scale {guidance_scale}"
+            );
         }
     }
 }
@@ -186,19 +250,27 @@ fn every_image_is_guided_by_what_is_asked_of_it() {
     let conditioning = text();
     let (device, network) = network(&conditioning);
     // So many that the batch is cut in two.
-    let prompts = ["a black cat", "folded ears", "an orange cat"].map(|prompt| read(&conditioning, prompt));
+    let prompts = ["a black cat", "folded ears", "an orange cat"]
+        .map(|prompt| read(&conditioning, prompt));
     let conditions: Vec<Condition> = prompts.into_iter().cycle().take(17).collect();
-    let negative: Vec<Condition> = conditions.iter().skip(1).cloned().chain([Condition::Nothing]).collect();
+    let negative: Vec<Condition> =
+        conditions.iter().skip(1).cloned().chain([Condition::Nothing]).collect();
     let x = standard_normal(&device, (17, 3, 8, 8), &mut rng(3, 0));
     let guidance = Guidance { conditions, negative, guidance_scale: 2.5 };
     let found = guidance.clone().denoiser(&device, &network)(&x, 300).as_vec();
-    for (i, (values, found)) in x.as_vec().chunks(3 * 8 * 8).zip(found.chunks(3 * 8 * 8)).enumerate() {
+    for (i, (values, found)) in
+        x.as_vec().chunks(3 * 8 * 8).zip(found.chunks(3 * 8 * 8)).enumerate()
+    {
         let alone = Guidance {
             conditions: vec![guidance.conditions[i].clone()],
             negative: vec![guidance.negative[i].clone()],
             ..guidance
         };
-        let expected = alone.answer(&network, &ops::tensor(&device, values.to_vec(), (1, 3, 8, 8)), 300);
+        let expected = alone.answer(
+            &network,
+            &ops::tensor(&device, values.to_vec(), (1, 3, 8, 8)),
+            300,
+        );
         assert!(distance(found, &expected.as_vec()) < 1e-5, "image {i}");
     }
 }
@@ -217,27 +289,39 @@ fn phrases_say_what_is_asked_for_in_known_words() {
                 assert_eq!(Asked::read(&text), asked, "{text}");
                 assert!(tokenizer.encode(&text, 16).is_ok(), "{text}");
             }
-            assert!(part.right(&cat).iter().all(|&right| right != Some(false)), "leaving out is not lying");
+            assert!(
+                part.right(&cat).iter().all(|&right| right != Some(false)),
+                "leaving out is not lying"
+            );
         }
         assert_eq!(Asked::of_caption(&cat.caption()), all);
         orders.insert(words(&phrase(&all, &mut rng)).iter().position(|w| w == "eyes"));
     }
     assert!(orders.len() > 2, "attributes come in many orders");
-    assert_eq!(Asked::read("Green eyes, please").right(&Attributes::all().next().unwrap())[2], Some(true));
+    assert_eq!(
+        Asked::read("Green eyes, please").right(&Attributes::all().next().unwrap())[2],
+        Some(true)
+    );
 }
 
 #[test]
 fn left_out_cats_are_left_out() {
-    let kinds: Vec<Attributes> = Attributes::all().filter(|cat| Unseen::of(&Asked::all(cat)).is_some()).collect();
-    // 72 of each fur, and of these one of three patterns, one of three eyes, one of two ears, one of four backgrounds.
+    let kinds: Vec<Attributes> = Attributes::all()
+        .filter(|cat| Unseen::of(&Asked::all(cat)).is_some())
+        .collect();
+    // 72 of each fur, and of these one of three patterns, one of three eyes, one of two
+    // ears, one of four backgrounds.
     assert_eq!(kinds.len(), 24 + 24 + 36 + 18);
     let seen = SeenCats::new(Box::new(Cats::new(Split::HeldOut)));
     let all = Cats::new(Split::HeldOut);
     assert!((6_900..7_400).contains(&seen.len()), "{} of 10,000", seen.len());
-    assert!((0..seen.len()).all(|i| Unseen::of(&Asked::of_caption(&seen.caption(i))).is_none()));
+    assert!((0..seen.len())
+        .all(|i| Unseen::of(&Asked::of_caption(&seen.caption(i))).is_none()));
     // What is left is not changed, and every word is still seen.
-    assert!((0..10).all(|i| (0..all.len()).any(|j| all.image(j) == seen.image(i) && all.caption(j) == seen.caption(i))));
-    let said: std::collections::HashSet<String> = (0..seen.len()).flat_map(|i| words(&seen.caption(i))).collect();
+    assert!((0..10).all(|i| (0..all.len())
+        .any(|j| all.image(j) == seen.image(i) && all.caption(j) == seen.caption(i))));
+    let said: std::collections::HashSet<String> =
+        (0..seen.len()).flat_map(|i| words(&seen.caption(i))).collect();
     assert!(["brown", "patched", "black", "blue", "white", "folded", "orange", "pink"]
         .iter()
         .all(|w| said.contains(*w)));
@@ -273,16 +357,24 @@ impl Dataset for Squares {
     }
 }
 
-fn squares(device: &Dev, conditioning: &ConditioningConfig, steps: usize) -> Trainer<Dev, ConditionalUNet<Dev>> {
+fn squares(
+    device: &Dev,
+    conditioning: &ConditioningConfig,
+    steps: usize,
+) -> Trainer<Dev, ConditionalUNet<Dev>> {
     let config = TrainConfig {
         unet: unet([1, 8, 8]),
-        scheduler: SchedulerConfig { prediction_type: PredictionType::Sample, ..Default::default() },
+        scheduler: SchedulerConfig {
+            prediction_type: PredictionType::Sample,
+            ..Default::default()
+        },
         optimizer: OptimizerConfig { warmup_steps: 10, ..Default::default() },
         batch_size: 16,
         ema_decay: 0.9,
         seed: 0,
     };
-    let network = |rng: &mut _| ConditionalUNet::new(device, &unet([1, 8, 8]), conditioning, rng);
+    let network =
+        |rng: &mut _| ConditionalUNet::new(device, &unet([1, 8, 8]), conditioning, rng);
     let mut trainer = Trainer::of(device, config, network).unwrap();
     for _ in 0..steps {
         train_step(&mut trainer, conditioning, 0.2, &Squares).unwrap();
@@ -296,8 +388,14 @@ fn a_trained_network_listens() {
     let device = ops::open_device(0).unwrap();
     let captions = (0..2).map(|i| Squares.caption(i));
     let vocabulary = Tokenizer::new(captions);
-    let text =
-        ConditioningConfig::Text(TextConfig { vocabulary, max_words: 4, width: 8, layers: 1, heads: 1, groups: 4 });
+    let text = ConditioningConfig::Text(TextConfig {
+        vocabulary,
+        max_words: 4,
+        width: 8,
+        layers: 1,
+        heads: 1,
+        groups: 4,
+    });
     let class = ConditioningConfig::Class { num_classes: 2 };
     let black = [Condition::Label(0), read(&text, "a black square")];
     for (conditioning, black) in [class, text].into_iter().zip(black) {
@@ -320,7 +418,8 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
         let (device, mut network) = network(&conditioning);
         let file = file(conditioning.clone());
         let scheduler = SchedulerConfig::default();
-        model::save(folder.path(), &unet([3, 8, 8]), &mut network, &file, &scheduler).unwrap();
+        model::save(folder.path(), &unet([3, 8, 8]), &mut network, &file, &scheduler)
+            .unwrap();
 
         let again = model::load(&device, folder.path()).unwrap();
         let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
@@ -328,13 +427,17 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
             ConditioningConfig::Class { .. } => Condition::Label(1),
             ConditioningConfig::Text(_) => read(&conditioning, "a cat"),
         };
-        let answer =
-            |network: &ConditionalUNet<Dev>| network.forward(x.clone(), &[7], std::slice::from_ref(&told)).as_vec();
+        let answer = |network: &ConditionalUNet<Dev>| {
+            network.forward(x.clone(), &[7], std::slice::from_ref(&told)).as_vec()
+        };
         assert_eq!(answer(&again.network), answer(&network));
         assert_eq!((&again.file, &again.scheduler), (&file, &scheduler));
 
         let plain = model_dir::load(&device, folder.path()).unwrap();
-        assert_eq!(plain.unet.forward(x.clone(), &[7]).as_vec(), network.unet.forward(x.clone(), &[7]).as_vec());
+        assert_eq!(
+            plain.unet.forward(x.clone(), &[7]).as_vec(),
+            network.unet.forward(x.clone(), &[7]).as_vec()
+        );
         assert!(model_dir::is_conditional(folder.path()));
 
         std::fs::remove_dir_all(folder.path().join("conditioning")).unwrap();
@@ -348,9 +451,19 @@ fn weights_of_another_architecture_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let (device, mut class) = network(&ConditioningConfig::Class { num_classes: 3 });
     let file = file(text());
-    model::save(folder.path(), &unet([3, 8, 8]), &mut class, &file, &SchedulerConfig::default()).unwrap();
+    model::save(
+        folder.path(),
+        &unet([3, 8, 8]),
+        &mut class,
+        &file,
+        &SchedulerConfig::default(),
+    )
+    .unwrap();
     let error = model::load(&device, folder.path()).unwrap_err().to_string();
-    assert!(error.contains("weights.safetensors") && error.contains("missing"), "{error}");
+    assert!(
+        error.contains("weights.safetensors") && error.contains("missing"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -359,13 +472,21 @@ fn configurations_that_cannot_be_built_are_refused_by_field() {
     let bad = |change: &dyn Fn(&mut TextConfig)| {
         let mut config = good.clone();
         change(&mut config);
-        ConditioningConfig::Text(config).check(&unet([3, 8, 8])).unwrap_err().to_string()
+        ConditioningConfig::Text(config)
+            .check(&unet([3, 8, 8]))
+            .unwrap_err()
+            .to_string()
     };
     assert!(bad(&|c| c.heads = 3).contains("heads"));
     assert!(bad(&|c| c.groups = 5).contains("groups"));
     assert!(bad(&|c| c.max_words = 0).contains("max_words"));
-    assert!(text().check(&Preset::Tiny.config([3, 8, 8])).is_err(), "a U-Net without attention has no place to look");
-    assert!(ConditioningConfig::Class { num_classes: 0 }.check(&unet([3, 8, 8])).is_err());
+    assert!(
+        text().check(&Preset::Tiny.config([3, 8, 8])).is_err(),
+        "a U-Net without attention has no place to look"
+    );
+    assert!(ConditioningConfig::Class { num_classes: 0 }
+        .check(&unet([3, 8, 8]))
+        .is_err());
 }
 
 const MEAN: f64 = 0.3;
@@ -374,14 +495,23 @@ const VARIANCE: f64 = 0.04;
 /// Mean and variance of many values.
 fn moments(values: &[f32]) -> (f64, f64) {
     let mean = values.iter().map(|&v| v as f64).sum::<f64>() / values.len() as f64;
-    (mean, values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / values.len() as f64)
+    (
+        mean,
+        values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>()
+            / values.len() as f64,
+    )
 }
 
-fn gaussian<'a>(schedule: &'a Schedule) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + 'a {
-    move |x, t| gaussian_denoiser(schedule, PredictionType::Epsilon, MEAN, VARIANCE, x, t)
+fn gaussian<'a>(
+    schedule: &'a Schedule,
+) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + 'a {
+    move |x, t| {
+        gaussian_denoiser(schedule, PredictionType::Epsilon, MEAN, VARIANCE, x, t)
+    }
 }
 
-/// With the best possible answers for pixels from N(MEAN, VARIANCE), what is painted comes from there, whatever is around it.
+/// With the best possible answers for pixels from N(MEAN, VARIANCE), what is painted
+/// comes from there, whatever is around it.
 #[test]
 fn inpainting_keeps_what_it_must_and_draws_the_rest() {
     let device: Dev = ops::open_device(0).unwrap();
@@ -390,17 +520,33 @@ fn inpainting_keeps_what_it_must_and_draws_the_rest() {
     let shape = (16, 1, 16, 16);
     let image = standard_normal(&device, shape, &mut rng(1, 0));
     let painted: Vec<bool> = (0..16 * 256).map(|i| i % 256 < 128).collect();
-    let mask = device.tensor_from_vec(painted.iter().map(|&p| p as u8 as f32).collect(), shape);
+    let mask = device
+        .tensor_from_vec(painted.iter().map(|&p| p as u8 as f32).collect(), shape);
     for (steps, resamplings) in [(1000, 1), (1000, 3)] {
         let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
         let mut rngs: Vec<_> = (0..16).map(|i| rng(2, i)).collect();
-        let found = inpaint(&ddim, &image, &mask, &timesteps, resamplings, &mut rngs, gaussian(&schedule)).as_vec();
-        let new: Vec<f32> = found.iter().zip(&painted).filter(|p| *p.1).map(|p| *p.0).collect();
+        let found = inpaint(
+            &ddim,
+            &image,
+            &mask,
+            &timesteps,
+            resamplings,
+            &mut rngs,
+            gaussian(&schedule),
+        )
+        .as_vec();
+        let new: Vec<f32> =
+            found.iter().zip(&painted).filter(|p| *p.1).map(|p| *p.0).collect();
         let old = found.iter().zip(image.as_vec()).zip(&painted).filter(|p| !*p.1);
-        assert!(old.map(|((found, was), _)| (found - was).abs()).fold(0.0, f32::max) < 1e-6);
+        assert!(
+            old.map(|((found, was), _)| (found - was).abs()).fold(0.0, f32::max) < 1e-6
+        );
         let (mean, variance) = moments(&new);
         assert!((mean - MEAN).abs() < 0.02, "mean {mean} after {steps} steps");
-        assert!((variance / VARIANCE - 1.0).abs() < 0.12, "variance {variance} after {steps} steps");
+        assert!(
+            (variance / VARIANCE - 1.0).abs() < 0.12,
+            "variance {variance} after {steps} steps"
+        );
     }
 }
 
@@ -414,7 +560,15 @@ fn strength_goes_from_the_image_to_any_image() {
     let mut distances = Vec::new();
     for strength in [0.0, 0.2, 0.5, 1.0] {
         let mut rngs: Vec<_> = (0..8).map(|i| rng(2, i)).collect();
-        let found = from_image(&ddim, image.clone(), strength, &timesteps, &mut rngs, gaussian(&schedule)).as_vec();
+        let found = from_image(
+            &ddim,
+            image.clone(),
+            strength,
+            &timesteps,
+            &mut rngs,
+            gaussian(&schedule),
+        )
+        .as_vec();
         distances.push(moments(&found).0);
     }
     assert_eq!(distances[0], 1.0);
@@ -436,7 +590,10 @@ fn a_class_has_a_name_and_a_number() {
     assert_eq!(named(&["1", "0", "7"]).class("2"), Ok(Condition::Label(2)));
     for wrong in ["cow", "3", "-1", "", "Cat"] {
         let error = animals.class(wrong).unwrap_err().to_string();
-        assert!(error.contains(&format!("'{wrong}'")) && error.contains("1 'cat'"), "{error}");
+        assert!(
+            error.contains(&format!("'{wrong}'")) && error.contains("1 'cat'"),
+            "{error}"
+        );
     }
     // A model of before classes had names.
     assert_eq!(named(&[]).class("2"), Ok(Condition::Label(2)));
@@ -446,7 +603,8 @@ fn a_class_has_a_name_and_a_number() {
 
 #[test]
 fn other_classes_are_told_by_name() {
-    let strings = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let strings =
+        |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
     let mut animals = file(ConditioningConfig::Class { num_classes: 2 });
     animals.classes = strings(&["bird", "cat"]);
     assert_eq!(animals.check_classes(&strings(&["bird", "cat"])), Ok(()));
@@ -468,6 +626,9 @@ fn a_sentence_without_words_is_no_prompt() {
     let ConditioningConfig::Text(text) = text() else { panic!("a text model") };
     for prompt in ["", "   ", "!!!", "🐱"] {
         let error = text.read(prompt).unwrap_err().to_string();
-        assert!(error.contains(&format!("'{prompt}'")) && error.contains("no words"), "{error}");
+        assert!(
+            error.contains(&format!("'{prompt}'")) && error.contains("no words"),
+            "{error}"
+        );
     }
 }

@@ -3,20 +3,25 @@
 use ch01_tensors::{Cats, Dataset, Split};
 use ch03_forward::rng;
 use ch08_conditioning::evaluation::classifier::{
-    accuracy, answers, features_of, load, questions, save, train_classifier, Classifier, ClassifierConfig, FEATURES,
+    accuracy, answers, features_of, load, questions, save, train_classifier,
+    Classifier, ClassifierConfig, FEATURES,
 };
 use ch08_conditioning::evaluation::{frechet_distance, kernel_distance, nearest};
 use ops::AutoDevice;
 use rand::seq::SliceRandom;
 use rand::Rng;
 
-/// Rows with exactly this mean and this variance along each axis, and no covariance: two points on every axis.
+/// Rows with exactly this mean and this variance along each axis, and no covariance:
+/// two points on every axis.
 fn cross(mean: &[f64], variance: &[f64]) -> Vec<Vec<f64>> {
     let width = mean.len();
-    // Of 2·width points two differ from the mean along an axis, and the estimate divides by one less.
+    // Of 2·width points two differ from the mean along an axis, and the estimate
+    // divides by one less.
     let reach = |axis: usize| (variance[axis] * (2 * width - 1) as f64 / 2.0).sqrt();
     let point = |axis: usize, sign: f64| {
-        (0..width).map(|i| mean[i] + if i == axis { sign * reach(axis) } else { 0.0 }).collect()
+        (0..width)
+            .map(|i| mean[i] + if i == axis { sign * reach(axis) } else { 0.0 })
+            .collect()
     };
     (0..width).flat_map(|axis| [point(axis, 1.0), point(axis, -1.0)]).collect()
 }
@@ -36,7 +41,11 @@ fn frechet_distance_of_known_gaussians() {
         let (c, s) = (0.6, 0.8);
         rows.iter()
             .map(|r| {
-                vec![c * r[0] - s * r[1], c * (s * r[0] + c * r[1]) - s * r[2], s * (s * r[0] + c * r[1]) + c * r[2]]
+                vec![
+                    c * r[0] - s * r[1],
+                    c * (s * r[0] + c * r[1]) - s * r[2],
+                    s * (s * r[0] + c * r[1]) + c * r[2],
+                ]
             })
             .collect()
     };
@@ -59,17 +68,27 @@ fn kernel_distance_by_hand_and_on_average() {
 
     // Of two halves of one crowd it is 0 on average, above and below.
     let mut rng = rng(0, 0);
-    let mut row = |shift: f64| (0..3).map(|_| rng.gen_range(-1.0..1.0) + shift).collect::<Vec<f64>>();
+    let mut row = |shift: f64| {
+        (0..3).map(|_| rng.gen_range(-1.0..1.0) + shift).collect::<Vec<f64>>()
+    };
     let draws: Vec<f64> = (0..200)
         .map(|_| {
-            let (a, b): (Vec<_>, Vec<_>) = ((0..20).map(|_| row(0.0)).collect(), (0..20).map(|_| row(0.0)).collect());
+            let (a, b): (Vec<_>, Vec<_>) = (
+                (0..20).map(|_| row(0.0)).collect(),
+                (0..20).map(|_| row(0.0)).collect(),
+            );
             kernel_distance(&a, &b)
         })
         .collect();
     let mean = draws.iter().sum::<f64>() / 200.0;
-    let deviation = (draws.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 200.0).sqrt();
-    assert!(mean.abs() < 4.0 * deviation / 200f64.sqrt(), "{mean} is not 0 (deviation {deviation})");
-    let (a, b): (Vec<_>, Vec<_>) = ((0..20).map(|_| row(0.0)).collect(), (0..20).map(|_| row(1.0)).collect());
+    let deviation =
+        (draws.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 200.0).sqrt();
+    assert!(
+        mean.abs() < 4.0 * deviation / 200f64.sqrt(),
+        "{mean} is not 0 (deviation {deviation})"
+    );
+    let (a, b): (Vec<_>, Vec<_>) =
+        ((0..20).map(|_| row(0.0)).collect(), (0..20).map(|_| row(1.0)).collect());
     assert!(kernel_distance(&a, &b) > 10.0 * deviation);
 }
 
@@ -101,8 +120,14 @@ fn a_classifier_learns_and_survives_the_disk() {
     let device = ops::open_device(0).unwrap();
     let heldout = Cats::new(Split::HeldOut);
     let names = questions(&heldout);
-    assert_eq!(names.iter().map(|(_, all)| all.len()).collect::<Vec<_>>(), [5, 3, 3, 2, 4]);
-    assert_eq!((names[0].0, &names[0].1[..2]), ("fur", &["orange".to_string(), "black".into()][..]));
+    assert_eq!(
+        names.iter().map(|(_, all)| all.len()).collect::<Vec<_>>(),
+        [5, 3, 3, 2, 4]
+    );
+    assert_eq!(
+        (names[0].0, &names[0].1[..2]),
+        ("fur", &["orange".to_string(), "black".into()][..])
+    );
     assert!((0..50).all(|i| answers(&heldout, i)[0] == heldout.label(i)));
     let mut trained = small(150);
     let right = accuracy(&device, &trained, &heldout);
@@ -127,15 +152,21 @@ fn worse_images_are_farther_away() {
     let of_train = features(&(0..500).map(|i| train.image(i)).collect::<Vec<_>>());
     let mut rng = rng(1, 0);
     let real: Vec<Vec<f32>> = (0..500).map(|i| heldout.image(i)).collect();
-    let noisy: Vec<Vec<f32>> =
-        real.iter().map(|image| image.iter().map(|v| v + rng.gen_range(-0.6..0.6)).collect()).collect();
-    let few: Vec<Vec<f32>> = (0..500).map(|_| real[..20].choose(&mut rng).unwrap().clone()).collect();
+    let noisy: Vec<Vec<f32>> = real
+        .iter()
+        .map(|image| image.iter().map(|v| v + rng.gen_range(-0.6..0.6)).collect())
+        .collect();
+    let few: Vec<Vec<f32>> =
+        (0..500).map(|_| real[..20].choose(&mut rng).unwrap().clone()).collect();
     let [real, noisy, few] = [&real, &noisy, &few].map(|images| {
         let f = features(images);
         (frechet_distance(&f, &of_train), kernel_distance(&f, &of_train))
     });
     println!("real {real:?}, noisy {noisy:?}, few {few:?}");
     for worse in [noisy, few] {
-        assert!(worse.0 > 1.5 * real.0 && worse.1 > real.1 + 0.005, "{worse:?} against {real:?}");
+        assert!(
+            worse.0 > 1.5 * real.0 && worse.1 > real.1 + 0.005,
+            "{worse:?} against {real:?}"
+        );
     }
 }

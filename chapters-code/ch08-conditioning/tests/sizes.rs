@@ -1,4 +1,5 @@
-//! Configurations on disk that cannot be right are named, before they cost memory or time.
+//! Configurations on disk that cannot be right are named, before they cost memory or
+//! time.
 
 use std::fs;
 use std::path::Path;
@@ -14,12 +15,23 @@ use ops::AutoDevice;
 use serde_json::{json, Value};
 
 fn unet() -> UNetConfig {
-    UNetConfig { add_attention: true, attention_head_dim: Some(8), ..Preset::Tiny.config([1, 8, 8]) }
+    UNetConfig {
+        add_attention: true,
+        attention_head_dim: Some(8),
+        ..Preset::Tiny.config([1, 8, 8])
+    }
 }
 
 fn text() -> ConditioningConfig {
     let vocabulary = Tokenizer::new(["a black cat"]);
-    ConditioningConfig::Text(TextConfig { vocabulary, max_words: 4, width: 8, layers: 2, heads: 2, groups: 4 })
+    ConditioningConfig::Text(TextConfig {
+        vocabulary,
+        max_words: 4,
+        width: 8,
+        layers: 2,
+        heads: 2,
+        groups: 4,
+    })
 }
 
 fn class() -> ConditioningConfig {
@@ -28,18 +40,29 @@ fn class() -> ConditioningConfig {
 
 fn network(conditioning: &ConditioningConfig) -> ConditionalUNet<AutoDevice> {
     let device = ops::open_device(0).unwrap();
-    ConditionalUNet::new(&device, &unet(), conditioning, &mut ch03_forward::rng(1, 0)).unwrap()
+    ConditionalUNet::new(&device, &unet(), conditioning, &mut ch03_forward::rng(1, 0))
+        .unwrap()
 }
 
-/// Changes a value in a JSON file for as long as it takes to load what the file describes; that must fail.
-fn spoilt(path: &Path, place: &str, value: &Value, load: impl Fn() -> Option<String>) -> String {
+/// Changes a value in a JSON file for as long as it takes to load what the file
+/// describes; that must fail.
+fn spoilt(
+    path: &Path,
+    place: &str,
+    value: &Value,
+    load: impl Fn() -> Option<String>,
+) -> String {
     let good = fs::read(path).unwrap();
     let mut bad: Value = serde_json::from_slice(&good).unwrap();
     *bad.pointer_mut(place).unwrap() = value.clone();
     fs::write(path, bad.to_string()).unwrap();
     let start = Instant::now();
     let error = load().unwrap_or_else(|| panic!("{place} = {value} must be rejected"));
-    assert!(start.elapsed().as_secs_f64() < 1.0, "{error}: after {:?}", start.elapsed());
+    assert!(
+        start.elapsed().as_secs_f64() < 1.0,
+        "{error}: after {:?}",
+        start.elapsed()
+    );
     assert!(!error.contains('\n'), "{error}");
     fs::write(path, good).unwrap();
     error
@@ -49,8 +72,14 @@ fn spoilt(path: &Path, place: &str, value: &Value, load: impl Fn() -> Option<Str
 fn an_outline_is_that_of_the_network() {
     for conditioning in [class(), text()] {
         let mut network = network(&conditioning);
-        assert_eq!(conditioning.outline(&unet()).unwrap(), Outline::of(&mut network.conditioner));
-        assert_eq!(conditioning.network_outline(&unet()).unwrap(), Outline::of(&mut network));
+        assert_eq!(
+            conditioning.outline(&unet()).unwrap(),
+            Outline::of(&mut network.conditioner)
+        );
+        assert_eq!(
+            conditioning.network_outline(&unet()).unwrap(),
+            Outline::of(&mut network)
+        );
     }
     let config = classifier_config();
     let mut classifier = Classifier::new(&ops::open_device(0).unwrap(), config.clone());
@@ -63,24 +92,52 @@ fn conditions_that_cannot_be_right_are_named() {
     let words: Vec<String> = (0..70_000).map(|i| format!("word{i}")).collect();
     let classes = [
         ("/conditioning/class/num_classes", json!(0), "num_classes is 0"),
-        ("/conditioning/class/num_classes", json!(1_000_000_000_000u64), "num_classes is 1000000000000"),
-        ("/conditioning/class/num_classes", json!(1_000_000), "'class_embedding.weight' has shape [32, 3]"),
-        ("/conditioning/class/num_classes", json!("x"), "conditioning.class.num_classes: invalid type"),
+        (
+            "/conditioning/class/num_classes",
+            json!(1_000_000_000_000u64),
+            "num_classes is 1000000000000",
+        ),
+        (
+            "/conditioning/class/num_classes",
+            json!(1_000_000),
+            "'class_embedding.weight' has shape [32, 3]",
+        ),
+        (
+            "/conditioning/class/num_classes",
+            json!("x"),
+            "conditioning.class.num_classes: invalid type",
+        ),
         ("/dropout", json!(-0.1), "dropout is -0.1"),
         ("/dropout", json!(1.5), "dropout is 1.5"),
     ];
     let texts = [
         ("/conditioning/text/vocabulary", json!([]), "vocabulary is 0"),
-        ("/conditioning/text/vocabulary", json!(["a", "cat", "a"]), "vocabulary is 'a'"),
+        (
+            "/conditioning/text/vocabulary",
+            json!(["a", "cat", "a"]),
+            "vocabulary is 'a'",
+        ),
         ("/conditioning/text/vocabulary", json!(["a", ""]), "vocabulary is ''"),
         ("/conditioning/text/vocabulary", json!(words), "vocabulary is 70000"),
-        ("/conditioning/text/vocabulary", json!(["a"]), "'text_encoder.words.weight' has shape [8, 4]"),
+        (
+            "/conditioning/text/vocabulary",
+            json!(["a"]),
+            "'text_encoder.words.weight' has shape [8, 4]",
+        ),
         ("/conditioning/text/max_words", json!(0), "max_words is 0"),
         ("/conditioning/text/max_words", json!(huge), "max_words is"),
         ("/conditioning/text/width", json!(huge), "width is"),
-        ("/conditioning/text/width", json!(16_384), "'text_encoder.words.weight' has shape [8, 4]"),
+        (
+            "/conditioning/text/width",
+            json!(16_384),
+            "'text_encoder.words.weight' has shape [8, 4]",
+        ),
         ("/conditioning/text/layers", json!(1_000_000), "layers is 1000000"),
-        ("/conditioning/text/layers", json!(64), "'text_encoder.blocks.2.attention.group_norm.weight' is missing"),
+        (
+            "/conditioning/text/layers",
+            json!(64),
+            "'text_encoder.blocks.2.attention.group_norm.weight' is missing",
+        ),
         ("/conditioning/text/heads", json!(0), "heads is 0"),
         ("/conditioning/text/heads", json!(huge), "heads is"),
         ("/conditioning/text/heads", json!(3), "heads is 3"),
@@ -97,15 +154,34 @@ fn conditions_that_cannot_be_right_are_named() {
             classes: Vec::new(),
         };
         let scheduler = SchedulerConfig::default();
-        model::save(folder.path(), &unet(), &mut network(&conditioning), &file, &scheduler).unwrap();
+        model::save(
+            folder.path(),
+            &unet(),
+            &mut network(&conditioning),
+            &file,
+            &scheduler,
+        )
+        .unwrap();
         let device = ops::open_device(0).unwrap();
         let load = || Some(model::load(&device, folder.path()).err()?.to_string());
         assert_eq!(load(), None);
         for (place, value, words) in cases {
-            let error = spoilt(&folder.path().join("conditioning/config.json"), place, value, load);
-            let file = if words.starts_with('\'') { "weights.safetensors" } else { "config.json" };
+            let error = spoilt(
+                &folder.path().join("conditioning/config.json"),
+                place,
+                value,
+                load,
+            );
+            let file = if words.starts_with('\'') {
+                "weights.safetensors"
+            } else {
+                "config.json"
+            };
             let place = format!("conditioning/{file}: ");
-            assert!(error.contains(&place) && error.contains(words), "{words}: {error}");
+            assert!(
+                error.contains(&place) && error.contains(words),
+                "{words}: {error}"
+            );
         }
     }
 }
@@ -126,7 +202,8 @@ fn classifier_config() -> ClassifierConfig {
 fn classifiers_that_cannot_be_right_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let device = ops::open_device(0).unwrap();
-    classifier::save(folder.path(), &mut Classifier::new(&device, classifier_config())).unwrap();
+    classifier::save(folder.path(), &mut Classifier::new(&device, classifier_config()))
+        .unwrap();
     let load = || Some(classifier::load(&device, folder.path()).err()?.to_string());
     assert_eq!(load(), None);
     let huge = 1u64 << 63;
@@ -140,13 +217,21 @@ fn classifiers_that_cannot_be_right_are_named() {
         ("/shape", json!([0, 16, 16]), "shape[0] is 0"),
         ("/shape", json!([3, huge, 16]), "shape[1] is"),
         ("/shape", json!([3, 16, 0]), "shape[2] is 0"),
-        ("/shape", json!([1000, 16, 16]), "'stages.0.conv.weight' has shape [32, 3, 3, 3]"),
+        (
+            "/shape",
+            json!([1000, 16, 16]),
+            "'stages.0.conv.weight' has shape [32, 3, 3, 3]",
+        ),
         ("/shape", json!([3, 16]), "shape: invalid length 2"),
         ("/accuracy", json!(1e300), "accuracy is 1e300"),
         ("/accuracy", json!(-1), "accuracy is -1.0"),
     ] {
         let error = spoilt(&folder.path().join("config.json"), place, &value, load);
-        let file = if words.starts_with('\'') { "weights.safetensors: " } else { "config.json: " };
+        let file = if words.starts_with('\'') {
+            "weights.safetensors: "
+        } else {
+            "config.json: "
+        };
         assert!(error.contains(file) && error.contains(words), "{words}: {error}");
     }
 }

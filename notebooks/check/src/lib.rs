@@ -52,7 +52,8 @@ struct Said {
 }
 
 impl Kernel {
-    /// A kernel that knows nothing yet. [`evcxr::runtime_hook`] must have been called first in `main`.
+    /// A kernel that knows nothing yet. [`evcxr::runtime_hook`] must have been called first in
+    /// `main`.
     ///
     /// # Errors
     /// If there is no Rust compiler, or the folder of the notebooks cannot be entered.
@@ -61,8 +62,9 @@ impl Kernel {
         std::env::set_current_dir(folder())?;
         let (context, outputs) = CommandContext::new()?;
         let said = Arc::new(Mutex::new(Said::default()));
-        // A cell ends when all that it printed was taken, so somebody has to take it meanwhile. What is taken is noted before
-        // the lock is given back: when the cell has ended, nothing is on its way any more.
+        // A cell ends when all that it printed was taken, so somebody has to take it meanwhile.
+        // What is taken is noted before the lock is given back: when the cell has ended, nothing is
+        // on its way any more.
         let notes = Arc::downgrade(&said);
         std::thread::spawn(move || {
             while let Some(said) = notes.upgrade() {
@@ -84,18 +86,26 @@ impl Kernel {
         let result = self.context.execute(code);
         // Another thread of evcxr brings complaints, a moment later.
         std::thread::sleep(Duration::from_millis(100));
-        let Said { printed, complaints } = std::mem::take(&mut *self.said.lock().expect("no thread panicked"));
-        let failed = |what: String| anyhow!("{what}\n{}\nin the cell\n{code}", complaints.join("\n"));
+        let Said { printed, complaints } =
+            std::mem::take(&mut *self.said.lock().expect("no thread panicked"));
+        let failed =
+            |what: String| anyhow!("{what}\n{}\nin the cell\n{code}", complaints.join("\n"));
         let done = result.map_err(|error| match &error {
             evcxr::Error::CompilationErrors(errors) => {
-                let whole =
-                    |e: &evcxr::CompilationError| if e.rendered().is_empty() { e.message() } else { e.rendered() };
+                let whole = |e: &evcxr::CompilationError| {
+                    if e.rendered().is_empty() {
+                        e.message()
+                    } else {
+                        e.rendered()
+                    }
+                };
                 failed(errors.iter().map(whole).collect::<Vec<_>>().join("\n"))
             }
             other => failed(other.to_string()),
         })?;
-        // evcxr does not call it an error if a cell panics or ends with `?`: it forgets what the cell made, and says why on the
-        // standard error. No cell of ours has anything else to say there.
+        // evcxr does not call it an error if a cell panics or ends with `?`: it forgets what the
+        // cell made, and says why on the standard error. No cell of ours has anything else to say
+        // there.
         if !complaints.is_empty() {
             return Err(failed("the cell failed".into()));
         }
@@ -123,7 +133,8 @@ impl Notebook {
     /// If the file cannot be read, or is no notebook.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let json: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let json: Value =
+            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
         ensure!(json["cells"].is_array(), "{}: no notebook, for it has no cells", path.display());
         Ok(Self { path: path.to_path_buf(), json })
     }
@@ -133,17 +144,24 @@ impl Notebook {
         cells.iter_mut().enumerate().filter(|(_, cell)| cell["cell_type"] == "code")
     }
 
-    /// Runs it from the top, compares what its cells say with what is written in it, and returns every difference.
+    /// Runs it from the top, compares what its cells say with what is written in it, and returns
+    /// every difference.
     ///
     /// # Errors
     /// If a cell fails.
     pub fn check(&mut self) -> Result<Vec<String>> {
         let mut kernel = Kernel::start()?;
-        let name = self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name = self
+            .path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut differences = Vec::new();
         for (number, cell) in self.code_cells() {
-            let made = kernel.run(&text(&cell["source"])).with_context(|| format!("{name}, cell {number}"))?;
-            let written = written(&cell["outputs"]).with_context(|| format!("{name}, cell {number}"))?;
+            let made = kernel
+                .run(&text(&cell["source"]))
+                .with_context(|| format!("{name}, cell {number}"))?;
+            let written =
+                written(&cell["outputs"]).with_context(|| format!("{name}, cell {number}"))?;
             if let Some(difference) = difference(&written, &made) {
                 differences.push(format!("{name}, cell {number}: {difference}"));
             }
@@ -160,7 +178,9 @@ impl Notebook {
         let mut count = 0;
         let name = self.path.display().to_string();
         for (number, cell) in self.code_cells() {
-            let made = kernel.run(&text(&cell["source"])).with_context(|| format!("{name}, cell {number}"))?;
+            let made = kernel
+                .run(&text(&cell["source"]))
+                .with_context(|| format!("{name}, cell {number}"))?;
             count += 1;
             cell["execution_count"] = json!(count);
             cell["outputs"] = outputs(&made, count);
@@ -188,7 +208,8 @@ fn lines(text: &str) -> Value {
 fn outputs(made: &Output, count: usize) -> Value {
     let mut outputs = Vec::new();
     if !made.printed.is_empty() {
-        outputs.push(json!({"name": "stdout", "output_type": "stream", "text": lines(&made.printed)}));
+        outputs
+            .push(json!({"name": "stdout", "output_type": "stream", "text": lines(&made.printed)}));
     }
     if !made.shown.is_empty() {
         let stored = |(mime_type, value): (&String, &Value)| {
@@ -210,7 +231,9 @@ fn written(outputs: &Value) -> Result<Output> {
             Some("stream") if part["name"] == "stdout" => output.printed += &text(&part["text"]),
             Some("stream") => {} // what compilers say while they work
             Some("execute_result" | "display_data") => {
-                for (mime_type, value) in part["data"].as_object().context("an output without data")? {
+                for (mime_type, value) in
+                    part["data"].as_object().context("an output without data")?
+                {
                     output.shown.insert(mime_type.clone(), Value::String(text(value)));
                 }
             }
@@ -246,7 +269,10 @@ fn alike(a: &str, b: &str) -> bool {
 /// Words, numbers and signs.
 fn pieces(text: &str) -> Vec<&str> {
     let part = |c: char| c.is_alphanumeric() || c == '.' || c == '-' || c == '_';
-    text.split_whitespace().flat_map(|word| word.split_inclusive(|c| !part(c))).flat_map(split_sign).collect()
+    text.split_whitespace()
+        .flat_map(|word| word.split_inclusive(|c| !part(c)))
+        .flat_map(split_sign)
+        .collect()
 }
 
 /// `"3.5,"` as `"3.5"` and `","`.

@@ -1,4 +1,5 @@
-//! Runs notebooks and writes what their cells say into them: all, or those whose names contain one of the arguments.
+//! Runs notebooks and writes what their cells say into them: all, or those whose names contain one
+//! of the arguments.
 
 use anyhow::{ensure, Result};
 use check_notebooks::{notebooks, Notebook};
@@ -6,7 +7,9 @@ use check_notebooks::{notebooks, Notebook};
 fn main() -> Result<()> {
     evcxr::runtime_hook();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let asked = |path: &std::path::Path| words.is_empty() || words.iter().any(|w| path.to_string_lossy().contains(w));
+    let asked = |path: &std::path::Path| {
+        words.is_empty() || words.iter().any(|w| path.to_string_lossy().contains(w))
+    };
     let chosen: Vec<_> = notebooks()?.into_iter().filter(|path| asked(path)).collect();
     ensure!(!chosen.is_empty(), "no notebook is called like {}", words.join(" or "));
     for path in chosen {

@@ -27,7 +27,11 @@ fn main() -> Result<()> {
 fn a_cell_that_fails_is_an_error() -> Result<()> {
     let mut kernel = Kernel::start()?;
     kernel.run("let number = 7;")?;
-    for broken in ["let word: &str = number;", "let none: Vec<i32> = vec![]; none[number]", "\"x\".parse::<i32>()?"] {
+    for broken in [
+        "let word: &str = number;",
+        "let none: Vec<i32> = vec![]; none[number]",
+        "\"x\".parse::<i32>()?",
+    ] {
         ensure!(kernel.run(broken).is_err(), "this should have failed: {broken}");
     }
     Ok(())
@@ -40,12 +44,19 @@ fn a_cell_that_says_something_else_is_found() -> Result<()> {
         json!({"cell_type": "code", "source": [source], "outputs": [output]})
     };
     let source = "println!(\"the loss is {}\", 0.123456);";
-    let cells = [cell(source, "the loss is 0.1235\n"), cell(source, "the loss is 0.13\n"), cell(source, "a loss\n")];
+    let cells = [
+        cell(source, "the loss is 0.1235\n"),
+        cell(source, "the loss is 0.13\n"),
+        cell(source, "a loss\n"),
+    ];
     std::fs::write(&path, json!({"cells": cells}).to_string())?;
     let differences = Notebook::read(&path)?.check();
     std::fs::remove_file(&path)?;
     let differences = differences?;
     ensure!(differences.len() == 2, "{differences:?}");
-    ensure!(differences[0].contains("cell 1") && differences[1].contains("cell 2"), "{differences:?}");
+    ensure!(
+        differences[0].contains("cell 1") && differences[1].contains("cell 2"),
+        "{differences:?}"
+    );
     Ok(())
 }

@@ -21,12 +21,19 @@ const MOST_DEATHS: u64 = 50;
 ///
 /// # Errors
 /// If a process cannot be started, or a file cannot be written.
-pub fn attack(target: &'static Target, count: u64, seed: u64, failures: &Path) -> anyhow::Result<bool> {
+pub fn attack(
+    target: &'static Target,
+    count: u64,
+    seed: u64,
+    failures: &Path,
+) -> anyhow::Result<bool> {
     let start = Instant::now();
-    let shares = (0..WORKERS).map(|worker| worker * count / WORKERS..(worker + 1) * count / WORKERS);
+    let shares =
+        (0..WORKERS).map(|worker| worker * count / WORKERS..(worker + 1) * count / WORKERS);
     let mut total = Report::default();
     thread::scope(|scope| {
-        let share = |range: std::ops::Range<u64>| scope.spawn(move || read(target, range, seed, failures));
+        let share =
+            |range: std::ops::Range<u64>| scope.spawn(move || read(target, range, seed, failures));
         let running: Vec<_> = shares.map(share).collect();
         for worker in running {
             total.add(worker.join().expect("a worker's thread returns")?);
@@ -38,12 +45,24 @@ pub fn attack(target: &'static Target, count: u64, seed: u64, failures: &Path) -
 }
 
 /// Has a process read a range of inputs, and another one if that dies.
-fn read(target: &'static Target, range: std::ops::Range<u64>, seed: u64, failures: &Path) -> anyhow::Result<Report> {
+fn read(
+    target: &'static Target,
+    range: std::ops::Range<u64>,
+    seed: u64,
+    failures: &Path,
+) -> anyhow::Result<Report> {
     let (mut total, mut first, mut deaths) = (Report::default(), range.start, 0);
     while first < range.end && deaths < MOST_DEATHS {
         let folder = scratch()?;
         let (name, folder_path) = (target.name.to_string(), folder.path().to_path_buf());
-        let job = Job { target: name, seed, first, end: range.end, folder: folder_path, failures: failures.into() };
+        let job = Job {
+            target: name,
+            seed,
+            first,
+            end: range.end,
+            folder: folder_path,
+            failures: failures.into(),
+        };
         let status = start(&job)?;
         if let Ok(bytes) = fs::read(report_path(folder.path())) {
             total.add(serde_json::from_slice(&bytes)?);
@@ -51,10 +70,17 @@ fn read(target: &'static Target, range: std::ops::Range<u64>, seed: u64, failure
         if status.success() {
             break;
         }
-        let number = fs::read(number_path(folder.path())).context("a worker died before its first input")?;
-        let number = u64::from_le_bytes(number.try_into().ok().context("a worker died between two inputs")?);
+        let number =
+            fs::read(number_path(folder.path())).context("a worker died before its first input")?;
+        let number =
+            u64::from_le_bytes(number.try_into().ok().context("a worker died between two inputs")?);
         let fault = format!("the process ended with {status}");
-        save_failure(failures, target.name, &Mutator::new(target, &(target.seeds)(), seed).input(number), &fault);
+        save_failure(
+            failures,
+            target.name,
+            &Mutator::new(target, &(target.seeds)(), seed).input(number),
+            &fault,
+        );
         total.add(Report { faults: [(fault, 1)].into(), ..Report::default() });
         (first, deaths) = (number + 1, deaths + 1);
     }

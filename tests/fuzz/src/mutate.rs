@@ -10,8 +10,22 @@ use crate::targets::Target;
 const LONGEST: usize = 32 << 10;
 
 /// Whole numbers at which sizes and signs change.
-const EDGES: [u64; 14] =
-    [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 32, 1 << 63, u64::MAX];
+const EDGES: [u64; 14] = [
+    0,
+    1,
+    2,
+    0x7f,
+    0x80,
+    0xff,
+    0x7fff,
+    0xffff,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    1 << 32,
+    1 << 63,
+    u64::MAX,
+];
 
 /// The same and others, as text.
 const NUMBERS: [&str; 20] = [
@@ -39,8 +53,8 @@ const NUMBERS: [&str; 20] = [
 
 /// Values and signs that are put into texts of every kind.
 const TEXTS: [&str; 20] = [
-    "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"", "\\", "\\u0000", "\n", "\r\n",
-    "é", "İ", "\u{feff}",
+    "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"", "\\",
+    "\\u0000", "\n", "\r\n", "é", "İ", "\u{feff}",
 ];
 
 /// Makes inputs for a target: the same ones for the same seed.
@@ -144,7 +158,10 @@ impl<'a> Input<'a> {
 
     /// Writes an edge, in 1 to 8 bytes, in either order.
     fn set_edge(&mut self) {
-        let edge = EDGES.choose(&mut self.rng).expect("there are edges").wrapping_add(self.rng.gen_range(0..3));
+        let edge = EDGES
+            .choose(&mut self.rng)
+            .expect("there are edges")
+            .wrapping_add(self.rng.gen_range(0..3));
         let width = 1 << self.rng.gen_range(0..4);
         let (small_first, large_first) = (edge.to_le_bytes(), edge.to_be_bytes());
         let edge = if self.rng.gen() { &small_first[..width] } else { &large_first[8 - width..] };
@@ -185,7 +202,10 @@ impl<'a> Input<'a> {
         let rng = &mut self.rng;
         let of_format = self.target.words.choose(rng).filter(|_| rng.gen_ratio(2, 3));
         let other = if rng.gen() { &NUMBERS } else { &TEXTS };
-        of_format.map_or_else(|| other.choose(rng).expect("there are words").as_bytes().to_vec(), |word| word.to_vec())
+        of_format.map_or_else(
+            || other.choose(rng).expect("there are words").as_bytes().to_vec(),
+            |word| word.to_vec(),
+        )
     }
 
     fn insert_word(&mut self) {
@@ -202,7 +222,9 @@ impl<'a> Input<'a> {
     fn replace_number(&mut self) {
         let is_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
         let start = self.place();
-        let Some(start) = self.bytes[start..].iter().position(u8::is_ascii_digit).map(|next| start + next) else {
+        let Some(start) =
+            self.bytes[start..].iter().position(u8::is_ascii_digit).map(|next| start + next)
+        else {
             return self.set_edge();
         };
         let length = self.bytes[start..].iter().position(|byte| !is_number(byte));
@@ -218,9 +240,14 @@ impl<'a> Input<'a> {
     fn replace_value(&mut self) {
         let from = self.place();
         let next = |start: usize, stops: &[u8]| {
-            self.bytes[start..].iter().position(|byte| stops.contains(byte)).map(|next| start + next)
+            self.bytes[start..]
+                .iter()
+                .position(|byte| stops.contains(byte))
+                .map(|next| start + next)
         };
-        let Some(start) = next(from, b":,").map(|colon| colon + 1) else { return self.insert_word() };
+        let Some(start) = next(from, b":,").map(|colon| colon + 1) else {
+            return self.insert_word();
+        };
         let end = next(start, b",}]\n").unwrap_or(self.bytes.len());
         let word = self.word();
         self.bytes.splice(start..end, word);

@@ -73,7 +73,10 @@ impl Report {
         self.seconds += other.seconds;
         self.memory = self.memory.max(other.memory);
         self.slowest = self.slowest.max(other.slowest);
-        other.faults.into_iter().for_each(|(fault, count)| *self.faults.entry(fault).or_default() += count);
+        other
+            .faults
+            .into_iter()
+            .for_each(|(fault, count)| *self.faults.entry(fault).or_default() += count);
     }
 }
 
@@ -94,7 +97,9 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 fn remember(panic: &PanicHookInfo) {
-    let place = panic.location().map_or(String::new(), |place| format!("{}:{}", place.file(), place.line()));
+    let place = panic
+        .location()
+        .map_or(String::new(), |place| format!("{}:{}", place.file(), place.line()));
     let text = panic.payload_as_str().unwrap_or("").chars().take(120).collect::<String>();
     *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = format!("panic at {place}: {text}");
 }
@@ -151,7 +156,8 @@ pub fn work(target: &'static Target, job: &Job) {
     let mutator = Mutator::new(target, &seeds, job.seed);
     for number in job.first..job.end {
         NUMBER.store(number, Relaxed);
-        fs::write(number_path(&job.folder), number.to_le_bytes()).expect("the folder of the worker can be written");
+        fs::write(number_path(&job.folder), number.to_le_bytes())
+            .expect("the folder of the worker can be written");
         worker.take(&mutator.input(number));
         if number % INTERVAL == 0 {
             worker.save();
@@ -176,11 +182,19 @@ impl Worker<'_> {
             }
         }
         let faults = outcome.fault.into_iter().map(|fault| (fault, 1)).collect();
-        let (accepted, memory, slowest) = (outcome.accepted as u64, outcome.memory, outcome.seconds);
+        let (accepted, memory, slowest) =
+            (outcome.accepted as u64, outcome.memory, outcome.seconds);
         for fault in BTreeMap::keys(&faults) {
             self.keep(input, fault);
         }
-        self.report.add(Report { inputs: 1, accepted, seconds: outcome.seconds, memory, slowest, faults });
+        self.report.add(Report {
+            inputs: 1,
+            accepted,
+            seconds: outcome.seconds,
+            memory,
+            slowest,
+            faults,
+        });
     }
 
     /// Writes down an input that failed, if there are not enough of its fault.
@@ -213,7 +227,8 @@ impl Worker<'_> {
 
     fn save(&self) {
         let bytes = serde_json::to_vec(&self.report).expect("a report can be written");
-        fs::write(report_path(&self.job.folder), bytes).expect("the folder of the worker can be written");
+        fs::write(report_path(&self.job.folder), bytes)
+            .expect("the folder of the worker can be written");
     }
 }
 
@@ -225,7 +240,9 @@ pub fn save_failure(folder: &Path, target: &str, input: &[u8], fault: &str) {
     let mut sum = flate2::Crc::new();
     sum.update(input);
     let path = folder.join(format!("{target}-{:08x}", sum.sum()));
-    fs::create_dir_all(folder).and_then(|()| fs::write(&path, input)).expect("the folder of failures can be written");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, input))
+        .expect("the folder of failures can be written");
     eprintln!("{}: {fault}", path.display());
 }
 

@@ -1,10 +1,12 @@
-//! Kills trainings at random moments and requires that each, once resumed, ends in the same bytes as one that was never
-//! stopped, with nothing left behind: `cargo run -p book-tests --bin kills -- [COUNT] [SEED]`.
+//! Kills trainings at random moments and requires that each, once resumed, ends in the same bytes
+//! as one that was never stopped, with nothing left behind: `cargo run -p book-tests --bin kills --
+//! [COUNT] [SEED]`.
 //!
-//! Half of the kills hit a training run with one thread, half one with two; two run at a time. A thousand kills, the
-//! default, take a quarter of an hour on two cores. The moments are spread over a whole run: starting, training, drawing,
-//! and writing, which is most of it. A run that was killed before its first checkpoint is begun again. `cargo test` has a
-//! short version in `tests/programs.rs`.
+//! Half of the kills hit a training run with one thread, half one with two; two run at a time. A
+//! thousand kills, the default, take a quarter of an hour on two cores. The moments are spread over
+//! a whole run: starting, training, drawing, and writing, which is most of it. A run that was
+//! killed before its first checkpoint is begun again. `cargo test` has a short version in
+//! `tests/programs.rs`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -15,11 +17,21 @@ use book_tests::programs::{binary, differences};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-const TRAINING: [&str; 9] =
-    ["--preset", "tiny", "--num-timesteps", "20", "--batch-size", "4", "--learning-rate", "1e-3", "--steps"];
+const TRAINING: [&str; 9] = [
+    "--preset",
+    "tiny",
+    "--num-timesteps",
+    "20",
+    "--batch-size",
+    "4",
+    "--learning-rate",
+    "1e-3",
+    "--steps",
+];
 const STEPS: &str = "12";
 /// Decide no byte of what is written.
-const PACE: [&str; 8] = ["--save-every", "2", "--sample-every", "5", "--heldout-every", "6", "--samples", "2"];
+const PACE: [&str; 8] =
+    ["--save-every", "2", "--sample-every", "5", "--heldout-every", "6", "--samples", "2"];
 
 /// A program that trains, and the number of its threads.
 struct Campaign<'a> {
@@ -60,7 +72,8 @@ impl Campaign<'_> {
         Ok(killed)
     }
 
-    /// Kills trainings until `count` of them were killed before their end, and says how many were tried.
+    /// Kills trainings until `count` of them were killed before their end, and says how many were
+    /// tried.
     fn run(&self, count: u32, seed: u64) -> anyhow::Result<u32> {
         let whole = format!("whole-{}", self.threads);
         let start = Instant::now();
@@ -70,9 +83,11 @@ impl Campaign<'_> {
         let (mut killed, mut tried) = (0, 0);
         while killed < count {
             let out = format!("killed-{}-{tried}", self.threads);
-            let in_time =
-                self.kill(&whole, &out, longest.mul_f64(rng.gen())).with_context(|| format!("seed {seed}"))?;
-            // How long a run takes varies with the machine's load. This keeps late kills to about one in ten.
+            let in_time = self
+                .kill(&whole, &out, longest.mul_f64(rng.gen()))
+                .with_context(|| format!("seed {seed}"))?;
+            // How long a run takes varies with the machine's load. This keeps late kills to about
+            // one in ten.
             longest = longest.mul_f64(if in_time { 1.01 } else { 0.9 });
             (killed, tried) = (killed + in_time as u32, tried + 1);
         }

@@ -1,4 +1,5 @@
-//! Makes every figure and every transcript of the book anew, or only those whose command holds the given word.
+//! Makes every figure and every transcript of the book anew, or only those whose command holds the
+//! given word.
 
 use book_tests::book::{folder, makings};
 
@@ -10,7 +11,8 @@ fn main() {
         let transcript = making.run(empty.path());
         if let Some(name) = &making.transcript {
             let path = folder().join("transcripts").join(name);
-            std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder for transcripts");
+            std::fs::create_dir_all(path.parent().expect("it is in a folder"))
+                .expect("a folder for transcripts");
             std::fs::write(&path, transcript).expect("the transcript can be written");
             println!("  wrote {}", path.display());
         }

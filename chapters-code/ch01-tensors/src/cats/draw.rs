@@ -1,5 +1,5 @@
-//! The drawing: simple shapes, looked at sixteen times per pixel and averaged, so that they can lie anywhere between
-//! pixels.
+//! The drawing: simple shapes, looked at sixteen times per pixel and averaged, so that
+//! they can lie anywhere between pixels.
 
 use super::{Attributes, Background, Ears, Eyes, Fur, Pattern, Pose, SIZE};
 
@@ -31,9 +31,13 @@ fn coat(fur: Fur) -> Coat {
             [255.0, 214.0, 164.0],
             [140.0, 66.0, 22.0],
         ),
-        Fur::Black => {
-            ([62.0, 60.0, 76.0], [124.0, 122.0, 146.0], [238.0, 236.0, 240.0], [92.0, 90.0, 108.0], [26.0, 24.0, 36.0])
-        }
+        Fur::Black => (
+            [62.0, 60.0, 76.0],
+            [124.0, 122.0, 146.0],
+            [238.0, 236.0, 240.0],
+            [92.0, 90.0, 108.0],
+            [26.0, 24.0, 36.0],
+        ),
         Fur::Grey => (
             [150.0, 158.0, 176.0],
             [84.0, 92.0, 112.0],
@@ -48,9 +52,13 @@ fn coat(fur: Fur) -> Coat {
             [255.0, 255.0, 255.0],
             [134.0, 124.0, 130.0],
         ),
-        Fur::Brown => {
-            ([146.0, 98.0, 62.0], [84.0, 50.0, 30.0], [246.0, 226.0, 198.0], [200.0, 158.0, 118.0], [64.0, 38.0, 24.0])
-        }
+        Fur::Brown => (
+            [146.0, 98.0, 62.0],
+            [84.0, 50.0, 30.0],
+            [246.0, 226.0, 198.0],
+            [200.0, 158.0, 118.0],
+            [64.0, 38.0, 24.0],
+        ),
     };
     Coat { fur, stripe, patch, muzzle, outline }
 }
@@ -77,7 +85,8 @@ fn ellipse(x: f32, y: f32, center: (f32, f32), radius: (f32, f32)) -> bool {
     dx * dx + dy * dy < 1.0
 }
 
-/// Whether a point lies in a triangle whose corners run clockwise on the screen, or within `margin` of its edges.
+/// Whether a point lies in a triangle whose corners run clockwise on the screen, or
+/// within `margin` of its edges.
 fn triangle(x: f32, y: f32, corners: [(f32, f32); 3], margin: f32) -> bool {
     let top = corners.iter().fold(f32::MAX, |top, corner| top.min(corner.1));
     y > top - margin // a sharp corner's margin would reach far
@@ -93,12 +102,14 @@ fn head(x: f32, y: f32, margin: f32) -> bool {
     ellipse(x, y, (0.0, 1.2), (5.7 + margin, 4.7 + margin))
 }
 
-// The ears are drawn on the right; the left half of the face is the right one mirrored (`side` = |x|).
+// The ears are drawn on the right; the left half of the face is the right one mirrored
+// (`side` = |x|).
 const EAR: [(f32, f32); 3] = [(1.3, -3.2), (4.6, -6.3), (5.5, -0.6)];
 const INNER_EAR: [(f32, f32); 3] = [(2.5, -3.3), (4.3, -5.1), (4.8, -1.6)];
 const FOLDED_EAR: [(f32, f32); 3] = [(1.9, -3.9), (5.7, -3.0), (5.0, -0.3)];
 
-/// What is to be seen at a point of the head's own coordinates (origin between the eyes and the nose, y down).
+/// What is to be seen at a point of the head's own coordinates (origin between the eyes
+/// and the nose, y down).
 fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Color> {
     let side = x.abs();
     let in_ear = |margin| match attributes.ears {
@@ -108,41 +119,59 @@ fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Colo
     // From front to back: the first shape that covers the point wins.
     let (eye_x, eye_y) = (side - 2.55, y - 0.7);
     if ellipse(eye_x, eye_y, (0.0, 0.0), (1.75, 1.8)) {
-        // The glint is on the same side of both eyes: it mirrors the window, not the face.
+        // The glint is on the same side of both eyes: it mirrors the window, not the
+        // face.
         if ellipse(x - 2.55 * x.signum(), eye_y, (0.55, -0.7), (0.55, 0.55)) {
             return Some(GLINT);
         }
         return Some(match () {
             _ if ellipse(eye_x, eye_y, (0.0, 0.0), (0.5, 1.1)) => PUPIL,
-            _ if ellipse(eye_x, eye_y, (0.0, 0.0), (1.55, 1.6)) => eye_color(attributes.eyes),
+            _ if ellipse(eye_x, eye_y, (0.0, 0.0), (1.55, 1.6)) => {
+                eye_color(attributes.eyes)
+            }
             _ => RIM,
         });
     }
     if triangle(x, y, [(-0.95, 2.35), (0.95, 2.35), (0.0, 3.45)], 0.0) {
         return Some(PINK);
     }
-    if (side - 0.75).abs() < 0.7 && (y - 3.95 + 0.5 * (side - 0.75).abs()).abs() < 0.26 {
+    if (side - 0.75).abs() < 0.7 && (y - 3.95 + 0.5 * (side - 0.75).abs()).abs() < 0.26
+    {
         return Some(coat.outline); // the mouth
     }
     if head(x, y, 0.0) {
-        let whisker = side > 3.4 && ((y - 2.7 + 0.12 * side).abs() < 0.16 || (y - 3.5 - 0.08 * side).abs() < 0.16);
+        let whisker = side > 3.4
+            && ((y - 2.7 + 0.12 * side).abs() < 0.16
+                || (y - 3.5 - 0.08 * side).abs() < 0.16);
         if attributes.ears == Ears::Folded && in_ear(0.0) {
-            return Some(if in_ear(-0.45) { mix(coat.fur, coat.outline, 0.25) } else { coat.outline });
+            return Some(if in_ear(-0.45) {
+                mix(coat.fur, coat.outline, 0.25)
+            } else {
+                coat.outline
+            });
         }
         if attributes.pattern == Pattern::Striped && stripe(side, y) {
             return Some(coat.stripe);
         }
-        if attributes.pattern == Pattern::Patched && ellipse(x, y, (3.1, -0.6), (3.3, 3.4)) {
+        if attributes.pattern == Pattern::Patched
+            && ellipse(x, y, (3.1, -0.6), (3.3, 3.4))
+        {
             return Some(coat.patch);
         }
         if ellipse(side, y, (0.9, 3.5), (1.7, 1.35)) {
             return Some(coat.muzzle);
         }
-        return Some(if whisker { mix(coat.fur, coat.outline, 0.45) } else { coat.fur });
+        return Some(if whisker {
+            mix(coat.fur, coat.outline, 0.45)
+        } else {
+            coat.fur
+        });
     }
     if in_ear(0.0) {
         let inside = attributes.ears == Ears::Up && triangle(side, y, INNER_EAR, 0.0);
-        let patched = attributes.pattern == Pattern::Patched && x > 0.0 && attributes.ears == Ears::Up;
+        let patched = attributes.pattern == Pattern::Patched
+            && x > 0.0
+            && attributes.ears == Ears::Up;
         return Some(match () {
             _ if inside => PINK,
             _ if patched => coat.patch,
@@ -156,7 +185,8 @@ fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Colo
 /// Three stripes on the forehead and two on each cheek.
 fn stripe(side: f32, y: f32) -> bool {
     let forehead = y < -1.3 && (side < 0.5 || (side - 1.9).abs() < 0.5);
-    let cheek = side > 4.3 - 0.2 * y && ((y - 1.4).abs() < 0.42 || (y - 3.2).abs() < 0.42);
+    let cheek =
+        side > 4.3 - 0.2 * y && ((y - 1.4).abs() < 0.42 || (y - 3.2).abs() < 0.42);
     forehead || cheek
 }
 
@@ -176,9 +206,16 @@ pub fn draw(attributes: &Attributes, pose: &Pose) -> Vec<f32> {
             let mut sum = [0.0f32; 3];
             for look in 0..LOOKS * LOOKS {
                 let offset = |i: usize| (i as f32 + 0.5) / LOOKS as f32;
-                let x = (column as f32 + offset(look % LOOKS) - middle - pose.dx) / pose.size;
-                let y = (row as f32 + offset(look / LOOKS) - middle - 0.4 - pose.dy) / pose.size;
-                let color = match color_at(cos * x + sin * y, cos * y - sin * x, attributes, &coat) {
+                let x = (column as f32 + offset(look % LOOKS) - middle - pose.dx)
+                    / pose.size;
+                let y = (row as f32 + offset(look / LOOKS) - middle - 0.4 - pose.dy)
+                    / pose.size;
+                let color = match color_at(
+                    cos * x + sin * y,
+                    cos * y - sin * x,
+                    attributes,
+                    &coat,
+                ) {
                     Some(color) => color.map(|c| (c * pose.shade).min(255.0)),
                     None => behind,
                 };

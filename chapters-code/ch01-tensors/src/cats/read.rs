@@ -1,4 +1,5 @@
-//! Reading the attributes back from pixels: draw every kind of cat and see which comes nearest.
+//! Reading the attributes back from pixels: draw every kind of cat and see which comes
+//! nearest.
 
 use std::sync::OnceLock;
 
@@ -15,7 +16,12 @@ fn table() -> &'static [(Attributes, Pose, Vec<f32>)] {
         for attributes in Attributes::all() {
             for i in 0..27 {
                 let step = |n: i32| (n % 3 - 1) as f32;
-                let pose = Pose { dx: 0.6 * step(i), dy: 0.6 * step(i / 3), tilt: 0.09 * step(i / 9), ..Pose::MIDDLE };
+                let pose = Pose {
+                    dx: 0.6 * step(i),
+                    dy: 0.6 * step(i / 3),
+                    tilt: 0.09 * step(i / 9),
+                    ..Pose::MIDDLE
+                };
                 table.push((attributes, pose, draw(&attributes, &pose)));
             }
         }
@@ -27,14 +33,22 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// The attributes of the cat that comes nearest to an image of `3 × 16 × 16` values, by the sum of squared differences.
+/// The attributes of the cat that comes nearest to an image of `3 × 16 × 16` values, by
+/// the sum of squared differences.
 ///
 /// # Panics
 /// If the image has another size.
 pub fn attributes_of(image: &[f32]) -> Attributes {
-    assert_eq!(image.len(), 3 * super::SIZE * super::SIZE, "a cat has 3 x 16 x 16 values");
-    let mut ranking: Vec<(f32, usize)> =
-        table().iter().enumerate().map(|(i, (_, _, cat))| (distance(image, cat), i)).collect();
+    assert_eq!(
+        image.len(),
+        3 * super::SIZE * super::SIZE,
+        "a cat has 3 x 16 x 16 values"
+    );
+    let mut ranking: Vec<(f32, usize)> = table()
+        .iter()
+        .enumerate()
+        .map(|(i, (_, _, cat))| (distance(image, cat), i))
+        .collect();
     ranking.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut finalists: Vec<(Attributes, Pose, f32)> = Vec::new();
     for (distance, i) in ranking {
@@ -50,16 +64,27 @@ pub fn attributes_of(image: &[f32]) -> Attributes {
     refined.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are finalists").1
 }
 
-/// The smallest distance that changing the pose, one number at a time in ever smaller steps, leads to.
-fn refine(image: &[f32], (attributes, mut pose, mut best): (Attributes, Pose, f32)) -> f32 {
+/// The smallest distance that changing the pose, one number at a time in ever smaller
+/// steps, leads to.
+fn refine(
+    image: &[f32],
+    (attributes, mut pose, mut best): (Attributes, Pose, f32),
+) -> f32 {
     let mut step = 1.0;
     while step > 0.2 {
         let mut improved = false;
         for (number, size) in [(0, 0.3), (1, 0.3), (2, 0.04), (3, 0.05), (4, 0.04)] {
             for direction in [-size, size] {
                 let mut other = pose;
-                let field = [&mut other.dx, &mut other.dy, &mut other.size, &mut other.tilt, &mut other.shade];
-                *field.into_iter().nth(number).expect("there are five") += step * direction;
+                let field = [
+                    &mut other.dx,
+                    &mut other.dy,
+                    &mut other.size,
+                    &mut other.tilt,
+                    &mut other.shade,
+                ];
+                *field.into_iter().nth(number).expect("there are five") +=
+                    step * direction;
                 let distance = distance(image, &draw(&attributes, &other));
                 if distance < best {
                     (pose, best, improved) = (other, distance, true);

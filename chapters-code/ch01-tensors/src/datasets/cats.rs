@@ -9,7 +9,8 @@ pub struct Cats {
 }
 
 impl Cats {
-    /// Fifty thousand cats to learn from, or ten thousand others. There are as many as one likes: see [`cats::nth`].
+    /// Fifty thousand cats to learn from, or ten thousand others. There are as many as
+    /// one likes: see [`cats::nth`].
     pub fn new(split: Split) -> Self {
         match split {
             Split::Train => Self { seed: 0, len: 50_000 },
@@ -34,7 +35,10 @@ impl Dataset for Cats {
     }
     fn label(&self, index: usize) -> usize {
         let (attributes, _) = cats::nth(self.seed, index as u64);
-        Fur::ALL.iter().position(|&fur| fur == attributes.fur).expect("ALL holds every fur")
+        Fur::ALL
+            .iter()
+            .position(|&fur| fur == attributes.fur)
+            .expect("ALL holds every fur")
     }
     fn classes(&self) -> Vec<String> {
         Fur::ALL.iter().map(|fur| fur.word().to_string()).collect()

@@ -6,17 +6,29 @@ use crate::{from_byte, Dataset, Split};
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
 const RECORD: usize = 1 + PIXELS;
-const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+const CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
 
-/// The binary version of CIFAR-10 (Krizhevsky 2009): records of a label byte and 3 × 32 × 32 pixel bytes.
+/// The binary version of CIFAR-10 (Krizhevsky 2009): records of a label byte and 3 × 32
+/// × 32 pixel bytes.
 #[derive(Clone, Debug)]
 pub struct Cifar10 {
     records: Vec<u8>,
 }
 
 impl Cifar10 {
-    /// Reads `data_batch_1.bin` to `data_batch_5.bin`, or `test_batch.bin` for the held-out part, from a folder or its
-    /// subfolder `cifar-10-batches-bin`.
+    /// Reads `data_batch_1.bin` to `data_batch_5.bin`, or `test_batch.bin` for the
+    /// held-out part, from a folder or its subfolder `cifar-10-batches-bin`.
     ///
     /// # Errors
     /// If a file is missing or not made of whole records.
@@ -36,7 +48,10 @@ impl Cifar10 {
             let read = |source| DataError::Read { path: path.clone(), source };
             let length = std::fs::metadata(&path).map_err(read)?.len();
             if length > MOST_BYTES as u64 {
-                let problem = format!("has {length} bytes: files of at most {} MiB are read", MOST_BYTES >> 20);
+                let problem = format!(
+                    "has {length} bytes: files of at most {} MiB are read",
+                    MOST_BYTES >> 20
+                );
                 return Err(DataError::bad(&path, problem));
             }
             let bytes = std::fs::read(&path).map_err(read)?;
@@ -70,7 +85,10 @@ impl Dataset for Cifar10 {
         [3, SIDE, SIDE]
     }
     fn image(&self, index: usize) -> Vec<f32> {
-        self.records[index * RECORD + 1..][..PIXELS].iter().map(|&b| from_byte(b)).collect()
+        self.records[index * RECORD + 1..][..PIXELS]
+            .iter()
+            .map(|&b| from_byte(b))
+            .collect()
     }
     fn label(&self, index: usize) -> usize {
         self.records[index * RECORD] as usize

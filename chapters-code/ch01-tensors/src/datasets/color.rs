@@ -1,7 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A colour: red, green and blue, each 0 to 255. In text it is `#rrggbb`, or `white` or `black`.
+/// A colour: red, green and blue, each 0 to 255. In text it is `#rrggbb`, or `white` or
+/// `black`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Color(pub [u8; 3]);
 
@@ -26,10 +27,12 @@ impl FromStr for Color {
             "black" => return Ok(Self::BLACK),
             lower => lower.strip_prefix('#').unwrap_or(lower).to_string(),
         };
-        let hex = digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let hex =
+            digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         let number = u32::from_str_radix(&digits, 16).ok().filter(|_| hex);
-        let [_, red, green, blue] =
-            number.ok_or("a colour such as \"#204060\", white or black is needed")?.to_be_bytes();
+        let [_, red, green, blue] = number
+            .ok_or("a colour such as \"#204060\", white or black is needed")?
+            .to_be_bytes();
         Ok(Self([red, green, blue]))
     }
 }

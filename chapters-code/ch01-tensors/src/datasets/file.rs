@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
+use image::{
+    DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits,
+};
 
 use super::color::Color;
 use super::fit::fit;
@@ -31,19 +33,25 @@ const LARGE: u64 = 16 << 20;
 pub struct ImageFile {
     /// Height and width of the picture in the file, held upright.
     pub size: [usize; 2],
-    /// `channels × height × width` values in [-1, 1], cut from the middle and brought to the wanted size.
+    /// `channels × height × width` values in [-1, 1], cut from the middle and brought
+    /// to the wanted size.
     pub values: Vec<f32>,
 }
 
-/// Reads an image file (PNG, JPEG, GIF, BMP, WebP or TIFF; its content tells which) as `[channels, height, width]`, with
-/// one channel (grey) or three. It is turned as its EXIF orientation asks, and what is transparent shows `ground`.
+/// Reads an image file (PNG, JPEG, GIF, BMP, WebP or TIFF; its content tells which) as
+/// `[channels, height, width]`, with one channel (grey) or three. It is turned as its
+/// EXIF orientation asks, and what is transparent shows `ground`.
 ///
 /// # Errors
 /// If the file is missing, no image, damaged, or too large.
 ///
 /// # Panics
 /// If `channels` is neither 1 nor 3.
-pub fn read_image(path: &Path, shape: [usize; 3], ground: Color) -> Result<ImageFile, DataError> {
+pub fn read_image(
+    path: &Path,
+    shape: [usize; 3],
+    ground: Color,
+) -> Result<ImageFile, DataError> {
     let (size, bytes) = read_bytes(path, shape, ground)?;
     Ok(ImageFile { size, values: bytes.into_iter().map(from_byte).collect() })
 }
@@ -61,7 +69,8 @@ pub(super) fn read_bytes(
     if swaps_sides(orientation) {
         wanted.reverse();
     }
-    let mut image = DynamicImage::from(opened.decode(path, |image| fit(image, wanted, ground))?);
+    let mut image =
+        DynamicImage::from(opened.decode(path, |image| fit(image, wanted, ground))?);
     image.apply_orientation(orientation);
     let pixels = match channels {
         1 => image.into_luma8().into_raw(),
@@ -70,7 +79,12 @@ pub(super) fn read_bytes(
     };
     // From pixel after pixel to channel after channel.
     let plane = height * width;
-    Ok((size, (0..channels * plane).map(|i| pixels[i % plane * channels + i / plane]).collect()))
+    Ok((
+        size,
+        (0..channels * plane)
+            .map(|i| pixels[i % plane * channels + i / plane])
+            .collect(),
+    ))
 }
 
 fn swaps_sides(orientation: Orientation) -> bool {
@@ -91,29 +105,46 @@ impl Opened {
         let failed = |source| DataError::Read { path: path.to_path_buf(), source };
         let facts = std::fs::metadata(path).map_err(failed)?;
         if !facts.is_file() {
-            return Err(DataError::bad(path, "is not a regular file: name an image file"));
+            return Err(DataError::bad(
+                path,
+                "is not a regular file: name an image file",
+            ));
         }
         let mut input = BufReader::new(File::open(path).map_err(failed)?);
         let Kind::Picture(format) = look(&mut input).map_err(failed)? else {
-            return Err(DataError::bad(path, format!("is not an image that can be read ({KINDS}): name another file")));
+            return Err(DataError::bad(
+                path,
+                format!(
+                    "is not an image that can be read ({KINDS}): name another file"
+                ),
+            ));
         };
         if memory(format, facts.len(), 0) > MOST_BYTES {
-            return Err(too_large(path, &format!("a file of {} MiB", facts.len() >> 20)));
+            return Err(too_large(
+                path,
+                &format!("a file of {} MiB", facts.len() >> 20),
+            ));
         }
         let headers = Headers::read(&mut input, format).map_err(failed)?;
         if headers.lists > MOST_BYTES {
-            return Err(too_large(path, &format!("a list in its header takes {} MiB", headers.lists >> 20)));
+            return Err(too_large(
+                path,
+                &format!("a list in its header takes {} MiB", headers.lists >> 20),
+            ));
         }
         let (decoder, orientation) = quietly(path, || {
             let mut decoder = decoder(input, format)?;
-            let orientation = headers.turned.map_or_else(|| orientation(decoder.as_mut(), format), Ok)?;
+            let orientation = headers
+                .turned
+                .map_or_else(|| orientation(decoder.as_mut(), format), Ok)?;
             Ok((decoder, orientation))
         })?;
         let pixels = decoder.total_bytes().max(headers.frame);
         let memory = memory(format, facts.len(), pixels).saturating_add(headers.passes);
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > MOST_PIXELS || memory > MOST_BYTES {
-            let found = format!("{width}x{height} pixels, {} MiB to decode", memory >> 20);
+            let found =
+                format!("{width}x{height} pixels, {} MiB to decode", memory >> 20);
             return Err(too_large(path, &found));
         }
         Ok(Self { decoder, orientation, memory })
@@ -131,14 +162,22 @@ impl Opened {
     }
 
     /// Decodes the pixels and makes something of them, one large picture at a time.
-    fn decode<T>(self, path: &Path, make: impl FnOnce(&DynamicImage) -> T) -> Result<T, DataError> {
+    fn decode<T>(
+        self,
+        path: &Path,
+        make: impl FnOnce(&DynamicImage) -> T,
+    ) -> Result<T, DataError> {
         static TURN: Mutex<()> = Mutex::new(());
-        let _turn = (self.memory > LARGE).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = (self.memory > LARGE)
+            .then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(make(&quietly(path, || DynamicImage::from_decoder(self.decoder))?))
     }
 }
 
-fn decoder(input: BufReader<File>, format: ImageFormat) -> ImageResult<Box<dyn ImageDecoder>> {
+fn decoder(
+    input: BufReader<File>,
+    format: ImageFormat,
+) -> ImageResult<Box<dyn ImageDecoder>> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MOST_BYTES);
     let mut reader = ImageReader::with_format(input, format);
@@ -146,7 +185,8 @@ fn decoder(input: BufReader<File>, format: ImageFormat) -> ImageResult<Box<dyn I
     Ok(Box::new(reader.into_decoder()?))
 }
 
-/// About how many bytes the decoder of a format takes, for a file of this length and this many bytes of pixels.
+/// About how many bytes the decoder of a format takes, for a file of this length and
+/// this many bytes of pixels.
 fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
     match format {
         ImageFormat::Jpeg => file.saturating_add(pixels),
@@ -157,12 +197,23 @@ fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
 }
 
 fn too_large(path: &Path, found: &str) -> DataError {
-    let most = format!("{} million pixels and {} MiB", MOST_PIXELS / 1_000_000, MOST_BYTES >> 20);
-    DataError::bad(path, format!("is too large ({found}): make it smaller, at most {most} are read"))
+    let most = format!(
+        "{} million pixels and {} MiB",
+        MOST_PIXELS / 1_000_000,
+        MOST_BYTES >> 20
+    );
+    DataError::bad(
+        path,
+        format!("is too large ({found}): make it smaller, at most {most} are read"),
+    )
 }
 
-/// Runs a part of a decoder. Where it panics instead of returning an error, that is an error, too, and nothing is printed.
-fn quietly<T>(path: &Path, part: impl FnOnce() -> ImageResult<T>) -> Result<T, DataError> {
+/// Runs a part of a decoder. Where it panics instead of returning an error, that is an
+/// error, too, and nothing is printed.
+fn quietly<T>(
+    path: &Path,
+    part: impl FnOnce() -> ImageResult<T>,
+) -> Result<T, DataError> {
     thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -176,8 +227,12 @@ fn quietly<T>(path: &Path, part: impl FnOnce() -> ImageResult<T>) -> Result<T, D
     QUIET.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(part));
     QUIET.set(false);
-    let damaged =
-        |why: String| DataError::bad(path, format!("is not an image that can be read ({why}): repair or remove it"));
+    let damaged = |why: String| {
+        DataError::bad(
+            path,
+            format!("is not an image that can be read ({why}): repair or remove it"),
+        )
+    };
     match outcome {
         Ok(result) => result.map_err(|error| damaged(error.to_string())),
         Err(_) => Err(damaged("its decoder gave up".into())),

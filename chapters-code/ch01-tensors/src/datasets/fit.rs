@@ -1,21 +1,29 @@
-//! A picture cut and brought to a size, row by row, so that a large one is held in memory once and not twice.
+//! A picture cut and brought to a size, row by row, so that a large one is held in
+//! memory once and not twice.
 
 use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
 
 use super::color::Color;
 
-/// The pixels of a row or column that make one pixel of the result: the first, and the share of each.
+/// The pixels of a row or column that make one pixel of the result: the first, and the
+/// share of each.
 struct Taps {
     first: usize,
     shares: Vec<f32>,
 }
 
-/// The picture, laid over `ground`, cut from the middle to the proportions of `height` and `width`, and brought to that
-/// size. Pixels that were drawn large come back as they were; everything else is smoothed.
-pub(super) fn fit(image: &DynamicImage, [height, width]: [usize; 2], ground: Color) -> RgbImage {
+/// The picture, laid over `ground`, cut from the middle to the proportions of `height`
+/// and `width`, and brought to that size. Pixels that were drawn large come back as
+/// they were; everything else is smoothed.
+pub(super) fn fit(
+    image: &DynamicImage,
+    [height, width]: [usize; 2],
+    ground: Color,
+) -> RgbImage {
     let from = [image.height() as usize, image.width() as usize];
-    let drawn_large =
-        from[0].is_multiple_of(height) && from[1].is_multiple_of(width) && from[0] / height == from[1] / width;
+    let drawn_large = from[0].is_multiple_of(height)
+        && from[1].is_multiple_of(width)
+        && from[0] / height == from[1] / width;
     let step = (from[0] as f64 / height as f64).min(from[1] as f64 / width as f64);
     let rows = taps(from[0], height, step, drawn_large);
     let columns = taps(from[1], width, step, drawn_large);
@@ -24,7 +32,9 @@ pub(super) fn fit(image: &DynamicImage, [height, width]: [usize; 2], ground: Col
     for y in covered(&rows) {
         let line = shrink(&over_ground(image, y, covered(&columns), ground), &columns);
         for (row, sums) in rows.iter().zip(sums.chunks_mut(width)) {
-            if let Some(share) = y.checked_sub(row.first).and_then(|i| row.shares.get(i)) {
+            if let Some(share) =
+                y.checked_sub(row.first).and_then(|i| row.shares.get(i))
+            {
                 line.iter().zip(sums).for_each(|(color, sum)| add(sum, *share, color));
             }
         }
@@ -34,8 +44,9 @@ pub(super) fn fit(image: &DynamicImage, [height, width]: [usize; 2], ground: Col
     })
 }
 
-/// For `count` pixels in the middle of `length`, each `step` wide, which of those make it: a mean if the picture was
-/// `drawn_large`, weights that fall off linearly otherwise.
+/// For `count` pixels in the middle of `length`, each `step` wide, which of those make
+/// it: a mean if the picture was `drawn_large`, weights that fall off linearly
+/// otherwise.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };
@@ -51,7 +62,10 @@ fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> 
             }
         };
         let total: f64 = (first..last).map(share).sum();
-        Taps { first, shares: (first..last).map(|pixel| (share(pixel) / total) as f32).collect() }
+        Taps {
+            first,
+            shares: (first..last).map(|pixel| (share(pixel) / total) as f32).collect(),
+        }
     };
     (0..count).map(|i| taps(start + (i as f64 + 0.5) * step)).collect()
 }
@@ -62,11 +76,19 @@ fn covered(taps: &[Taps]) -> std::ops::Range<usize> {
 }
 
 /// A part of row `y` without transparency.
-fn over_ground(image: &DynamicImage, y: usize, part: std::ops::Range<usize>, ground: Color) -> Vec<[f32; 3]> {
+fn over_ground(
+    image: &DynamicImage,
+    y: usize,
+    part: std::ops::Range<usize>,
+    ground: Color,
+) -> Vec<[f32; 3]> {
     let pixel = |x: usize| {
-        let [red, green, blue, alpha] = image.get_pixel(x as u32, y as u32).0.map(f32::from);
+        let [red, green, blue, alpha] =
+            image.get_pixel(x as u32, y as u32).0.map(f32::from);
         let opaque = alpha / 255.0;
-        let blend = |color: f32, ground: u8| color * opaque + f32::from(ground) * (1.0 - opaque);
+        let blend = |color: f32, ground: u8| {
+            color * opaque + f32::from(ground) * (1.0 - opaque)
+        };
         [blend(red, ground.0[0]), blend(green, ground.0[1]), blend(blue, ground.0[2])]
     };
     // What is not used lies before the first pixel, where its place is kept.
@@ -77,7 +99,11 @@ fn shrink(line: &[[f32; 3]], columns: &[Taps]) -> Vec<[f32; 3]> {
     let mixed = |column: &Taps| {
         let mut sum = [0.0; 3];
         let colors = &line[column.first..];
-        column.shares.iter().zip(colors).for_each(|(share, color)| add(&mut sum, *share, color));
+        column
+            .shares
+            .iter()
+            .zip(colors)
+            .for_each(|(share, color)| add(&mut sum, *share, color));
         sum
     };
     columns.iter().map(mixed).collect()
@@ -99,13 +125,20 @@ mod tests {
             Rgb([(x * 5) as u8, (y * 8) as u8, (x * y / 8) as u8])
         }));
         for size in [7, 64] {
-            let wanted = image.resize_to_fill(size, size, image::imageops::FilterType::Triangle).to_rgb8();
+            let wanted = image
+                .resize_to_fill(size, size, image::imageops::FilterType::Triangle)
+                .to_rgb8();
             let found = fit(&image, [size as usize; 2], Color::WHITE);
             let inner = |v: &u32| (size / 8 + 1..size - size / 8 - 1).contains(v);
-            for (x, y, pixel) in found.enumerate_pixels().filter(|(x, y, _)| inner(x) && inner(y)) {
+            for (x, y, pixel) in
+                found.enumerate_pixels().filter(|(x, y, _)| inner(x) && inner(y))
+            {
                 for (found, wanted) in pixel.0.iter().zip(wanted.get_pixel(x, y).0) {
                     // That cut falls on whole pixels, this one between them.
-                    assert!(found.abs_diff(wanted) <= 12, "{size}: ({x}, {y}) is {found}, not {wanted}");
+                    assert!(
+                        found.abs_diff(wanted) <= 12,
+                        "{size}: ({x}, {y}) is {found}, not {wanted}"
+                    );
                 }
             }
         }
@@ -114,17 +147,28 @@ mod tests {
     #[test]
     fn a_transparent_colour_leaves_no_fringe() {
         // Right half opaque red, left half transparent black.
-        let half = |x: u32| if x < 15 { Rgba([0, 0, 0, 0]) } else { Rgba([255, 0, 0, 255]) };
+        let half =
+            |x: u32| if x < 15 { Rgba([0, 0, 0, 0]) } else { Rgba([255, 0, 0, 255]) };
         let image = image::RgbaImage::from_fn(30, 30, |x, _| half(x)).into();
         for pixel in fit(&image, [7, 7], Color::WHITE).pixels() {
-            assert_eq!(pixel.0[0], 255, "nothing between white and red is darker: {pixel:?}");
+            assert_eq!(
+                pixel.0[0], 255,
+                "nothing between white and red is darker: {pixel:?}"
+            );
         }
     }
 
     #[test]
     fn a_strip_is_cut_before_it_is_enlarged() {
-        let image = image::GrayImage::from_fn(1, 2001, |_, y| Luma([if y == 1000 { 200 } else { 0 }])).into();
+        let image = image::GrayImage::from_fn(1, 2001, |_, y| {
+            Luma([if y == 1000 { 200 } else { 0 }])
+        })
+        .into();
         let found = fit(&image, [64, 64], Color::WHITE);
-        assert_eq!(found.get_pixel(0, 32).0, [198; 3], "the middle, and next to nothing of what is above and below");
+        assert_eq!(
+            found.get_pixel(0, 32).0,
+            [198; 3],
+            "the middle, and next to nothing of what is above and below"
+        );
     }
 }

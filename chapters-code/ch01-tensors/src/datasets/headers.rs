@@ -21,8 +21,12 @@ pub(super) struct Headers {
 
 impl Headers {
     /// Reads them; `input` is at its start again after that.
-    pub(super) fn read(input: &mut BufReader<impl Read + Seek>, format: ImageFormat) -> io::Result<Self> {
-        let mut headers = Self { turned: chunk_orientation(input, format)?, ..Self::default() };
+    pub(super) fn read(
+        input: &mut BufReader<impl Read + Seek>,
+        format: ImageFormat,
+    ) -> io::Result<Self> {
+        let mut headers =
+            Self { turned: chunk_orientation(input, format)?, ..Self::default() };
         match format {
             ImageFormat::Jpeg => headers.passes = jpeg_passes(input)?,
             ImageFormat::Tiff => headers.lists = tiff_lists(input)?,
@@ -33,10 +37,13 @@ impl Headers {
     }
 }
 
-/// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is at its start
-/// again after that. The decoder of PNG would not see a chunk that comes after the pixels, and that
-/// of WebP makes room for as many bytes as a chunk promises.
-fn chunk_orientation(input: &mut BufReader<impl Read + Seek>, format: ImageFormat) -> io::Result<Option<Orientation>> {
+/// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is
+/// at its start again after that. The decoder of PNG would not see a chunk that comes
+/// after the pixels, and that of WebP makes room for as many bytes as a chunk promises.
+fn chunk_orientation(
+    input: &mut BufReader<impl Read + Seek>,
+    format: ImageFormat,
+) -> io::Result<Option<Orientation>> {
     let exif = match format {
         ImageFormat::Png => png_exif(input),
         ImageFormat::WebP => webp_exif(input),
@@ -45,7 +52,9 @@ fn chunk_orientation(input: &mut BufReader<impl Read + Seek>, format: ImageForma
     input.rewind()?;
     match exif {
         Ok(exif) => Ok(Some(upright_if_silent(Some(exif)))),
-        Err(error) if error.kind() == UnexpectedEof => Ok(Some(Orientation::NoTransforms)),
+        Err(error) if error.kind() == UnexpectedEof => {
+            Ok(Some(Orientation::NoTransforms))
+        }
         Err(error) => Err(error),
     }
 }
@@ -84,8 +93,9 @@ fn webp_chunk(input: &mut impl Read) -> io::Result<([u8; 4], u32)> {
     Ok((name, u32::from_le_bytes([a, b, c, d])))
 }
 
-/// Pixels of the largest lossy frame of a WebP file, whose decoder makes room for it before it
-/// compares the frame with the picture; `input` is at its start again after that.
+/// Pixels of the largest lossy frame of a WebP file, whose decoder makes room for it
+/// before it compares the frame with the picture; `input` is at its start again after
+/// that.
 fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let mut largest = 0;
     input.seek_relative(RIFF_HEADER)?;
@@ -97,8 +107,8 @@ fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     }
 }
 
-/// Looks at the chunks in the next `left` bytes, and where they may hold `films`, at the frames in
-/// those, too.
+/// Looks at the chunks in the next `left` bytes, and where they may hold `films`, at
+/// the frames in those, too.
 fn webp_frames(
     input: &mut BufReader<impl Read + Seek>,
     mut left: i64,
@@ -127,8 +137,8 @@ fn webp_frames(
     input.seek_relative(left)
 }
 
-/// Width and height come after a tag and a start code; the upper bits of each say how to enlarge
-/// it.
+/// Width and height come after a tag and a start code; the upper bits of each say how
+/// to enlarge it.
 fn lossy_pixels([.., a, b, c, d]: [u8; 10]) -> u64 {
     let side = |bytes| u64::from(u16::from_le_bytes(bytes) & 0x3fff);
     side([a, b]) * side([c, d])
@@ -147,7 +157,8 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Bytes that the decoder of a TIFF file makes room for, for each number of a list in the header.
+/// Bytes that the decoder of a TIFF file makes room for, for each number of a list in
+/// the header.
 const LISTED: u64 = 32;
 
 /// Bytes of the longest list that describes the pixels of a TIFF file, as its header
@@ -203,7 +214,10 @@ fn number(input: &mut impl Read, width: usize, small_first: bool) -> io::Result<
 }
 
 /// How a file asks to be turned, by its decoder.
-pub(super) fn orientation(decoder: &mut dyn ImageDecoder, format: ImageFormat) -> ImageResult<Orientation> {
+pub(super) fn orientation(
+    decoder: &mut dyn ImageDecoder,
+    format: ImageFormat,
+) -> ImageResult<Orientation> {
     match format {
         ImageFormat::Tiff => decoder.orientation(),
         _ => Ok(upright_if_silent(decoder.exif_metadata()?)),
@@ -218,8 +232,9 @@ fn upright_if_silent(exif: Option<Vec<u8>>) -> Orientation {
     exif.and_then(turned).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Bytes that the decoder of a JPEG file holds besides the pixels: the coefficients of all
-/// blocks if the picture comes in several passes; `input` is at its start again after that.
+/// Bytes that the decoder of a JPEG file holds besides the pixels: the coefficients of
+/// all blocks if the picture comes in several passes; `input` is at its start again
+/// after that.
 fn jpeg_passes(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let bytes = progressive_bytes(input);
     input.rewind()?;
@@ -250,15 +265,18 @@ fn progressive_bytes(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64>
     }
 }
 
-/// Two bytes for each number of each component: its share of the pixels follows from how finely it
-/// is sampled.
+/// Two bytes for each number of each component: its share of the pixels follows from
+/// how finely it is sampled.
 fn coefficient_bytes(frame: &[u8]) -> u64 {
     // Bits per number, height, width, count of components.
     let [_, sides @ .., _] = frame.first_chunk::<6>().copied().unwrap_or_default();
     let [a, b, c, d] = sides.map(u64::from);
     let samplings = frame.get(6..).unwrap_or_default().chunks_exact(3);
-    let samplings: Vec<[u64; 2]> = samplings.map(|part| [part[1] >> 4, part[1] & 15].map(u64::from)).collect();
-    let finest = |i: usize| samplings.iter().map(|sampling| sampling[i]).max().unwrap_or(1).max(1);
+    let samplings: Vec<[u64; 2]> =
+        samplings.map(|part| [part[1] >> 4, part[1] & 15].map(u64::from)).collect();
+    let finest = |i: usize| {
+        samplings.iter().map(|sampling| sampling[i]).max().unwrap_or(1).max(1)
+    };
     let numbers: u64 = samplings.iter().map(|[across, down]| across * down).sum();
     2 * (256 * a + b) * (256 * c + d) * numbers / (finest(0) * finest(1))
 }
@@ -273,10 +291,14 @@ mod tests {
             let file = [b"\xff\xd8\xff\xe0\0\x04ab\xff".as_slice(), frame].concat();
             jpeg_passes(&mut BufReader::new(io::Cursor::new(file))).unwrap()
         };
-        // Height 512, width 256, three components, the first sampled twice as finely each way as
-        // the others.
-        let sides_and_more = b"\0\x11\x08\x02\0\x01\0\x03\x01\x22\0\x02\x11\0\x03\x11\0";
-        assert_eq!(passes(&[b"\xff\xc2", &sides_and_more[..]].concat()), 2 * 512 * 256 * 3 / 2);
+        // Height 512, width 256, three components, the first sampled twice as finely
+        // each way as the others.
+        let sides_and_more =
+            b"\0\x11\x08\x02\0\x01\0\x03\x01\x22\0\x02\x11\0\x03\x11\0";
+        assert_eq!(
+            passes(&[b"\xff\xc2", &sides_and_more[..]].concat()),
+            2 * 512 * 256 * 3 / 2
+        );
         assert_eq!(passes(&[b"\xff\xc0", &sides_and_more[..]].concat()), 0);
         for cut in 0..sides_and_more.len() {
             passes(&[b"\xff\xc2", &sides_and_more[..cut]].concat());
@@ -285,14 +307,23 @@ mod tests {
 
     #[test]
     fn lists_of_a_tiff_file_take_memory() {
-        let lists = |file: &[u8]| tiff_lists(&mut BufReader::new(io::Cursor::new(file))).unwrap();
-        // Where the strips are (tag 273) and a profile (34675), with this many numbers each.
+        let lists = |file: &[u8]| {
+            tiff_lists(&mut BufReader::new(io::Cursor::new(file))).unwrap()
+        };
+        // Where the strips are (tag 273) and a profile (34675), with this many numbers
+        // each.
         let small = b"II*\0\x08\0\0\0\x02\0\x11\x01\x04\0\0\0\0\x01\0\0\0\0\x73\x87\x07\0\0\0\0\x02\0\0\0\0";
         assert_eq!(lists(small), LISTED << 24);
         let large = b"MM\0*\0\0\0\x08\0\x01\x01\x11\0\x04\x01\0\0\0\0\0\0\0";
         assert_eq!(lists(large), LISTED << 24);
-        let wide = [&b"II+\0\x08\0\0\0"[..], &[16, 0, 0, 0, 0, 0, 0, 0], &[1, 0, 0, 0, 0, 0, 0, 0]].concat();
-        let wide = [wide, b"\x11\x01\x04\0\0\0\0\0\0\0\0\x7f\0\0\0\0\0\0\0\0".to_vec()].concat();
+        let wide = [
+            &b"II+\0\x08\0\0\0"[..],
+            &[16, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+        ]
+        .concat();
+        let wide = [wide, b"\x11\x01\x04\0\0\0\0\0\0\0\0\x7f\0\0\0\0\0\0\0\0".to_vec()]
+            .concat();
         assert_eq!(lists(&wide), u64::MAX);
         for cut in 0..wide.len() {
             lists(&wide[..cut]);
@@ -302,15 +333,33 @@ mod tests {
     #[test]
     fn the_largest_frame_of_a_webp_file_is_found() {
         let chunk = |name: &[u8; 4], content: &[u8]| {
-            [name, &(content.len() as u32).to_le_bytes()[..], content, &[0][..content.len() % 2]].concat()
+            [
+                name,
+                &(content.len() as u32).to_le_bytes()[..],
+                content,
+                &[0][..content.len() % 2],
+            ]
+            .concat()
         };
         let lossy = |width: u16, height: u16| {
             let sides = [width.to_le_bytes(), height.to_le_bytes()].concat();
             chunk(b"VP8 ", &[b"\0\0\0\x9d\x01\x2a".as_slice(), &sides, b"x"].concat())
         };
-        let film = chunk(b"ANMF", &[&[0; 16][..], &chunk(b"ALPH", b"abc"), &lossy(300, 0x4000 | 200)].concat());
-        let file = [b"RIFF\0\0\0\0WEBP", &chunk(b"VP8X", b"0123456789")[..], &film, &lossy(20, 30)].concat();
-        let frame = |file: &[u8]| webp_frame(&mut BufReader::new(io::Cursor::new(file))).unwrap();
+        let film = chunk(
+            b"ANMF",
+            &[&[0; 16][..], &chunk(b"ALPH", b"abc"), &lossy(300, 0x4000 | 200)]
+                .concat(),
+        );
+        let file = [
+            b"RIFF\0\0\0\0WEBP",
+            &chunk(b"VP8X", b"0123456789")[..],
+            &film,
+            &lossy(20, 30),
+        ]
+        .concat();
+        let frame = |file: &[u8]| {
+            webp_frame(&mut BufReader::new(io::Cursor::new(file))).unwrap()
+        };
         assert_eq!(frame(&file), 300 * 200);
         for cut in 0..file.len() {
             frame(&file[..cut]);

@@ -1,4 +1,5 @@
-//! The file format of MNIST: a magic number, the sizes, the bytes (<http://yann.lecun.com/exdb/mnist/>).
+//! The file format of MNIST: a magic number, the sizes, the bytes
+//! (<http://yann.lecun.com/exdb/mnist/>).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -19,17 +20,33 @@ pub struct Idx {
     width: usize,
 }
 
-const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-const CLOTHES: [&str; 10] =
-    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
+const DIGITS: [&str; 10] =
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+const CLOTHES: [&str; 10] = [
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+];
 
 impl Idx {
-    /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (or `t10k-…` for the held-out part) from a folder,
-    /// gzipped or not.
+    /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte` (or `t10k-…` for
+    /// the held-out part) from a folder, gzipped or not.
     ///
     /// # Errors
-    /// If a file is missing, cut short, of another format, or if images and labels differ in number.
-    pub fn open(name: &'static str, folder: &Path, split: Split) -> Result<Self, DataError> {
+    /// If a file is missing, cut short, of another format, or if images and labels
+    /// differ in number.
+    pub fn open(
+        name: &'static str,
+        folder: &Path,
+        split: Split,
+    ) -> Result<Self, DataError> {
         let part = match split {
             Split::Train => "train",
             Split::HeldOut => "t10k",
@@ -75,16 +92,27 @@ struct IdxFile<const N: usize> {
 }
 
 impl<const N: usize> IdxFile<N> {
-    /// Opens `name` or `name.gz`, or `name` with a dot before `idx`, as some archives spell it.
+    /// Opens `name` or `name.gz`, or `name` with a dot before `idx`, as some archives
+    /// spell it.
     fn open(folder: &Path, name: &str) -> Result<Self, DataError> {
         let dotted = name.replace("-idx", ".idx");
-        let names = [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")];
-        let path = names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
-        let path = path.ok_or_else(|| DataError::NotFound { name: name.to_string(), folder: folder.to_path_buf() })?;
+        let names = [
+            name.to_string(),
+            format!("{name}.gz"),
+            dotted.clone(),
+            format!("{dotted}.gz"),
+        ];
+        let path =
+            names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+        let path = path.ok_or_else(|| DataError::NotFound {
+            name: name.to_string(),
+            folder: folder.to_path_buf(),
+        })?;
         let failed = |source| DataError::Read { path: path.clone(), source };
         let mut file = BufReader::new(File::open(&path).map_err(failed)?);
         let gzipped = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
-        let input: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let input: Box<dyn Read> =
+            if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         let mut opened = Self { path, sizes: [0; N], input, gzipped };
         opened.sizes = opened.header()?;
         Ok(opened)
@@ -99,7 +127,9 @@ impl<const N: usize> IdxFile<N> {
                 self.bad(format!("has {found} bytes, fewer than the {length} of an IDX header: fetch the file again"))
             );
         }
-        let number = |i: usize| u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
+        let number = |i: usize| {
+            u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]])
+        };
         let magic = 0x0800 + N as u32;
         if number(0) != magic {
             return Err(self.bad(format!(
@@ -114,7 +144,8 @@ impl<const N: usize> IdxFile<N> {
     /// All that the header promises; one byte more is not read.
     fn data(mut self) -> Result<Vec<u8>, DataError> {
         let sizes = self.sizes;
-        let promised = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let promised =
+            sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         let Some(promised) = promised.filter(|&bytes| bytes <= MOST_BYTES) else {
             return Err(self.bad(format!(
                 "its header promises sizes {sizes:?}: files of at most {} MiB are read",
@@ -125,7 +156,11 @@ impl<const N: usize> IdxFile<N> {
         if data.len() == promised {
             return Ok(data);
         }
-        let found = if data.len() > promised { "more".to_string() } else { data.len().to_string() };
+        let found = if data.len() > promised {
+            "more".to_string()
+        } else {
+            data.len().to_string()
+        };
         Err(self.bad(format!(
             "its header promises sizes {sizes:?}, {promised} bytes, but {found} bytes follow: the file is cut short or \
             damaged"
@@ -137,9 +172,9 @@ impl<const N: usize> IdxFile<N> {
         let mut bytes = Vec::new();
         match self.input.by_ref().take(most as u64).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
-            Err(error) if self.gzipped => {
-                Err(self.bad(format!("the gzip data is damaged or cut short ({error}): fetch the file again")))
-            }
+            Err(error) if self.gzipped => Err(self.bad(format!(
+                "the gzip data is damaged or cut short ({error}): fetch the file again"
+            ))),
             Err(source) => Err(DataError::Read { path: self.path.clone(), source }),
         }
     }

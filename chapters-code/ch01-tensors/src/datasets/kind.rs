@@ -37,12 +37,16 @@ fn kind(head: &[u8]) -> Kind {
 
 /// Whether one of the known headers follows, each of which begins with its length.
 fn is_bmp(head: &[u8]) -> bool {
-    head.get(14..18).is_some_and(|length| matches!(length, [12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+    head.get(14..18).is_some_and(|length| {
+        matches!(length, [12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+    })
 }
 
 fn is_other_picture(head: &[u8]) -> bool {
-    const BRANDS: [&[u8]; 6] = [b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypavif", b"ftypavis"];
-    head.get(4..12).is_some_and(|brand| BRANDS.contains(&brand)) || head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
+    const BRANDS: [&[u8]; 6] =
+        [b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypavif", b"ftypavis"];
+    head.get(4..12).is_some_and(|brand| BRANDS.contains(&brand))
+        || head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
 }
 
 #[cfg(test)]

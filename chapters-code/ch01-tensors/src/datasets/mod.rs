@@ -78,7 +78,13 @@ fn channels(text: &str) -> Result<u32, String> {
 impl DataArgs {
     /// The flags that choose this dataset and say nothing else.
     pub fn new(dataset: DatasetName) -> Self {
-        Self { dataset, data_dir: None, image_size: None, image_channels: None, background: None }
+        Self {
+            dataset,
+            data_dir: None,
+            image_size: None,
+            image_channels: None,
+            background: None,
+        }
     }
 
     /// Opens the dataset.
@@ -93,13 +99,18 @@ impl DataArgs {
     fn check(&self) -> Result<(), DataError> {
         let folder = self.dataset == DatasetName::Folder;
         let flags = [
-            ("--data-dir", self.data_dir.is_some() && self.dataset == DatasetName::Cats),
+            (
+                "--data-dir",
+                self.data_dir.is_some() && self.dataset == DatasetName::Cats,
+            ),
             ("--image-size", self.image_size.is_some() && !folder),
             ("--image-channels", self.image_channels.is_some() && !folder),
             ("--background", self.background.is_some() && !folder),
         ];
         match flags.into_iter().find(|(_, unused)| *unused) {
-            Some((flag, _)) => Err(DataError::Unused { flag, dataset: self.dataset.word() }),
+            Some((flag, _)) => {
+                Err(DataError::Unused { flag, dataset: self.dataset.word() })
+            }
             None => Ok(()),
         }
     }
@@ -108,7 +119,9 @@ impl DataArgs {
         let default = FolderOptions::default();
         FolderOptions {
             size: self.image_size.map_or(default.size, |size| size as usize),
-            channels: self.image_channels.map_or(default.channels, |channels| channels as usize),
+            channels: self
+                .image_channels
+                .map_or(default.channels, |channels| channels as usize),
             background: self.background.unwrap_or(default.background),
         }
     }
@@ -126,7 +139,9 @@ pub enum Split {
 /// A dataset that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("dataset '{0}' is read from files: say where they are with --data-dir DIR")]
+    #[error(
+        "dataset '{0}' is read from files: say where they are with --data-dir DIR"
+    )]
     NoDirectory(&'static str),
     #[error("{flag} does nothing for dataset '{dataset}': leave it out, or choose another --dataset")]
     Unused { flag: &'static str, dataset: &'static str },
@@ -149,15 +164,20 @@ impl DataError {
 /// Opens the dataset that the flags choose.
 ///
 /// # Errors
-/// If a file is missing, truncated or of another format, or a flag means nothing for the dataset.
+/// If a file is missing, truncated or of another format, or a flag means nothing for
+/// the dataset.
 pub fn open(args: &DataArgs, split: Split) -> Result<Box<dyn Dataset>, DataError> {
     args.check()?;
     let name = args.dataset.word();
     let directory = || args.data_dir.as_deref().ok_or(DataError::NoDirectory(name));
     Ok(match args.dataset {
         DatasetName::Cats => Box::new(crate::Cats::new(split)),
-        DatasetName::Mnist | DatasetName::FashionMnist => Box::new(crate::Idx::open(name, directory()?, split)?),
+        DatasetName::Mnist | DatasetName::FashionMnist => {
+            Box::new(crate::Idx::open(name, directory()?, split)?)
+        }
         DatasetName::Cifar10 => Box::new(crate::Cifar10::open(directory()?, split)?),
-        DatasetName::Folder => Box::new(crate::Folder::open(directory()?, split, args.folder_options())?),
+        DatasetName::Folder => {
+            Box::new(crate::Folder::open(directory()?, split, args.folder_options())?)
+        }
     })
 }

@@ -19,7 +19,8 @@ pub fn png(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     file
 }
 
-/// The first chunk of a PNG file. Color types: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha.
+/// The first chunk of a PNG file. Color types: 0 grey, 2 RGB, 3 palette, 4 grey with
+/// alpha, 6 RGB with alpha.
 pub fn header(width: u32, height: u32, bits: u8, color_type: u8) -> (&'static [u8; 4], Vec<u8>) {
     let sizes = [width.to_be_bytes(), height.to_be_bytes()].concat();
     (b"IHDR", [sizes.as_slice(), &[bits, color_type, 0, 0, 0]].concat())
@@ -38,22 +39,36 @@ pub fn end() -> (&'static [u8; 4], Vec<u8>) {
 
 /// EXIF with nothing but an orientation, 1 to 8.
 pub fn exif(orientation: u8) -> Vec<u8> {
-    [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]].concat()
+    [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]]
+        .concat()
 }
 
 /// A file of this format that is to be turned.
 pub fn turned(image: &RgbImage, format: &str, orientation: u8) -> Vec<u8> {
     let mut file = Vec::new();
     match format {
-        "jpeg" => with_exif(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 100), image, orientation),
-        "webp" => with_exif(image::codecs::webp::WebPEncoder::new_lossless(&mut file), image, orientation),
+        "jpeg" => with_exif(
+            image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 100),
+            image,
+            orientation,
+        ),
+        "webp" => {
+            with_exif(image::codecs::webp::WebPEncoder::new_lossless(&mut file), image, orientation)
+        }
         "png" => with_exif(image::codecs::png::PngEncoder::new(&mut file), image, orientation),
         "tiff" => return tiff(image, orientation),
         _ => {
             // A PNG file with its EXIF after the pixels.
-            let rows = image.rows().flat_map(|row| std::iter::once(0).chain(row.flat_map(|pixel| pixel.0)));
+            let rows = image
+                .rows()
+                .flat_map(|row| std::iter::once(0).chain(row.flat_map(|pixel| pixel.0)));
             let first = header(image.width(), image.height(), 8, 2);
-            return png(&[first, pixels(&rows.collect::<Vec<_>>()), (b"eXIf", exif(orientation)), end()]);
+            return png(&[
+                first,
+                pixels(&rows.collect::<Vec<_>>()),
+                (b"eXIf", exif(orientation)),
+                end(),
+            ]);
         }
     }
     file
@@ -71,7 +86,8 @@ fn tiff(image: &RgbImage, orientation: u8) -> Vec<u8> {
     file.extend((8 + length + 6).to_le_bytes());
     file.extend(image.as_raw());
     file.extend([8, 0, 8, 0, 8, 0]); // bits per sample
-                                     // Tag, type (3: 16 bits, 4: 32 bits), count, value.
+                                     // Tag, type (3: 16 bits, 4: 32 bits), count,
+                                     // value.
     let entries: [[u32; 4]; 10] = [
         [256, 4, 1, image.width()],
         [257, 4, 1, image.height()],

@@ -33,7 +33,8 @@ fn parse<'a, T: Deserialize<'a>>(
 /// If the file cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
     let text = serde_json::to_string_pretty(value);
-    let mut text = text.map_err(|source| ModelError::Syntax { path: path.into(), source })?;
+    let mut text =
+        text.map_err(|source| ModelError::Syntax { path: path.into(), source })?;
     text.push('\n');
     Ok(files::write(path, text.as_bytes())?)
 }
@@ -54,13 +55,16 @@ impl DiffusersConfig for UNetConfig {
     const WITHOUT_EFFECT: &'static [&'static str] = &[];
 }
 
-/// Reads a configuration that any version of diffusers wrote. Unknown fields that change no number
-/// are left out, with a note.
+/// Reads a configuration that any version of diffusers wrote. Unknown fields that
+/// change no number are left out, with a note.
 ///
 /// # Errors
-/// If the file is missing or damaged, is of another class, or has an unknown field that could change
-/// a number.
-pub(super) fn read_config<T: DiffusersConfig>(path: &Path, notes: &mut Vec<String>) -> Result<T, ModelError> {
+/// If the file is missing or damaged, is of another class, or has an unknown field that
+/// could change a number.
+pub(super) fn read_config<T: DiffusersConfig>(
+    path: &Path,
+    notes: &mut Vec<String>,
+) -> Result<T, ModelError> {
     let mut fields: Map<String, Value> = read_json(path)?;
     if let Some(class) = fields.get("_class_name").filter(|class| *class != T::CLASS) {
         let need = format!("only \"{}\" is supported{}", T::CLASS, T::OTHERWISE);
@@ -76,14 +80,20 @@ pub(super) fn read_config<T: DiffusersConfig>(path: &Path, notes: &mut Vec<Strin
     if !ignored.is_empty() {
         let names: Vec<&str> = ignored.keys().map(String::as_str).collect();
         let names = names.join(", ");
-        notes.push(format!("{}: ignored fields without effect here: {names}", path.display()));
+        notes.push(format!(
+            "{}: ignored fields without effect here: {names}",
+            path.display()
+        ));
     }
     parse(path, Value::Object(fields))
 }
 
 /// Takes the fields that `T` does not have out of `fields`.
-fn take_unknown<T: DiffusersConfig>(fields: &mut Map<String, Value>) -> Map<String, Value> {
-    let known = serde_json::to_value(T::default()).expect("a configuration can be written");
+fn take_unknown<T: DiffusersConfig>(
+    fields: &mut Map<String, Value>,
+) -> Map<String, Value> {
+    let known =
+        serde_json::to_value(T::default()).expect("a configuration can be written");
     let all = std::mem::take(fields).into_iter();
     let (known, unknown) = all.partition(|(field, _)| known.get(field).is_some());
     *fields = known;

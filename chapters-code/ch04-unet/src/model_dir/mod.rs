@@ -7,8 +7,8 @@
 //! runs/cats/scheduler/scheduler_config.json
 //! ```
 //!
-//! Everything may also lie in one folder, the folder of a network alone can be read, and weights may
-//! be in several files.
+//! Everything may also lie in one folder, the folder of a network alone can be read,
+//! and weights may be in several files.
 
 mod json;
 mod scheduler;
@@ -73,14 +73,17 @@ pub struct Model<D: UNetDevice> {
     pub unet: UNet<D>,
     pub schedule: Schedule,
     pub scheduler: SchedulerConfig,
-    /// What the reader of the model should know: a sentence each, such as which fields were ignored.
+    /// What the reader of the model should know: a sentence each, such as which fields
+    /// were ignored.
     pub notes: Vec<String>,
 }
 
 /// Images that a model cannot draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
-    #[error("the network takes {takes} channels and gives {gives}: it does not denoise")]
+    #[error(
+        "the network takes {takes} channels and gives {gives}: it does not denoise"
+    )]
     DoesNotDenoise { takes: usize, gives: usize },
     #[error("the config has no sample_size: say which with --image-size")]
     NoSize,
@@ -89,7 +92,8 @@ pub enum ShapeError {
 }
 
 impl<D: UNetDevice> Model<D> {
-    /// Channels, height and width of the images that the model draws, of the given side or of its own.
+    /// Channels, height and width of the images that the model draws, of the given side
+    /// or of its own.
     ///
     /// # Errors
     /// If the network does not give what it takes, or cannot take images of that size.
@@ -100,7 +104,8 @@ impl<D: UNetDevice> Model<D> {
             return Err(ShapeError::DoesNotDenoise { takes, gives });
         }
         let own = config.input_shape();
-        let shape = side.map(|side| [takes, side, side]).or(own).ok_or(ShapeError::NoSize)?;
+        let shape =
+            side.map(|side| [takes, side, side]).or(own).ok_or(ShapeError::NoSize)?;
         let factor = config.size_factor();
         match shape[1..].iter().find(|side| !side.is_multiple_of(factor)) {
             Some(&side) => Err(ShapeError::WrongSize { side, factor }),
@@ -109,7 +114,8 @@ impl<D: UNetDevice> Model<D> {
     }
 }
 
-/// The folder in a model directory that holds what chapter 8 adds. Without it the model draws what it likes.
+/// The folder in a model directory that holds what chapter 8 adds. Without it the model
+/// draws what it likes.
 pub const CONDITIONING: &str = "conditioning";
 
 /// Whether a model can also be told what to draw (chapter 8).
@@ -117,8 +123,8 @@ pub fn is_conditional(directory: &Path) -> bool {
     files::exists(directory.join(CONDITIONING))
 }
 
-/// The files of a model: a pipeline has a folder for each part, but all may lie in one folder, and a
-/// network may be alone.
+/// The files of a model: a pipeline has a folder for each part, but all may lie in one
+/// folder, and a network may be alone.
 struct Layout {
     /// The folder of the network's configuration and weights.
     unet: PathBuf,
@@ -150,14 +156,22 @@ impl Layout {
         Ok(Self { unet, scheduler })
     }
 
-    /// The scheduler's configuration, or the default where there is none, and the schedule that it
-    /// describes.
-    fn schedule(&self, notes: &mut Vec<String>) -> Result<(SchedulerConfig, Schedule), ModelError> {
+    /// The scheduler's configuration, or the default where there is none, and the
+    /// schedule that it describes.
+    fn schedule(
+        &self,
+        notes: &mut Vec<String>,
+    ) -> Result<(SchedulerConfig, Schedule), ModelError> {
         let Some(path) = &self.scheduler else {
             let config = SchedulerConfig::default();
             let folder = self.unet.display();
-            notes.push(format!("{folder}: there is no {SCHEDULER}; taking the schedule of the paper"));
-            return Ok((config.clone(), config.schedule().expect("the default is a schedule")));
+            notes.push(format!(
+                "{folder}: there is no {SCHEDULER}; taking the schedule of the paper"
+            ));
+            return Ok((
+                config.clone(),
+                config.schedule().expect("the default is a schedule"),
+            ));
         };
         let config: SchedulerConfig = read_config(path, notes)?;
         let bad = |source| ModelError::Config { path: path.clone(), source };
@@ -166,7 +180,11 @@ impl Layout {
     }
 
     /// The network. Its weights are compared with its configuration before it is built.
-    fn network<D: UNetDevice>(&self, device: &D, notes: &mut Vec<String>) -> Result<UNet<D>, ModelError> {
+    fn network<D: UNetDevice>(
+        &self,
+        device: &D,
+        notes: &mut Vec<String>,
+    ) -> Result<UNet<D>, ModelError> {
         let path = self.unet.join("config.json");
         let config: UNetConfig = read_config(&path, notes)?;
         let bad = |source| ModelError::Config { path: path.clone(), source };
@@ -175,7 +193,8 @@ impl Layout {
         let wrong = |source| ModelError::Params { path: file.clone(), source };
         outline.check(&tensors).map_err(wrong)?;
         // The weights replace these, so any seed will do.
-        let mut unet = UNet::new(device, &config, &mut ch03_forward::rng(0, 0)).map_err(bad)?;
+        let mut unet =
+            UNet::new(device, &config, &mut ch03_forward::rng(0, 0)).map_err(bad)?;
         params::from_host(&mut unet, &tensors).map_err(wrong)?;
         Ok(unet)
     }
@@ -191,14 +210,18 @@ fn check_pipeline(index: PathBuf) -> Result<(), ModelError> {
     }
 }
 
-/// Reads a model directory: a pipeline with a folder for each part, the same in one folder, or the
-/// directory of a single `UNet2DModel`. A scheduler's configuration is looked for in `scheduler/`, in
-/// the directory itself, and in a `scheduler/` next to the directory of a single network; without one
-/// the schedule is the default.
+/// Reads a model directory: a pipeline with a folder for each part, the same in one
+/// folder, or the directory of a single `UNet2DModel`. A scheduler's configuration is
+/// looked for in `scheduler/`, in the directory itself, and in a `scheduler/` next to
+/// the directory of a single network; without one the schedule is the default.
 ///
 /// # Errors
-/// If a file is missing or damaged, or describes something that this crate cannot build.
-pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Model<D>, ModelError> {
+/// If a file is missing or damaged, or describes something that this crate cannot
+/// build.
+pub fn load<D: UNetDevice>(
+    device: &D,
+    directory: &Path,
+) -> Result<Model<D>, ModelError> {
     let mut notes = Vec::new();
     let layout = Layout::find(directory)?;
     let (scheduler, schedule) = layout.schedule(&mut notes)?;

@@ -6,7 +6,9 @@ use super::DiffusersConfig;
 use crate::ConfigError;
 
 /// Which variance a sampling step adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum VarianceType {
@@ -16,7 +18,8 @@ pub enum VarianceType {
     FixedLarge,
 }
 
-/// The noise schedule and how to sample, field for field the config of diffusers' `DDPMScheduler`.
+/// The noise schedule and how to sample, field for field the config of diffusers'
+/// `DDPMScheduler`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SchedulerConfig {
@@ -69,8 +72,8 @@ impl DiffusersConfig for SchedulerConfig {
     const OTHERWISE: &'static str =
         "; in Python, DDPMScheduler.from_config(pipeline.scheduler.config) makes one of another scheduler";
 
-    /// What diffusers leaves in the file when another scheduler was turned into a `DDPMScheduler`,
-    /// which ignores it.
+    /// What diffusers leaves in the file when another scheduler was turned into a
+    /// `DDPMScheduler`, which ignores it.
     const WITHOUT_EFFECT: &'static [&'static str] = &[
         "algorithm_type",
         "disable_corrector",
@@ -122,7 +125,8 @@ impl SchedulerConfig {
             Some(betas) => betas.clone(),
         };
         let schedule = Schedule::from_betas(betas);
-        let (first, last) = (schedule.alpha_bar[0], schedule.alpha_bar[schedule.len() - 1]);
+        let (first, last) =
+            (schedule.alpha_bar[0], schedule.alpha_bar[schedule.len() - 1]);
         if first < 1.0 && last > 0.0 {
             return Ok(schedule);
         }
@@ -143,7 +147,11 @@ impl SchedulerConfig {
             }
         }
         if self.steps_offset != 0 {
-            return Err(ConfigError::new("steps_offset", self.steps_offset, "only 0 is supported"));
+            return Err(ConfigError::new(
+                "steps_offset",
+                self.steps_offset,
+                "only 0 is supported",
+            ));
         }
         let (timesteps, range) = (self.num_train_timesteps, self.clip_sample_range);
         ConfigError::check_size("num_train_timesteps", timesteps, 1..=MAX_TIMESTEPS)?;
@@ -154,7 +162,9 @@ impl SchedulerConfig {
 
     fn check_betas(&self) -> Result<(), ConfigError> {
         let is_beta = |beta: f64| beta > 0.0 && beta < 1.0;
-        for (field, beta) in [("beta_start", self.beta_start), ("beta_end", self.beta_end)] {
+        for (field, beta) in
+            [("beta_start", self.beta_start), ("beta_end", self.beta_end)]
+        {
             if !is_beta(beta) {
                 let need = "it must lie between 0 and 1";
                 return Err(ConfigError::new(field, format_args!("{beta:?}"), need));
@@ -162,7 +172,11 @@ impl SchedulerConfig {
         }
         if self.beta_start > self.beta_end {
             let need = format!("it must not be above beta_end, {:?}", self.beta_end);
-            return Err(ConfigError::new("beta_start", format_args!("{:?}", self.beta_start), need));
+            return Err(ConfigError::new(
+                "beta_start",
+                format_args!("{:?}", self.beta_start),
+                need,
+            ));
         }
         let given = self.trained_betas.as_deref().unwrap_or(&[]);
         if let Some(bad) = given.iter().position(|&beta| !is_beta(beta)) {

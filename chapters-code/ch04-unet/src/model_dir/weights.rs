@@ -11,10 +11,13 @@ pub(super) const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 /// Words that diffusers puts into the names of files of other precision.
 const VARIANTS: [&str; 3] = ["fp16", "bf16", "fp32"];
 
-/// The names of files that hold a network's weights or list its shards, in the order in which they
-/// are looked for.
+/// The names of files that hold a network's weights or list its shards, in the order in
+/// which they are looked for.
 fn names() -> impl Iterator<Item = String> {
-    let plain = ["diffusion_pytorch_model.safetensors.index.json".to_string(), WEIGHTS.to_string()];
+    let plain = [
+        "diffusion_pytorch_model.safetensors.index.json".to_string(),
+        WEIGHTS.to_string(),
+    ];
     plain.into_iter().chain(VARIANTS.iter().flat_map(|variant| {
         [
             format!("diffusion_pytorch_model.safetensors.index.{variant}.json"),
@@ -33,16 +36,20 @@ pub fn read_tensors(path: &Path) -> Result<NamedTensors, ModelError> {
     Ok(tensors.map_err(|source| ModelError::Params { path: path.into(), source })?.0)
 }
 
-/// Reads the weights in the folder of a network, by their present names. Also returns the file that
-/// they came from.
+/// Reads the weights in the folder of a network, by their present names. Also returns
+/// the file that they came from.
 ///
 /// # Errors
 /// If there are none, or a file is damaged.
-pub(super) fn read_weights(folder: &Path) -> Result<(PathBuf, NamedTensors), ModelError> {
+pub(super) fn read_weights(
+    folder: &Path,
+) -> Result<(PathBuf, NamedTensors), ModelError> {
     let found = names().map(|name| folder.join(name)).find(|path| files::exists(path));
     let path = match found {
         Some(path) => path,
-        None => return Err(pickled(folder).unwrap_or(ModelError::NoWeights(folder.into()))),
+        None => {
+            return Err(pickled(folder).unwrap_or(ModelError::NoWeights(folder.into())))
+        }
     };
     let tensors = match path.extension().is_some_and(|kind| kind == "json") {
         true => read_shards(&path)?,
@@ -56,8 +63,10 @@ pub(super) fn read_weights(folder: &Path) -> Result<(PathBuf, NamedTensors), Mod
 
 /// The error that there are only weights in Python's own format.
 fn pickled(folder: &Path) -> Option<ModelError> {
-    let variants = VARIANTS.iter().map(|variant| format!("diffusion_pytorch_model.{variant}.bin"));
-    let plain = ["bin", "bin.index.json"].map(|kind| format!("diffusion_pytorch_model.{kind}"));
+    let variants =
+        VARIANTS.iter().map(|variant| format!("diffusion_pytorch_model.{variant}.bin"));
+    let plain =
+        ["bin", "bin.index.json"].map(|kind| format!("diffusion_pytorch_model.{kind}"));
     let mut paths = plain.into_iter().chain(variants).map(|name| folder.join(name));
     paths.find(|path| files::exists(path)).map(ModelError::Pickled)
 }
@@ -103,9 +112,11 @@ fn insert_all(
 }
 
 /// The maps of an attention block, as diffusers calls them: in older versions and now.
-const RENAMED: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
+const RENAMED: [(&str, &str); 4] =
+    [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 
-/// Gives every tensor its present name. A map that was stored as a 1×1 convolution becomes a matrix.
+/// Gives every tensor its present name. A map that was stored as a 1×1 convolution
+/// becomes a matrix.
 fn renamed(tensors: NamedTensors) -> Result<NamedTensors, ParamsError> {
     let mut named = NamedTensors::new();
     insert_all(
@@ -123,11 +134,12 @@ fn renamed(tensors: NamedTensors) -> Result<NamedTensors, ParamsError> {
     Ok(named)
 }
 
-/// The present name of a tensor that has an old one: `….attentions.0.query.weight` is now
-/// `….attentions.0.to_q.weight`.
+/// The present name of a tensor that has an old one: `….attentions.0.query.weight` is
+/// now `….attentions.0.to_q.weight`.
 fn present_name(name: &str) -> Option<String> {
     let mut parts = name.rsplitn(4, '.');
-    let (kind, map, number, block) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (kind, map, number, block) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let (_, now) = RENAMED.iter().find(|(old, _)| *old == map)?;
     block.ends_with(".attentions").then(|| format!("{block}.{number}.{now}.{kind}"))
 }

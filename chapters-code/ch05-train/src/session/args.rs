@@ -41,7 +41,8 @@ pub struct Args {
     /// Steps over which the learning rate rises to its value
     #[arg(long, default_value_t = 100)]
     warmup_steps: u64,
-    /// The last part of the steps, over which the learning rate falls to 0 (default: 0.2; with --resume: as before)
+    /// The last part of the steps, over which the learning rate falls to 0 (default:
+    /// 0.2; with --resume: as before)
     #[arg(long, value_parser = part, allow_negative_numbers = true)]
     cooldown: Option<f64>,
     /// How strongly weights are pulled towards 0
@@ -89,7 +90,10 @@ pub struct Args {
 }
 
 fn number(text: &str, need: &str, good: impl Fn(f64) -> bool) -> Result<f64, String> {
-    text.parse().ok().filter(|&v: &f64| v.is_finite() && good(v)).ok_or_else(|| format!("{need} is needed"))
+    text.parse()
+        .ok()
+        .filter(|&v: &f64| v.is_finite() && good(v))
+        .ok_or_else(|| format!("{need} is needed"))
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -109,8 +113,9 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// For a program that trains another kind of model: lets it go to `runs/DATASET-kind`, and learns cats in `cat_steps`
-    /// steps, if the flags do not say otherwise.
+    /// For a program that trains another kind of model: lets it go to
+    /// `runs/DATASET-kind`, and learns cats in `cat_steps` steps, if the flags do not
+    /// say otherwise.
     pub fn set_kind(&mut self, kind: &str, cat_steps: u64) {
         let name = format!("{}-{kind}", self.data.dataset.word());
         self.out.get_or_insert_with(|| Path::new("runs").join(name));
@@ -119,10 +124,13 @@ impl Args {
 
     /// Where the model goes.
     pub fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
+        self.out
+            .clone()
+            .unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
     }
 
-    /// The same for this data set. A training that goes on learns late what it is about, and so how long it should be.
+    /// The same for this data set. A training that goes on learns late what it is
+    /// about, and so how long it should be.
     pub(super) fn with_data(&self, data: DataArgs) -> Self {
         Self { out: Some(self.out()), data, ..self.clone() }
     }
@@ -132,12 +140,15 @@ impl Args {
         self.steps.unwrap_or(match self.data.dataset {
             DatasetName::Cats => self.cat_steps,
             DatasetName::Mnist | DatasetName::FashionMnist => 6000,
-            DatasetName::Cifar10 | DatasetName::Folder if cfg!(feature = "cuda") => 50_000,
+            DatasetName::Cifar10 | DatasetName::Folder if cfg!(feature = "cuda") => {
+                50_000
+            }
             DatasetName::Cifar10 | DatasetName::Folder => 10_000,
         })
     }
 
-    /// The last part of the steps, over which the learning rate falls, where `before` is what a training had so far.
+    /// The last part of the steps, over which the learning rate falls, where `before`
+    /// is what a training had so far.
     pub(super) fn cooldown(&self, before: f64) -> f64 {
         self.cooldown.unwrap_or(before)
     }
@@ -151,8 +162,11 @@ impl Args {
             DatasetName::Cats => Preset::Cats,
             DatasetName::Mnist | DatasetName::FashionMnist => Preset::Mnist,
             // On two cores a step of the paper's network takes a quarter of a minute.
-            DatasetName::Cifar10 | DatasetName::Folder => match shape[1..].iter().min() {
-                Some(&side) if cfg!(feature = "cuda") && side >= 32 => Preset::DdpmCifar10,
+            DatasetName::Cifar10 | DatasetName::Folder => match shape[1..].iter().min()
+            {
+                Some(&side) if cfg!(feature = "cuda") && side >= 32 => {
+                    Preset::DdpmCifar10
+                }
                 _ => Preset::Small,
             },
         });
@@ -188,7 +202,8 @@ impl Args {
         })
     }
 
-    /// Whether something that happens every `interval` steps and at the end happens now.
+    /// Whether something that happens every `interval` steps and at the end happens
+    /// now.
     pub(super) fn every(&self, interval: u64, step: u64, total: u64) -> bool {
         step == total || step.is_multiple_of(interval)
     }
@@ -236,18 +251,26 @@ pub(super) fn has_data(out: &Path) -> bool {
 /// The images that the training run in a directory uses.
 ///
 /// # Errors
-/// If `training/data.json` is missing, damaged, or names a data set or a colour that is none.
+/// If `training/data.json` is missing, damaged, or names a data set or a colour that is
+/// none.
 pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let path = out.join(TRAINING).join(DATA);
     let stored: StoredData = model_dir::read_json(&path)?;
     let dataset = DatasetName::from_str(&stored.dataset, false);
     let dataset = dataset.map_err(|_| {
-        anyhow::anyhow!("{}: dataset is \"{}\", which this program does not know", path.display(), stored.dataset)
+        anyhow::anyhow!(
+            "{}: dataset is \"{}\", which this program does not know",
+            path.display(),
+            stored.dataset
+        )
     })?;
     let background = stored.background.map(|text| text.parse::<Color>()).transpose();
-    let background = background.map_err(|need| anyhow::anyhow!("{}: background: {need}", path.display()))?;
-    // Former versions stored a size for every data set, and a folder for the cats if one was given.
-    let (is_folder, is_cats) = (dataset == DatasetName::Folder, dataset == DatasetName::Cats);
+    let background = background
+        .map_err(|need| anyhow::anyhow!("{}: background: {need}", path.display()))?;
+    // Former versions stored a size for every data set, and a folder for the cats if
+    // one was given.
+    let (is_folder, is_cats) =
+        (dataset == DatasetName::Folder, dataset == DatasetName::Cats);
     Ok(DataArgs {
         dataset,
         data_dir: stored.data_dir.filter(|_| !is_cats),
@@ -266,7 +289,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().canonicalize().unwrap();
         std::fs::create_dir(directory.join(TRAINING)).unwrap();
-        let mut data = DataArgs { data_dir: Some(directory.clone()), ..DataArgs::new(DatasetName::Folder) };
+        let mut data = DataArgs {
+            data_dir: Some(directory.clone()),
+            ..DataArgs::new(DatasetName::Folder)
+        };
         for more in [None, Some((48, 1, Color([0x20, 0x40, 0x60])))] {
             data.image_size = more.map(|more| more.0);
             data.image_channels = more.map(|more| more.1);
@@ -281,7 +307,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(TRAINING)).unwrap();
         let read = |dataset: &str| {
-            let stored = format!(r#"{{"dataset": "{dataset}", "data_dir": "somewhere", "image_size": 48}}"#);
+            let stored = format!(
+                r#"{{"dataset": "{dataset}", "data_dir": "somewhere", "image_size": 48}}"#
+            );
             std::fs::write(folder.path().join(TRAINING).join(DATA), stored).unwrap();
             read_data(folder.path()).unwrap()
         };

@@ -8,7 +8,8 @@ use figures::{palette, Axes, Series};
 
 use crate::{HeldoutLoss, StepReport, BUCKETS, MAX_STEPS, TRAINING};
 
-/// The curves of a training run: one row per step, and one per measurement of the held-out loss.
+/// The curves of a training run: one row per step, and one per measurement of the
+/// held-out loss.
 #[derive(Default)]
 pub struct Metrics {
     steps: Vec<StepReport>,
@@ -42,7 +43,11 @@ impl Metrics {
     pub fn save(&self, out: &Path) -> anyhow::Result<()> {
         let mut table = "step,loss,gradient_norm,learning_rate\n".to_string();
         for r in &self.steps {
-            writeln!(table, "{},{},{},{}", r.step, r.loss, r.gradient_norm, r.learning_rate)?;
+            writeln!(
+                table,
+                "{},{},{},{}",
+                r.step, r.loss, r.gradient_norm, r.learning_rate
+            )?;
         }
         files::write(out.join(TRAINING).join("metrics.csv"), table.as_bytes())?;
         let mut table = "step".to_string();
@@ -60,13 +65,22 @@ impl Metrics {
 
     fn plot(&self, out: &Path) -> anyhow::Result<()> {
         let means = self.steps.chunks(WINDOW).map(|chunk| {
-            let mean = chunk.iter().map(|r| r.loss as f64).sum::<f64>() / chunk.len() as f64;
+            let mean =
+                chunk.iter().map(|r| r.loss as f64).sum::<f64>() / chunk.len() as f64;
             (chunk[chunk.len() / 2].step as f64, mean)
         });
-        let training =
-            Series { name: format!("training, mean of {WINDOW} steps"), points: means.collect(), color: palette::DATA };
-        let points = self.heldout.iter().map(|(step, loss)| (*step as f64, loss.mean() as f64)).collect();
-        let heldout = Series { name: "held-out".into(), points, color: palette::PREDICTION };
+        let training = Series {
+            name: format!("training, mean of {WINDOW} steps"),
+            points: means.collect(),
+            color: palette::DATA,
+        };
+        let points = self
+            .heldout
+            .iter()
+            .map(|(step, loss)| (*step as f64, loss.mean() as f64))
+            .collect();
+        let heldout =
+            Series { name: "held-out".into(), points, color: palette::PREDICTION };
         let axes = Axes::new("step", "loss (mean squared error)").log_y();
         Ok(figures::line_plot(out.join("loss.svg"), &axes, &[training, heldout])?)
     }
@@ -78,28 +92,44 @@ impl Metrics {
     pub fn load(out: &Path, step: u64) -> anyhow::Result<Self> {
         let folder = out.join(TRAINING);
         let mut metrics = Self::default();
-        for (at, [loss, gradient_norm, learning_rate]) in rows(&folder.join("metrics.csv"))? {
+        for (at, [loss, gradient_norm, learning_rate]) in
+            rows(&folder.join("metrics.csv"))?
+        {
             if at < step {
                 let loss = loss as f32;
-                metrics.push(StepReport { step: at, loss, gradient_norm, learning_rate });
+                metrics.push(StepReport {
+                    step: at,
+                    loss,
+                    gradient_norm,
+                    learning_rate,
+                });
             }
         }
         for (at, losses) in rows::<BUCKETS>(&folder.join("heldout.csv"))? {
             if at <= step {
-                metrics.push_heldout(at, HeldoutLoss { buckets: losses.map(|loss| loss as f32) });
+                metrics.push_heldout(
+                    at,
+                    HeldoutLoss { buckets: losses.map(|loss| loss as f32) },
+                );
             }
         }
         Ok(metrics)
     }
 }
 
-/// The rows of a table, below a line with the names of its columns: a step and `N` numbers each.
+/// The rows of a table, below a line with the names of its columns: a step and `N`
+/// numbers each.
 fn rows<const N: usize>(path: &Path) -> anyhow::Result<Vec<(u64, [f64; N])>> {
-    let text = String::from_utf8(files::read(path)?).with_context(|| format!("{} is not text", path.display()))?;
+    let text = String::from_utf8(files::read(path)?)
+        .with_context(|| format!("{} is not text", path.display()))?;
     let file = path.display();
-    anyhow::ensure!(text.starts_with("step,"), "{file}, line 1: it must begin with 'step,'");
+    anyhow::ensure!(
+        text.starts_with("step,"),
+        "{file}, line 1: it must begin with 'step,'"
+    );
     let row = |(i, line)| row(line).with_context(|| format!("{file}, line {}", i + 1));
-    let rows = text.lines().enumerate().skip(1).map(row).collect::<anyhow::Result<_>>()?;
+    let rows =
+        text.lines().enumerate().skip(1).map(row).collect::<anyhow::Result<_>>()?;
     anyhow::ensure!(text.ends_with('\n'), "{file}: the last line is cut off");
     Ok(rows)
 }
@@ -108,8 +138,11 @@ fn rows<const N: usize>(path: &Path) -> anyhow::Result<Vec<(u64, [f64; N])>> {
 fn row<const N: usize>(line: &str) -> anyhow::Result<(u64, [f64; N])> {
     let (step, rest) = line.split_once(',').unwrap_or((line, ""));
     let step = step.parse().ok().filter(|step| *step <= MAX_STEPS);
-    let step = step.with_context(|| format!("a step is a whole number up to {MAX_STEPS}"))?;
-    let number = |cell: &str| cell.parse::<f64>().with_context(|| format!("'{cell}' is not a number"));
+    let step =
+        step.with_context(|| format!("a step is a whole number up to {MAX_STEPS}"))?;
+    let number = |cell: &str| {
+        cell.parse::<f64>().with_context(|| format!("'{cell}' is not a number"))
+    };
     let numbers = rest.split(',').map(number).collect::<anyhow::Result<Vec<f64>>>()?;
     let found = numbers.len() + 1;
     let wrong = || format!("there are {found} columns, not {}", N + 1);
@@ -129,7 +162,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::default();
         (0..6).for_each(|step| metrics.push(report(step)));
-        (2..=6).step_by(2).for_each(|step| metrics.push_heldout(step, HeldoutLoss { buckets: [0.25; BUCKETS] }));
+        (2..=6).step_by(2).for_each(|step| {
+            metrics.push_heldout(step, HeldoutLoss { buckets: [0.25; BUCKETS] })
+        });
         metrics.save(folder.path()).unwrap();
         let again = Metrics::load(folder.path(), 4).unwrap();
         assert_eq!(again.steps, metrics.steps[..4]);
@@ -146,13 +181,20 @@ mod tests {
         metrics.push(report(0));
         metrics.push_heldout(1, HeldoutLoss { buckets: [0.25; BUCKETS] });
         metrics.save(folder.path()).unwrap();
-        let good = ["metrics.csv", "heldout.csv"].map(|name| (name, folder.path().join(TRAINING).join(name)));
+        let good = ["metrics.csv", "heldout.csv"]
+            .map(|name| (name, folder.path().join(TRAINING).join(name)));
         for (name, path) in good {
             let text = std::fs::read_to_string(&path).unwrap();
             let bad = |bytes: &[u8], words: &str| {
                 std::fs::write(&path, bytes).unwrap();
-                let error = format!("{:#}", Metrics::load(folder.path(), 9).err().expect("it is damaged"));
-                assert!(error.contains(name) && error.contains(words), "{words}: {error}");
+                let error = format!(
+                    "{:#}",
+                    Metrics::load(folder.path(), 9).err().expect("it is damaged")
+                );
+                assert!(
+                    error.contains(name) && error.contains(words),
+                    "{words}: {error}"
+                );
             };
             bad(b"", "line 1");
             bad(b"\xff\xfe\0\x01", "not text");
@@ -162,9 +204,18 @@ mod tests {
             bad(format!("{text}\n").as_bytes(), "line 3: a step is a whole number");
             bad(format!("{text}1\n").as_bytes(), "line 3: '' is not a number");
             bad(format!("{text}1,2\n").as_bytes(), "line 3: there are 2 columns");
-            bad(format!("{text}NaN,1,1,1\n").as_bytes(), "line 3: a step is a whole number");
-            bad(format!("{text}-1,1,1,1\n").as_bytes(), "line 3: a step is a whole number");
-            bad(format!("{text}{},1,1,1\n", u64::MAX).as_bytes(), "line 3: a step is a whole number");
+            bad(
+                format!("{text}NaN,1,1,1\n").as_bytes(),
+                "line 3: a step is a whole number",
+            );
+            bad(
+                format!("{text}-1,1,1,1\n").as_bytes(),
+                "line 3: a step is a whole number",
+            );
+            bad(
+                format!("{text}{},1,1,1\n", u64::MAX).as_bytes(),
+                "line 3: a step is a whole number",
+            );
             bad(format!("{text}7,1,x,1\n").as_bytes(), "line 3: 'x' is not a number");
             std::fs::write(&path, text).unwrap();
         }

@@ -1,5 +1,6 @@
-//! A training as a program runs it: from its flags, with a progress bar, checkpoints, held-out losses, pictures on the
-//! way, signals and `--resume`. Nothing here is about diffusion.
+//! A training as a program runs it: from its flags, with a progress bar, checkpoints,
+//! held-out losses, pictures on the way, signals and `--resume`. Nothing here is about
+//! diffusion.
 
 mod args;
 mod metrics;
@@ -63,12 +64,13 @@ pub trait Session: Sized {
 /// Held-out images that are looked at.
 const HELDOUT: usize = 256;
 
-/// Begins a training run, or continues one. `begin` and `resume` make the session for the data set to learn from. The exit
-/// code says whether all was done, or which signal stopped it.
+/// Begins a training run, or continues one. `begin` and `resume` make the session for
+/// the data set to learn from. The exit code says whether all was done, or which signal
+/// stopped it.
 ///
 /// # Errors
-/// If a file cannot be read or written, flags and files do not fit together, or a step fails. A run that fails before
-/// its first step leaves nothing behind.
+/// If a file cannot be read or written, flags and files do not fit together, or a step
+/// fails. A run that fails before its first step leaves nothing behind.
 pub fn run<S: Session>(
     args: &Args,
     begin: impl FnOnce(&AutoDevice, &dyn Dataset) -> anyhow::Result<S>,
@@ -78,7 +80,8 @@ pub fn run<S: Session>(
     let device = cli::device(0)?;
     let out = args.out();
     // What is not there cannot be resumed, and is not to be made.
-    let _claim = (!args.resume || out.is_dir()).then(|| files::claim(&out)).transpose()?;
+    let _claim =
+        (!args.resume || out.is_dir()).then(|| files::claim(&out)).transpose()?;
     check_out::<S>(args, &out)?;
     let (mut session, metrics, train_set, data) = if args.resume {
         let mut data = args::read_data(&out)?;
@@ -130,8 +133,8 @@ fn exists(out: &Path) -> bool {
     Trainer::<AutoDevice>::exists(out)
 }
 
-/// Whether a directory can be begun with, or resumed from. One in which a training began and ended before its first
-/// checkpoint can be begun with.
+/// Whether a directory can be begun with, or resumed from. One in which a training
+/// began and ended before its first checkpoint can be begun with.
 fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     match (args.resume, exists(out)) {
         (true, true) => Ok(()),
@@ -152,13 +155,21 @@ fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a folder holds at most what a run leaves if killed before it writes its first file.
+/// Whether a folder holds at most what a run leaves if killed before it writes its
+/// first file.
 fn holds_nothing(folder: &Path) -> bool {
-    let nothing = |entry: DirEntry| entry.file_name() == crate::TRAINING && holds_nothing(&entry.path());
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(nothing)))
+    let nothing = |entry: DirEntry| {
+        entry.file_name() == crate::TRAINING && holds_nothing(&entry.path())
+    };
+    std::fs::read_dir(folder)
+        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(nothing)))
 }
 
-fn check_shape<N>(trainer: &Trainer<AutoDevice, N>, dataset: &dyn Dataset, out: &Path) -> anyhow::Result<()> {
+fn check_shape<N>(
+    trainer: &Trainer<AutoDevice, N>,
+    dataset: &dyn Dataset,
+    out: &Path,
+) -> anyhow::Result<()> {
     let (found, expected) = (dataset.shape(), trainer.config.unet.input_shape());
     if Some(found) != expected {
         anyhow::bail!(
@@ -172,7 +183,12 @@ fn check_shape<N>(trainer: &Trainer<AutoDevice, N>, dataset: &dyn Dataset, out: 
 
 /// Whether the pictures that are drawn at the end can be made.
 fn check_samples(args: &Args, shape: [usize; 3]) -> Result<(), figures::FigureError> {
-    figures::check_grid(args.samples as usize, columns(args.samples), shape, scale(shape[2]))
+    figures::check_grid(
+        args.samples as usize,
+        columns(args.samples),
+        shape,
+        scale(shape[2]),
+    )
 }
 
 /// Columns of a grid that is about as wide as high.
@@ -207,7 +223,12 @@ impl Run {
         if step == self.total {
             progress.note("drawing the last samples");
             farewell = self.undrawn::<S>();
-            all_done = self.draw(session, self.args.samples, &self.out.join("samples.png"), &farewell)?;
+            all_done = self.draw(
+                session,
+                self.args.samples,
+                &self.out.join("samples.png"),
+                &farewell,
+            )?;
         }
         progress.finish();
         match self.signals.exit_code() {
@@ -217,14 +238,20 @@ impl Run {
             }
             _ => {
                 cli::println!("wrote {}", self.out.display());
-                cli::println!("draw with: {}", S::draw_command(&cli::quoted(&self.out)));
+                cli::println!(
+                    "draw with: {}",
+                    S::draw_command(&cli::quoted(&self.out))
+                );
                 Ok(ExitCode::SUCCESS)
             }
         }
     }
 
     fn stopped_at<S: Session>(&self, step: u64) -> String {
-        format!("stopped at step {step} and saved; go on with: {}", self.args.resume_command(S::COMMAND))
+        format!(
+            "stopped at step {step} and saved; go on with: {}",
+            self.args.resume_command(S::COMMAND)
+        )
     }
 
     fn undrawn<S: Session>(&self) -> String {
@@ -232,7 +259,11 @@ impl Run {
         format!("trained to the end and saved, but the last samples were not drawn; draw them with: {command}")
     }
 
-    fn train<S: Session>(&mut self, session: &mut S, progress: &mut Progress) -> anyhow::Result<()> {
+    fn train<S: Session>(
+        &mut self,
+        session: &mut S,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
         let (began, first) = (Instant::now(), session.trainer().step);
         let batch_size = session.trainer().config.batch_size;
         let mut saved = None;
@@ -242,7 +273,9 @@ impl Run {
             self.draw_preview(session, step, progress)?;
         }
         while step < self.total && !self.signals.stop() {
-            let report = session.train_step(self.sets.train.as_ref()).map_err(|error| self.failed(error))?;
+            let report = session
+                .train_step(self.sets.train.as_ref())
+                .map_err(|error| self.failed(error))?;
             step += 1;
             self.metrics.push(report);
             if step == first + needs::TIMED {
@@ -250,15 +283,19 @@ impl Run {
                 estimate.iter().for_each(|sentence| progress.note(sentence));
             }
             progress.update(step, || {
-                let speed = (step - first) as f64 * batch_size as f64 / began.elapsed().as_secs_f64();
+                let speed = (step - first) as f64 * batch_size as f64
+                    / began.elapsed().as_secs_f64();
                 format!("loss {:.4} · {speed:.0} images/s", self.metrics.recent_loss())
             });
             if self.args.every(self.args.heldout_every, step, self.total) {
                 let loss = session.heldout_loss(self.sets.heldout.as_ref(), HELDOUT);
-                progress.note(&format!("step {step}: held-out loss {:.4}", loss.mean()));
+                progress
+                    .note(&format!("step {step}: held-out loss {:.4}", loss.mean()));
                 self.metrics.push_heldout(step, loss);
             }
-            if self.has_preview(step) || self.args.every(self.args.save_every, step, self.total) {
+            if self.has_preview(step)
+                || self.args.every(self.args.save_every, step, self.total)
+            {
                 self.save(session)?;
                 saved = Some(step);
             }
@@ -280,11 +317,14 @@ impl Run {
             true => format!("the last checkpoint in {} is kept", self.out.display()),
             false => "nothing had been saved yet".to_string(),
         };
-        anyhow::anyhow!("{error}; {kept}. Try a smaller --learning-rate or a longer --warmup-steps")
+        anyhow::anyhow!(
+            "{error}; {kept}. Try a smaller --learning-rate or a longer --warmup-steps"
+        )
     }
 
     fn save(&self, session: &mut impl Session) -> anyhow::Result<()> {
-        // The curves first: on resuming, rows beyond the state's step are dropped, but missing ones could not be made up.
+        // The curves first: on resuming, rows beyond the state's step are dropped, but
+        // missing ones could not be made up.
         self.metrics.save(&self.out)?;
         session.save(&self.out)
     }
@@ -299,24 +339,46 @@ impl Run {
     }
 
     /// Draws after a checkpoint, so that a signal can end it at once.
-    fn draw_preview<S: Session>(&self, session: &mut S, step: u64, progress: &Progress) -> anyhow::Result<()> {
+    fn draw_preview<S: Session>(
+        &self,
+        session: &mut S,
+        step: u64,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
         let path = self.preview(step);
-        if self.draw(session, self.args.samples.min(9), &path, &self.stopped_at::<S>(step))? {
+        if self.draw(
+            session,
+            self.args.samples.min(9),
+            &path,
+            &self.stopped_at::<S>(step),
+        )? {
             progress.note(&format!("step {step}: drew {}", path.display()));
         }
         Ok(())
     }
 
-    /// Draws images, unless a signal has come. One that comes meanwhile ends the program with `farewell`.
-    fn draw(&self, session: &mut impl Session, count: u32, path: &Path, farewell: &str) -> anyhow::Result<bool> {
+    /// Draws images, unless a signal has come. One that comes meanwhile ends the
+    /// program with `farewell`.
+    fn draw(
+        &self,
+        session: &mut impl Session,
+        count: u32,
+        path: &Path,
+        farewell: &str,
+    ) -> anyhow::Result<bool> {
         let draw = || session.draw(count as usize, self.args.sample_seed);
-        let Some(images) = self.signals.unless_stopped(farewell, draw) else { return Ok(false) };
+        let Some(images) = self.signals.unless_stopped(farewell, draw) else {
+            return Ok(false);
+        };
         if images.as_vec().iter().any(|v| !v.is_finite()) {
             let step = session.trainer().step;
             anyhow::bail!("the drawn images are not finite numbers at step {step}: try a smaller --learning-rate");
         }
         let (_, _, _, width) = *images.shape();
-        figures::save_png(path, &figures::image_grid(&images, columns(count), scale(width)))?;
+        figures::save_png(
+            path,
+            &figures::image_grid(&images, columns(count), scale(width)),
+        )?;
         Ok(true)
     }
 }

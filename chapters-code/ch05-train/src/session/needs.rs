@@ -6,10 +6,12 @@ use ch02_schedule::Schedule;
 
 use crate::TrainConfig;
 
-/// Bytes for each parameter: weights, average, two moments, and copies and gradients of both halves.
+/// Bytes for each parameter: weights, average, two moments, and copies and gradients of
+/// both halves.
 const PER_PARAMETER: u128 = 40;
-/// Bytes for each number that leaves a block, for each image of a batch: what is kept for the
-/// backward pass, and what passes through. Both were fitted to `chapters-code/support/benchmark/results`.
+/// Bytes for each number that leaves a block, for each image of a batch: what is kept
+/// for the backward pass, and what passes through. Both were fitted to
+/// `chapters-code/support/benchmark/results`.
 const PER_FEATURE: u128 = 35;
 
 /// About how many bytes of memory a training run takes.
@@ -40,8 +42,8 @@ pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
 /// Steps that are timed before the rest is estimated.
 pub(super) const TIMED: u64 = 3;
 
-/// How long a run will take, in a sentence, from the time of the first steps. Nothing, if that is
-/// less than a minute.
+/// How long a run will take, in a sentence, from the time of the first steps. Nothing,
+/// if that is less than a minute.
 pub(super) fn estimate(steps: u64, took: Duration) -> Option<String> {
     let seconds = took.as_secs_f64() / TIMED as f64 * steps as f64;
     let long = match seconds {
@@ -97,9 +99,13 @@ mod tests {
             (Preset::Mnist.config([1, 28, 28]), 64, 284.0),
             (medium, 32, 844.0),
         ] {
-            let estimate = memory(&config(unet, batch_size)).unwrap() as f64 / (1 << 20) as f64;
+            let estimate =
+                memory(&config(unet, batch_size)).unwrap() as f64 / (1 << 20) as f64;
             let ratio = estimate / measured;
-            assert!((0.8..1.5).contains(&ratio), "{estimate} MiB, but {measured} were measured");
+            assert!(
+                (0.8..1.5).contains(&ratio),
+                "{estimate} MiB, but {measured} were measured"
+            );
         }
     }
 
@@ -107,14 +113,27 @@ mod tests {
     fn too_much_is_an_error_before_it_is_taken() {
         let huge = config(Preset::Cats.config([3, 16, 16]), 1 << 40);
         let error = check_memory(&huge).unwrap_err().to_string();
-        assert!(error.contains("batches of 1099511627776") && error.contains("--batch-size"), "{error}");
+        assert!(
+            error.contains("batches of 1099511627776")
+                && error.contains("--batch-size"),
+            "{error}"
+        );
     }
 
     #[test]
     fn hours_are_told_from_minutes() {
-        let sentence = |steps, seconds| estimate(steps, Duration::from_secs_f64(seconds)).unwrap();
-        assert!(sentence(1200, 0.3).contains("about 2 minutes"), "{}", sentence(1200, 0.3));
-        assert!(sentence(50_000, 45.0).contains("208.3 hours"), "{}", sentence(50_000, 45.0));
+        let sentence =
+            |steps, seconds| estimate(steps, Duration::from_secs_f64(seconds)).unwrap();
+        assert!(
+            sentence(1200, 0.3).contains("about 2 minutes"),
+            "{}",
+            sentence(1200, 0.3)
+        );
+        assert!(
+            sentence(50_000, 45.0).contains("208.3 hours"),
+            "{}",
+            sentence(50_000, 45.0)
+        );
         assert_eq!(estimate(10, Duration::from_secs_f64(0.3)), None);
     }
 
@@ -123,7 +142,10 @@ mod tests {
         use ch02_schedule::{betas, raised_betas, BetaSchedule};
         let short = Schedule::new(BetaSchedule::Linear, 100);
         let warning = warning(&short).unwrap();
-        assert!(warning.contains("100 timesteps 36 %") && warning.contains("--raise-betas"), "{warning}");
+        assert!(
+            warning.contains("100 timesteps 36 %") && warning.contains("--raise-betas"),
+            "{warning}"
+        );
         let (start, end) = raised_betas(100);
         let raised = Schedule::from_betas(betas(BetaSchedule::Linear, 100, start, end));
         assert_eq!(super::warning(&raised), None);

@@ -14,7 +14,8 @@ pub struct SampleArgs {
     common: Common,
     #[command(flatten)]
     way: Way,
-    /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was trained
+    /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was
+    /// trained
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
     /// How many images to draw
@@ -34,11 +35,22 @@ pub fn sample(args: SampleArgs) -> anyhow::Result<()> {
     let conditions = match &args.prompts {
         Some(path) => {
             let text = files::read(path)?;
-            let text = String::from_utf8(text).with_context(|| format!("{} is not text", path.display()))?;
-            let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-            let read = |(i, line)| ready.read(line).with_context(|| format!("{}, line {}", path.display(), i + 1));
-            let conditions: Vec<Condition> = lines.map(read).collect::<anyhow::Result<_>>()?;
-            anyhow::ensure!(!conditions.is_empty(), "{} holds no prompt", path.display());
+            let text = String::from_utf8(text)
+                .with_context(|| format!("{} is not text", path.display()))?;
+            let lines =
+                text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+            let read = |(i, line)| {
+                ready
+                    .read(line)
+                    .with_context(|| format!("{}, line {}", path.display(), i + 1))
+            };
+            let conditions: Vec<Condition> =
+                lines.map(read).collect::<anyhow::Result<_>>()?;
+            anyhow::ensure!(
+                !conditions.is_empty(),
+                "{} holds no prompt",
+                path.display()
+            );
             conditions
         }
         None => vec![args.common.condition(&ready)?; args.count as usize],
@@ -47,8 +59,16 @@ pub fn sample(args: SampleArgs) -> anyhow::Result<()> {
     let columns = (count as f64).sqrt().ceil() as usize;
     ready.check_grid(count, columns, args.common.scale)?;
     let start = std::time::Instant::now();
-    let drawn = ready.draw_from_noise(&args.common, &args.way, &conditions, args.guidance_scale)?;
-    cli::println!("{count} images in {steps} steps each: {:.2} images/s", count as f64 / start.elapsed().as_secs_f64());
+    let drawn = ready.draw_from_noise(
+        &args.common,
+        &args.way,
+        &conditions,
+        args.guidance_scale,
+    )?;
+    cli::println!(
+        "{count} images in {steps} steps each: {:.2} images/s",
+        count as f64 / start.elapsed().as_secs_f64()
+    );
     ready.save(&args.out, drawn, columns, args.common.scale)
 }
 
@@ -77,7 +97,12 @@ pub fn scales(args: ScalesArgs) -> anyhow::Result<()> {
     let conditions = vec![args.common.condition(&ready)?; count];
     let mut rows = Vec::new();
     for &scale in &args.guidance_scales {
-        rows.extend(ready.draw_from_noise(&args.common, &args.way, &conditions, scale)?);
+        rows.extend(ready.draw_from_noise(
+            &args.common,
+            &args.way,
+            &conditions,
+            scale,
+        )?);
     }
     cli::println!("rows: guidance scale {:?}", args.guidance_scales);
     ready.save(&args.out, rows, count, args.common.scale)

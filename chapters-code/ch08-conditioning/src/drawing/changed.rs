@@ -17,7 +17,8 @@ pub struct VaryArgs {
     /// How strongly to insist on what is asked for
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
-    /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's size, on white if transparent
+    /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's
+    /// size, on white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// How much of it to give up, 0 to 1; every number makes a row
@@ -40,7 +41,10 @@ fn strength(text: &str) -> Result<f64, String> {
 
 /// Image to image.
 pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
-    anyhow::ensure!(args.way.solver == Solver::Ddim, "--solver: images are varied with ddim only");
+    anyhow::ensure!(
+        args.way.solver == Solver::Ddim,
+        "--solver: images are varied with ddim only"
+    );
     let ready = args.common.open(&args.out)?;
     let image = read_image(&args.image, ready.shape, Color::WHITE)?;
     let count = args.count as usize;
@@ -49,11 +53,24 @@ pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     let negative = args.common.negative(&ready)?;
     let mut rows = image.values.repeat(count);
     for &strength in &args.strength {
-        rows.extend(ready.draw(&conditions, &negative, args.guidance_scale, args.common.seed, |guidance, rngs| {
-            let images = ready.images(image.values.repeat(rngs.len()));
-            let denoise = guidance.denoiser(&ready.device, &ready.model.network);
-            Ok(from_image(&ready.model.ddim(args.way.eta), images, strength, &ready.timesteps, rngs, denoise))
-        })?);
+        rows.extend(ready.draw(
+            &conditions,
+            &negative,
+            args.guidance_scale,
+            args.common.seed,
+            |guidance, rngs| {
+                let images = ready.images(image.values.repeat(rngs.len()));
+                let denoise = guidance.denoiser(&ready.device, &ready.model.network);
+                Ok(from_image(
+                    &ready.model.ddim(args.way.eta),
+                    images,
+                    strength,
+                    &ready.timesteps,
+                    rngs,
+                    denoise,
+                ))
+            },
+        )?);
     }
     ready.save(&args.out, rows, count, args.common.scale)
 }
@@ -65,10 +82,12 @@ pub struct InpaintArgs {
     /// How strongly to insist on what is asked for
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
-    /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size, on white if transparent
+    /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size, on
+    /// white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
-    /// Where to draw anew: an image of the same size, white there and black or transparent elsewhere
+    /// Where to draw anew: an image of the same size, white there and black or
+    /// transparent elsewhere
     #[arg(long, value_name = "FILE")]
     mask: PathBuf,
     /// How often to do every step, so that new and old fit together
@@ -102,7 +121,8 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
         image.size[0]
     );
     // From [-1, 1] to 0 or 1, for every channel.
-    let repaint: Vec<f32> = mask.values.repeat(channels).iter().map(|&v| (v > 0.0) as u8 as f32).collect();
+    let repaint: Vec<f32> =
+        mask.values.repeat(channels).iter().map(|&v| (v > 0.0) as u8 as f32).collect();
     anyhow::ensure!(
         repaint.contains(&1.0),
         "{} is black or transparent everywhere, so nothing would be drawn anew: make it white where you want something else",
@@ -111,12 +131,28 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
     let conditions = vec![args.common.condition(&ready)?; args.count as usize];
     let negative = args.common.negative(&ready)?;
     let mut shown = [image.values.clone(), mask.values.repeat(channels)].concat();
-    shown.extend(ready.draw(&conditions, &negative, args.guidance_scale, args.common.seed, |guidance, rngs| {
-        let (images, repaint) =
-            (ready.images(image.values.repeat(rngs.len())), ready.images(repaint.repeat(rngs.len())));
-        let denoise = guidance.denoiser(&ready.device, &ready.model.network);
-        let ddim = ready.model.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
-        Ok(inpaint(&ddim, &images, &repaint, &ready.timesteps, args.resamplings as usize, rngs, denoise))
-    })?);
+    shown.extend(ready.draw(
+        &conditions,
+        &negative,
+        args.guidance_scale,
+        args.common.seed,
+        |guidance, rngs| {
+            let (images, repaint) = (
+                ready.images(image.values.repeat(rngs.len())),
+                ready.images(repaint.repeat(rngs.len())),
+            );
+            let denoise = guidance.denoiser(&ready.device, &ready.model.network);
+            let ddim = ready.model.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
+            Ok(inpaint(
+                &ddim,
+                &images,
+                &repaint,
+                &ready.timesteps,
+                args.resamplings as usize,
+                rngs,
+                denoise,
+            ))
+        },
+    )?);
     ready.save(&args.out, shown, columns, args.common.scale)
 }

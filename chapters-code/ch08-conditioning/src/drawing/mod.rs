@@ -19,7 +19,8 @@ use ops::{AutoDevice, Images};
 /// What every command needs.
 #[derive(clap::Args)]
 pub struct Common {
-    /// The model directory (default: the cats that come with this book, or with --label its digits)
+    /// The model directory (default: the cats that come with this book, or with --label
+    /// its digits)
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// What to draw, in words
@@ -69,7 +70,9 @@ impl Common {
         let model = model::load(&device, &directory)?;
         cli::notes(&model.notes);
         let unet = model.network.unet.config();
-        let shape = unet.input_shape().with_context(|| format!("{name}: the config has no sample_size"))?;
+        let shape = unet
+            .input_shape()
+            .with_context(|| format!("{name}: the config has no sample_size"))?;
         let timesteps = self.spacing.timesteps(model.schedule.len(), self.steps)?;
         Ok(Ready { device, model, shape, timesteps, name })
     }
@@ -85,7 +88,9 @@ impl Common {
 
     /// What they do not want.
     fn negative(&self, ready: &Ready) -> anyhow::Result<Condition> {
-        self.negative_prompt.as_ref().map_or(Ok(Condition::Nothing), |prompt| ready.read(prompt))
+        self.negative_prompt
+            .as_ref()
+            .map_or(Ok(Condition::Nothing), |prompt| ready.read(prompt))
     }
 }
 
@@ -106,25 +111,34 @@ impl Ready {
         ops::tensor(&self.device, values, (count, channels, height, width))
     }
 
-    /// Draws an image for each condition with `draw`, which is given the guidance and the random sources of some of them.
+    /// Draws an image for each condition with `draw`, which is given the guidance and
+    /// the random sources of some of them.
     fn draw(
         &self,
         conditions: &[Condition],
         negative: &Condition,
         guidance_scale: f64,
         seed: u64,
-        draw: impl Fn(Guidance, &mut [rand_chacha::ChaCha8Rng]) -> anyhow::Result<Images<AutoDevice>>,
+        draw: impl Fn(
+            Guidance,
+            &mut [rand_chacha::ChaCha8Rng],
+        ) -> anyhow::Result<Images<AutoDevice>>,
     ) -> anyhow::Result<Vec<f32>> {
         let mut progress = Progress::new(conditions.len() as u64, 0);
         let mut drawn = Vec::new();
         for (batch, conditions) in conditions.chunks(BATCH).enumerate() {
             let (first, size) = (batch * BATCH, conditions.len());
             let mut rngs = sources(seed, first as u64..(first + size) as u64);
-            let guidance =
-                Guidance { conditions: conditions.to_vec(), negative: vec![negative.clone(); size], guidance_scale };
-            let images = draw(guidance, &mut rngs).with_context(|| self.name.clone())?;
+            let guidance = Guidance {
+                conditions: conditions.to_vec(),
+                negative: vec![negative.clone(); size],
+                guidance_scale,
+            };
+            let images =
+                draw(guidance, &mut rngs).with_context(|| self.name.clone())?;
             drawn.extend(images.as_vec());
-            progress.update((first + size) as u64, || format!("{} images", first + size));
+            progress
+                .update((first + size) as u64, || format!("{} images", first + size));
         }
         progress.finish();
         Ok(drawn)
@@ -140,20 +154,44 @@ impl Ready {
     ) -> anyhow::Result<Vec<f32>> {
         let negative = common.negative(self)?;
         let [channels, height, width] = self.shape;
-        self.draw(conditions, &negative, guidance_scale, common.seed, |guidance, rngs| {
-            let x = noise_per_image(&self.device, (rngs.len(), channels, height, width), rngs);
-            let denoise = guidance.denoiser(&self.device, &self.model.network);
-            way.go(self.model.ddim(0.0), &self.timesteps, x, rngs, denoise)
-        })
+        self.draw(
+            conditions,
+            &negative,
+            guidance_scale,
+            common.seed,
+            |guidance, rngs| {
+                let x = noise_per_image(
+                    &self.device,
+                    (rngs.len(), channels, height, width),
+                    rngs,
+                );
+                let denoise = guidance.denoiser(&self.device, &self.model.network);
+                way.go(self.model.ddim(0.0), &self.timesteps, x, rngs, denoise)
+            },
+        )
     }
 
-    fn check_grid(&self, count: usize, columns: usize, scale: u32) -> anyhow::Result<()> {
+    fn check_grid(
+        &self,
+        count: usize,
+        columns: usize,
+        scale: u32,
+    ) -> anyhow::Result<()> {
         check_memory(self.model.network.unet.config(), self.shape, count, BATCH)?;
         Ok(figures::check_grid(count, columns, self.shape, scale as usize)?)
     }
 
-    fn save(&self, out: &Path, values: Vec<f32>, columns: usize, scale: u32) -> anyhow::Result<()> {
-        figures::save_png(out, &figures::image_grid(&self.images(values), columns, scale as usize))?;
+    fn save(
+        &self,
+        out: &Path,
+        values: Vec<f32>,
+        columns: usize,
+        scale: u32,
+    ) -> anyhow::Result<()> {
+        figures::save_png(
+            out,
+            &figures::image_grid(&self.images(values), columns, scale as usize),
+        )?;
         cli::println!("wrote {}", out.display());
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! A small network that says what is in an image. Its features are what images are compared by.
+//! A small network that says what is in an image. Its features are what images are
+//! compared by.
 
 use std::path::Path;
 
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::captions::Asked;
 
 // ANCHOR: questions
-/// What can be asked about the images of a data set: for each question the possible answers.
+/// What can be asked about the images of a data set: for each question the possible
+/// answers.
 pub fn questions(dataset: &dyn Dataset) -> Vec<(&'static str, Vec<String>)> {
     fn all<T: Copy>(values: &[T], word: fn(T) -> &'static str) -> Vec<String> {
         values.iter().map(|&value| word(value).to_string()).collect()
@@ -73,13 +75,15 @@ pub struct ClassifierConfig {
     pub steps: u64,
     pub batch_size: usize,
     pub seed: u64,
-    /// The share of held-out images of which every question was answered right; 0 until it was measured.
+    /// The share of held-out images of which every question was answered right; 0 until
+    /// it was measured.
     pub accuracy: f64,
 }
 
 /// More channels than any image has.
 const MAX_IMAGE_CHANNELS: usize = 1024;
-/// More questions than can be asked about an image, and more answers to each than any data set has.
+/// More questions than can be asked about an image, and more answers to each than any
+/// data set has.
 const MAX_QUESTIONS: usize = 1024;
 const MAX_ANSWERS: usize = 65_536;
 
@@ -98,9 +102,13 @@ impl ClassifierConfig {
             let need = format!("there must be 1 to {MAX_QUESTIONS}");
             return Err(ConfigError::new("questions", found, need));
         }
-        self.questions.iter().try_for_each(|&answers| size("questions", answers, 1..=MAX_ANSWERS))?;
+        self.questions
+            .iter()
+            .try_for_each(|&answers| size("questions", answers, 1..=MAX_ANSWERS))?;
         let need = "it must be a number from 0 to 1";
-        ConfigError::check_number("accuracy", self.accuracy, need, |v| (0.0..=1.0).contains(&v))
+        ConfigError::check_number("accuracy", self.accuracy, need, |v| {
+            (0.0..=1.0).contains(&v)
+        })
     }
 
     /// Names and shapes of the tensors of the [`Classifier`], without building it.
@@ -122,7 +130,8 @@ impl ClassifierConfig {
 }
 
 // ANCHOR: classifier
-/// Four convolutions, two of which halve the image, an average over all pixels, and a linear map to the answers.
+/// Four convolutions, two of which halve the image, an average over all pixels, and a
+/// linear map to the answers.
 #[derive(Clone, Debug)]
 pub struct Classifier<D: UNetDevice> {
     pub config: ClassifierConfig,
@@ -130,7 +139,8 @@ pub struct Classifier<D: UNetDevice> {
     answers: Linear<D>,
 }
 
-/// Numbers that describe an image: what is left of it before the questions are answered.
+/// Numbers that describe an image: what is left of it before the questions are
+/// answered.
 pub const FEATURES: usize = 64;
 /// Channels and stride of each convolution.
 const STAGES: [(usize, usize); 4] = [(32, 1), (64, 2), (64, 1), (FEATURES, 2)];
@@ -142,7 +152,14 @@ impl<D: UNetDevice> Classifier<D> {
         let mut stages = Vec::new();
         let mut channels = config.shape[0];
         for (width, stride) in STAGES {
-            let conv = Conv2d::new(device, rng, channels, width, 3, Conv2dOptions::new(stride, 1));
+            let conv = Conv2d::new(
+                device,
+                rng,
+                channels,
+                width,
+                3,
+                Conv2dOptions::new(stride, 1),
+            );
             stages.push((conv, GroupNorm::new(device, 8, width, 1e-5)));
             channels = width;
         }
@@ -158,7 +175,8 @@ impl<D: UNetDevice> Classifier<D> {
         x.mean::<_, Axes2<2, 3>>()
     }
 
-    /// A number for every possible answer to every question, `(batch, answers)`: above 0 is yes.
+    /// A number for every possible answer to every question, `(batch, answers)`: above
+    /// 0 is yes.
     pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Rows<D, T> {
         self.answers.forward(self.features(x))
     }
@@ -166,14 +184,21 @@ impl<D: UNetDevice> Classifier<D> {
     /// Its answer to every question about every image.
     pub fn answer(&self, x: Images<D>) -> Vec<Vec<usize>> {
         let scores = self.forward(x).as_vec();
-        scores.chunks(self.config.questions.iter().sum()).map(|scores| self.best(scores)).collect()
+        scores
+            .chunks(self.config.questions.iter().sum())
+            .map(|scores| self.best(scores))
+            .collect()
     }
 
     fn best(&self, mut scores: &[f32]) -> Vec<usize> {
         let mut best = Vec::new();
         for &count in &self.config.questions {
             let (these, rest) = scores.split_at(count);
-            best.push((0..count).max_by(|&a, &b| these[a].total_cmp(&these[b])).expect("a question has answers"));
+            best.push(
+                (0..count)
+                    .max_by(|&a, &b| these[a].total_cmp(&these[b]))
+                    .expect("a question has answers"),
+            );
             scores = rest;
         }
         best
@@ -225,9 +250,13 @@ pub fn train_classifier<D: UNetDevice>(
         let indices = shuffle.batch(step, classifier.config.batch_size);
         let x = ch01_tensors::batch(device, dataset, &indices);
         let x = shift_each(&x, &mut Purpose::Classifier.rng(seed, step));
-        let right: Vec<Vec<usize>> = indices.iter().map(|&i| answers(dataset, i)).collect();
+        let right: Vec<Vec<usize>> =
+            indices.iter().map(|&i| answers(dataset, i)).collect();
         let scores = classifier.forward(x.put_tape(OwnedTape::default()));
-        let loss = binary_cross_entropy_with_logits_loss(scores, classifier.wanted(device, &right));
+        let loss = binary_cross_entropy_with_logits_loss(
+            scores,
+            classifier.wanted(device, &right),
+        );
         watch(step, loss.as_vec()[0]);
         let gradient = ops::gradient_of(&mut classifier, loss.try_backward()?)?;
         optimizer.update(step, &mut classifier, &gradient);
@@ -236,7 +265,8 @@ pub fn train_classifier<D: UNetDevice>(
     Ok(ema.apply(&classifier))
 }
 
-/// Moves every image by up to a pixel in each direction: what it shows does not depend on where.
+/// Moves every image by up to a pixel in each direction: what it shows does not depend
+/// on where.
 fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D> {
     let shape = *images.shape();
     let (h, w) = (shape.2 as isize, shape.3 as isize);
@@ -246,7 +276,10 @@ fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D
         let (dy, dx) = (rng.gen_range(-1..=1), rng.gen_range(-1..=1));
         for plane in image.chunks(shape.2 * shape.3) {
             // At the edge, what was there stays.
-            let at = |y: isize, x: isize| plane[((y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)) as usize];
+            let at = |y: isize, x: isize| {
+                plane
+                    [((y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)) as usize]
+            };
             shifted.extend((0..h * w).map(|i| at(i / w, i % w)));
         }
     }
@@ -258,24 +291,42 @@ fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D
 const BATCH: usize = 256;
 
 /// The share of images of which every question is answered right.
-pub fn accuracy<D: UNetDevice>(device: &D, classifier: &Classifier<D>, dataset: &dyn Dataset) -> f64 {
+pub fn accuracy<D: UNetDevice>(
+    device: &D,
+    classifier: &Classifier<D>,
+    dataset: &dyn Dataset,
+) -> f64 {
     let all: Vec<usize> = (0..dataset.len()).collect();
     let mut right = 0;
     for indices in all.chunks(BATCH) {
         let found = classifier.answer(ch01_tensors::batch(device, dataset, indices));
-        right += indices.iter().zip(found).filter(|(&i, found)| answers(dataset, i) == *found).count();
+        right += indices
+            .iter()
+            .zip(found)
+            .filter(|(&i, found)| answers(dataset, i) == *found)
+            .count();
     }
     right as f64 / all.len() as f64
 }
 
-/// The features of many images, given as values, a row of [`FEATURES`] numbers for each.
-pub fn features_of<D: UNetDevice>(device: &D, classifier: &Classifier<D>, images: &[Vec<f32>]) -> Vec<Vec<f64>> {
+/// The features of many images, given as values, a row of [`FEATURES`] numbers for
+/// each.
+pub fn features_of<D: UNetDevice>(
+    device: &D,
+    classifier: &Classifier<D>,
+    images: &[Vec<f32>],
+) -> Vec<Vec<f64>> {
     let [channels, height, width] = classifier.config.shape;
     let mut rows = Vec::new();
     for batch in images.chunks(BATCH) {
-        let x = ops::tensor(device, batch.concat(), (batch.len(), channels, height, width));
+        let x =
+            ops::tensor(device, batch.concat(), (batch.len(), channels, height, width));
         let features = classifier.features(x).as_vec();
-        rows.extend(features.chunks(FEATURES).map(|row| row.iter().map(|&v| v as f64).collect()));
+        rows.extend(
+            features
+                .chunks(FEATURES)
+                .map(|row| row.iter().map(|&v| v as f64).collect()),
+        );
     }
     rows
 }
@@ -287,7 +338,10 @@ const WEIGHTS: &str = "weights.safetensors";
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn save<D: UNetDevice>(directory: &Path, classifier: &mut Classifier<D>) -> Result<(), ModelError> {
+pub fn save<D: UNetDevice>(
+    directory: &Path,
+    classifier: &mut Classifier<D>,
+) -> Result<(), ModelError> {
     let bytes = params::to_safetensors(&params::to_host(classifier), &[]);
     files::write(directory.join(WEIGHTS), &bytes)?;
     model_dir::write_json(&directory.join(CONFIG), &classifier.config)
@@ -297,10 +351,14 @@ pub fn save<D: UNetDevice>(directory: &Path, classifier: &mut Classifier<D>) -> 
 ///
 /// # Errors
 /// If a file is missing or damaged.
-pub fn load<D: UNetDevice>(device: &D, directory: &Path) -> Result<Classifier<D>, ModelError> {
+pub fn load<D: UNetDevice>(
+    device: &D,
+    directory: &Path,
+) -> Result<Classifier<D>, ModelError> {
     let path = directory.join(CONFIG);
     let config: ClassifierConfig = model_dir::read_json(&path)?;
-    let outline = config.outline().map_err(|source| ModelError::Config { path, source })?;
+    let outline =
+        config.outline().map_err(|source| ModelError::Config { path, source })?;
     let path = directory.join(WEIGHTS);
     let tensors = model_dir::read_tensors(&path)?;
     let wrong = |source| ModelError::Params { path: path.clone(), source };

@@ -14,8 +14,9 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
     (DMatrix::from_row_slice(1, width, mean.as_slice()), covariance)
 }
 
-/// The Fréchet distance between the Gaussians of the same mean and covariance as two sets of features (Heusel et al. 2017,
-/// eq. 6): |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁ C₂)^½). 0 for equal sets; it shrinks with the size of the sets, so compare only
+/// The Fréchet distance between the Gaussians of the same mean and covariance as two
+/// sets of features (Heusel et al. 2017, eq. 6): |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁
+/// C₂)^½). 0 for equal sets; it shrinks with the size of the sets, so compare only
 /// distances of sets of one size.
 ///
 /// # Panics
@@ -23,19 +24,23 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
 pub fn frechet_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     assert!(a.len() > 1 && b.len() > 1, "a covariance needs two rows");
     let ((mean_a, cov_a), (mean_b, cov_b)) = (moments(a), moments(b));
-    // C₁ C₂ has the eigenvalues of the symmetric √C₁ C₂ √C₁, which do not suffer from rounding.
+    // C₁ C₂ has the eigenvalues of the symmetric √C₁ C₂ √C₁, which do not suffer from
+    // rounding.
     let eigen = cov_a.clone().symmetric_eigen();
     let roots = DMatrix::from_diagonal(&eigen.eigenvalues.map(|v| v.max(0.0).sqrt()));
     let root = &eigen.eigenvectors * roots * eigen.eigenvectors.transpose();
     let product = &root * &cov_b * &root;
-    let trace_of_root: f64 = product.symmetric_eigenvalues().iter().map(|v| v.max(0.0).sqrt()).sum();
-    (mean_a - mean_b).norm_squared() + cov_a.trace() + cov_b.trace() - 2.0 * trace_of_root
+    let trace_of_root: f64 =
+        product.symmetric_eigenvalues().iter().map(|v| v.max(0.0).sqrt()).sum();
+    (mean_a - mean_b).norm_squared() + cov_a.trace() + cov_b.trace()
+        - 2.0 * trace_of_root
 }
 // ANCHOR_END: frechet
 
 // ANCHOR: kernel
-/// The kernel distance (Bińkowski et al. 2018, section 4): the squared maximum mean discrepancy under the kernel
-/// (x·y / width + 1)³, estimated without bias; it does not depend on the size of the sets, and can be just below 0.
+/// The kernel distance (Bińkowski et al. 2018, section 4): the squared maximum mean
+/// discrepancy under the kernel (x·y / width + 1)³, estimated without bias; it does not
+/// depend on the size of the sets, and can be just below 0.
 ///
 /// # Panics
 /// If a set holds fewer than two rows.
@@ -46,17 +51,21 @@ pub fn kernel_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
         (dot / x.len() as f64 + 1.0).powi(3)
     };
     let sum = |a: &[Vec<f64>], b: &[Vec<f64>]| -> f64 {
-        let rows: Vec<f64> = a.par_iter().map(|x| b.iter().map(|y| kernel(x, y)).sum()).collect();
+        let rows: Vec<f64> =
+            a.par_iter().map(|x| b.iter().map(|y| kernel(x, y)).sum()).collect();
         rows.iter().sum()
     };
     let itself = |a: &[Vec<f64>]| a.iter().map(|x| kernel(x, x)).sum::<f64>();
     let (n, m) = (a.len() as f64, b.len() as f64);
-    (sum(a, a) - itself(a)) / (n * (n - 1.0)) + (sum(b, b) - itself(b)) / (m * (m - 1.0)) - 2.0 * sum(a, b) / (n * m)
+    (sum(a, a) - itself(a)) / (n * (n - 1.0))
+        + (sum(b, b) - itself(b)) / (m * (m - 1.0))
+        - 2.0 * sum(a, b) / (n * m)
 }
 // ANCHOR_END: kernel
 
 // ANCHOR: nearest
-/// For each image the number of the nearest of `others`, and the root of the mean squared difference to it.
+/// For each image the number of the nearest of `others`, and the root of the mean
+/// squared difference to it.
 ///
 /// # Panics
 /// If there are no others.
@@ -74,8 +83,8 @@ pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<(usize, f64)> {
     images.par_iter().map(nearest_to).collect()
 }
 
-/// The sum of the squared differences, unless it reaches `limit`: most images need only a look at
-/// their first pixels.
+/// The sum of the squared differences, unless it reaches `limit`: most images need only
+/// a look at their first pixels.
 fn squares_below(a: &[f32], b: &[f32], limit: f32) -> Option<f32> {
     let mut sum = 0.0;
     for (a, b) in a.chunks(48).zip(b.chunks(48)) {

@@ -32,12 +32,16 @@ pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let _claim = files::claim(&args.out)?;
-    let (train, heldout) = (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
+    let (train, heldout) =
+        (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
     cli::notes(train.notes());
     let config = ClassifierConfig {
         dataset: train.name().to_string(),
         shape: train.shape(),
-        questions: classifier::questions(train.as_ref()).iter().map(|(_, all)| all.len()).collect(),
+        questions: classifier::questions(train.as_ref())
+            .iter()
+            .map(|(_, all)| all.len())
+            .collect(),
         steps: args.steps,
         batch_size: args.batch_size as usize,
         seed: args.seed,
@@ -50,10 +54,15 @@ pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
         progress.update(step + 1, || format!("loss {loss:.4}"));
     };
     let trained = classifier::train_classifier(&device, config, train.as_ref(), watch);
-    let mut trained = trained.map_err(|e| anyhow::anyhow!("the device failed: {e:?}"))?;
+    let mut trained =
+        trained.map_err(|e| anyhow::anyhow!("the device failed: {e:?}"))?;
     progress.finish();
     trained.config.accuracy = classifier::accuracy(&device, &trained, heldout.as_ref());
-    cli::println!("right about {:.2} % of {} held-out images", 100.0 * trained.config.accuracy, heldout.len());
+    cli::println!(
+        "right about {:.2} % of {} held-out images",
+        100.0 * trained.config.accuracy,
+        heldout.len()
+    );
     classifier::save(&args.out, &mut trained)?;
     files::write(args.out.join("metrics.csv"), losses.as_bytes())?;
     cli::println!("wrote {}", args.out.display());

@@ -17,8 +17,8 @@ use ch06_sampling::program::BATCH;
 
 /// Training images in whose features the distances are measured.
 const COMPARED: usize = 10_000;
-/// Numbers of training images that are kept in memory (256 MB): to draw a cat takes longer than to
-/// compare with it.
+/// Numbers of training images that are kept in memory (256 MB): to draw a cat takes
+/// longer than to compare with it.
 const KEPT: usize = 64 << 20;
 
 /// What drawn images are judged by.
@@ -31,7 +31,8 @@ pub(super) struct Judge<'a> {
     kept: Vec<Vec<f32>>,
     /// Of the first of these.
     features: Vec<Vec<f64>>,
-    /// The kinds of image that there are, and the share of each among all held-out images.
+    /// The kinds of image that there are, and the share of each among all held-out
+    /// images.
     kinds: Vec<Kinds>,
 }
 
@@ -53,25 +54,50 @@ impl<'a> Judge<'a> {
         let kept = images(train, 0..train.len().min((KEPT / size).max(COMPARED)));
         let compared = &kept[..kept.len().min(COMPARED)];
         let features = classifier::features_of(device, classifier, compared);
-        let real: Vec<Vec<usize>> =
-            (0..heldout.len()).into_par_iter().map(|i| classifier::answers(heldout, i)).collect();
-        let kinds = classifier::questions(train).into_iter().enumerate().map(|(at, (question, names))| {
-            let shares = shares(&real, at, names.len());
-            Kinds { question, names, shares }
-        });
-        Self { device, classifier, train, heldout, kept, features, kinds: kinds.collect() }
+        let real: Vec<Vec<usize>> = (0..heldout.len())
+            .into_par_iter()
+            .map(|i| classifier::answers(heldout, i))
+            .collect();
+        let kinds = classifier::questions(train).into_iter().enumerate().map(
+            |(at, (question, names))| {
+                let shares = shares(&real, at, names.len());
+                Kinds { question, names, shares }
+            },
+        );
+        Self {
+            device,
+            classifier,
+            train,
+            heldout,
+            kept,
+            features,
+            kinds: kinds.collect(),
+        }
     }
 
     /// Everything about some crowds of images, one for each list of what was asked for.
-    pub(super) fn measure(&self, asked: &[Vec<Told>], drawn: &[Vec<Vec<f32>>]) -> Vec<Measures> {
+    pub(super) fn measure(
+        &self,
+        asked: &[Vec<Told>],
+        drawn: &[Vec<Vec<f32>>],
+    ) -> Vec<Measures> {
         // All crowds at once, so that images that are not kept are read once.
         let nearest = self.nearest(&drawn.concat());
         let mut nearest = nearest.into_iter().map(|(_, difference)| difference);
         let crowds = asked.iter().zip(drawn);
-        crowds.map(|(told, drawn)| self.measure_one(told, drawn, nearest.by_ref().take(drawn.len()))).collect()
+        crowds
+            .map(|(told, drawn)| {
+                self.measure_one(told, drawn, nearest.by_ref().take(drawn.len()))
+            })
+            .collect()
     }
 
-    fn measure_one(&self, told: &[Told], drawn: &[Vec<f32>], nearest: impl Iterator<Item = f64>) -> Measures {
+    fn measure_one(
+        &self,
+        told: &[Told],
+        drawn: &[Vec<f32>],
+        nearest: impl Iterator<Item = f64>,
+    ) -> Measures {
         let features = classifier::features_of(self.device, self.classifier, drawn);
         let mut distances: Vec<f64> = nearest.collect();
         distances.sort_by(f64::total_cmp);
@@ -87,15 +113,21 @@ impl<'a> Judge<'a> {
             number("nearest", 3, distances[distances.len() / 2]),
         ];
         let found = self.found(drawn);
-        let mut lines: Vec<_> = self.kinds.iter().enumerate().map(|(at, k)| k.line(at, &found)).collect();
+        let mut lines: Vec<_> =
+            self.kinds.iter().enumerate().map(|(at, k)| k.line(at, &found)).collect();
         match (&told[0].condition, told[0].asked) {
             (Condition::Label(_), _) => {
-                let right = told.iter().zip(&found).map(|(t, f)| f[0] == self.heldout.label(t.like));
+                let right = told
+                    .iter()
+                    .zip(&found)
+                    .map(|(t, f)| f[0] == self.heldout.label(t.like));
                 columns.push(percent("right", right));
             }
             (Condition::Words(_), Some(_)) => {
-                let asked: Vec<Asked> = told.iter().filter_map(|told| told.asked).collect();
-                let cats: Vec<Attributes> = drawn.par_iter().map(|image| attributes_of(image)).collect();
+                let asked: Vec<Asked> =
+                    told.iter().filter_map(|told| told.asked).collect();
+                let cats: Vec<Attributes> =
+                    drawn.par_iter().map(|image| attributes_of(image)).collect();
                 columns.extend(right_cats(&asked, &cats));
                 lines.push(unseen_pairs(&asked, &cats));
             }
@@ -104,10 +136,14 @@ impl<'a> Judge<'a> {
         Measures { columns, lines }
     }
 
-    /// The answer to every question about every image: of cats, what is read from their pixels.
+    /// The answer to every question about every image: of cats, what is read from their
+    /// pixels.
     fn found(&self, drawn: &[Vec<f32>]) -> Vec<Vec<usize>> {
         if self.train.name() == "cats" {
-            return drawn.par_iter().map(|image| classifier::answers_of(&attributes_of(image))).collect();
+            return drawn
+                .par_iter()
+                .map(|image| classifier::answers_of(&attributes_of(image)))
+                .collect();
         }
         let [channels, height, width] = self.classifier.config.shape;
         let answers = drawn.chunks(BATCH).flat_map(|images| {
@@ -117,12 +153,16 @@ impl<'a> Judge<'a> {
         answers.collect()
     }
 
-    /// For each image the number of the nearest training image, and the difference to it.
+    /// For each image the number of the nearest training image, and the difference to
+    /// it.
     fn nearest(&self, drawn: &[Vec<f32>]) -> Vec<(usize, f64)> {
         let mut best = nearest(drawn, &self.kept);
         for first in (self.kept.len()..self.train.len()).step_by(COMPARED) {
-            let some = images(self.train, first..self.train.len().min(first + COMPARED));
-            for (best, (number, difference)) in best.iter_mut().zip(nearest(drawn, &some)) {
+            let some =
+                images(self.train, first..self.train.len().min(first + COMPARED));
+            for (best, (number, difference)) in
+                best.iter_mut().zip(nearest(drawn, &some))
+            {
                 if difference < best.1 {
                     *best = (first + number, difference);
                 }
@@ -135,10 +175,18 @@ impl<'a> Judge<'a> {
     pub(super) fn pairs(&self, path: &Path, drawn: &[Vec<f32>]) -> anyhow::Result<()> {
         let [channels, height, width] = self.classifier.config.shape;
         let shown = &drawn[..drawn.len().min(12)];
-        let below = self.nearest(shown).into_iter().map(|(number, _)| self.train.image(number));
+        let below =
+            self.nearest(shown).into_iter().map(|(number, _)| self.train.image(number));
         let values: Vec<f32> = shown.iter().cloned().chain(below).flatten().collect();
-        let images = ops::tensor(self.device, values, (2 * shown.len(), channels, height, width));
-        Ok(figures::save_png(path, &figures::image_grid(&images, shown.len(), (128 / width).clamp(1, 8)))?)
+        let images = ops::tensor(
+            self.device,
+            values,
+            (2 * shown.len(), channels, height, width),
+        );
+        Ok(figures::save_png(
+            path,
+            &figures::image_grid(&images, shown.len(), (128 / width).clamp(1, 8)),
+        )?)
     }
 }
 
@@ -163,7 +211,9 @@ fn images(dataset: &dyn Dataset, numbers: std::ops::Range<usize>) -> Vec<Vec<f32
 
 /// The share of each of `count` answers to question number `at`.
 fn shares(answers: &[Vec<usize>], at: usize, count: usize) -> Vec<f64> {
-    let share = |answer| answers.iter().filter(|a| a[at] == answer).count() as f64 / answers.len() as f64;
+    let share = |answer| {
+        answers.iter().filter(|a| a[at] == answer).count() as f64 / answers.len() as f64
+    };
     (0..count).map(share).collect()
 }
 
@@ -178,24 +228,34 @@ fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured
     Measured { name: name.into(), unit: Unit::Percent, value, real: None }
 }
 
-/// The shares of cats of which everything is right, among kinds that were seen in training and kinds
-/// that were not, and of which each attribute is right.
+/// The shares of cats of which everything is right, among kinds that were seen in
+/// training and kinds that were not, and of which each attribute is right.
 fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
     let pairs = || asked.iter().zip(cats);
-    let all =
-        |unseen: bool| pairs().filter(move |(a, _)| Unseen::of(a).is_some() == unseen).map(|(a, c)| a.is_right(c));
-    let mut measures = vec![percent("all right, seen", all(false)), percent("unseen", all(true))];
-    for (at, name) in ["fur", "pattern", "eyes", "ears", "background"].into_iter().enumerate() {
-        measures.push(percent(name, pairs().map(|(asked, cat)| asked.right(cat)[at] != Some(false))));
+    let all = |unseen: bool| {
+        pairs()
+            .filter(move |(a, _)| Unseen::of(a).is_some() == unseen)
+            .map(|(a, c)| a.is_right(c))
+    };
+    let mut measures =
+        vec![percent("all right, seen", all(false)), percent("unseen", all(true))];
+    for (at, name) in
+        ["fur", "pattern", "eyes", "ears", "background"].into_iter().enumerate()
+    {
+        measures.push(percent(
+            name,
+            pairs().map(|(asked, cat)| asked.right(cat)[at] != Some(false)),
+        ));
     }
     measures
 }
 
-/// The shares of cats of which everything is right, for each pair of words that was left out of
-/// training.
+/// The shares of cats of which everything is right, for each pair of words that was
+/// left out of training.
 fn unseen_pairs(asked: &[Asked], cats: &[Attributes]) -> (String, Vec<Measured>) {
     let measures = Unseen::ALL.map(|pair| {
-        let of_pair = asked.iter().zip(cats).filter(|(asked, _)| Unseen::of(asked) == Some(pair));
+        let of_pair =
+            asked.iter().zip(cats).filter(|(asked, _)| Unseen::of(asked) == Some(pair));
         percent(pair.words(), of_pair.map(|(asked, cat)| asked.is_right(cat)))
     });
     ("right, of the unseen pairs".into(), measures.into())

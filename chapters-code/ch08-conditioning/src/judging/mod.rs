@@ -25,12 +25,14 @@ pub use self::classifier::{train_classifier, ClassifierArgs};
 
 #[derive(clap::Args)]
 pub struct EvaluateArgs {
-    /// The model directory, conditional or not (default: the cats that come with this book)
+    /// The model directory, conditional or not (default: the cats that come with this
+    /// book)
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
-    /// The classifier in whose features images are compared (default: the one that comes with this book)
+    /// The classifier in whose features images are compared (default: the one that
+    /// comes with this book)
     #[arg(long, value_name = "DIR")]
     classifier: Option<PathBuf>,
     /// How many images to draw for each row of the table
@@ -50,7 +52,8 @@ pub struct EvaluateArgs {
     /// The first seed; a seed decides the noise, the prompts and the real images
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many seeds to draw everything with; figures are their mean and standard deviation
+    /// How many seeds to draw everything with; figures are their mean and standard
+    /// deviation
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
     /// Draw nothing: only make table and figures again, from an evaluation.json
@@ -79,7 +82,8 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
         Subject::Plain(Box::new(model_dir::load(&device, &directory)?))
     };
     cli::notes(subject.notes());
-    let (train, heldout) = (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
+    let (train, heldout) =
+        (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
     cli::notes(train.notes());
     anyhow::ensure!(
         subject.input_shape() == Some(train.shape()),
@@ -94,7 +98,8 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
     let classifier_dir = args.classifier.clone().unwrap_or_else(own);
     let classifier = trained::load(&device, &classifier_dir)?;
     anyhow::ensure!(
-        classifier.config.dataset == train.name() && classifier.config.shape == train.shape(),
+        classifier.config.dataset == train.name()
+            && classifier.config.shape == train.shape(),
         "{} knows images of {}, not {}",
         classifier_dir.display(),
         classifier.config.dataset,
@@ -103,12 +108,16 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
 
     let count = args.count as usize;
     let judge = Judge::new(&device, &classifier, train.as_ref(), heldout.as_ref());
-    let seeds: Vec<u64> = (0..args.seeds as u64).map(|i| args.seed.wrapping_add(i)).collect();
+    let seeds: Vec<u64> =
+        (0..args.seeds as u64).map(|i| args.seed.wrapping_add(i)).collect();
     let asked = seeds.iter().map(|&seed| told(&subject, heldout.as_ref(), count, seed));
     let asked: Vec<Vec<Told>> = asked.collect::<anyhow::Result<_>>()?;
-    let real = |told: &Vec<Told>| -> Vec<Vec<f32>> { told.par_iter().map(|told| heldout.image(told.like)).collect() };
+    let real = |told: &Vec<Told>| -> Vec<Vec<f32>> {
+        told.par_iter().map(|told| heldout.image(told.like)).collect()
+    };
     let real = judge.measure(&asked, &asked.iter().map(real).collect::<Vec<_>>());
-    let name = Drawn { sampler: "real images".into(), steps: None, guidance_scale: None };
+    let name =
+        Drawn { sampler: "real images".into(), steps: None, guidance_scale: None };
     let mut report = Report {
         model: directory.display().to_string(),
         dataset: train.name().to_string(),

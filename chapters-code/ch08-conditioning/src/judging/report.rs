@@ -47,7 +47,8 @@ pub(super) struct Measured {
     pub(super) real: Option<f64>,
 }
 
-/// All figures of a crowd of images: those of the table, and below it lines with a title each.
+/// All figures of a crowd of images: those of the table, and below it lines with a
+/// title each.
 #[derive(Clone, Debug)]
 pub(super) struct Measures {
     pub(super) columns: Vec<Measured>,
@@ -80,7 +81,9 @@ impl fmt::Display for Measure {
             Unit::Number(digits) => (1.0, digits, ""),
             Unit::Percent => (100.0, 1, " %"),
         };
-        let Some(Spread { mean, deviation }) = self.value else { return f.write_str("–") };
+        let Some(Spread { mean, deviation }) = self.value else {
+            return f.write_str("–");
+        };
         write!(f, "{:.digits$} ± {:.digits$}{unit}", factor * mean, factor * deviation)?;
         match self.real {
             Some(real) => write!(f, " ({:.digits$})", factor * real),
@@ -120,11 +123,14 @@ pub(super) struct Drawn {
 impl Row {
     /// A row from what was measured with each seed.
     pub(super) fn of(drawn: Drawn, seconds: &[f64], count: usize, seeds: &[Measures]) -> Self {
-        let at = |column: usize| -> Vec<&Measured> { seeds.iter().map(|seed| &seed.columns[column]).collect() };
+        let at = |column: usize| -> Vec<&Measured> {
+            seeds.iter().map(|seed| &seed.columns[column]).collect()
+        };
         let line = |line: usize| {
             let first = &seeds[0].lines[line];
-            let measures =
-                (0..first.1.len()).map(|i| Measure::of(&seeds.iter().map(|s| &s.lines[line].1[i]).collect::<Vec<_>>()));
+            let measures = (0..first.1.len()).map(|i| {
+                Measure::of(&seeds.iter().map(|s| &s.lines[line].1[i]).collect::<Vec<_>>())
+            });
             Line { title: first.0.clone(), measures: measures.collect() }
         };
         let speeds: Vec<f64> = seconds.iter().map(|seconds| count as f64 / seconds).collect();
@@ -195,7 +201,10 @@ impl Report {
             ensure!(row.distance().is_some(), "{path}: the row '{name}' has no distance");
             for number in row.numbers() {
                 let measured = number.is_finite() && number.abs() <= LARGEST;
-                ensure!(measured, "{path}: the row '{name}' holds {number}, which no evaluation measures");
+                ensure!(
+                    measured,
+                    "{path}: the row '{name}' holds {number}, which no evaluation measures"
+                );
             }
             for Measure { name: measure, unit, .. } in row.measures() {
                 let shown = !matches!(unit, Unit::Number(decimals) if *decimals > MOST_DECIMALS);
@@ -256,12 +265,15 @@ impl Report {
         text
     }
 
-    /// Quality against steps, against time and against the guidance scale, as far as there is more than one of each.
+    /// Quality against steps, against time and against the guidance scale, as far as
+    /// there is more than one of each.
     fn plots(&self, out: &Path) -> anyhow::Result<()> {
         let plot = |name: &str, x: &str, x_scale, at: &dyn Fn(&Row) -> Option<f64>| {
             let mut series: Vec<(Series, Vec<f64>)> = Vec::new();
             for row in &self.rows {
-                let (Some(x), Some(Spread { mean, deviation })) = (at(row), row.distance()) else { continue };
+                let (Some(x), Some(Spread { mean, deviation })) = (at(row), row.distance()) else {
+                    continue;
+                };
                 let color = palette::SERIES[series.len() % palette::SERIES.len()];
                 let place = series.iter().position(|(s, _)| s.name == row.sampler);
                 let place = place.unwrap_or_else(|| {
@@ -273,7 +285,8 @@ impl Report {
                 series[place].1.push(deviation);
             }
             let points = series.iter().flat_map(|(s, _)| &s.points);
-            let (low, high) = points.fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.0), h.max(p.0)));
+            let (low, high) =
+                points.fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.0), h.max(p.0)));
             if low >= high {
                 return Ok(());
             }

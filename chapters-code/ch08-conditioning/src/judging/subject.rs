@@ -30,10 +30,15 @@ pub(super) fn way(text: &str) -> Result<NamedWay, String> {
     let way = match text.split_once(':') {
         None if text == "ddpm" => None,
         None if text == "ddim" => ddim(0.0),
-        None if text == "dpm-solver++" => Some(Way { solver: Solver::DpmSolver, eta: 0.0 }),
-        Some(("ddim", eta)) => {
-            ddim(eta.parse().ok().filter(|eta| (0.0..=1.0).contains(eta)).ok_or("eta is a number from 0 to 1")?)
+        None if text == "dpm-solver++" => {
+            Some(Way { solver: Solver::DpmSolver, eta: 0.0 })
         }
+        Some(("ddim", eta)) => ddim(
+            eta.parse()
+                .ok()
+                .filter(|eta| (0.0..=1.0).contains(eta))
+                .ok_or("eta is a number from 0 to 1")?,
+        ),
         _ => return Err("a sampler is ddpm, ddim, ddim:ETA or dpm-solver++".into()),
     };
     Ok(NamedWay { name: text.to_string(), way })
@@ -82,13 +87,22 @@ impl Subject {
     }
 
     /// What answers for images of which `asked` is asked.
-    fn denoiser(&self, device: &AutoDevice, asked: &[Told], guidance_scale: f64) -> Denoiser {
+    fn denoiser(
+        &self,
+        device: &AutoDevice,
+        asked: &[Told],
+        guidance_scale: f64,
+    ) -> Denoiser {
         match self {
             Self::Plain(model) => Box::new(denoiser(device, &model.unet)),
             Self::Conditional(model) => {
-                let conditions = asked.iter().map(|told| told.condition.clone()).collect();
+                let conditions =
+                    asked.iter().map(|told| told.condition.clone()).collect();
                 let negative = vec![Condition::Nothing; asked.len()];
-                Box::new(Guidance { conditions, negative, guidance_scale }.denoiser(device, &model.network))
+                Box::new(
+                    Guidance { conditions, negative, guidance_scale }
+                        .denoiser(device, &model.network),
+                )
             }
         }
     }
@@ -104,8 +118,14 @@ pub(super) struct Told {
     pub(super) asked: Option<Asked>,
 }
 
-/// What is asked for: the same as is true of some held-out images, which the seed chooses.
-pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed: u64) -> anyhow::Result<Vec<Told>> {
+/// What is asked for: the same as is true of some held-out images, which the seed
+/// chooses.
+pub(super) fn told(
+    subject: &Subject,
+    heldout: &dyn Dataset,
+    count: usize,
+    seed: u64,
+) -> anyhow::Result<Vec<Told>> {
     let mut rng = Purpose::Evaluation.rng(seed, 0);
     let mut order: Vec<usize> = (0..heldout.len()).collect();
     order.shuffle(&mut rng);
@@ -114,12 +134,21 @@ pub(super) fn told(subject: &Subject, heldout: &dyn Dataset, count: usize, seed:
         let nothing = Told { condition: Condition::Nothing, like, asked: None };
         let Subject::Conditional(model) = subject else { return Ok(nothing) };
         Ok(match &model.file.conditioning {
-            ConditioningConfig::Class { .. } => Told { condition: Condition::Label(heldout.label(like)), ..nothing },
+            ConditioningConfig::Class { .. } => {
+                Told { condition: Condition::Label(heldout.label(like)), ..nothing }
+            }
             ConditioningConfig::Text(text) => {
                 let caption = heldout.caption(like);
-                let asked = (heldout.name() == "cats").then(|| Asked::of_caption(&caption));
+                let asked =
+                    (heldout.name() == "cats").then(|| Asked::of_caption(&caption));
                 let prompt = asked.map_or(caption, |asked| phrase(&asked, &mut rng));
-                Told { condition: text.read(&prompt).with_context(|| format!("\"{prompt}\""))?, like, asked }
+                Told {
+                    condition: text
+                        .read(&prompt)
+                        .with_context(|| format!("\"{prompt}\""))?,
+                    like,
+                    asked,
+                }
             }
         })
     };
@@ -144,7 +173,8 @@ pub(super) fn draw(
     seed: u64,
 ) -> anyhow::Result<Vec<Vec<f32>>> {
     let schedule = subject.schedule();
-    let (prediction_type, clip) = (subject.scheduler().prediction_type, subject.scheduler().clip());
+    let (prediction_type, clip) =
+        (subject.scheduler().prediction_type, subject.scheduler().clip());
     let [channels, height, width] = subject.input_shape().expect("checked before");
     let timesteps = spacing.timesteps(schedule.len(), steps)?;
     let mut progress = Progress::new(told.len() as u64, 0);
@@ -152,18 +182,30 @@ pub(super) fn draw(
     for (batch, told) in told.chunks(BATCH).enumerate() {
         let first = batch * BATCH;
         let mut rngs = sources(seed, first as u64..(first + told.len()) as u64);
-        let x = noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
+        let x =
+            noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
         let denoise = subject.denoiser(device, told, guidance_scale);
         let images = match &sampler.way {
-            Some(way) => way.go(Ddim::new(schedule, prediction_type, clip, 0.0), &timesteps, x, &mut rngs, denoise)?,
+            Some(way) => way.go(
+                Ddim::new(schedule, prediction_type, clip, 0.0),
+                &timesteps,
+                x,
+                &mut rngs,
+                denoise,
+            )?,
             None => {
                 let variance_type = subject.scheduler().variance_type;
-                let sampler = Sampler { schedule, prediction_type, variance_type, clip };
+                let sampler =
+                    Sampler { schedule, prediction_type, variance_type, clip };
                 sampler.sample(x, &mut rngs, denoise, |_, _, _| {})
             }
         };
-        drawn.extend(images.as_vec().chunks(channels * height * width).map(<[f32]>::to_vec));
-        progress.update((first + told.len()) as u64, || format!("{} in {steps} steps", sampler.name));
+        drawn.extend(
+            images.as_vec().chunks(channels * height * width).map(<[f32]>::to_vec),
+        );
+        progress.update((first + told.len()) as u64, || {
+            format!("{} in {steps} steps", sampler.name)
+        });
     }
     progress.finish();
     Ok(drawn)

@@ -1,4 +1,5 @@
-//! Times this project beside PyTorch: the same network from the same model directory, the same images, turn by turn.
+//! Times this project beside PyTorch: the same network from the same model directory, the same
+//! images, turn by turn.
 
 mod ours;
 mod peer;
@@ -17,7 +18,8 @@ use peer::Peer;
 use rand::Rng;
 use report::Row;
 
-/// Time training and sampling beside PyTorch (which needs a Python with torch, diffusers and safetensors)
+/// Time training and sampling beside PyTorch (which needs a Python with torch, diffusers and
+/// safetensors)
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -34,7 +36,8 @@ struct Args {
     /// Do everything so many times; of each line the run with the median ratio counts
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Also the paper's network for CIFAR-10, 35.7 million parameters (for a GPU: it takes minutes on a processor)
+    /// Also the paper's network for CIFAR-10, 35.7 million parameters (for a GPU: it takes minutes
+    /// on a processor)
     #[arg(long)]
     large: bool,
     /// Only configurations whose name contains this
@@ -50,7 +53,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// One side of the comparison: works when told to on standard input (the program starts this itself)
+    /// One side of the comparison: works when told to on standard input (the program starts this
+    /// itself)
     #[command(hide = true)]
     Work(ours::Args),
 }
@@ -96,12 +100,8 @@ fn configurations(large: bool) -> Vec<Configuration> {
         networks.push(("ddpm-cifar10 32x32x3", Preset::DdpmCifar10.config([3, 32, 32]), 128));
     }
     let tasks = |(name, unet, batch): (&'static str, UNetConfig, usize)| {
-        [(Task::Train, batch), (Task::Sample, 1), (Task::Sample, 16)].map(|(task, batch)| Configuration {
-            name,
-            task,
-            unet: unet.clone(),
-            batch,
-        })
+        [(Task::Train, batch), (Task::Sample, 1), (Task::Sample, 16)]
+            .map(|(task, batch)| Configuration { name, task, unet: unet.clone(), batch })
     };
     networks.into_iter().flat_map(tasks).collect()
 }
@@ -114,13 +114,21 @@ fn main() -> std::process::ExitCode {
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {
-    let threads =
-        args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), |n| n as usize);
+    let threads = args.threads.map_or_else(
+        || std::thread::available_parallelism().map_or(1, |n| n.get()),
+        |n| n as usize,
+    );
     let wanted = |c: &Configuration| {
-        format!("{} {:?} {}", c.name, c.task, c.batch).to_lowercase().contains(&args.only.to_lowercase())
+        format!("{} {:?} {}", c.name, c.task, c.batch)
+            .to_lowercase()
+            .contains(&args.only.to_lowercase())
     };
     let configurations: Vec<_> = configurations(args.large).into_iter().filter(wanted).collect();
-    anyhow::ensure!(!configurations.is_empty(), "--only {}: no configuration has this in its name", args.only);
+    anyhow::ensure!(
+        !configurations.is_empty(),
+        "--only {}: no configuration has this in its name",
+        args.only
+    );
     let mut runs: Vec<Vec<Row>> = configurations.iter().map(|_| Vec::new()).collect();
     let mut versions = String::new();
     for run in 1..=args.runs {
@@ -147,7 +155,11 @@ fn median(mut rows: Vec<Row>) -> Row {
 }
 
 /// Runs both sides, turn by turn.
-fn measure(args: &Args, configuration: &Configuration, threads: usize) -> anyhow::Result<(Row, String)> {
+fn measure(
+    args: &Args,
+    configuration: &Configuration,
+    threads: usize,
+) -> anyhow::Result<(Row, String)> {
     let directory = tempfile::tempdir()?;
     let path = directory.path();
     let multiply_adds = write_inputs(configuration, path)?;
@@ -173,7 +185,10 @@ fn measure(args: &Args, configuration: &Configuration, threads: usize) -> anyhow
         let peer = Peer::start(&mut command)?;
         let (a, b) = (us.check, peer.check);
         let name = configuration.name;
-        anyhow::ensure!((a - b).abs() <= 1e-4 * b.abs(), "{name}: the two sides compute different things: {a} and {b}");
+        anyhow::ensure!(
+            (a - b).abs() <= 1e-4 * b.abs(),
+            "{name}: the two sides compute different things: {a} and {b}"
+        );
         them.push(peer);
     }
     for _ in 0..args.turns {
@@ -203,23 +218,39 @@ fn faster(peers: Vec<Peer>) -> anyhow::Result<Option<peer::Result>> {
     Ok(results.into_iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)))
 }
 
-/// A model directory with random weights and a batch to work on. Returns the multiplications per image.
-fn write_inputs(configuration: &Configuration, directory: &std::path::Path) -> anyhow::Result<usize> {
+/// A model directory with random weights and a batch to work on. Returns the multiplications per
+/// image.
+fn write_inputs(
+    configuration: &Configuration,
+    directory: &std::path::Path,
+) -> anyhow::Result<usize> {
     let device = Cpu::default();
     let mut random = rng(0, 0);
     let mut unet = UNet::new(&device, &configuration.unet, &mut random)?;
-    model_dir::save(directory, &configuration.unet, &params::to_host(&mut unet), &SchedulerConfig::default())?;
+    model_dir::save(
+        directory,
+        &configuration.unet,
+        &params::to_host(&mut unet),
+        &SchedulerConfig::default(),
+    )?;
 
-    let [channels, height, width] = configuration.unet.input_shape().expect("every network has a size");
+    let [channels, height, width] =
+        configuration.unet.input_shape().expect("every network has a size");
     let batch = configuration.batch;
     let mut normal = || HostTensor {
         shape: vec![batch, channels, height, width],
         values: standard_normal(&device, (batch, channels, height, width), &mut random).as_vec(),
     };
     let (x0, eps) = (normal(), normal());
-    let timesteps =
-        HostTensor { shape: vec![batch], values: (0..batch).map(|_| random.gen_range(0..1000) as f32).collect() };
-    let tensors = NamedTensors::from([("x0".into(), x0), ("eps".into(), eps), ("timesteps".into(), timesteps)]);
+    let timesteps = HostTensor {
+        shape: vec![batch],
+        values: (0..batch).map(|_| random.gen_range(0..1000) as f32).collect(),
+    };
+    let tensors = NamedTensors::from([
+        ("x0".into(), x0),
+        ("eps".into(), eps),
+        ("timesteps".into(), timesteps),
+    ]);
     files::write(directory.join("batch.safetensors"), &params::to_safetensors(&tensors, &[]))?;
 
     let stages = summary(&mut unet, device.zeros_like(&(1, channels, height, width)));

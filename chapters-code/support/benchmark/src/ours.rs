@@ -46,7 +46,9 @@ pub fn work(args: &Args) -> anyhow::Result<()> {
     let device = cli::device(0)?;
     let model = model_dir::load(&device, &args.model)?;
     let batch = model_dir::read_tensors(&args.model.join("batch.safetensors"))?;
-    let [b, c, h, w] = batch["x0"].shape[..] else { anyhow::bail!("batch.safetensors: x0 is no batch of images") };
+    let [b, c, h, w] = batch["x0"].shape[..] else {
+        anyhow::bail!("batch.safetensors: x0 is no batch of images")
+    };
     let images = |name: &str| device.tensor_from_vec(batch[name].values.clone(), (b, c, h, w));
     let timesteps = batch["timesteps"].values.iter().map(|&t| t as usize).collect();
     let inputs = Inputs { x0: images("x0"), eps: images("eps"), timesteps, device, model };
@@ -121,7 +123,10 @@ fn serve(check: f64, mut step: impl FnMut() -> anyhow::Result<()>) -> anyhow::Re
             step()?;
             steps += 1;
         }
-        say(&Answer { seconds: start.elapsed().as_secs_f64() / steps as f64, peak_memory: peak_memory() })?;
+        say(&Answer {
+            seconds: start.elapsed().as_secs_f64() / steps as f64,
+            peak_memory: peak_memory(),
+        })?;
     }
     Ok(())
 }

@@ -59,8 +59,9 @@ impl Peer {
     fn read<T: for<'a> Deserialize<'a>>(&mut self) -> anyhow::Result<T> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        serde_json::from_str(&line)
-            .with_context(|| format!("{} stopped (its own message is above); it said {line:?}", self.name))
+        serde_json::from_str(&line).with_context(|| {
+            format!("{} stopped (its own message is above); it said {line:?}", self.name)
+        })
     }
 
     /// Lets it work once.

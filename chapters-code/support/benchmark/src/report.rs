@@ -35,7 +35,8 @@ pub fn line(row: &Row) -> String {
     };
     let ms = |r: &Result| format!("{:.2}", r.seconds * 1e3);
     let rate = |r: &Result| format!("{:.0}", row.work / r.seconds / 1e9);
-    let memory = |r: &Result| r.peak_memory.map_or("-".into(), |bytes| format!("{:.0}", bytes as f64 / MIB));
+    let memory =
+        |r: &Result| r.peak_memory.map_or("-".into(), |bytes| format!("{:.0}", bytes as f64 / MIB));
     let theirs = |f: &dyn Fn(&Result) -> String| row.theirs.as_ref().map_or("-".into(), f);
     let speed = theirs(&|_| format!("{:.2}", row.speed()));
     let memory_ratio = theirs(&|t| match (row.ours.peak_memory, t.peak_memory) {

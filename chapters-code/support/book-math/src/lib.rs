@@ -6,10 +6,12 @@
 //!
 //! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
 //!
-//! In code nothing is a formula. From a block the spaces are taken away that all its lines begin with, as a method has them
-//! when it is cut out of its `impl`; a command within a line is broken between its words only.
+//! In code nothing is a formula. From a block the spaces are taken away that all its lines begin
+//! with, as a method has them when it is cut out of its `impl`; a command within a line is broken
+//! between its words only.
 //!
-//! A formula that does not parse, a name that is given twice and a link that leads nowhere are errors, with page and line.
+//! A formula that does not parse, a name that is given twice and a link that leads nowhere are
+//! errors, with page and line.
 //!
 //! [`live`] brings the figures that the reader can touch.
 
@@ -43,7 +45,8 @@ type Places = BTreeMap<String, (String, String)>;
 /// # Errors
 /// Everything that is wrong, as `path:line: what`.
 pub fn render(pages: &mut [Page]) -> Result<(), Vec<String>> {
-    let converter = LatexToMathML::new(MathCoreConfig::default()).expect("the default configuration is valid");
+    let converter =
+        LatexToMathML::new(MathCoreConfig::default()).expect("the default configuration is valid");
     let mut problems = Vec::new();
     let mut places = Places::new();
     for page in pages.iter() {
@@ -62,7 +65,8 @@ pub fn render(pages: &mut [Page]) -> Result<(), Vec<String>> {
     for page in pages {
         match render_page(&converter, &places, &page.path, &page.text) {
             Ok(text) => page.text = text,
-            Err(found) => problems.extend(found.iter().map(|p| format!("{}:{}: {}", page.path, p.line, p.what))),
+            Err(found) => problems
+                .extend(found.iter().map(|p| format!("{}:{}: {}", page.path, p.line, p.what))),
         }
     }
     match problems.is_empty() {
@@ -85,14 +89,20 @@ fn parts(text: &str) -> Result<Vec<(usize, Part<'_>)>, Problem> {
     let (mut start, mut at) = (0, 0);
     let line_of = |at: usize| text[..at].matches('\n').count() + 1;
     let bytes = text.as_bytes();
-    let unclosed = |at: usize, what: &str| Problem { line: line_of(at), what: format!("{what} is not closed") };
+    let unclosed = |at: usize, what: &str| Problem {
+        line: line_of(at),
+        what: format!("{what} is not closed"),
+    };
     while at < text.len() {
         let rest = &text[at..];
         let line_start = at == 0 || bytes[at - 1] == b'\n';
         let end = if line_start && is_fence(rest) {
-            let fence = rest.trim_start().chars().take_while(|&c| c == '`' || c == '~').collect::<String>();
+            let fence =
+                rest.trim_start().chars().take_while(|&c| c == '`' || c == '~').collect::<String>();
             let body = rest.find('\n').ok_or_else(|| unclosed(at, "a code block"))?;
-            let closing = rest[body..].find(&format!("\n{fence}")).ok_or_else(|| unclosed(at, "a code block"))?;
+            let closing = rest[body..]
+                .find(&format!("\n{fence}"))
+                .ok_or_else(|| unclosed(at, "a code block"))?;
             Some((at + body + closing + 1 + fence.len(), None))
         } else if rest.starts_with('`') {
             let ticks = rest.bytes().take_while(|&b| b == b'`').count();
@@ -104,10 +114,11 @@ fn parts(text: &str) -> Result<Vec<(usize, Part<'_>)>, Problem> {
         } else if let Some(tail) = rest.strip_prefix("$$") {
             let closing = tail.find("$$").ok_or_else(|| unclosed(at, "$$"))?;
             let after = &tail[closing + 2..];
-            let (name, used) = match after.strip_prefix(" {#eq:").and_then(|tail| tail.split_once('}')) {
-                Some((name, _)) => (Some(name), " {#eq:".len() + name.len() + 1),
-                None => (None, 0),
-            };
+            let (name, used) =
+                match after.strip_prefix(" {#eq:").and_then(|tail| tail.split_once('}')) {
+                    Some((name, _)) => (Some(name), " {#eq:".len() + name.len() + 1),
+                    None => (None, 0),
+                };
             Some((at + closing + 4 + used, Some(Part::Display { latex: &tail[..closing], name })))
         } else if let Some(tail) = rest.strip_prefix('$') {
             let closing = tail.find('$').ok_or_else(|| unclosed(at, "$"))?;
@@ -150,18 +161,27 @@ fn names(text: &str) -> Vec<(usize, String)> {
     parts(text).unwrap_or_default().into_iter().filter_map(named).collect()
 }
 
-fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &str) -> Result<String, Vec<Problem>> {
+fn render_page(
+    converter: &LatexToMathML,
+    places: &Places,
+    path: &str,
+    text: &str,
+) -> Result<String, Vec<Problem>> {
     let mut out = String::new();
     let mut problems = Vec::new();
     let mut parts = parts(text).map_err(|problem| vec![problem])?.into_iter().peekable();
     while let Some((line, part)) = parts.next() {
-        let mut convert = |latex: &str, display| match converter.convert_with_local_state(latex, display) {
-            Ok(result) => colored(&result.mathml),
-            Err(error) => {
-                problems.push(Problem { line, what: format!("{} in: {}", error.error_message(), latex.trim()) });
-                String::new()
-            }
-        };
+        let mut convert =
+            |latex: &str, display| match converter.convert_with_local_state(latex, display) {
+                Ok(result) => colored(&result.mathml),
+                Err(error) => {
+                    problems.push(Problem {
+                        line,
+                        what: format!("{} in: {}", error.error_message(), latex.trim()),
+                    });
+                    String::new()
+                }
+            };
         match part {
             Part::Code(code) if is_fence(code) || !code.contains("--") => out += &flush_left(code),
             Part::Code(code) => out += &command(code.trim_matches('`')),
@@ -169,14 +189,20 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
                 // Browsers would break the line between a formula and the comma behind it.
                 let mut mark = "";
                 if let Some((_, Part::Text(next))) = parts.peek_mut() {
-                    (mark, *next) =
-                        next.split_at(next.len() - next.trim_start_matches([',', '.', ';', ':', '?', ')']).len());
+                    (mark, *next) = next.split_at(
+                        next.len() - next.trim_start_matches([',', '.', ';', ':', '?', ')']).len(),
+                    );
                 }
                 let math = convert(latex, MathDisplay::Inline);
-                out += &if mark.is_empty() { math } else { format!("<span class=\"whole\">{math}{mark}</span>") };
+                out += &if mark.is_empty() {
+                    math
+                } else {
+                    format!("<span class=\"whole\">{math}{mark}</span>")
+                };
             }
             Part::Display { latex, name } => {
-                // An operator at the start of a piece keeps its spaces if something stands in front of it, if only `{}`.
+                // An operator at the start of a piece keeps its spaces if something stands in front
+                // of it, if only `{}`.
                 let mut math = String::new();
                 for sentence in latex.split("\\qquad") {
                     math += "<span>";
@@ -198,7 +224,8 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
             Part::Text(text) => match linked(places, path, text) {
                 Ok(text) => out += &text,
                 Err((offset, what)) => {
-                    problems.push(Problem { line: line + text[..offset].matches('\n').count(), what });
+                    problems
+                        .push(Problem { line: line + text[..offset].matches('\n').count(), what });
                 }
             },
         }
@@ -209,10 +236,12 @@ fn render_page(converter: &LatexToMathML, places: &Places, path: &str, text: &st
     }
 }
 
-/// A command or its flags as code within a line, whose words are not broken: browsers would do it at every hyphen.
+/// A command or its flags as code within a line, whose words are not broken: browsers would do it
+/// at every hyphen.
 fn command(code: &str) -> String {
     // In text that is not code Markdown would make dashes of hyphens.
-    let escaped = |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
+    let escaped =
+        |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
     let word = |word: &str| word.chars().map(escaped).collect::<String>();
     let words: Vec<String> =
         code.split(' ').map(|text| format!("<span class=\"word\">{}</span>", word(text))).collect();
@@ -224,7 +253,8 @@ fn flush_left(code: &str) -> String {
     let lines: Vec<&str> = code.split('\n').collect();
     let [open, body @ .., close] = lines.as_slice() else { return code.into() };
     let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
-    let Some(common) = body.iter().filter(|line| !line.is_empty()).map(|line| indent(line)).min() else {
+    let Some(common) = body.iter().filter(|line| !line.is_empty()).map(|line| indent(line)).min()
+    else {
         return code.into();
     };
     let body = body.iter().flat_map(|line| [line.get(common..).unwrap_or(""), "\n"]);
@@ -237,7 +267,8 @@ fn linked(places: &Places, path: &str, text: &str) -> Result<String, (usize, Str
     let mut rest = text;
     while let Some(at) = rest.find("@eq:") {
         let tail = &rest[at + 4..];
-        let end = tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).unwrap_or(tail.len());
+        let end =
+            tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).unwrap_or(tail.len());
         let name = &tail[..end];
         let Some((page, number)) = places.get(name) else {
             return Err((text.len() - rest.len() + at, format!("there is no equation eq:{name}")));
@@ -249,7 +280,8 @@ fn linked(places: &Places, path: &str, text: &str) -> Result<String, (usize, Str
     Ok(out + rest)
 }
 
-/// Symbols that have a colour of their own in the whole book: what a network says, noise, the clean image.
+/// Symbols that have a colour of their own in the whole book: what a network says, noise, the clean
+/// image.
 const COLORED: [(&str, &str); 6] = [
     ("<msub><mi>ϵ</mi><mi>θ</mi></msub>", "network"),
     ("<msub><mi>x</mi><mi>θ</mi></msub>", "network"),
@@ -279,11 +311,13 @@ fn colored(mathml: &str) -> String {
     out
 }
 
-/// The font that formulas are drawn in: New Computer Modern Math, which has a MATH table. It is brought by the crate
-/// `typst-assets`, and lies under the GUST font licence.
+/// The font that formulas are drawn in: New Computer Modern Math, which has a MATH table. It is
+/// brought by the crate `typst-assets`, and lies under the GUST font licence.
 pub fn math_font() -> &'static [u8] {
     // Of the fonts there, the one with a MATH table and regular weight.
-    let wanted = |font: &&[u8]| contains(font, b"NewCMMath-Regular") || contains(font, &utf16("NewCMMath-Regular"));
+    let wanted = |font: &&[u8]| {
+        contains(font, b"NewCMMath-Regular") || contains(font, &utf16("NewCMMath-Regular"))
+    };
     typst_assets::fonts().find(wanted).expect("typst-assets brings the font")
 }
 
@@ -307,9 +341,20 @@ mod tests {
     #[test]
     fn formulas_become_mathml() {
         let text = one("Here $x_t$ is.\n\n$$\na = b\n$$ {#eq:first}\n\nSee @eq:first.").unwrap();
-        assert!(text.starts_with("Here <math><msub><mi>x</mi><mi>t</mi></msub></math> is."), "{text}");
-        assert_eq!(one("($a$), b").unwrap(), "(<span class=\"whole\"><math><mi>a</mi></math>),</span> b");
-        assert!(text.contains("<div class=\"equation\" id=\"eq-first\"><div><span><math display=\"block\">"), "{text}");
+        assert!(
+            text.starts_with("Here <math><msub><mi>x</mi><mi>t</mi></msub></math> is."),
+            "{text}"
+        );
+        assert_eq!(
+            one("($a$), b").unwrap(),
+            "(<span class=\"whole\"><math><mi>a</mi></math>),</span> b"
+        );
+        assert!(
+            text.contains(
+                "<div class=\"equation\" id=\"eq-first\"><div><span><math display=\"block\">"
+            ),
+            "{text}"
+        );
         assert!(text.contains("<a href=\"#eq-first\">(3.1)</a></div>"), "{text}");
         assert!(text.ends_with("See [(3.1)](#eq-first)."), "{text}");
     }
@@ -317,7 +362,8 @@ mod tests {
     #[test]
     fn a_wide_formula_is_in_pieces() {
         let text = one("$$ a = b \\allowbreak + c \\qquad d $$").unwrap();
-        let spans: Vec<usize> = text.split("<span>").skip(1).map(|span| span.matches("<math ").count()).collect();
+        let spans: Vec<usize> =
+            text.split("<span>").skip(1).map(|span| span.matches("<math ").count()).collect();
         assert_eq!(spans, [2, 1], "{text}");
         // The plus has something in front of it, so it is no sign and keeps its spaces.
         let second = text.split("<math ").nth(2).unwrap();
@@ -331,7 +377,10 @@ mod tests {
             number: Some(number.into()),
             text: text.into(),
         };
-        let mut pages = [page("a.md", "1", "as in @eq:there"), page("b.md", "2", "$$x$$ {#eq:here} $$y$$ {#eq:there}")];
+        let mut pages = [
+            page("a.md", "1", "as in @eq:there"),
+            page("b.md", "2", "$$x$$ {#eq:here} $$y$$ {#eq:there}"),
+        ];
         render(&mut pages).unwrap();
         assert_eq!(pages[0].text, "as in [(2.2)](b.md#eq-there)");
     }
@@ -347,7 +396,10 @@ mod tests {
         let text = one("run `a --b` or `c d`\n\n```sh\ne --f\n```\n").unwrap();
         let (flag, rest) = text.split_once(" or ").unwrap();
         let word = |text: &str| format!("<span class=\"word\">{text}</span>");
-        assert_eq!(flag, format!("run <code class=\"hljs\">{} {}</code>", word("a"), word("&#45;&#45;b")));
+        assert_eq!(
+            flag,
+            format!("run <code class=\"hljs\">{} {}</code>", word("a"), word("&#45;&#45;b"))
+        );
         assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
     }
 
@@ -383,6 +435,9 @@ mod tests {
     #[test]
     fn the_font_is_there() {
         let font = math_font();
-        assert!(font.starts_with(b"OTTO") && contains(&font[..1000], b"MATH"), "an OpenType font for formulas");
+        assert!(
+            font.starts_with(b"OTTO") && contains(&font[..1000], b"MATH"),
+            "an OpenType font for formulas"
+        );
     }
 }

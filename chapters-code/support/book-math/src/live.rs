@@ -1,4 +1,5 @@
-//! The figures that the reader can touch: the crate `live`, built for browsers and put beside the pages.
+//! The figures that the reader can touch: the crate `live`, built for browsers and put beside the
+//! pages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,18 +11,24 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const FOLDER: &str = "live";
 const SCRIPT: &str = "\n\n<script type=\"module\" src=\"live/live.js\"></script>\n";
 
-/// Gives every page with such a figure what it needs. Where the compiler cannot build for browsers, the figures stay
-/// hidden.
+/// Gives every page with such a figure what it needs. Where the compiler cannot build for browsers,
+/// the figures stay hidden.
 ///
 /// # Errors
 /// If the crate does not build, or a file cannot be read or written.
-pub fn prepare<'a>(root: &Path, book: &Path, pages: impl Iterator<Item = &'a mut String>) -> anyhow::Result<()> {
+pub fn prepare<'a>(
+    root: &Path,
+    book: &Path,
+    pages: impl Iterator<Item = &'a mut String>,
+) -> anyhow::Result<()> {
     let touchable: Vec<_> = pages.filter(|page| page.contains("<form class=\"live\"")).collect();
     if touchable.is_empty() {
         return Ok(());
     }
     if !can_build(root)? {
-        eprintln!("the figures that can be touched are left out: they need `rustup target add {TARGET}`");
+        eprintln!(
+            "the figures that can be touched are left out: they need `rustup target add {TARGET}`"
+        );
         return Ok(());
     }
     let folder = book.join(FOLDER);
@@ -41,7 +48,10 @@ pub fn prepare<'a>(root: &Path, book: &Path, pages: impl Iterator<Item = &'a mut
 
 /// Whether the compiler has what a program for browsers needs.
 fn can_build(root: &Path) -> anyhow::Result<bool> {
-    let asked = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).current_dir(root).output();
+    let asked = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(root)
+        .output();
     let answer = asked.context("rustc cannot be asked")?.stdout;
     Ok(Path::new(String::from_utf8_lossy(&answer).trim()).is_dir())
 }
@@ -55,12 +65,26 @@ pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--package", "live", "--profile", "browser", "--target", TARGET, "--target-dir"])
+        .args([
+            "build",
+            "--package",
+            "live",
+            "--profile",
+            "browser",
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
         .arg(&target);
-    // mdBook reads what this program prints, so cargo must not print there; and flags for other builds are not for this one.
-    let command = command.current_dir(root).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // mdBook reads what this program prints, so cargo must not print there; and flags for other
+    // builds are not for this one.
+    let command =
+        command.current_dir(root).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let built = command.stdout(std::io::stderr()).status();
-    anyhow::ensure!(built.context("cargo cannot be run")?.success(), "the crate `live` does not build for {TARGET}");
+    anyhow::ensure!(
+        built.context("cargo cannot be run")?.success(),
+        "the crate `live` does not build for {TARGET}"
+    );
     Ok(target.join(TARGET).join("browser/live.wasm"))
 }
 
@@ -69,10 +93,14 @@ fn models(page: &str) -> impl Iterator<Item = &str> {
     page.split("data-model=\"").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
-/// Copies the files of a model, and lists them. Pages about it, which are none of the book's, would not be copied any further.
+/// Copies the files of a model, and lists them. Pages about it, which are none of the book's, would
+/// not be copied any further.
 fn copy_model(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     let mut list = String::new();
-    for file in files::below(from)?.into_iter().filter(|file| file.extension().is_none_or(|kind| kind != "md")) {
+    for file in files::below(from)?
+        .into_iter()
+        .filter(|file| file.extension().is_none_or(|kind| kind != "md"))
+    {
         copy(&from.join(&file), &folder.join(name).join(&file))?;
         let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
         list.push_str(&format!("{name}/{}\n", parts.join("/")));
@@ -84,7 +112,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     write(to, &files::read(from)?)
 }
 
-/// Writes a file unless it is there: a changed file would make `mdbook serve` build again, for ever.
+/// Writes a file unless it is there: a changed file would make `mdbook serve` build again, for
+/// ever.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if files::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());

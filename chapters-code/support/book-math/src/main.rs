@@ -1,4 +1,5 @@
-//! The preprocessor that `mdbook` runs (see `book.toml`): formulas, and figures that the reader can touch.
+//! The preprocessor that `mdbook` runs (see `book.toml`): formulas, and figures that the reader can
+//! touch.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,11 +18,13 @@ fn main() -> anyhow::Result<()> {
     }
     let mut input = String::new();
     std::io::stdin().read_to_string(&mut input)?;
-    let (context, mut book) = mdbook_preprocessor::parse_input(input.as_bytes()).context("this is run by mdbook")?;
+    let (context, mut book) =
+        mdbook_preprocessor::parse_input(input.as_bytes()).context("this is run by mdbook")?;
     let mut pages = Vec::new();
     book.for_each_chapter_mut(|chapter| {
         let path = chapter.path.as_deref().unwrap_or(Path::new("")).display().to_string();
-        let number = chapter.number.as_ref().map(|n| n.to_string().trim_end_matches('.').to_string());
+        let number =
+            chapter.number.as_ref().map(|n| n.to_string().trim_end_matches('.').to_string());
         pages.push(Page { path, number, text: std::mem::take(&mut chapter.content) });
     });
     if let Err(problems) = render(&mut pages) {
@@ -31,7 +34,9 @@ fn main() -> anyhow::Result<()> {
     live::write(&folder.join(FONT), math_font())?;
     live::prepare(&context.root, &folder, pages.iter_mut().map(|page| &mut page.text))?;
     let mut pages = pages.into_iter();
-    book.for_each_chapter_mut(|chapter| chapter.content = pages.next().expect("one page per chapter").text);
+    book.for_each_chapter_mut(|chapter| {
+        chapter.content = pages.next().expect("one page per chapter").text
+    });
     serde_json::to_writer(std::io::stdout(), &book)?;
     Ok(())
 }

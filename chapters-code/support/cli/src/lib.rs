@@ -1,5 +1,5 @@
-//! What the chapter programs share, so that each of them can be short: errors in one sentence, outputs, signals, the
-//! device, the progress bar.
+//! What the chapter programs share, so that each of them can be short: errors in one sentence,
+//! outputs, signals, the device, the progress bar.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
@@ -18,8 +18,8 @@ pub mod signals;
 pub use output::outputs;
 pub use print::quoted;
 
-/// Parses the arguments and runs `program`, which may choose an exit code. An error is printed as one line; the exit code
-/// is then 1 (2 for wrong usage).
+/// Parses the arguments and runs `program`, which may choose an exit code. An error is printed as
+/// one line; the exit code is then 1 (2 for wrong usage).
 pub fn run<A: Parser, T: Termination>(program: impl FnOnce(A) -> anyhow::Result<T>) -> ExitCode {
     let answer = match A::try_parse() {
         Ok(args) => program(args).map(T::report),
@@ -53,7 +53,8 @@ pub fn shipped(name: &str) -> PathBuf {
     here.ancestors().nth(2).expect("chapters-code/ is two above").join("checkpoints").join(name)
 }
 
-/// The directory that the program was told, or that of a model that comes with the book; then it says so.
+/// The directory that the program was told, or that of a model that comes with the book; then it
+/// says so.
 pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     match told {
         Some(directory) => directory.to_path_buf(),
@@ -64,12 +65,15 @@ pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     }
 }
 
-/// Starts the threads of the kernels, as many as the processor has if `threads` does not say. This thread is one of them:
-/// then the many small kernels of a step need not be handed over.
+/// Starts the threads of the kernels, as many as the processor has if `threads` does not say. This
+/// thread is one of them: then the many small kernels of a step need not be handed over.
 ///
 /// # Errors
 /// If the threads cannot be started.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     // To rayon, 0 means as many as there are.
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).use_current_thread().build_global()?)
+    Ok(rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .use_current_thread()
+        .build_global()?)
 }

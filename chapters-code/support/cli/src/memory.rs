@@ -6,7 +6,8 @@ fn free() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     let limit = system.cgroup_limits().map(|limits| limits.free_memory);
-    let free = limit.map_or(system.available_memory(), |limit| limit.min(system.available_memory()));
+    let free =
+        limit.map_or(system.available_memory(), |limit| limit.min(system.available_memory()));
     (free > 0).then_some(free)
 }
 
@@ -19,13 +20,15 @@ fn free() -> Option<u64> {
 /// Checks, before the work begins, that about `bytes` of memory can be had for `what`.
 ///
 /// # Errors
-/// If they cannot; then `advice` says what to change. Where the system does not tell how much memory
-/// is free, nothing is an error.
+/// If they cannot; then `advice` says what to change. Where the system does not tell how much
+/// memory is free, nothing is an error.
 pub fn ensure(bytes: u128, what: &str, advice: &str) -> anyhow::Result<()> {
     match free() {
         Some(free) if bytes > free as u128 => {
             let (needed, free) = (size(bytes), size(free as u128));
-            anyhow::bail!("{what} needs about {needed} of memory, but only {free} is free: {advice}")
+            anyhow::bail!(
+                "{what} needs about {needed} of memory, but only {free} is free: {advice}"
+            )
         }
         _ => Ok(()),
     }
@@ -46,7 +49,10 @@ mod tests {
         super::ensure(1, "a byte", "take less").unwrap();
         let error = super::ensure(1 << 70, "a picture of the sky", "take less").unwrap_err();
         let error = error.to_string();
-        assert!(error.starts_with("a picture of the sky needs about 1180591620717.4 GB"), "{error}");
+        assert!(
+            error.starts_with("a picture of the sky needs about 1180591620717.4 GB"),
+            "{error}"
+        );
         assert!(error.ends_with("is free: take less"), "{error}");
     }
 }

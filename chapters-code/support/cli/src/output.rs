@@ -39,12 +39,14 @@ const FORMATS: [&str; 31] = [
     "zip",
 ];
 
-/// Finds out, before the work begins, whether all outputs can be written: for each, the flag that says where, the path, and
-/// the format as names of files end with it, such as `"png"`. If one of them goes to the standard output, what
-/// the program prints goes to the standard error from now on.
+/// Finds out, before the work begins, whether all outputs can be written: for each, the flag that
+/// says where, the path, and the format as names of files end with it, such as `"png"`. If one of
+/// them goes to the standard output, what the program prints goes to the standard error from now
+/// on.
 ///
 /// # Errors
-/// If a file cannot be written, if its name promises another format, or if two outputs would be the same file.
+/// If a file cannot be written, if its name promises another format, or if two outputs would be the
+/// same file.
 pub fn outputs<P: AsRef<Path>>(
     outputs: impl IntoIterator<Item = (&'static str, P, &'static str)>,
 ) -> anyhow::Result<()> {
@@ -67,7 +69,8 @@ pub fn outputs<P: AsRef<Path>>(
 }
 
 fn check_name(flag: &str, path: &Path, format: &str) -> anyhow::Result<()> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let ending =
+        path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     anyhow::ensure!(
         ending == format || !FORMATS.contains(&ending.as_str()),
         "{flag} {}: the file would hold {}, not {}: let its name end with .{format}",
@@ -94,7 +97,10 @@ mod tests {
         }
         for bad in ["a.jpg", "a.GIF", "a.svg", "a.png.csv"] {
             let problem = check(bad).unwrap_err().to_string();
-            assert!(problem.contains("--out") && problem.contains(bad) && problem.contains(".png"), "{problem}");
+            assert!(
+                problem.contains("--out") && problem.contains(bad) && problem.contains(".png"),
+                "{problem}"
+            );
         }
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
 
-/// Prints a line as the standard macro of this name does, but without a panic when nobody reads it: see [`print_line`].
+/// Prints a line as the standard macro of this name does, but without a panic when nobody reads it:
+/// see [`print_line`].
 #[macro_export]
 macro_rules! println {
     ($($argument:tt)*) => { $crate::print::print_line(::std::format_args!($($argument)*)) };
@@ -17,13 +18,15 @@ static PROBLEM: OnceLock<io::Error> = OnceLock::new();
 /// Whether an output goes to the standard output.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// From now on, lines go to the standard error, because the standard output carries a picture or a table.
+/// From now on, lines go to the standard error, because the standard output carries a picture or a
+/// table.
 pub(crate) fn take_stdout() {
     TAKEN.store(true, Ordering::SeqCst);
 }
 
-/// Prints a line. A reader that has read enough, as `head -1` does, is no problem. Any other problem is kept for the end of
-/// the program, because the work matters more than what is told of it.
+/// Prints a line. A reader that has read enough, as `head -1` does, is no problem. Any other
+/// problem is kept for the end of the program, because the work matters more than what is told of
+/// it.
 pub fn print_line(line: Arguments) {
     if TAKEN.load(Ordering::SeqCst) {
         return note(line);
@@ -77,8 +80,10 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
 
 /// Lines joined, and what would move the cursor escaped.
 fn one_line(text: &str) -> String {
-    let joined = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let joined =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let escape =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     joined.chars().map(escape).collect()
 }
 
@@ -96,7 +101,10 @@ mod tests {
     #[test]
     fn an_error_is_one_sentence_on_one_line() {
         let cause = anyhow::anyhow!("expected a number\n  --> line 3\n\n");
-        assert_eq!(sentence(&cause.context("a\u{1b}[2J.json")), "a\\u{1b}[2J.json: expected a number --> line 3");
+        assert_eq!(
+            sentence(&cause.context("a\u{1b}[2J.json")),
+            "a\\u{1b}[2J.json: expected a number --> line 3"
+        );
         assert_eq!(sentence(&anyhow::anyhow!("no").context("a: no")), "a: no");
         assert_eq!(sentence(&anyhow::anyhow!("a: no").context("no")), "a: no");
     }

@@ -39,8 +39,8 @@ impl Signals {
         self.state().asked.is_some()
     }
 
-    /// Does work that can be lost. If the program is asked to stop during it, it says `farewell` and ends at once. If it was
-    /// asked before, the work is not begun.
+    /// Does work that can be lost. If the program is asked to stop during it, it says `farewell`
+    /// and ends at once. If it was asked before, the work is not begun.
     pub fn unless_stopped<T>(&self, farewell: impl Display, work: impl FnOnce() -> T) -> Option<T> {
         {
             let mut state = self.state();
@@ -100,7 +100,8 @@ fn listen(mut hear: impl FnMut(u8) + Send + 'static) -> io::Result<()> {
 #[cfg(unix)]
 fn ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action, sigaction only fills the old one in; it is read only if that succeeded.
+    // SAFETY: without a new action, sigaction only fills the old one in; it is read only if that
+    // succeeded.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN

@@ -9,11 +9,14 @@ mod pixels;
 mod plots;
 
 pub use image::RgbImage;
-pub use pixels::{check_film, check_grid, grid, image_grid, image_rows, save_gif, save_png, Picture, MOST_PIXELS};
+pub use pixels::{
+    check_film, check_grid, grid, image_grid, image_rows, save_gif, save_png, Picture, MOST_PIXELS,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use plots::{densities, line_plot, spread_plot, Axes, Scale, Series, Values};
 
-/// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the whole book.
+/// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the
+/// whole book.
 pub mod palette {
     /// Clean images and the signal.
     pub const SIGNAL: (u8, u8, u8) = (0, 114, 178);
@@ -24,7 +27,8 @@ pub mod palette {
     /// The data set.
     pub const DATA: (u8, u8, u8) = (204, 121, 167);
     /// In this order, for series that stand for none of the above.
-    pub const SERIES: [(u8, u8, u8); 6] = [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
+    pub const SERIES: [(u8, u8, u8); 6] =
+        [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
     /// Text and axes: readable on white and on black.
     pub const INK: (u8, u8, u8) = (128, 128, 128);
 }

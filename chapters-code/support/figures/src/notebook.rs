@@ -1,4 +1,5 @@
-//! Figures for notebooks: what these functions return is shown under its cell, when the cell ends with it.
+//! Figures for notebooks: what these functions return is shown under its cell, when the cell ends
+//! with it.
 
 use base64::prelude::*;
 use dfdx::prelude::*;
@@ -31,7 +32,8 @@ pub fn picture(image: &RgbImage) -> Figure {
     Figure { mime_type: "image/png", text: BASE64_STANDARD.encode(bytes) }
 }
 
-/// A batch of images: a pixel is 8 pixels wide (less where images are large), and rows hold up to 8 images.
+/// A batch of images: a pixel is 8 pixels wide (less where images are large), and rows hold up to 8
+/// images.
 ///
 /// # Panics
 /// If the batch is empty.
@@ -47,7 +49,10 @@ pub fn images<D: UNetDevice>(images: &Images<D>) -> Figure {
 /// If there is no frame, or their sizes differ.
 pub fn film(frames: &[RgbImage], milliseconds: u32) -> Figure {
     assert!(!frames.is_empty(), "a film needs frames");
-    assert!(frames.iter().all(|f| f.dimensions() == frames[0].dimensions()), "frames of one size are needed");
+    assert!(
+        frames.iter().all(|f| f.dimensions() == frames[0].dimensions()),
+        "frames of one size are needed"
+    );
     let bytes = pixels::gif(frames, milliseconds).expect("an animation in memory can be encoded");
     // As HTML, because not everything that shows notebooks knows image/gif.
     let text = format!("<img src=\"data:image/gif;base64,{}\">", BASE64_STANDARD.encode(bytes));

@@ -23,8 +23,10 @@ pub struct Picture<'a> {
 impl Picture<'_> {
     fn pixel(&self, x: usize, y: usize) -> Rgb<u8> {
         let plane = self.height * self.width;
-        let byte =
-            |c: usize| ((self.values[c * plane + y * self.width + x].clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8;
+        let byte = |c: usize| {
+            ((self.values[c * plane + y * self.width + x].clamp(-1.0, 1.0) + 1.0) * 127.5).round()
+                as u8
+        };
         Rgb(if self.channels == 3 { [byte(0), byte(1), byte(2)] } else { [byte(0); 3] })
     }
 }
@@ -45,11 +47,17 @@ fn side(n: usize, size: usize, scale: usize) -> usize {
     n.saturating_mul(each).saturating_sub(gap(scale))
 }
 
-/// Finds out, before anything is drawn, whether a [`grid`] of `count` pictures of `[channels, height, width]` can be made.
+/// Finds out, before anything is drawn, whether a [`grid`] of `count` pictures of `[channels,
+/// height, width]` can be made.
 ///
 /// # Errors
 /// If it would have more than [`MOST_PIXELS`]; the message says how many.
-pub fn check_grid(count: usize, columns: usize, shape: [usize; 3], scale: usize) -> Result<(), FigureError> {
+pub fn check_grid(
+    count: usize,
+    columns: usize,
+    shape: [usize; 3],
+    scale: usize,
+) -> Result<(), FigureError> {
     check_size(1, grid_size(count, columns, shape, scale))
 }
 
@@ -71,7 +79,12 @@ pub fn check_film(
     check_size(frames, [width, height])
 }
 
-fn grid_size(count: usize, columns: usize, [_, height, width]: [usize; 3], scale: usize) -> [usize; 2] {
+fn grid_size(
+    count: usize,
+    columns: usize,
+    [_, height, width]: [usize; 3],
+    scale: usize,
+) -> [usize; 2] {
     let columns = columns.clamp(1, count.max(1));
     [side(columns, width, scale), side(count.div_ceil(columns), height, scale)]
 }
@@ -79,27 +92,38 @@ fn grid_size(count: usize, columns: usize, [_, height, width]: [usize; 3], scale
 fn check_size(frames: usize, [width, height]: [usize; 2]) -> Result<(), FigureError> {
     let pixels = frames.saturating_mul(width).saturating_mul(height);
     match pixels > MOST_PIXELS {
-        true => Err(FigureError::TooLarge { frames, width, height, gigabytes: 3e-9 * pixels as f64 }),
+        true => {
+            Err(FigureError::TooLarge { frames, width, height, gigabytes: 3e-9 * pixels as f64 })
+        }
         false => Ok(()),
     }
 }
 
-/// Pictures of one size in rows of `columns`, each pixel `scale` pixels wide, a thin gap between pictures.
+/// Pictures of one size in rows of `columns`, each pixel `scale` pixels wide, a thin gap between
+/// pictures.
 ///
 /// # Panics
 /// If there is no picture, or `columns` or `scale` is 0.
 pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
-    assert!(!pictures.is_empty() && columns > 0 && scale > 0, "a grid needs pictures, columns and a scale");
+    assert!(
+        !pictures.is_empty() && columns > 0 && scale > 0,
+        "a grid needs pictures, columns and a scale"
+    );
     let Picture { channels, height, width, .. } = pictures[0];
     let columns = columns.min(pictures.len());
-    let [all_width, all_height] = grid_size(pictures.len(), columns, [channels, height, width], scale);
+    let [all_width, all_height] =
+        grid_size(pictures.len(), columns, [channels, height, width], scale);
     let mut out = RgbImage::from_pixel(all_width as u32, all_height as u32, Rgb([255; 3]));
     let (height, width, gap) = (height * scale, width * scale, gap(scale));
     for (i, picture) in pictures.iter().enumerate() {
         let (left, top) = (i % columns * (width + gap), i / columns * (height + gap));
         for y in 0..height {
             for x in 0..width {
-                out.put_pixel((left + x) as u32, (top + y) as u32, picture.pixel(x / scale, y / scale));
+                out.put_pixel(
+                    (left + x) as u32,
+                    (top + y) as u32,
+                    picture.pixel(x / scale, y / scale),
+                );
             }
         }
     }
@@ -125,9 +149,15 @@ pub fn image_rows<D: UNetDevice>(batches: &[Images<D>], scale: usize) -> RgbImag
     grid_of(&values, [channels, height, width], columns, scale)
 }
 
-fn grid_of(values: &[f32], [channels, height, width]: [usize; 3], columns: usize, scale: usize) -> RgbImage {
+fn grid_of(
+    values: &[f32],
+    [channels, height, width]: [usize; 3],
+    columns: usize,
+    scale: usize,
+) -> RgbImage {
     let images = values.chunks(channels * height * width);
-    let pictures: Vec<_> = images.map(|values| Picture { values, channels, height, width }).collect();
+    let pictures: Vec<_> =
+        images.map(|values| Picture { values, channels, height, width }).collect();
     grid(&pictures, columns, scale)
 }
 
@@ -155,7 +185,12 @@ pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, Fig
         for (i, frame) in frames.iter().enumerate() {
             let time = if i + 1 == frames.len() { 5 * milliseconds } else { milliseconds };
             let rgba = image::DynamicImage::ImageRgb8(frame.clone()).to_rgba8();
-            encoder.encode_frame(Frame::from_parts(rgba, 0, 0, Delay::from_numer_denom_ms(time, 1)))?;
+            encoder.encode_frame(Frame::from_parts(
+                rgba,
+                0,
+                0,
+                Delay::from_numer_denom_ms(time, 1),
+            ))?;
         }
     }
     Ok(bytes)
@@ -165,7 +200,11 @@ pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, Fig
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn save_gif(path: impl AsRef<Path>, frames: &[RgbImage], milliseconds: u32) -> Result<(), FigureError> {
+pub fn save_gif(
+    path: impl AsRef<Path>,
+    frames: &[RgbImage],
+    milliseconds: u32,
+) -> Result<(), FigureError> {
     Ok(files::write(path, &gif(frames, milliseconds)?)?)
 }
 
@@ -205,7 +244,10 @@ mod tests {
         let picture = Picture { values: &values, channels: 1, height: 2, width: 3 };
         for (count, columns, scale) in [(1, 1, 1), (5, 3, 8), (2, 7, 3)] {
             let (width, height) = grid(&vec![picture; count], columns, scale).dimensions();
-            assert_eq!([width as usize, height as usize], grid_size(count, columns, [1, 2, 3], scale));
+            assert_eq!(
+                [width as usize, height as usize],
+                grid_size(count, columns, [1, 2, 3], scale)
+            );
         }
     }
 }

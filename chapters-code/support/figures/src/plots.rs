@@ -86,7 +86,9 @@ fn has_place(v: f64) -> bool {
 
 /// Smallest and largest of the finite values, widened a little so that no curve lies on the frame.
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.filter(|v| has_place(*v)).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    let (low, high) = values
+        .filter(|v| has_place(*v))
+        .fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
     match (high - low).abs() {
         _ if low > high => (0.1, 1.0), // nothing to show
         0.0 if low == 0.0 => (-0.5, 0.5),
@@ -95,7 +97,8 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// A logarithmic axis. It names 1, 2 and 5 times each power of ten, or, where that would be many, the powers alone.
+/// A logarithmic axis. It names 1, 2 and 5 times each power of ten, or, where that would be many,
+/// the powers alone.
 fn logarithmic(range: Range<f64>) -> WithKeyPoints<LogCoord<f64>> {
     let exponents = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
     let named = |factors: &[f64]| -> Vec<f64> {
@@ -111,16 +114,24 @@ fn logarithmic(range: Range<f64>) -> WithKeyPoints<LogCoord<f64>> {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn line_plot(path: impl AsRef<Path>, axes: &Axes, series: &[Series]) -> Result<(), FigureError> {
+pub fn line_plot(
+    path: impl AsRef<Path>,
+    axes: &Axes,
+    series: &[Series],
+) -> Result<(), FigureError> {
     Ok(files::write(path, line_svg(axes, series)?.as_bytes())?)
 }
 
-/// Draws curves with a legend and error bars into an SVG file: to each series belong as many numbers
-/// as it has points, half the height of the bar of each.
+/// Draws curves with a legend and error bars into an SVG file: to each series belong as many
+/// numbers as it has points, half the height of the bar of each.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn spread_plot(path: impl AsRef<Path>, axes: &Axes, series: &[(Series, Vec<f64>)]) -> Result<(), FigureError> {
+pub fn spread_plot(
+    path: impl AsRef<Path>,
+    axes: &Axes,
+    series: &[(Series, Vec<f64>)],
+) -> Result<(), FigureError> {
     let (series, spreads): (Vec<Series>, Vec<Vec<f64>>) = series.iter().cloned().unzip();
     Ok(files::write(path, svg(axes, &series, &spreads)?.as_bytes())?)
 }
@@ -135,30 +146,47 @@ fn svg(axes: &Axes, series: &[Series], spreads: &[Vec<f64>]) -> Result<String, F
     let points = || series.iter().flat_map(|s| s.points.iter());
     let ends = || bars(series, spreads).flat_map(|(x, low, high)| [(x, low), (x, high)]);
     let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
-    let (low, high) = bounds(points().copied().chain(ends()).map(|p| p.1).filter(|&y| usable(axes.scale, y)));
+    let (low, high) =
+        bounds(points().copied().chain(ends()).map(|p| p.1).filter(|&y| usable(axes.scale, y)));
     let margin = 0.04 * (high - low);
     let linear = low - margin..high + margin;
     let log = || logarithmic(low / 1.3..high * 1.3);
     match (axes.x_scale, axes.scale) {
         (Scale::Linear, Scale::Linear) => draw(axes, series, spreads, left..right, linear),
         (Scale::Linear, Scale::Logarithmic) => draw(axes, series, spreads, left..right, log()),
-        (Scale::Logarithmic, Scale::Linear) => draw(axes, series, spreads, logarithmic(left..right), linear),
-        (Scale::Logarithmic, Scale::Logarithmic) => draw(axes, series, spreads, logarithmic(left..right), log()),
+        (Scale::Logarithmic, Scale::Linear) => {
+            draw(axes, series, spreads, logarithmic(left..right), linear)
+        }
+        (Scale::Logarithmic, Scale::Logarithmic) => {
+            draw(axes, series, spreads, logarithmic(left..right), log())
+        }
     }
 }
 
-/// Every error bar: where it stands, and from where to where it goes. On a logarithmic axis there is
-/// no place for a bar that ends below 0, so none is longer than nine tenths of the value.
-fn bars<'a>(series: &'a [Series], spreads: &'a [Vec<f64>]) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
+/// Every error bar: where it stands, and from where to where it goes. On a logarithmic axis there
+/// is no place for a bar that ends below 0, so none is longer than nine tenths of the value.
+fn bars<'a>(
+    series: &'a [Series],
+    spreads: &'a [Vec<f64>],
+) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
     series.iter().zip(spreads).flat_map(|(s, spread)| bars_of(s, spread))
 }
 
-fn bars_of<'a>(series: &'a Series, spread: &'a [f64]) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
+fn bars_of<'a>(
+    series: &'a Series,
+    spread: &'a [f64],
+) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
     let bars = series.points.iter().zip(spread).filter(|(_, spread)| **spread > 0.0);
     bars.map(|(&(x, y), &spread)| (x, (y - spread).max(0.1 * y.abs()), y + spread))
 }
 
-fn draw<X, Y>(axes: &Axes, series: &[Series], spreads: &[Vec<f64>], xs: X, ys: Y) -> Result<String, FigureError>
+fn draw<X, Y>(
+    axes: &Axes,
+    series: &[Series],
+    spreads: &[Vec<f64>],
+    xs: X,
+    ys: Y,
+) -> Result<String, FigureError>
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -240,7 +268,10 @@ pub fn densities(range: (f64, f64), bins: usize, sets: &[Values]) -> Vec<Series>
                 }
             }
             let density = |n: usize| n as f64 / (values.len() as f64 * width);
-            let points = counts.iter().enumerate().map(|(i, &n)| (range.0 + (i as f64 + 0.5) * width, density(n)));
+            let points = counts
+                .iter()
+                .enumerate()
+                .map(|(i, &n)| (range.0 + (i as f64 + 0.5) * width, density(n)));
             Series { name: name.clone(), points: points.collect(), color: *color }
         })
         .collect()
@@ -256,7 +287,9 @@ mod tests {
         let points = odd.iter().flat_map(|&x| odd.iter().map(move |&y| (x, y))).collect();
         let series = [Series { name: "odd".into(), points, color: palette::INK }];
         let spread = [vec![1e308; odd.len() * odd.len()]];
-        for axes in [Axes::new("x", "y"), Axes::new("x", "y").log_y(), Axes::new("x", "y").log_x().log_y()] {
+        for axes in
+            [Axes::new("x", "y"), Axes::new("x", "y").log_y(), Axes::new("x", "y").log_x().log_y()]
+        {
             let start = std::time::Instant::now();
             svg(&axes, &series, &spread).unwrap();
             assert!(start.elapsed().as_secs() < 5, "{axes:?}");

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::temporary::{lock, sweep, temporary};
 use crate::FileError;
 
-/// Folders that were made for something. When this is dropped, those that are still empty are removed again.
+/// Folders that were made for something. When this is dropped, those that are still empty are
+/// removed again.
 #[derive(Debug)]
 pub(crate) struct Made(Vec<PathBuf>);
 
@@ -22,7 +23,8 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        // The innermost first. One that is not empty cannot be removed, and neither can those around it.
+        // The innermost first. One that is not empty cannot be removed, and neither can those
+        // around it.
         self.0.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).count();
     }
 }
@@ -34,8 +36,9 @@ pub struct Claim {
     _lock: File,
 }
 
-/// Claims a folder with all that is in it. It is made if it is missing, and removed again with the claim if nothing was put into
-/// it. What killed processes left half-written there is removed. The claim ends with the process, however that ends.
+/// Claims a folder with all that is in it. It is made if it is missing, and removed again with the
+/// claim if nothing was put into it. What killed processes left half-written there is removed. The
+/// claim ends with the process, however that ends.
 ///
 /// A file system without locks lets everybody in.
 ///
@@ -62,7 +65,8 @@ pub fn claim(folder: impl AsRef<Path>) -> Result<Claim, FileError> {
 fn sweep_around(folder: &Path) {
     sweep(folder);
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         sweep(&entry.path());
     }
 }
@@ -73,7 +77,8 @@ fn open_for_lock(folder: &Path) -> io::Result<File> {
     File::open(folder)
 }
 
-/// Not every system can lock a folder: an empty file among the system's temporary ones serves, named after the folder.
+/// Not every system can lock a folder: an empty file among the system's temporary ones serves,
+/// named after the folder.
 #[cfg(not(unix))]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
     use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,8 +1,10 @@
-//! Files that are never half-written: new content goes to a temporary file beside the target, is flushed to the disk,
-//! and takes the target's name in one step. At any moment, a reader sees the old file or the new one.
+//! Files that are never half-written: new content goes to a temporary file beside the target, is
+//! flushed to the disk, and takes the target's name in one step. At any moment, a reader sees the
+//! old file or the new one.
 //!
-//! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder for itself. What a killed
-//! process left half-written is removed by the next one that writes to the same folder.
+//! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder for
+//! itself. What a killed process left half-written is removed by the next one that writes to the
+//! same folder.
 //!
 //! Where there is no disk, as in a browser, files can be held in memory: see [`hold`].
 
@@ -43,7 +45,8 @@ fn held() -> MutexGuard<'static, BTreeMap<PathBuf, Vec<u8>>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds a file in memory. From now on [`read`] and [`exists`] find it there, before they look at the disk.
+/// Holds a file in memory. From now on [`read`] and [`exists`] find it there, before they look at
+/// the disk.
 pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
     held().insert(path.into(), bytes);
 }
@@ -107,7 +110,10 @@ mod tests {
         super::write(&path, b"two").unwrap();
         assert_eq!(super::read(&path).unwrap(), b"two");
         super::write(folder.path().join("c.txt"), b"three").unwrap();
-        assert_eq!(super::below(&folder).unwrap(), [std::path::Path::new("a/b.txt"), std::path::Path::new("c.txt")]);
+        assert_eq!(
+            super::below(&folder).unwrap(),
+            [std::path::Path::new("a/b.txt"), std::path::Path::new("c.txt")]
+        );
         super::hold_below(&folder, folder.path().join("held")).unwrap();
         assert_eq!(super::read(folder.path().join("held/a/b.txt")).unwrap(), b"two");
     }

@@ -19,8 +19,9 @@ pub enum Place {
     Stdout,
 }
 
-/// Writes `bytes` to `path`. Folders on the way are made. Links are followed. A regular file is replaced in one step and
-/// keeps its permissions; pipes, devices and the standard output are written to.
+/// Writes `bytes` to `path`. Folders on the way are made. Links are followed. A regular file is
+/// replaced in one step and keeps its permissions; pipes, devices and the standard output are
+/// written to.
 ///
 /// # Errors
 /// If something cannot be made or written; a regular file at `path` is then unchanged.
@@ -34,7 +35,8 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(FileError::new("write", path))
 }
 
-/// Finds out whether [`write`] could write to `path`, and leaves no trace: to be asked before hours of work.
+/// Finds out whether [`write`] could write to `path`, and leaves no trace: to be asked before hours
+/// of work.
 ///
 /// # Errors
 /// If it could not, as far as can be told.
@@ -91,7 +93,8 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("its links lead in a circle"))
 }
 
-/// Whether a path names a file that is already open. Such a file must be written to, whatever its name is.
+/// Whether a path names a file that is already open. Such a file must be written to, whatever its
+/// name is.
 fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/dev/fd")
 }
@@ -119,14 +122,16 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.as_file().write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|e| e.error)?;
-    // The new name itself must reach the disk too. Not every system lets a folder be opened for that.
+    // The new name itself must reach the disk too. Not every system lets a folder be opened for
+    // that.
     if let Ok(folder) = File::open(folder) {
         folder.sync_all().ok();
     }
     Ok(())
 }
 
-/// The permissions of the file that is to be replaced, if there is one. It must be one that could be written to.
+/// The permissions of the file that is to be replaced, if there is one. It must be one that could
+/// be written to.
 fn old_permissions(path: &Path) -> io::Result<Option<Permissions>> {
     match fs::metadata(path) {
         Ok(metadata) => check_access(path).map(|()| Some(metadata.permissions())),

@@ -1,7 +1,7 @@
 //! Temporary files that the next process can tell from those of a running one.
 //!
-//! Each is locked by the process that writes it. The lock dies with the process, however that ends, so a temporary file
-//! that can be locked belongs to nobody.
+//! Each is locked by the process that writes it. The lock dies with the process, however that ends,
+//! so a temporary file that can be locked belongs to nobody.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,8 +19,8 @@ const RANDOM: usize = 12;
 /// A folder or file can vanish this often while it is being made.
 const TRIES: usize = 100;
 
-/// A new, locked temporary file in a folder, which is made if it is missing. The first one in a folder removes those that
-/// killed processes left there.
+/// A new, locked temporary file in a folder, which is made if it is missing. The first one in a
+/// folder removes those that killed processes left there.
 pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     sweep_once(folder);
     for _ in 0..TRIES {
@@ -35,15 +35,15 @@ pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     Err(io::Error::other("temporary files vanish as soon as they are made"))
 }
 
-/// Readable by whom the umask allows, as any other new file. Errors do not tell of the file's name, as those of
-/// `tempfile_in` do.
+/// Readable by whom the umask allows, as any other new file. Errors do not tell of the file's name,
+/// as those of `tempfile_in` do.
 fn create(folder: &Path) -> io::Result<NamedTempFile<File>> {
     let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
     Builder::new().prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM).make_in(folder, open)
 }
 
-/// Whether no other process holds this file. A file system without locks knows of no holder: then nothing is protected,
-/// and [`sweep`] removes nothing.
+/// Whether no other process holds this file. A file system without locks knows of no holder: then
+/// nothing is protected, and [`sweep`] removes nothing.
 pub(crate) fn lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) | Err(TryLockError::Error(_)) => Ok(true),
@@ -51,7 +51,8 @@ pub(crate) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Sweeps each folder once per process: what appears later belongs to a process that runs beside this one.
+/// Sweeps each folder once per process: what appears later belongs to a process that runs beside
+/// this one.
 fn sweep_once(folder: &Path) {
     static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_path_buf()) {
@@ -59,8 +60,8 @@ fn sweep_once(folder: &Path) {
     }
 }
 
-/// Removes the temporary files that killed processes left in a folder. One that cannot be removed, such as another user's,
-/// stays: it is in nobody's way.
+/// Removes the temporary files that killed processes left in a folder. One that cannot be removed,
+/// such as another user's, stays: it is in nobody's way.
 pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -73,7 +74,9 @@ pub(crate) fn sweep(folder: &Path) {
 
 fn is_temporary(name: &OsStr) -> bool {
     let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
-    random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()))
+    random.is_some_and(|random| {
+        random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
 }
 
 fn remove_if_abandoned(path: &Path) -> io::Result<()> {
@@ -99,7 +102,13 @@ mod tests {
             path
         };
         let abandoned = file(".writing-0123456789aB.tmp");
-        let own = [".writing-", ".writing-x.tmp", ".writing-0123456789a-.tmp", "writing-0123456789aB.tmp"].map(file);
+        let own = [
+            ".writing-",
+            ".writing-x.tmp",
+            ".writing-0123456789a-.tmp",
+            "writing-0123456789aB.tmp",
+        ]
+        .map(file);
         sweep(folder.path());
         assert!(!abandoned.exists());
         assert!(live.path().exists(), "its process is alive");

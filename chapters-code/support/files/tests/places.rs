@@ -93,7 +93,11 @@ fn what_cannot_be_written_is_found_out_without_a_trace() {
     for path in bad.iter().map(|path| path.as_path()).chain([Path::new("")]) {
         let problem = check(path).unwrap_err().to_string();
         assert!(!problem.contains('\n') && problem.starts_with("cannot write"), "{problem}");
-        assert_eq!(write(path, b"y").unwrap_err().to_string(), problem, "asked and done, the same answer");
+        assert_eq!(
+            write(path, b"y").unwrap_err().to_string(),
+            problem,
+            "asked and done, the same answer"
+        );
     }
     check(at("new/newer/a.png")).unwrap();
     check(at("file")).unwrap();

@@ -54,9 +54,21 @@ pub unsafe extern "C" fn draw(settings: *mut u8, len: usize) {
 
 fn show(frame: Frame) {
     let (width, height) = frame.picture.dimensions();
-    let pixels: Vec<u8> = frame.picture.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect();
+    let pixels: Vec<u8> = frame
+        .picture
+        .pixels()
+        .flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255])
+        .collect();
     // SAFETY: the page reads these bytes before it returns.
-    unsafe { paint(pixels.as_ptr(), width as usize, height as usize, frame.caption.as_ptr(), frame.caption.len()) }
+    unsafe {
+        paint(
+            pixels.as_ptr(),
+            width as usize,
+            height as usize,
+            frame.caption.as_ptr(),
+            frame.caption.len(),
+        )
+    }
 }
 
 fn say(problem: &str) {

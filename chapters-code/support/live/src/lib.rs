@@ -1,8 +1,9 @@
-//! The figures of the book that the reader can touch: what the chapters do, in the browser, by the chapters' own code.
+//! The figures of the book that the reader can touch: what the chapters do, in the browser, by the
+//! chapters' own code.
 //!
-//! A page says in JSON which figure it has and where its sliders stand, `{"figure": "noising", "t": 300, …}`, and
-//! [`draw`] draws it, picture by picture. `browser` is the door to WebAssembly. What stands on the other side of it
-//! (`page/`) knows nothing of diffusion.
+//! A page says in JSON which figure it has and where its sliders stand, `{"figure": "noising", "t":
+//! 300, …}`, and [`draw`] draws it, picture by picture. `browser` is the door to WebAssembly. What
+//! stands on the other side of it (`page/`) knows nothing of diffusion.
 
 #[cfg(target_arch = "wasm32")]
 mod browser;
@@ -35,7 +36,8 @@ enum Figure {
 /// Draws a figure with the given settings (JSON), and shows every picture on the way.
 ///
 /// # Errors
-/// A sentence, if there is no such figure, a setting is missing, unknown or out of its range, or a model cannot be read.
+/// A sentence, if there is no such figure, a setting is missing, unknown or out of its range, or a
+/// model cannot be read.
 pub fn draw(settings: &str, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
     match figure {
@@ -46,12 +48,14 @@ pub fn draw(settings: &str, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
     }
 }
 
-/// Always the processor, whatever the build selects for the chapters; without a cache of memory, which would outlive the figure.
+/// Always the processor, whatever the build selects for the chapters; without a cache of memory,
+/// which would outlive the figure.
 fn device() -> Cpu {
     Cpu::default()
 }
 
-/// Screen pixels per pixel. The page makes them larger still; this decides how thin the gap between pictures is.
+/// Screen pixels per pixel. The page makes them larger still; this decides how thin the gap between
+/// pictures is.
 const SCALE: usize = 4;
 
 /// All images of some batches, in rows of `columns`.
@@ -59,6 +63,7 @@ fn frame(batches: &[&Images<Cpu>], columns: usize, caption: String) -> Frame {
     let (_, channels, height, width) = *batches[0].shape();
     let values: Vec<f32> = batches.iter().flat_map(|images| images.as_vec()).collect();
     let images = values.chunks(channels * height * width);
-    let pictures: Vec<_> = images.map(|values| Picture { values, channels, height, width }).collect();
+    let pictures: Vec<_> =
+        images.map(|values| Picture { values, channels, height, width }).collect();
     Frame { picture: figures::grid(&pictures, columns, SCALE), caption }
 }

@@ -24,15 +24,25 @@ pub struct Noising {
 impl Noising {
     pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
         let (t, cats) = (self.t, Cats::new(Split::Train));
-        anyhow::ensure!(t < TIMESTEPS, "t = {t}: the schedule has timesteps 0 to {}", TIMESTEPS - 1);
-        anyhow::ensure!(self.cat < cats.len(), "cat {}: there are cats 0 to {}", self.cat, cats.len() - 1);
+        anyhow::ensure!(
+            t < TIMESTEPS,
+            "t = {t}: the schedule has timesteps 0 to {}",
+            TIMESTEPS - 1
+        );
+        anyhow::ensure!(
+            self.cat < cats.len(),
+            "cat {}: there are cats 0 to {}",
+            self.cat,
+            cats.len() - 1
+        );
         let device = crate::device();
         let schedule = Schedule::new(self.schedule, TIMESTEPS);
         let x0 = batch(&device, &cats, &[self.cat]);
         let eps = standard_normal(&device, *x0.shape(), &mut rng(0, self.cat as u64));
         let x_t = q_sample(&schedule, &x0, &[t], &eps);
         let (signal, noise) = signal_and_noise(&schedule, &[t]);
-        let caption = format!("t = {t}: {:.3} of the cat and {:.3} of the noise", signal[0], noise[0]);
+        let caption =
+            format!("t = {t}: {:.3} of the cat and {:.3} of the noise", signal[0], noise[0]);
         show(frame(&[&x0, &x_t, &eps], 3, caption));
         Ok(())
     }

@@ -53,11 +53,23 @@ pub struct FewSteps {
 
 impl FewSteps {
     pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
-        anyhow::ensure!((0.0..=1.0).contains(&self.eta), "eta = {}: it is a number from 0 to 1", self.eta);
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&self.eta),
+            "eta = {}: it is a number from 0 to 1",
+            self.eta
+        );
         let device = crate::device();
         let model = model_dir::load(&device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
-        walk(&Ddim::of(&model, self.eta), &device, shape, self.steps, self.seed, denoiser(&device, &model.unet), show)
+        walk(
+            &Ddim::of(&model, self.eta),
+            &device,
+            shape,
+            self.steps,
+            self.seed,
+            denoiser(&device, &model.unet),
+            show,
+        )
     }
 }
 
@@ -80,7 +92,8 @@ impl Prompt {
         );
         let device = crate::device();
         let model = model::load(&device, Path::new(CATS_TEXT))?;
-        let shape = model.network.unet.config().input_shape().expect("the book's model says what it draws");
+        let shape =
+            model.network.unet.config().input_shape().expect("the book's model says what it draws");
         let guidance = Guidance {
             conditions: vec![model.read(&self.prompt)?; COUNT],
             negative: vec![Condition::Nothing; COUNT],

@@ -1,4 +1,5 @@
-//! What a browser shows is what the processor draws: the crate is built for browsers, and run by an interpreter.
+//! What a browser shows is what the processor draws: the crate is built for browsers, and run by an
+//! interpreter.
 
 use std::path::Path;
 
@@ -29,7 +30,12 @@ impl Browser {
         let engine = Engine::default();
         let module = Module::new(&engine, std::fs::read(module).unwrap()).unwrap();
         let mut linker = Linker::<Page>::new(&engine);
-        let paint = |mut page: Caller<Page>, pixels: u32, width: u32, height: u32, caption: u32, len: u32| {
+        let paint = |mut page: Caller<Page>,
+                     pixels: u32,
+                     width: u32,
+                     height: u32,
+                     caption: u32,
+                     len: u32| {
             let pixels = read(&page, pixels, 4 * width * height);
             let caption = String::from_utf8(read(&page, caption, len)).unwrap();
             page.data_mut().frames.push((width, height, pixels, caption));
@@ -62,7 +68,9 @@ impl Browser {
 
     fn hold(&mut self, path: &str, bytes: &[u8]) {
         let (path, content) = (self.give(path.as_bytes()), self.give(bytes));
-        self.function("hold").call(&mut self.store, (path.0, path.1, content.0, content.1)).unwrap();
+        self.function("hold")
+            .call(&mut self.store, (path.0, path.1, content.0, content.1))
+            .unwrap();
     }
 
     fn draw(&mut self, settings: &str) -> Page {
@@ -96,11 +104,14 @@ fn a_browser_shows_what_the_processor_draws() {
         for ((width, height, pixels, caption), frame) in page.frames.iter().zip(&expected) {
             assert_eq!(((*width, *height), caption), (frame.picture.dimensions(), &frame.caption));
             let values = pixels.chunks(4).flat_map(|pixel| &pixel[..3]);
-            let most = values.zip(frame.picture.as_raw()).map(|(&a, &b)| a.abs_diff(b)).max().unwrap();
+            let most =
+                values.zip(frame.picture.as_raw()).map(|(&a, &b)| a.abs_diff(b)).max().unwrap();
             assert!(most <= 1, "{settings}, {caption}: a value differs by {most} of 255");
             assert!(pixels.iter().skip(3).step_by(4).all(|&alpha| alpha == 255));
         }
     }
-    let page = browser.draw(r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 2, "seed": 0, "steps": 2}"#);
+    let page = browser.draw(
+        r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 2, "seed": 0, "steps": 2}"#,
+    );
     assert!(page.frames.is_empty() && page.problems[0].contains("dog"), "{:?}", page.problems);
 }

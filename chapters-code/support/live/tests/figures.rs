@@ -21,7 +21,8 @@ fn a_walk_ends_at_the_cats_of_chapter_7() {
     let mut rngs = sources(5, 0..4);
     let noise = noise_per_image(&device, (4, 3, 16, 16), &mut rngs);
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, 6, 0);
-    let cats = Ddim::of(&model, 0.5).sample(noise, &timesteps, &mut rngs, denoiser(&device, &model.unet));
+    let cats =
+        Ddim::of(&model, 0.5).sample(noise, &timesteps, &mut rngs, denoiser(&device, &model.unet));
 
     let frames = frames(r#"{"figure": "few_steps", "steps": 6, "eta": 0.5, "seed": 5}"#).unwrap();
     assert_eq!(frames.len(), 7);
@@ -38,7 +39,9 @@ fn a_walk_ends_at_the_cats_of_chapter_7() {
 #[test]
 fn at_the_first_timestep_there_is_the_cat_and_at_the_last_the_noise() {
     let at = |t: usize, schedule: &str| {
-        let frames = frames(&format!(r#"{{"figure": "noising", "t": {t}, "schedule": "{schedule}", "cat": 7}}"#));
+        let frames = frames(&format!(
+            r#"{{"figure": "noising", "t": {t}, "schedule": "{schedule}", "cat": 7}}"#
+        ));
         let [frame] = frames.unwrap().try_into().unwrap();
         frame.picture
     };
@@ -47,7 +50,8 @@ fn at_the_first_timestep_there_is_the_cat_and_at_the_last_the_noise() {
         let square = |x: u32, y: u32, c: usize| {
             picture.get_pixel(65 + x, y).0[c].abs_diff(picture.get_pixel(other + x, y).0[c]) as f64
         };
-        let all = (0..64).flat_map(|x| (0..64).flat_map(move |y| (0..3).map(move |c| square(x, y, c))));
+        let all =
+            (0..64).flat_map(|x| (0..64).flat_map(move |y| (0..3).map(move |c| square(x, y, c))));
         all.sum::<f64>() / (3.0 * 64.0 * 64.0)
     };
     for schedule in ["linear", "squaredcos_cap_v2"] {
@@ -69,8 +73,14 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
         (r#"{"figure": "few_steps", "steps": 5, "eta": 1.5, "seed": 0}"#, "eta = 1.5"),
         (r#"{"figure": "few_steps", "steps": 5, "eta": 0, "seed": 0, "speed": 3}"#, "speed"),
         (r#"{"figure": "ancestral", "seed": -1}"#, "-1"),
-        (r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 1, "seed": 0, "steps": 5}"#, "dog"),
-        (r#"{"figure": "prompt", "prompt": "a cat", "guidance_scale": -1, "seed": 0, "steps": 5}"#, "not below 0"),
+        (
+            r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 1, "seed": 0, "steps": 5}"#,
+            "dog",
+        ),
+        (
+            r#"{"figure": "prompt", "prompt": "a cat", "guidance_scale": -1, "seed": 0, "steps": 5}"#,
+            "not below 0",
+        ),
     ] {
         let problem = format!("{:#}", frames(settings).unwrap_err());
         assert!(problem.contains(named), "{settings}: {problem}");

@@ -1,6 +1,8 @@
-//! Where the time of a step goes: every kernel at the sizes that the presets use, 64 images, on `Cpu`.
+//! Where the time of a step goes: every kernel at the sizes that the presets use, 64 images, on
+//! `Cpu`.
 //!
-//! Rates are multiplications and additions (of a direct convolution) or bytes read and written, per second.
+//! Rates are multiplications and additions (of a direct convolution) or bytes read and written, per
+//! second.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -13,12 +15,17 @@ type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 /// Numbers that are not all alike.
 fn numbers(len: usize) -> Vec<f32> {
-    (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32 - 0.5).collect()
+    (0..len)
+        .map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32 - 0.5)
+        .collect()
 }
 
 fn group<'a>(c: &'a mut Criterion, name: &str) -> Group<'a> {
     let mut group = c.benchmark_group(name);
-    group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1500));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500));
     group
 }
 
@@ -51,10 +58,30 @@ fn convolution(c: &mut Criterion) {
     let dev = Cpu::default();
     for (batch, cin, cout, side, kernel, stride) in CONVOLUTIONS {
         let out = side / stride;
-        let s = ConvShape { batch, cin, cout, h: side, w: side, ho: out, wo: out, kernel, stride, pad: kernel / 2 };
-        let mut group = group(c, &format!("conv {kernel}x{kernel}/{stride} {cin}->{cout} at {side}x{side} x{batch}"));
-        group.throughput(Throughput::Elements((2 * batch * cin * cout * out * out * kernel * kernel) as u64));
-        let (x, w, b) = (numbers(batch * cin * side * side), numbers(cout * cin * kernel * kernel), numbers(cout));
+        let s = ConvShape {
+            batch,
+            cin,
+            cout,
+            h: side,
+            w: side,
+            ho: out,
+            wo: out,
+            kernel,
+            stride,
+            pad: kernel / 2,
+        };
+        let mut group = group(
+            c,
+            &format!("conv {kernel}x{kernel}/{stride} {cin}->{cout} at {side}x{side} x{batch}"),
+        );
+        group.throughput(Throughput::Elements(
+            (2 * batch * cin * cout * out * out * kernel * kernel) as u64,
+        ));
+        let (x, w, b) = (
+            numbers(batch * cin * side * side),
+            numbers(cout * cin * kernel * kernel),
+            numbers(cout),
+        );
         let mut y = numbers(batch * cout * out * out);
         let (mut dx, mut dw) = (x.clone(), w.clone());
         group.bench_function("forward", |bench| {
@@ -73,9 +100,17 @@ fn convolution(c: &mut Criterion) {
 fn normalisation(c: &mut Criterion) {
     let dev = Cpu::default();
     for (channels, side) in [(32, 16), (64, 8), (24, 28)] {
-        let s = NormShape { batch: 64, channels, pixels: side * side, groups: 8, eps: 1e-5, silu: true };
+        let s = NormShape {
+            batch: 64,
+            channels,
+            pixels: side * side,
+            groups: 8,
+            eps: 1e-5,
+            silu: true,
+        };
         let len = s.batch * channels * s.pixels;
-        let (x, gamma, beta, dy) = (numbers(len), numbers(channels), numbers(channels), numbers(len));
+        let (x, gamma, beta, dy) =
+            (numbers(len), numbers(channels), numbers(channels), numbers(len));
         let mut y = numbers(len);
         let mut statistics = vec![0.0; 2 * s.batch * s.groups];
         let (mut dx, mut dgamma, mut dbeta) = (numbers(len), numbers(channels), numbers(channels));
@@ -110,13 +145,19 @@ fn attention(c: &mut Criterion) {
         let dims = [batch * heads, d, pixels, pixels];
         let len = batch * heads * d * pixels;
         let (q, k, v, dy) = (numbers(len), numbers(len), numbers(len), numbers(len));
-        let (mut y, mut dq, mut dk, mut dv) = (numbers(len), numbers(len), numbers(len), numbers(len));
-        let mut group = group(c, &format!("attention {heads} heads of {d} at {side}x{side} x{batch}"));
+        let (mut y, mut dq, mut dk, mut dv) =
+            (numbers(len), numbers(len), numbers(len), numbers(len));
+        let mut group =
+            group(c, &format!("attention {heads} heads of {d} at {side}x{side} x{batch}"));
         group.throughput(Throughput::Elements(4 * (len * pixels) as u64));
-        group.bench_function("forward", |bench| bench.iter(|| dev.attention(dims, &q, &k, &v, black_box(&mut y))));
+        group.bench_function("forward", |bench| {
+            bench.iter(|| dev.attention(dims, &q, &k, &v, black_box(&mut y)))
+        });
         group.throughput(Throughput::Elements(10 * (len * pixels) as u64));
         group.bench_function("backward", |bench| {
-            bench.iter(|| dev.attention_backward(dims, &q, &k, &v, &dy, black_box(&mut dq), &mut dk, &mut dv))
+            bench.iter(|| {
+                dev.attention_backward(dims, &q, &k, &v, &dy, black_box(&mut dq), &mut dk, &mut dv)
+            })
         });
     }
 }
@@ -128,7 +169,8 @@ fn others(c: &mut Criterion) {
     let mut y = numbers(len);
     let mut group = group(c, "others");
     group.throughput(Throughput::Bytes(12 * len as u64));
-    group.bench_function("accumulate", |bench| bench.iter(|| dev.accumulate(&a, black_box(&mut y))));
+    group
+        .bench_function("accumulate", |bench| bench.iter(|| dev.accumulate(&a, black_box(&mut y))));
     group.throughput(Throughput::Bytes(5 * len as u64));
     group.bench_function("upsample", |bench| {
         bench.iter(|| dev.upsample([64 * 32, 8, 8, 16, 16], &a[..len / 4], black_box(&mut y)))
@@ -137,7 +179,13 @@ fn others(c: &mut Criterion) {
     group.throughput(Throughput::Elements((2 * rows * inp * out) as u64));
     group.bench_function("linear", |bench| {
         bench.iter(|| {
-            dev.linear([rows, inp, out], &a[..rows * inp], &b[..inp * out], None, black_box(&mut y[..rows * out]))
+            dev.linear(
+                [rows, inp, out],
+                &a[..rows * inp],
+                &b[..inp * out],
+                None,
+                black_box(&mut y[..rows * out]),
+            )
         })
     });
     let parameters = 700_000;
@@ -154,12 +202,17 @@ fn others(c: &mut Criterion) {
         gradient_scale: 1.0,
     };
     group.throughput(Throughput::Bytes(28 * parameters as u64));
-    group.bench_function("adamw", |bench| bench.iter(|| dev.adamw(&h, black_box(&mut p), &g, &mut m, &mut v)));
+    group.bench_function("adamw", |bench| {
+        bench.iter(|| dev.adamw(&h, black_box(&mut p), &g, &mut m, &mut v))
+    });
 }
 
 /// As the programs do: the thread that calls the kernels is one of rayon's.
 fn threads(_: &mut Criterion) {
-    rayon::ThreadPoolBuilder::new().use_current_thread().build_global().expect("nobody has started them yet");
+    rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
+        .build_global()
+        .expect("nobody has started them yet");
 }
 
 criterion_group!(benches, threads, convolution, normalisation, attention, others);

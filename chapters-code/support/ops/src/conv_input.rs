@@ -5,8 +5,9 @@ use dfdx::prelude::*;
 use crate::functions::{group_norm_gradients, norm_shape};
 use crate::{Images, NormShape, UNetDevice, Vector};
 
-/// Images for a convolution to read, or their group normalisation with SiLU behind it. That, the convolution computes, into
-/// memory that needs no zeros before, and its gradient is no entry among the others: half the memory traffic of a block.
+/// Images for a convolution to read, or their group normalisation with SiLU behind it. That, the
+/// convolution computes, into memory that needs no zeros before, and its gradient is no entry among
+/// the others: half the memory traffic of a block.
 pub struct ConvInput<D: UNetDevice, T = NoneTape> {
     images: Images<D, T>,
     norm: Option<Norm<D>>,
@@ -48,7 +49,9 @@ impl<D: UNetDevice, T: Tape<f32, D>> ConvInput<D, T> {
     /// The images, computed now: for who is no convolution.
     pub fn images(self) -> Images<D, T> {
         match self.norm {
-            Some(Norm { s, gamma, beta }) => crate::group_norm(self.images, &gamma, &beta, s.groups, s.eps, s.silu),
+            Some(Norm { s, gamma, beta }) => {
+                crate::group_norm(self.images, &gamma, &beta, s.groups, s.eps, s.silu)
+            }
             None => self.images,
         }
     }
@@ -63,14 +66,19 @@ impl<D: UNetDevice> ConvInput<D> {
     /// Computes what is to be computed.
     pub(crate) fn ready(self) -> ReadyInput<D> {
         let Self { images, norm } = self;
-        let Some(Norm { s, gamma, beta }) = norm else { return ReadyInput { images, normalized: None } };
+        let Some(Norm { s, gamma, beta }) = norm else {
+            return ReadyInput { images, normalized: None };
+        };
         let device = images.device().clone();
         let mut statistics = device.unfilled((s.batch * s.groups, 2));
         let mut values = device.unfilled(*images.shape());
         let x = D::read(&images);
         let found = D::write_new(&mut statistics);
         device.group_norm(&s, x, D::read(&gamma), D::read(&beta), found, D::write_new(&mut values));
-        ReadyInput { images, normalized: Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }) }
+        ReadyInput {
+            images,
+            normalized: Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }),
+        }
     }
 }
 
@@ -94,14 +102,17 @@ impl<D: UNetDevice> ReadyInput<D> {
         }
     }
 
-    /// The way back. `gradient` computes the gradient of what the convolution read: it adds it to the memory that it is given,
-    /// or, if that is unfilled, which the second argument says, writes it there.
+    /// The way back. `gradient` computes the gradient of what the convolution read: it adds it to
+    /// the memory that it is given, or, if that is unfilled, which the second argument says, writes
+    /// it there.
     pub fn backward(
         self,
         grads: &mut Gradients<f32, D>,
         gradient: impl FnOnce(D::Write<'_>, bool),
     ) -> Result<(), D::Err> {
-        let Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }) = self.normalized else {
+        let Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }) =
+            self.normalized
+        else {
             gradient(D::write_buffer(grads.get_or_alloc_mut(&self.images)?), false);
             return Ok(());
         };

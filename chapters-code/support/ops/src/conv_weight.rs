@@ -4,8 +4,9 @@ use dfdx::prelude::*;
 
 use crate::UNetDevice;
 
-/// A weight, and, if there is one, what the device made of it the last time. Who gives a memo says that the weight has not
-/// changed since the memo was new: [`crate::layers::Conv2d`] does, and knows.
+/// A weight, and, if there is one, what the device made of it the last time. Who gives a memo says
+/// that the weight has not changed since the memo was new: [`crate::layers::Conv2d`] does, and
+/// knows.
 pub struct ConvWeight<'a, D: UNetDevice, S: Shape = (usize, usize, usize, usize)> {
     /// `(cout, cin, k, k)`
     pub(crate) values: &'a Tensor<S, f32, D>,

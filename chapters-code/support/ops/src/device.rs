@@ -69,13 +69,15 @@ pub struct AdamW {
 
 /// A device on which the U-Net runs.
 ///
-/// Kernels see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is given.
+/// Kernels see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is
+/// given.
 pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     /// Elements that a kernel reads.
     type Read<'a>: Copy;
     /// Elements that a kernel writes.
     type Write<'a>;
-    /// What a device makes of a convolution's weight, kept for the next time, see [`crate::layers::Conv2d`].
+    /// What a device makes of a convolution's weight, kept for the next time, see
+    /// [`crate::layers::Conv2d`].
     type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
 
     /// Into how many parts a batch is cut, see [`crate::Replicas`].
@@ -88,8 +90,8 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     fn twin(&self) -> Self {
         self.clone()
     }
-    /// Frees the memory that a twin keeps for later. Its tensors must be gone by then: the memory of
-    /// later ones is freed as they go.
+    /// Frees the memory that a twin keeps for later. Its tensors must be gone by then: the memory
+    /// of later ones is freed as they go.
     fn retire(&self) {}
     /// Does all jobs, at most [`UNetDevice::lanes`], each with a device of its own.
     fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
@@ -101,7 +103,8 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     /// # Panics
     /// If the tensor is not contiguous (call `.contiguous()` first).
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> Self::Read<'_>;
-    /// The elements of a contiguous tensor, to write. Copies them first if another tensor shares them.
+    /// The elements of a contiguous tensor, to write. Copies them first if another tensor shares
+    /// them.
     fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_>;
     /// The same for a tensor that has just been made, which no other can share.
     fn write_new<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_> {
@@ -117,7 +120,8 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         self.zeros_like(&shape)
     }
 
-    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`. A memo is that of a weight with these same numbers.
+    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`. A memo is that of a weight with
+    /// these same numbers.
     fn conv2d(
         &self,
         s: &ConvShape,
@@ -128,13 +132,38 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         y: Self::Write<'_>,
     );
     /// Adds the gradient of the input.
-    fn conv2d_backward_input(&self, s: &ConvShape, w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+    fn conv2d_backward_input(
+        &self,
+        s: &ConvShape,
+        w: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dx: Self::Write<'_>,
+    );
     /// Writes the gradient of the input to memory that [`UNetDevice::unfilled`] gave.
-    fn conv2d_gradient_of_input(&self, s: &ConvShape, w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+    fn conv2d_gradient_of_input(
+        &self,
+        s: &ConvShape,
+        w: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dx: Self::Write<'_>,
+    );
     /// Adds the gradient of the weight.
-    fn conv2d_backward_weight(&self, s: &ConvShape, x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
+    fn conv2d_backward_weight(
+        &self,
+        s: &ConvShape,
+        x: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dw: Self::Write<'_>,
+    );
     /// Adds the sum of `dy (batch, channels, pixels)` over batch and pixels to `db (channels)`.
-    fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: Self::Read<'_>, db: Self::Write<'_>);
+    fn sum_per_channel(
+        &self,
+        batch: usize,
+        channels: usize,
+        pixels: usize,
+        dy: Self::Read<'_>,
+        db: Self::Write<'_>,
+    );
 
     /// `y (rows, out) = x (rows, inp) · wᵀ (out, inp) + b`.
     fn linear(
@@ -146,12 +175,24 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         y: Self::Write<'_>,
     );
     /// Adds the gradient of the input; `dims` is `[rows, inp, out]`, as in `linear`.
-    fn linear_backward_input(&self, dims: [usize; 3], w: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
+    fn linear_backward_input(
+        &self,
+        dims: [usize; 3],
+        w: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dx: Self::Write<'_>,
+    );
     /// Adds the gradient of the weight.
-    fn linear_backward_weight(&self, dims: [usize; 3], x: Self::Read<'_>, dy: Self::Read<'_>, dw: Self::Write<'_>);
+    fn linear_backward_weight(
+        &self,
+        dims: [usize; 3],
+        x: Self::Read<'_>,
+        dy: Self::Read<'_>,
+        dw: Self::Write<'_>,
+    );
 
-    /// Group normalisation, with SiLU behind it if `s.silu`. The mean and 1/√(variance + eps) of every group of every image go to
-    /// `statistics (batch · groups, 2)`.
+    /// Group normalisation, with SiLU behind it if `s.silu`. The mean and 1/√(variance + eps) of
+    /// every group of every image go to `statistics (batch · groups, 2)`.
     fn group_norm(
         &self,
         s: &NormShape,
@@ -181,14 +222,22 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     /// Adds the gradient of the input.
     fn silu_backward(&self, x: Self::Read<'_>, dy: Self::Read<'_>, dx: Self::Write<'_>);
 
-    /// Nearest neighbour from `(planes, h, w)` to `(planes, ho, wo)`; `dims` is `[planes, h, w, ho, wo]`.
+    /// Nearest neighbour from `(planes, h, w)` to `(planes, ho, wo)`; `dims` is `[planes, h, w, ho,
+    /// wo]`.
     fn upsample(&self, dims: [usize; 5], x: Self::Read<'_>, y: Self::Write<'_>);
     /// Adds the gradient of the input.
     fn upsample_backward(&self, dims: [usize; 5], dy: Self::Read<'_>, dx: Self::Write<'_>);
 
-    /// Attention from `q (batch, heads · d, pixels)` over `k` and `v (batch, heads · d, places)`; `dims` is
-    /// `[batch · heads, d, pixels, places]`.
-    fn attention(&self, dims: [usize; 4], q: Self::Read<'_>, k: Self::Read<'_>, v: Self::Read<'_>, y: Self::Write<'_>);
+    /// Attention from `q (batch, heads · d, pixels)` over `k` and `v (batch, heads · d, places)`;
+    /// `dims` is `[batch · heads, d, pixels, places]`.
+    fn attention(
+        &self,
+        dims: [usize; 4],
+        q: Self::Read<'_>,
+        k: Self::Read<'_>,
+        v: Self::Read<'_>,
+        y: Self::Write<'_>,
+    );
     /// Adds the gradients of queries, keys and values.
     #[allow(clippy::too_many_arguments)]
     fn attention_backward(
@@ -220,7 +269,14 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
     );
 
     /// One AdamW update of `p` with gradient `g` and moments `m` and `v`, all of one length.
-    fn adamw(&self, h: &AdamW, p: Self::Write<'_>, g: Self::Read<'_>, m: Self::Write<'_>, v: Self::Write<'_>);
+    fn adamw(
+        &self,
+        h: &AdamW,
+        p: Self::Write<'_>,
+        g: Self::Read<'_>,
+        m: Self::Write<'_>,
+        v: Self::Write<'_>,
+    );
     /// `y = keep · y + (1 - keep) · x`.
     fn blend(&self, keep: f32, x: Self::Read<'_>, y: Self::Write<'_>);
     /// Writes the sum of squares of `x` to `sums[index]`.

@@ -1,8 +1,11 @@
-//! The differentiable functions: shapes, tapes and gradients. The arithmetic is in [`UNetDevice`]'s kernels.
+//! The differentiable functions: shapes, tapes and gradients. The arithmetic is in [`UNetDevice`]'s
+//! kernels.
 
 use dfdx::prelude::*;
 
-use crate::{Added, Buffer, ConvInput, ConvShape, ConvWeight, Images, NormShape, Rows, UNetDevice, Vector};
+use crate::{
+    Added, Buffer, ConvInput, ConvShape, ConvWeight, Images, NormShape, Rows, UNetDevice, Vector,
+};
 
 /// Takes a gradient out of `$grads`, leaving a token in its place.
 macro_rules! take_gradient {
@@ -13,18 +16,27 @@ macro_rules! take_gradient {
 }
 
 /// The output of an operation: a fresh tensor that `fill` writes.
-fn output<D: UNetDevice, S: Shape>(device: &D, shape: S, fill: impl FnOnce(D::Write<'_>)) -> Tensor<S, f32, D> {
+fn output<D: UNetDevice, S: Shape>(
+    device: &D,
+    shape: S,
+    fill: impl FnOnce(D::Write<'_>),
+) -> Tensor<S, f32, D> {
     let mut y = device.unfilled(shape);
     fill(D::write_new(&mut y));
     y
 }
 
-/// A tensor with these values, in memory that was used before if there is any. Whoever makes a tensor in every step makes it
-/// so: `tensor_from_vec` brings new memory each time, which dfdx's cache then keeps, and nobody takes out again.
+/// A tensor with these values, in memory that was used before if there is any. Whoever makes a
+/// tensor in every step makes it so: `tensor_from_vec` brings new memory each time, which dfdx's
+/// cache then keeps, and nobody takes out again.
 ///
 /// # Panics
 /// If `values` do not fill the shape.
-pub fn tensor<S: Shape, D: UNetDevice>(device: &D, values: Vec<f32>, shape: S) -> Tensor<S, f32, D> {
+pub fn tensor<S: Shape, D: UNetDevice>(
+    device: &D,
+    values: Vec<f32>,
+    shape: S,
+) -> Tensor<S, f32, D> {
     let mut tensor = device.unfilled(shape);
     tensor.copy_from(&values);
     tensor
@@ -50,7 +62,11 @@ impl Conv2dOptions {
 
 impl Conv2dOptions {
     /// The sizes of `x (batch, cin, h, w)` convolved with `weight (cout, cin, k, k)`.
-    fn shape<D: UNetDevice>(self, x: (usize, usize, usize, usize), weight: &ConvWeight<D>) -> ConvShape {
+    fn shape<D: UNetDevice>(
+        self,
+        x: (usize, usize, usize, usize),
+        weight: &ConvWeight<D>,
+    ) -> ConvShape {
         let (batch, cin, h, w) = x;
         let (cout, wcin, kernel, kw) = *weight.values.shape();
         assert_eq!(kernel, kw, "conv2d: the kernel is {kernel}x{kw}, but must be square");
@@ -61,7 +77,18 @@ impl Conv2dOptions {
             "conv2d: a {h}x{w} image is too small for a {kernel}x{kernel} kernel"
         );
         let (ho, wo) = ((h + pad - kernel) / self.stride + 1, (w + pad - kernel) / self.stride + 1);
-        ConvShape { batch, cin, cout, h, w, ho, wo, kernel, stride: self.stride, pad: self.pad_before }
+        ConvShape {
+            batch,
+            cin,
+            cout,
+            h,
+            w,
+            ho,
+            wo,
+            kernel,
+            stride: self.stride,
+            pad: self.pad_before,
+        }
     }
 }
 
@@ -84,7 +111,8 @@ pub fn conv2d<'a, D: UNetDevice, T: Tape<f32, D>>(
     convolve(s, x, weight, bias, None, None, tape)
 }
 
-/// [`conv2d`], and `channels (batch, cout)` added to every pixel: how the time embedding enters a block.
+/// [`conv2d`], and `channels (batch, cout)` added to every pixel: how the time embedding enters a
+/// block.
 ///
 /// # Panics
 /// As [`conv2d`], or if `channels` has another shape.
@@ -97,7 +125,11 @@ pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 ) -> Images<D, T> {
     let (x, weight) = (x.into(), weight.into());
     let s = options.shape(x.shape(), &weight);
-    assert_eq!(*channels.shape(), (s.batch, s.cout), "conv2d_plus_channels: one number per image and channel");
+    assert_eq!(
+        *channels.shape(),
+        (s.batch, s.cout),
+        "conv2d_plus_channels: one number per image and channel"
+    );
     let ((x, tape), (channels, tape_of_channels)) = (x.split_tape(), channels.split_tape());
     convolve(s, x, weight, bias, Some(channels), None, tape.merge(tape_of_channels))
 }
@@ -115,12 +147,17 @@ pub fn conv2d_plus_images<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 ) -> Images<D, T> {
     let (x, weight) = (x.into(), weight.into());
     let s = options.shape(x.shape(), &weight);
-    assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "conv2d_plus_images: images like the result");
+    assert_eq!(
+        *images.shape(),
+        (s.batch, s.cout, s.ho, s.wo),
+        "conv2d_plus_images: images like the result"
+    );
     let ((x, tape), (images, tape_of_images)) = (x.split_tape(), images.split_tape());
     convolve(s, x, weight, bias, None, Some(images), tape.merge(tape_of_images))
 }
 
-/// A linear map over channels, the same at every pixel: a 1×1 convolution with a `(cout, cin)` weight.
+/// A linear map over channels, the same at every pixel: a 1×1 convolution with a `(cout, cin)`
+/// weight.
 ///
 /// # Panics
 /// If the channel counts do not fit.
@@ -145,12 +182,20 @@ pub fn pointwise_plus_images<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     images: Images<D, T>,
 ) -> Images<D, T> {
     let s = pointwise_shape(*x.shape(), weight);
-    assert_eq!(*images.shape(), (s.batch, s.cout, s.ho, s.wo), "pointwise_plus_images: images like the result");
-    let ((x, tape), (images, tape_of_images)) = (ConvInput::from(x).split_tape(), images.split_tape());
+    assert_eq!(
+        *images.shape(),
+        (s.batch, s.cout, s.ho, s.wo),
+        "pointwise_plus_images: images like the result"
+    );
+    let ((x, tape), (images, tape_of_images)) =
+        (ConvInput::from(x).split_tape(), images.split_tape());
     convolve(s, x, weight.into(), bias, None, Some(images), tape.merge(tape_of_images))
 }
 
-fn pointwise_shape<D: UNetDevice>((batch, cin, h, w): (usize, usize, usize, usize), weight: &Rows<D>) -> ConvShape {
+fn pointwise_shape<D: UNetDevice>(
+    (batch, cin, h, w): (usize, usize, usize, usize),
+    weight: &Rows<D>,
+) -> ConvShape {
     let (cout, wcin) = *weight.shape();
     assert_eq!(cin, wcin, "pointwise: the input has {cin} channels, the weight expects {wcin}");
     ConvShape { batch, cin, cout, h, w, ho: h, wo: w, kernel: 1, stride: 1, pad: 0 }
@@ -184,7 +229,13 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
             let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
             dev.conv2d_backward_weight(&s, x.read(), dy, dw);
             if let Some(bias) = &bias {
-                dev.sum_per_channel(s.batch, s.cout, pixels, dy, D::write_buffer(grads.get_or_alloc_mut(bias)?));
+                dev.sum_per_channel(
+                    s.batch,
+                    s.cout,
+                    pixels,
+                    dy,
+                    D::write_buffer(grads.get_or_alloc_mut(bias)?),
+                );
             }
             if let Some(channels) = &channels {
                 let dc = D::write_buffer(grads.get_or_alloc_mut(channels)?);
@@ -206,14 +257,20 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn linear<D: UNetDevice, T: Tape<f32, D>>(x: Rows<D, T>, weight: &Rows<D>, bias: Option<&Vector<D>>) -> Rows<D, T> {
+pub fn linear<D: UNetDevice, T: Tape<f32, D>>(
+    x: Rows<D, T>,
+    weight: &Rows<D>,
+    bias: Option<&Vector<D>>,
+) -> Rows<D, T> {
     let (rows, inp) = *x.shape();
     let (out, winp) = *weight.shape();
     assert_eq!(inp, winp, "linear: the input has {inp} features, the weight expects {winp}");
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
     let dims = [rows, inp, out];
-    let y = output(&dev, (rows, out), |y| dev.linear(dims, D::read(&x), D::read(weight), bias.map(D::read), y));
+    let y = output(&dev, (rows, out), |y| {
+        dev.linear(dims, D::read(&x), D::read(weight), bias.map(D::read), y)
+    });
     if T::OWNS_TAPE {
         let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());
         tape.add_backward_op(move |grads| {
@@ -233,9 +290,9 @@ pub fn linear<D: UNetDevice, T: Tape<f32, D>>(x: Rows<D, T>, weight: &Rows<D>, b
     y.put_tape(tape)
 }
 
-/// Group normalisation (Wu & He 2018): each image's channels are split into `groups`, each group is brought to
-/// mean 0 and variance 1 over its channels and pixels, then scaled by `gamma (channels)` and shifted by `beta`.
-/// With `silu` the activation follows in the same pass.
+/// Group normalisation (Wu & He 2018): each image's channels are split into `groups`, each group is
+/// brought to mean 0 and variance 1 over its channels and pixels, then scaled by `gamma (channels)`
+/// and shifted by `beta`. With `silu` the activation follows in the same pass.
 ///
 /// # Panics
 /// If `groups` does not divide the channels.
@@ -252,7 +309,14 @@ pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
     let dev = x.device().clone();
     let mut statistics = dev.unfilled((s.batch * groups, 2));
     let y = output(&dev, *x.shape(), |y| {
-        dev.group_norm(&s, D::read(&x), D::read(gamma), D::read(beta), D::write_new(&mut statistics), y)
+        dev.group_norm(
+            &s,
+            D::read(&x),
+            D::read(gamma),
+            D::read(beta),
+            D::write_new(&mut statistics),
+            y,
+        )
     });
     if T::OWNS_TAPE {
         let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());
@@ -273,7 +337,10 @@ pub(crate) fn norm_shape<D: UNetDevice>(
     eps: f32,
     silu: bool,
 ) -> NormShape {
-    assert!(groups > 0 && channels % groups == 0, "group_norm: {groups} groups do not divide {channels} channels");
+    assert!(
+        groups > 0 && channels % groups == 0,
+        "group_norm: {groups} groups do not divide {channels} channels"
+    );
     assert_eq!(gamma.shape().0, channels, "group_norm: one scale per channel");
     assert_eq!(beta.shape().0, channels, "group_norm: one shift per channel");
     NormShape { batch, channels, pixels: h * w, groups, eps, silu }
@@ -312,7 +379,9 @@ pub(crate) fn group_norm_gradients<D: UNetDevice>(
 }
 
 /// The activation x · sigmoid(x), also called swish.
-pub fn silu<S: Shape, D: UNetDevice, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -> Tensor<S, f32, D, T> {
+pub fn silu<S: Shape, D: UNetDevice, T: Tape<f32, D>>(
+    x: Tensor<S, f32, D, T>,
+) -> Tensor<S, f32, D, T> {
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
     let y = output(&dev, *x.shape(), |y| dev.silu(D::read(&x), y));
@@ -328,12 +397,16 @@ pub fn silu<S: Shape, D: UNetDevice, T: Tape<f32, D>>(x: Tensor<S, f32, D, T>) -
     y.put_tape(tape)
 }
 
-/// Enlarges `(batch, channels, h, w)` to `(batch, channels, ho, wo)`; a pixel takes the value of the nearest source
-/// pixel, `floor(i · h / ho)`.
+/// Enlarges `(batch, channels, h, w)` to `(batch, channels, ho, wo)`; a pixel takes the value of
+/// the nearest source pixel, `floor(i · h / ho)`.
 ///
 /// # Panics
 /// If the target is smaller than the source.
-pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, ho: usize, wo: usize) -> Images<D, T> {
+pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    ho: usize,
+    wo: usize,
+) -> Images<D, T> {
     let (batch, channels, h, w) = *x.shape();
     assert!(ho >= h && wo >= w, "upsample_nearest: {ho}x{wo} is smaller than {h}x{w}");
     let dims = [batch * channels, h, w, ho, wo];
@@ -352,11 +425,12 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, ho: usi
     y.put_tape(tape)
 }
 
-/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1): every pixel of `q` looks at the places of `k` and `v` of its
-/// own image, softmax(qᵀk / √d) applied to v, separately in each of `heads` heads of `d = channels / heads` channels.
+/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1): every pixel of `q` looks at the
+/// places of `k` and `v` of its own image, softmax(qᵀk / √d) applied to v, separately in each of
+/// `heads` heads of `d = channels / heads` channels.
 ///
-/// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, that of `q` where an image looks
-/// at itself. They must be three different tensors.
+/// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, that of
+/// `q` where an image looks at itself. They must be three different tensors.
 ///
 /// # Panics
 /// If the shapes do not fit or `heads` does not divide the channels.
@@ -368,14 +442,22 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 ) -> Images<D, T> {
     let (batch, channels, h, w) = *q.shape();
     let (kb, kc, kh, kw) = *k.shape();
-    assert_eq!((batch, channels), (kb, kc), "attention: queries and keys differ in batch or channels");
+    assert_eq!(
+        (batch, channels),
+        (kb, kc),
+        "attention: queries and keys differ in batch or channels"
+    );
     assert_eq!(k.shape(), v.shape(), "attention: keys and values differ in shape");
-    assert!(heads > 0 && channels % heads == 0, "attention: {heads} heads do not divide {channels} channels");
+    assert!(
+        heads > 0 && channels % heads == 0,
+        "attention: {heads} heads do not divide {channels} channels"
+    );
     let dims = [batch * heads, channels / heads, h * w, kh * kw];
     let ((q, tape), (k, tk), (v, tv)) = (q.split_tape(), k.split_tape(), v.split_tape());
     let mut tape = tape.merge(tk).merge(tv);
     let dev = q.device().clone();
-    let y = output(&dev, *q.shape(), |y| dev.attention(dims, D::read(&q), D::read(&k), D::read(&v), y));
+    let y =
+        output(&dev, *q.shape(), |y| dev.attention(dims, D::read(&q), D::read(&k), D::read(&v), y));
     if T::OWNS_TAPE {
         let ghost = y.ghost();
         tape.add_backward_op(move |grads| {
@@ -406,7 +488,10 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 ///
 /// # Panics
 /// If batch, height or width differ.
-pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T>, b: Images<D, T>) -> Images<D, T> {
+pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    a: Images<D, T>,
+    b: Images<D, T>,
+) -> Images<D, T> {
     let ((batch, ca, h, w), (bb, cb, bh, bw)) = (*a.shape(), *b.shape());
     assert_eq!((batch, h, w), (bb, bh, bw), "concat_channels: batch, height and width must agree");
     let ((a, tape), (b, tb)) = (a.split_tape(), b.split_tape());
@@ -430,7 +515,8 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(a: Images<D, T
     y.put_tape(tape)
 }
 
-/// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have as many elements.
+/// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have as
+/// many elements.
 pub fn adamw_step<S: Shape, D: UNetDevice>(
     h: &crate::AdamW,
     parameter: &mut Tensor<S, f32, D>,
@@ -443,6 +529,10 @@ pub fn adamw_step<S: Shape, D: UNetDevice>(
 }
 
 /// `average = keep · average + (1 - keep) · parameter`, in place.
-pub fn blend<S: Shape, D: UNetDevice>(keep: f32, average: &mut Vector<D>, parameter: &Tensor<S, f32, D>) {
+pub fn blend<S: Shape, D: UNetDevice>(
+    keep: f32,
+    average: &mut Vector<D>,
+    parameter: &Tensor<S, f32, D>,
+) {
     parameter.device().blend(keep, D::read(parameter), D::write(average));
 }

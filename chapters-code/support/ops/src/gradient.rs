@@ -5,7 +5,8 @@ use dfdx::prelude::*;
 use crate::layers::{Parameters, Visitor};
 use crate::{Buffer, UNetDevice, Vector};
 
-/// One buffer for each parameter of a network, as long as it, in the order in which the network shows them.
+/// One buffer for each parameter of a network, as long as it, in the order in which the network
+/// shows them.
 pub type Gradient<D> = Vec<Buffer<D>>;
 
 /// What `gradients` says of a network's parameters: zeros where it says nothing.
@@ -24,8 +25,10 @@ pub fn gradient_of<D: UNetDevice>(
         fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
             let Ok(taken) = &mut self.taken else { return };
             let device = parameter.device();
-            let gradient = dfdx::tensor::Storage::<f32>::try_alloc_len(device, 1)
-                .and_then(|token| Ok(std::mem::replace(self.gradients.get_or_alloc_mut(parameter)?, token)));
+            let gradient =
+                dfdx::tensor::Storage::<f32>::try_alloc_len(device, 1).and_then(|token| {
+                    Ok(std::mem::replace(self.gradients.get_or_alloc_mut(parameter)?, token))
+                });
             match gradient {
                 Ok(gradient) => taken.push(gradient),
                 Err(error) => self.taken = Err(error),
@@ -52,7 +55,8 @@ pub fn sum_of_gradients<D: UNetDevice>(device: &D, parts: Vec<Gradient<D>>) -> G
     total
 }
 
-/// Writes the sum of squares of each buffer of a gradient to `sums`: on the device, so that nobody waits for it.
+/// Writes the sum of squares of each buffer of a gradient to `sums`: on the device, so that nobody
+/// waits for it.
 pub fn sums_of_squares<D: UNetDevice>(device: &D, gradient: &Gradient<D>, sums: &mut Vector<D>) {
     for (index, part) in gradient.iter().enumerate() {
         device.sum_of_squares(D::read_buffer(part), D::write_new(sums), index);

@@ -1,7 +1,8 @@
 //! Layers: parameters behind the functions of this crate.
 //!
-//! Their shapes are run-time values, so dfdx's own walker over modules cannot visit them from outside the crate.
-//! [`Parameters`] is ours: every layer lists its tensors by the names that PyTorch gives them.
+//! Their shapes are run-time values, so dfdx's own walker over modules cannot visit them from
+//! outside the crate. [`Parameters`] is ours: every layer lists its tensors by the names that
+//! PyTorch gives them.
 
 use dfdx::prelude::*;
 use rand::Rng;
@@ -32,19 +33,26 @@ pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
 }
 
 /// A parameter with values uniform in ±bound.
-fn uniform<D: UNetDevice, S: Shape>(device: &D, rng: &mut impl Rng, shape: S, bound: f32) -> Tensor<S, f32, D> {
+fn uniform<D: UNetDevice, S: Shape>(
+    device: &D,
+    rng: &mut impl Rng,
+    shape: S,
+    bound: f32,
+) -> Tensor<S, f32, D> {
     let values = (0..shape.num_elements()).map(|_| rng.gen_range(-bound..=bound)).collect();
     device.tensor_from_vec(values, shape)
 }
 
-/// The bound ±1/√fan_in that PyTorch draws weights and biases of its linear and convolution layers from.
+/// The bound ±1/√fan_in that PyTorch draws weights and biases of its linear and convolution layers
+/// from.
 fn bound(fan_in: usize) -> f32 {
     1.0 / (fan_in as f32).sqrt()
 }
 
 /// [`crate::conv2d`] with its weight and bias.
 ///
-/// What the device makes of the weight is kept while nothing is learnt, and forgotten whenever somebody visits the weight.
+/// What the device makes of the weight is kept while nothing is learnt, and forgotten whenever
+/// somebody visits the weight.
 #[derive(Clone, Debug)]
 pub struct Conv2d<D: UNetDevice> {
     /// `(cout, cin, kernel, kernel)`
@@ -57,7 +65,14 @@ pub struct Conv2d<D: UNetDevice> {
 
 impl<D: UNetDevice> Conv2d<D> {
     /// Random values, as PyTorch initialises a `Conv2d`.
-    pub fn new(device: &D, rng: &mut impl Rng, cin: usize, cout: usize, kernel: usize, options: Conv2dOptions) -> Self {
+    pub fn new(
+        device: &D,
+        rng: &mut impl Rng,
+        cin: usize,
+        cout: usize,
+        kernel: usize,
+        options: Conv2dOptions,
+    ) -> Self {
         let bound = bound(cin * kernel * kernel);
         Self {
             weight: uniform(device, rng, (cout, cin, kernel, kernel), bound),
@@ -95,7 +110,8 @@ impl<D: UNetDevice> Conv2d<D> {
     }
 }
 
-/// [`crate::linear`] with its weight and bias; [`Linear::forward_pixels`] applies it at every pixel of an image.
+/// [`crate::linear`] with its weight and bias; [`Linear::forward_pixels`] applies it at every pixel
+/// of an image.
 #[derive(Clone, Debug)]
 pub struct Linear<D: UNetDevice> {
     /// `(out, inp)`
@@ -108,7 +124,10 @@ impl<D: UNetDevice> Linear<D> {
     /// Random values, as PyTorch initialises a `Linear`.
     pub fn new(device: &D, rng: &mut impl Rng, inp: usize, out: usize) -> Self {
         let bound = bound(inp);
-        Self { weight: uniform(device, rng, (out, inp), bound), bias: Some(uniform(device, rng, (out,), bound)) }
+        Self {
+            weight: uniform(device, rng, (out, inp), bound),
+            bias: Some(uniform(device, rng, (out,), bound)),
+        }
     }
 
     /// [`Linear::new`] without a bias.
@@ -150,7 +169,12 @@ pub struct GroupNorm<D: UNetDevice> {
 impl<D: UNetDevice> GroupNorm<D> {
     /// Scale 1 and shift 0.
     pub fn new(device: &D, groups: usize, channels: usize, eps: f32) -> Self {
-        Self { weight: device.ones_like(&(channels,)), bias: device.zeros_like(&(channels,)), groups, eps }
+        Self {
+            weight: device.ones_like(&(channels,)),
+            bias: device.zeros_like(&(channels,)),
+            groups,
+            eps,
+        }
     }
 
     /// Normalises; the shape stays.

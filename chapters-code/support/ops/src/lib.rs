@@ -14,21 +14,23 @@
 //! | [`concat_channels`] | what skip connections carry, behind what comes from below |
 //!
 //! Every function takes an input that may carry a gradient tape, and parameters that need none: the
-//! backward pass finds a parameter's gradient by the parameter's own id. A parameter is therefore read with
-//! `gradients.get(&parameter)` after `loss.backward()`.
+//! backward pass finds a parameter's gradient by the parameter's own id. A parameter is therefore
+//! read with `gradients.get(&parameter)` after `loss.backward()`.
 //!
-//! A function here consumes the gradient of its output while it runs backward, so that memory is free for
-//! the next one. After `backward`, only leaves (inputs and parameters) hold their gradients.
+//! A function here consumes the gradient of its output while it runs backward, so that memory is
+//! free for the next one. After `backward`, only leaves (inputs and parameters) hold their
+//! gradients.
 //!
-//! [`layers`] puts parameters behind the functions, and [`params`] visits them by name, so that an optimiser,
-//! a moving average or a file can reach each of them.
+//! [`layers`] puts parameters behind the functions, and [`params`] visits them by name, so that an
+//! optimiser, a moving average or a file can reach each of them.
 //!
 //! [`Replicas`] work on parts of a batch side by side.
 //!
-//! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are our own: threads
-//! over the batch, and vector instructions that are chosen while the program runs. The threads are rayon's. A caller that is
-//! none of them is woken after every kernel, which takes as long as a small one: `ThreadPoolBuilder::use_current_thread` makes
-//! it one of them, and [`Replicas`] hand over once for all of their work.
+//! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are
+//! our own: threads over the batch, and vector instructions that are chosen while the program runs.
+//! The threads are rayon's. A caller that is none of them is woken after every kernel, which takes
+//! as long as a small one: `ThreadPoolBuilder::use_current_thread` makes it one of them, and
+//! [`Replicas`] hand over once for all of their work.
 
 mod conv_input;
 mod conv_weight;

@@ -23,13 +23,15 @@ pub fn open_device(seed: u64) -> Result<AutoDevice, String> {
     use dfdx::prelude::Cache;
     // Ask the driver first: dfdx panics where there is a driver but no GPU.
     let hint = "check the NVIDIA driver with nvidia-smi, or build without --features cuda";
-    cudarc::driver::result::init().map_err(|e| format!("the CUDA driver does not start ({e:?}): {hint}"))?;
-    let count =
-        cudarc::driver::result::device::get_count().map_err(|e| format!("no GPU can be counted ({e:?}): {hint}"))?;
+    cudarc::driver::result::init()
+        .map_err(|e| format!("the CUDA driver does not start ({e:?}): {hint}"))?;
+    let count = cudarc::driver::result::device::get_count()
+        .map_err(|e| format!("no GPU can be counted ({e:?}): {hint}"))?;
     if count == 0 {
         return Err(format!("there is no GPU: {hint}"));
     }
-    let device = AutoDevice::try_build(0, seed).map_err(|e| format!("the GPU cannot be used ({e:?}): {hint}"))?;
+    let device = AutoDevice::try_build(0, seed)
+        .map_err(|e| format!("the GPU cannot be used ({e:?}): {hint}"))?;
     device.enable_cache();
     Ok(device)
 }

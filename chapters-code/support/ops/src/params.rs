@@ -27,7 +27,9 @@ pub type NamedTensors = BTreeMap<String, HostTensor>;
 pub enum ParamsError {
     #[error("it is not a safetensors file ({0})")]
     NotSafetensors(String),
-    #[error("tensor '{name}' has elements of type {found}, but only F32, F16 and BF16 are read here")]
+    #[error(
+        "tensor '{name}' has elements of type {found}, but only F32, F16 and BF16 are read here"
+    )]
     WrongType { name: String, found: String },
     #[error("tensor '{0}' is missing")]
     Missing(String),
@@ -53,7 +55,10 @@ pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
         fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
             let mut values = vec![0.0; parameter.shape().num_elements()];
             parameter.copy_into(&mut values);
-            self.0.insert(name.to_string(), HostTensor { shape: parameter.shape().concrete().into(), values });
+            self.0.insert(
+                name.to_string(),
+                HostTensor { shape: parameter.shape().concrete().into(), values },
+            );
         }
     }
     let mut collect = Collect(NamedTensors::new());
@@ -64,8 +69,12 @@ pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
 /// Sets every parameter from `tensors`.
 ///
 /// # Errors
-/// If a tensor is missing, has another shape, holds NaN or infinity, or is none of the model's. Nothing is changed then.
-pub fn from_host<D: UNetDevice>(model: &mut impl Parameters<D>, tensors: &NamedTensors) -> Result<(), ParamsError> {
+/// If a tensor is missing, has another shape, holds NaN or infinity, or is none of the model's.
+/// Nothing is changed then.
+pub fn from_host<D: UNetDevice>(
+    model: &mut impl Parameters<D>,
+    tensors: &NamedTensors,
+) -> Result<(), ParamsError> {
     Outline::of(model).check(tensors)?;
     check_finite(tensors)?;
     set(model, "", tensors);
@@ -99,26 +108,30 @@ pub fn check_finite(tensors: &NamedTensors) -> Result<(), ParamsError> {
     Ok(())
 }
 
-/// The bytes of a safetensors file with these tensors and this metadata. The same input gives the same bytes.
+/// The bytes of a safetensors file with these tensors and this metadata. The same input gives the
+/// same bytes.
 pub fn to_safetensors(tensors: &NamedTensors, metadata: &[(&str, String)]) -> Vec<u8> {
     let bytes: Vec<(String, &HostTensor, Vec<u8>)> = tensors
         .iter()
         .map(|(name, t)| (name.clone(), t, t.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         .collect();
     let views = bytes.iter().map(|(name, t, bytes)| {
-        let view = TensorView::new(StDtype::F32, t.shape.clone(), bytes).expect("values fill the shape");
+        let view =
+            TensorView::new(StDtype::F32, t.shape.clone(), bytes).expect("values fill the shape");
         (name.as_str(), view)
     });
     let metadata = metadata.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
     safetensors::serialize(views, Some(metadata)).expect("names and shapes are valid")
 }
 
-/// Reads the tensors and the metadata of a safetensors file. Numbers of 16 bits (F16, BF16) become f32,
-/// which holds each of them exactly.
+/// Reads the tensors and the metadata of a safetensors file. Numbers of 16 bits (F16, BF16) become
+/// f32, which holds each of them exactly.
 ///
 /// # Errors
 /// If the bytes are no safetensors file, or a tensor has numbers of another type.
-pub fn from_safetensors(bytes: &[u8]) -> Result<(NamedTensors, BTreeMap<String, String>), ParamsError> {
+pub fn from_safetensors(
+    bytes: &[u8],
+) -> Result<(NamedTensors, BTreeMap<String, String>), ParamsError> {
     let broken = |e: safetensors::SafeTensorError| ParamsError::NotSafetensors(e.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
@@ -191,7 +204,9 @@ mod tests {
             from_host(&mut network, &tensors).unwrap_err().to_string()
         };
         assert_eq!(bad(&|t| drop(t.remove("conv.bias"))), "tensor 'conv.bias' is missing");
-        let extra = bad(&|t| drop(t.insert("more".into(), HostTensor { shape: vec![], values: vec![1.0] })));
+        let extra = bad(&|t| {
+            drop(t.insert("more".into(), HostTensor { shape: vec![], values: vec![1.0] }))
+        });
         assert_eq!(extra, "tensor 'more' does not belong to this model");
         let shape = bad(&|t| t.get_mut("norm.bias").unwrap().shape = vec![1 << 62, 2]);
         assert!(shape.contains("'norm.bias'") && shape.contains("needs [8]"), "{shape}");
@@ -203,7 +218,9 @@ mod tests {
     /// A file with one tensor, of any type and shape.
     fn file(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
         let len = data.len();
-        let header = format!("{{\"t\":{{\"dtype\":\"{kind}\",\"shape\":{shape},\"data_offsets\":[0,{len}]}}}}");
+        let header = format!(
+            "{{\"t\":{{\"dtype\":\"{kind}\",\"shape\":{shape},\"data_offsets\":[0,{len}]}}}}"
+        );
         [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
     }
 
@@ -215,7 +232,8 @@ mod tests {
         };
         let (halves, brains) = (read("F16"), read("BF16"));
         for bits in 0..=u16::MAX {
-            let (sign, exponent, fraction) = (bits >> 15, ((bits >> 10) & 31) as i32, (bits & 1023) as f64);
+            let (sign, exponent, fraction) =
+                (bits >> 15, ((bits >> 10) & 31) as i32, (bits & 1023) as f64);
             let size = match exponent {
                 0 => fraction * 2f64.powi(-24),
                 31 if fraction == 0.0 => f64::INFINITY,
@@ -224,9 +242,15 @@ mod tests {
             };
             let expected = (if sign == 1 { -size } else { size }) as f32;
             let found = halves[bits as usize];
-            assert!(found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()), "{bits:#x}");
+            assert!(
+                found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()),
+                "{bits:#x}"
+            );
             let (found, expected) = (brains[bits as usize], f32::from_bits((bits as u32) << 16));
-            assert!(found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()), "{bits:#x}");
+            assert!(
+                found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()),
+                "{bits:#x}"
+            );
         }
     }
 
@@ -244,7 +268,10 @@ mod tests {
             assert!(matches!(error, ParamsError::NotSafetensors(_)), "{kind} {shape}: {error}");
         }
         let error = from_safetensors(&file("F64", "[1]", &[0; 8])).unwrap_err().to_string();
-        assert_eq!(error, "tensor 't' has elements of type F64, but only F32, F16 and BF16 are read here");
+        assert_eq!(
+            error,
+            "tensor 't' has elements of type F64, but only F32, F16 and BF16 are read here"
+        );
         let mut long = file("F32", "[1]", &[0; 4]);
         long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(matches!(from_safetensors(&long).unwrap_err(), ParamsError::NotSafetensors(_)));

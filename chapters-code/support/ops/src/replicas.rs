@@ -9,7 +9,8 @@ use dfdx::prelude::*;
 use crate::layers::{Parameters, Visitor};
 use crate::{Images, UNetDevice};
 
-/// May be sent to another thread; with the feature `cuda` anything, for dfdx's GPU stays with one thread.
+/// May be sent to another thread; with the feature `cuda` anything, for dfdx's GPU stays with one
+/// thread.
 #[cfg(not(feature = "cuda"))]
 pub trait MaybeSend: Send {}
 #[cfg(not(feature = "cuda"))]
@@ -29,8 +30,9 @@ pub trait MaybeSync {}
 #[cfg(feature = "cuda")]
 impl<T> MaybeSync for T {}
 
-/// Copies of a network that work on parts of a batch side by side, each with its own memory. Many small kernels, each shared out
-/// among all threads, make these wait for one another again and again; here they meet once, at the end.
+/// Copies of a network that work on parts of a batch side by side, each with its own memory. Many
+/// small kernels, each shared out among all threads, make these wait for one another again and
+/// again; here they meet once, at the end.
 ///
 /// On the processor there are at most as many as threads; in a build for a GPU there is one.
 #[derive(Debug)]
@@ -53,8 +55,8 @@ impl<D: UNetDevice, N> Drop for Replicas<D, N> {
 /// Fewer images than so many are not worth a part of their own.
 const FEW: usize = 8;
 
-/// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the number of threads, so that this
-/// decides nothing but the time; the whole on a GPU.
+/// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the
+/// number of threads, so that this decides nothing but the time; the whole on a GPU.
 fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
     let parts = D::PARTS.min(count / FEW).max(1);
     (0..parts).map(|part| part * count / parts..(part + 1) * count / parts).collect()
@@ -63,9 +65,17 @@ fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
 impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
     /// Copies of `network`, which is on `device`.
     pub fn new(device: &D, network: &N) -> Self {
-        let devices = (0..D::PARTS.min(device.lanes())).map(|i| if i == 0 { device.clone() } else { device.twin() });
-        let mut replicas =
-            Self { lanes: devices.map(|device| (device, network.clone())).collect(), alone: PhantomData };
+        let devices = (0..D::PARTS.min(device.lanes())).map(|i| {
+            if i == 0 {
+                device.clone()
+            } else {
+                device.twin()
+            }
+        });
+        let mut replicas = Self {
+            lanes: devices.map(|device| (device, network.clone())).collect(),
+            alone: PhantomData,
+        };
         replicas.follow(network);
         replicas
     }
@@ -80,9 +90,13 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
         }
     }
 
-    /// Calls `work` for each part of a batch of `count` images, with a replica and the device that it is on. What it returns comes
-    /// back in the order of the parts.
-    pub fn run<R: MaybeSend>(&self, count: usize, work: impl Fn(&N, &D, Range<usize>) -> R + MaybeSync) -> Vec<R> {
+    /// Calls `work` for each part of a batch of `count` images, with a replica and the device that
+    /// it is on. What it returns comes back in the order of the parts.
+    pub fn run<R: MaybeSend>(
+        &self,
+        count: usize,
+        work: impl Fn(&N, &D, Range<usize>) -> R + MaybeSync,
+    ) -> Vec<R> {
         let parts = &parts::<D>(count);
         let lanes = parts.len().min(self.lanes.len()).min(self.lanes[0].0.lanes());
         let work = &work;
@@ -93,7 +107,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
         D::side_by_side(jobs.collect()).into_iter().flatten().collect()
     }
 
-    /// The answer to a batch of images, put together from answers to its parts; `answer` is told which images a part holds.
+    /// The answer to a batch of images, put together from answers to its parts; `answer` is told
+    /// which images a part holds.
     pub fn answer(
         &self,
         x: &Images<D>,
@@ -130,7 +145,15 @@ impl<D: UNetDevice> Visitor<D> for Move<'_, D> {
     fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
         let len = parameter.shape().num_elements();
         let mut copy = self.0.unfilled(*parameter.shape());
-        self.0.copy_rows(1, len, D::read(parameter), [len, 0], D::write_new(&mut copy), [len, 0], false);
+        self.0.copy_rows(
+            1,
+            len,
+            D::read(parameter),
+            [len, 0],
+            D::write_new(&mut copy),
+            [len, 0],
+            false,
+        );
         *parameter = copy;
     }
 }

@@ -1,4 +1,5 @@
-//! Every operation against a naive loop in f64, every gradient against finite differences of that loop.
+//! Every operation against a naive loop in f64, every gradient against finite differences of that
+//! loop.
 
 mod common;
 
@@ -10,10 +11,11 @@ use rand::Rng;
 
 const TOLERANCE: f64 = 2e-5;
 
-/// Runs `test` at every level of vector instructions that this processor has; on a GPU there are none, and it runs once.
+/// Runs `test` at every level of vector instructions that this processor has; on a GPU there are
+/// none, and it runs once.
 ///
-/// Every test that runs a kernel runs so, one at a time: the level is a setting of the whole process, and must not change while a
-/// kernel runs.
+/// Every test that runs a kernel runs so, one at a time: the level is a setting of the whole
+/// process, and must not change while a kernel runs.
 fn every_level(test: impl Fn()) {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _lock = LOCK.lock().unwrap_or_else(|e| e.into_inner());
@@ -42,7 +44,10 @@ struct Conv {
 impl Conv {
     fn out(&self) -> (usize, usize) {
         let pad = self.o.pad_before + self.o.pad_after;
-        ((self.h + pad - self.kernel) / self.o.stride + 1, (self.w + pad - self.kernel) / self.o.stride + 1)
+        (
+            (self.h + pad - self.kernel) / self.o.stride + 1,
+            (self.w + pad - self.kernel) / self.o.stride + 1,
+        )
     }
 
     fn naive(&self, inputs: &[Vec<f64>]) -> Vec<f64> {
@@ -57,11 +62,21 @@ impl Conv {
                         for c in 0..self.cin {
                             for ki in 0..self.kernel {
                                 for kj in 0..self.kernel {
-                                    let r = (i * self.o.stride + ki) as isize - self.o.pad_before as isize;
-                                    let s = (j * self.o.stride + kj) as isize - self.o.pad_before as isize;
-                                    if r >= 0 && s >= 0 && (r as usize) < self.h && (s as usize) < self.w {
-                                        sum += x[((n * self.cin + c) * self.h + r as usize) * self.w + s as usize]
-                                            * w[((o * self.cin + c) * self.kernel + ki) * self.kernel + kj];
+                                    let r = (i * self.o.stride + ki) as isize
+                                        - self.o.pad_before as isize;
+                                    let s = (j * self.o.stride + kj) as isize
+                                        - self.o.pad_before as isize;
+                                    if r >= 0
+                                        && s >= 0
+                                        && (r as usize) < self.h
+                                        && (s as usize) < self.w
+                                    {
+                                        sum += x[((n * self.cin + c) * self.h + r as usize)
+                                            * self.w
+                                            + s as usize]
+                                            * w[((o * self.cin + c) * self.kernel + ki)
+                                                * self.kernel
+                                                + kj];
                                     }
                                 }
                             }
@@ -74,18 +89,24 @@ impl Conv {
         y
     }
 
-    /// The result against the naive loop, and the gradients of x, w and b against those that `gradients` finds for a
-    /// gradient of the result.
-    fn check_with(&self, rng: &mut impl Rng, gradients: impl Fn(&[Vec<f32>; 3], &[f32]) -> Vec<Vec<f64>>) {
+    /// The result against the naive loop, and the gradients of x, w and b against those that
+    /// `gradients` finds for a gradient of the result.
+    fn check_with(
+        &self,
+        rng: &mut impl Rng,
+        gradients: impl Fn(&[Vec<f32>; 3], &[f32]) -> Vec<Vec<f64>>,
+    ) {
         let dev = device();
-        let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
+        let mut random =
+            |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
         let inputs = [
             random(self.batch * self.cin * self.h * self.w),
             random(self.cout * self.cin * self.kernel * self.kernel),
             random(self.cout),
         ];
         let x = dev.tensor_from_vec(inputs[0].clone(), (self.batch, self.cin, self.h, self.w));
-        let w = dev.tensor_from_vec(inputs[1].clone(), (self.cout, self.cin, self.kernel, self.kernel));
+        let w =
+            dev.tensor_from_vec(inputs[1].clone(), (self.cout, self.cin, self.kernel, self.kernel));
         let b = dev.tensor_from_vec(inputs[2].clone(), (self.cout,));
         let y = ops::conv2d(x.leaky_trace(), &w, Some(&b), self.o);
         let (ho, wo) = self.out();
@@ -96,7 +117,9 @@ impl Conv {
         let grads = backward(y, &dy);
         self.check_additions(rng, &x, &w, &b, &expected);
         let found = [host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&b))];
-        for ((name, found), expected) in ["dx", "dw", "db"].iter().zip(found).zip(gradients(&inputs, &dy)) {
+        for ((name, found), expected) in
+            ["dx", "dw", "db"].iter().zip(found).zip(gradients(&inputs, &dy))
+        {
             assert_close(&format!("{self:?}: {name}"), &found, &expected, TOLERANCE);
         }
     }
@@ -108,12 +131,15 @@ impl Conv {
 
     /// For sizes at which finite differences would take too long.
     fn check_large(&self, rng: &mut impl Rng) {
-        self.check_with(rng, |[x, w, _], dy| self.naive_gradients(&to_f64(x), &to_f64(w), &to_f64(dy)).into());
+        self.check_with(rng, |[x, w, _], dy| {
+            self.naive_gradients(&to_f64(x), &to_f64(w), &to_f64(dy)).into()
+        });
     }
 }
 
 impl Conv {
-    /// What a convolution adds on the way: the result moves by it, and its gradient is the result's.
+    /// What a convolution adds on the way: the result moves by it, and its gradient is the
+    /// result's.
     fn check_additions(
         &self,
         rng: &mut impl Rng,
@@ -125,16 +151,20 @@ impl Conv {
         let dev = device();
         let (ho, wo) = self.out();
         let pixels = ho * wo;
-        let mut random = |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
+        let mut random =
+            |len: usize| (0..len).map(|_| rng.gen_range(-1.0f32..1.0)).collect::<Vec<_>>();
         let (per_channel, per_pixel) = (random(self.batch * self.cout), random(plain.len()));
         let channels = dev.tensor_from_vec(per_channel.clone(), (self.batch, self.cout));
         let images = dev.tensor_from_vec(per_pixel.clone(), (self.batch, self.cout, ho, wo));
         let dy = random(plain.len());
 
-        let y = ops::conv2d_plus_channels(x.leaky_trace(), w, Some(b), self.o, channels.leaky_trace());
-        let expected: Vec<f64> = plain.iter().enumerate().map(|(i, v)| v + per_channel[i / pixels] as f64).collect();
+        let y =
+            ops::conv2d_plus_channels(x.leaky_trace(), w, Some(b), self.o, channels.leaky_trace());
+        let expected: Vec<f64> =
+            plain.iter().enumerate().map(|(i, v)| v + per_channel[i / pixels] as f64).collect();
         assert_close(&format!("{self:?} plus channels"), &host(&y), &expected, TOLERANCE);
-        let sums: Vec<f64> = dy.chunks(pixels).map(|dy| dy.iter().map(|&v| v as f64).sum()).collect();
+        let sums: Vec<f64> =
+            dy.chunks(pixels).map(|dy| dy.iter().map(|&v| v as f64).sum()).collect();
         let found = host(&backward(y, &dy).get(&channels));
         assert_close(&format!("{self:?} plus channels: dc"), &found, &sums, TOLERANCE);
 
@@ -147,17 +177,22 @@ impl Conv {
     /// The gradients of x, w and b: each product in [`Conv::naive`], the other way round.
     fn naive_gradients(&self, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f64>; 3] {
         let (ho, wo) = self.out();
-        let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; self.cout]);
+        let (mut dx, mut dw, mut db) =
+            (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; self.cout]);
         for (at, dy) in dy.iter().enumerate() {
-            let (n, o, i, j) = (at / (wo * ho * self.cout), at / (wo * ho) % self.cout, at / wo % ho, at % wo);
+            let (n, o, i, j) =
+                (at / (wo * ho * self.cout), at / (wo * ho) % self.cout, at / wo % ho, at % wo);
             db[o] += dy;
             for tap in 0..self.cin * self.kernel * self.kernel {
-                let (c, ki, kj) = (tap / self.kernel.pow(2), tap / self.kernel % self.kernel, tap % self.kernel);
+                let (c, ki, kj) =
+                    (tap / self.kernel.pow(2), tap / self.kernel % self.kernel, tap % self.kernel);
                 let r = (i * self.o.stride + ki).wrapping_sub(self.o.pad_before);
                 let s = (j * self.o.stride + kj).wrapping_sub(self.o.pad_before);
                 if r < self.h && s < self.w {
-                    let (x_at, w_at) =
-                        (((n * self.cin + c) * self.h + r) * self.w + s, o * self.cin * self.kernel.pow(2) + tap);
+                    let (x_at, w_at) = (
+                        ((n * self.cin + c) * self.h + r) * self.w + s,
+                        o * self.cin * self.kernel.pow(2) + tap,
+                    );
                     dx[x_at] += dy * w[w_at];
                     dw[w_at] += dy * x[x_at];
                 }
@@ -167,8 +202,9 @@ impl Conv {
     }
 }
 
-/// Sizes for which the convolution takes the way of fewer multiplications: images that are whole tiles of 4×4 or not,
-/// fewer images than threads, several bands of tiles, channels that are no multiple of a vector, all paddings.
+/// Sizes for which the convolution takes the way of fewer multiplications: images that are whole
+/// tiles of 4×4 or not, fewer images than threads, several bands of tiles, channels that are no
+/// multiple of a vector, all paddings.
 #[test]
 fn conv2d_of_many_channels() {
     every_level(|| {
@@ -181,8 +217,24 @@ fn conv2d_of_many_channels() {
             Conv { batch: 3, cin: 16, cout: 48, h: 7, w: 7, kernel: 3, o: one },
             Conv { batch: 1, cin: 32, cout: 16, h: 28, w: 28, kernel: 3, o: one },
             Conv { batch: 70, cin: 16, cout: 16, h: 3, w: 2, kernel: 3, o: one },
-            Conv { batch: 2, cin: 20, cout: 20, h: 9, w: 12, kernel: 3, o: Conv2dOptions::new(1, 0) },
-            Conv { batch: 2, cin: 16, cout: 16, h: 6, w: 9, kernel: 3, o: Conv2dOptions::new(1, 2) },
+            Conv {
+                batch: 2,
+                cin: 20,
+                cout: 20,
+                h: 9,
+                w: 12,
+                kernel: 3,
+                o: Conv2dOptions::new(1, 0),
+            },
+            Conv {
+                batch: 2,
+                cin: 16,
+                cout: 16,
+                h: 6,
+                w: 9,
+                kernel: 3,
+                o: Conv2dOptions::new(1, 2),
+            },
             Conv {
                 batch: 2,
                 cin: 16,
@@ -204,9 +256,25 @@ fn conv2d_of_many_channels() {
                 o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
             },
             // More than is unfolded at once, and sums of more terms than are added up at once.
-            Conv { batch: 1, cin: 40, cout: 9, h: 30, w: 31, kernel: 3, o: Conv2dOptions::new(2, 1) },
+            Conv {
+                batch: 1,
+                cin: 40,
+                cout: 9,
+                h: 30,
+                w: 31,
+                kernel: 3,
+                o: Conv2dOptions::new(2, 1),
+            },
             Conv { batch: 5, cin: 3, cout: 5, h: 26, w: 25, kernel: 3, o: one },
-            Conv { batch: 1, cin: 600, cout: 4, h: 3, w: 2, kernel: 1, o: Conv2dOptions::new(1, 0) },
+            Conv {
+                batch: 1,
+                cin: 600,
+                cout: 4,
+                h: 3,
+                w: 2,
+                kernel: 1,
+                o: Conv2dOptions::new(1, 0),
+            },
         ];
         for conv in sizes {
             conv.check_large(&mut rng);
@@ -218,7 +286,8 @@ fn conv2d_of_many_channels() {
 #[cfg(not(feature = "cuda"))]
 fn the_number_of_threads_changes_nothing() {
     every_level(|| {
-        // Few images and many, images of one band of tiles and of several, directly and with fewer multiplications.
+        // Few images and many, images of one band of tiles and of several, directly and with fewer
+        // multiplications.
         let shapes = [
             (1, 20, 18, 9, 1),
             (2, 17, 33, 16, 1),
@@ -241,24 +310,31 @@ fn the_number_of_threads_changes_nothing() {
                 let dev = device();
                 let x = dev.tensor_from_vec(x0.clone(), (batch, cin, side, side));
                 let w = dev.tensor_from_vec(w0.clone(), (cout, cin, 3, 3));
-                let (gamma, beta) = (dev.tensor_from_vec(gamma.clone(), (cin,)), dev.zeros_like(&(cin,)));
+                let (gamma, beta) =
+                    (dev.tensor_from_vec(gamma.clone(), (cin,)), dev.zeros_like(&(cin,)));
                 let h = ops::group_norm(x.leaky_trace(), &gamma, &beta, 1, 1e-5, true);
                 let y = ops::conv2d(h, &w, None, Conv2dOptions::new(stride, 1));
                 let result = host(&y);
                 let grads = backward(y, &c0);
                 [result, host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&gamma))]
             };
-            let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work);
+            let with = |threads| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+            };
             let one = with(1);
             for threads in [2, 3, 7] {
-                assert!(one == with(threads), "{threads} threads, {batch} images of {cin} channels, {side}x{side}");
+                assert!(
+                    one == with(threads),
+                    "{threads} threads, {batch} images of {cin} channels, {side}x{side}"
+                );
             }
         }
     });
 }
 
-/// A layer keeps what the device makes of its weight. It must not show: not in an answer, with any number of threads, not when the
-/// weight changes, and not when other vectors are used than when it was made.
+/// A layer keeps what the device makes of its weight. It must not show: not in an answer, with any
+/// number of threads, not when the weight changes, and not when other vectors are used than when it
+/// was made.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_layer_keeps_no_weight_that_has_changed() {
@@ -266,7 +342,14 @@ fn a_layer_keeps_no_weight_that_has_changed() {
     use ops::params::{from_host, to_host, HostTensor, NamedTensors};
 
     let o = Conv2dOptions::new(1, 1);
-    let cases = [(1, 24, 24, 28), (1, 17, 35, 14), (1, 64, 64, 8), (2, 16, 48, 9), (9, 20, 33, 4), (3, 16, 16, 20)];
+    let cases = [
+        (1, 24, 24, 28),
+        (1, 17, 35, 14),
+        (1, 64, 64, 8),
+        (2, 16, 48, 9),
+        (9, 20, 33, 4),
+        (3, 16, 16, 20),
+    ];
     for (batch, cin, cout, side) in cases {
         let conv = Conv { batch, cin, cout, h: side, w: side, kernel: 3, o };
         let mut rng = rng(12);
@@ -274,10 +357,18 @@ fn a_layer_keeps_no_weight_that_has_changed() {
         let mut old = Conv2d::new(&device(), &mut rng, cin, cout, 3, o);
         let weights = to_host(&mut old);
         let doubled = weights.iter().map(|(name, t)| {
-            (name.clone(), HostTensor { shape: t.shape.clone(), values: t.values.iter().map(|v| 2.0 * v).collect() })
+            (
+                name.clone(),
+                HostTensor {
+                    shape: t.shape.clone(),
+                    values: t.values.iter().map(|v| 2.0 * v).collect(),
+                },
+            )
         });
         let doubled: NamedTensors = doubled.collect();
-        let naive = |of: &NamedTensors| conv.naive(&[&x0, &of["weight"].values, &of["bias"].values].map(|v| to_f64(v)));
+        let naive = |of: &NamedTensors| {
+            conv.naive(&[&x0, &of["weight"].values, &of["bias"].values].map(|v| to_f64(v)))
+        };
         let expected = [naive(&weights), naive(&doubled)];
         every_level(|| {
             let x = device().tensor_from_vec(x0.clone(), (batch, cin, side, side));
@@ -312,7 +403,8 @@ fn conv2d() {
     every_level(|| {
         let mut rng = rng(1);
         let fixed = [
-            // The sizes at which the fast paths change: rows of a vector and one more, one channel, one pixel.
+            // The sizes at which the fast paths change: rows of a vector and one more, one channel,
+            // one pixel.
             Conv { batch: 1, cin: 1, cout: 1, h: 1, w: 1, kernel: 1, o: Conv2dOptions::new(1, 0) },
             Conv { batch: 1, cin: 1, cout: 5, h: 3, w: 17, kernel: 3, o: Conv2dOptions::new(1, 1) },
             Conv { batch: 9, cin: 2, cout: 3, h: 4, w: 4, kernel: 3, o: Conv2dOptions::new(1, 1) },
@@ -342,9 +434,15 @@ fn conv2d() {
             conv.check(&mut rng);
         }
         // Rows of fewer outputs, as many and more than are copied in one go.
-        for (h, w, before, after) in
-            [(5, 4, 1, 1), (7, 7, 1, 1), (6, 8, 0, 2), (3, 14, 1, 1), (6, 6, 2, 2), (9, 9, 1, 0), (22, 8, 1, 1)]
-        {
+        for (h, w, before, after) in [
+            (5, 4, 1, 1),
+            (7, 7, 1, 1),
+            (6, 8, 0, 2),
+            (3, 14, 1, 1),
+            (6, 6, 2, 2),
+            (9, 9, 1, 0),
+            (22, 8, 1, 1),
+        ] {
             let o = Conv2dOptions { stride: 1, pad_before: before, pad_after: after };
             Conv { batch: 1, cin: 3, cout: 9, h, w, kernel: 3, o }.check(&mut rng);
             Conv { batch: 3, cin: 2, cout: 5, h, w, kernel: 3, o }.check(&mut rng);
@@ -369,8 +467,8 @@ fn conv2d() {
     });
 }
 
-/// Padding before and after the image, on its own, up to more than the kernel reaches: few channels,
-/// many to few, and as many as take the way of fewer multiplications.
+/// Padding before and after the image, on its own, up to more than the kernel reaches: few
+/// channels, many to few, and as many as take the way of fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {
     every_level(|| {
@@ -395,7 +493,9 @@ fn any_padding() -> impl Iterator<Item = (usize, usize, usize, usize)> {
 fn group_norm() {
     every_level(|| {
         let mut rng = rng(2);
-        for (batch, channels, h, w, groups) in [(1, 1, 1, 2, 1), (2, 4, 3, 5, 2), (1, 6, 7, 3, 6), (3, 6, 4, 4, 1)] {
+        for (batch, channels, h, w, groups) in
+            [(1, 1, 1, 2, 1), (2, 4, 3, 5, 2), (1, 6, 7, 3, 6), (3, 6, 4, 4, 1)]
+        {
             for silu in [false, true] {
                 let dev = device();
                 let eps = 1e-5;
@@ -409,7 +509,8 @@ fn group_norm() {
                     let mut y = v[0].clone();
                     for (g, group) in y.chunks_mut(len).enumerate() {
                         let mean = group.iter().sum::<f64>() / len as f64;
-                        let var = group.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / len as f64;
+                        let var =
+                            group.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / len as f64;
                         for (i, x) in group.iter_mut().enumerate() {
                             let c = g % groups * (channels / groups) + i / (h * w);
                             let z = (*x - mean) / (var + eps as f64).sqrt() * v[1][c] + v[2][c];
@@ -429,7 +530,12 @@ fn group_norm() {
                 let grads = backward(y, &c);
                 let slopes = finite_differences(&naive, &inputs, &c);
                 assert_close(&format!("{what} dx"), &host(&grads.get(&x)), &slopes[0], 2e-4);
-                assert_close(&format!("{what} dgamma"), &host(&grads.get(&gamma)), &slopes[1], 2e-4);
+                assert_close(
+                    &format!("{what} dgamma"),
+                    &host(&grads.get(&gamma)),
+                    &slopes[1],
+                    2e-4,
+                );
                 assert_close(&format!("{what} dbeta"), &host(&grads.get(&beta)), &slopes[2], 2e-4);
             }
         }
@@ -441,17 +547,24 @@ fn silu_over_the_whole_range() {
     every_level(|| {
         let dev = device();
         let values: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.05).collect();
-        let naive = |v: &[Vec<f64>]| v[0].iter().map(|x| x / (1.0 + (-x).exp())).collect::<Vec<f64>>();
+        let naive =
+            |v: &[Vec<f64>]| v[0].iter().map(|x| x / (1.0 + (-x).exp())).collect::<Vec<f64>>();
         let x = dev.tensor_from_vec(values.clone(), (values.len(),));
         let y = ops::silu(x.leaky_trace());
         for (found, expected) in host(&y).iter().zip(naive(&[to_f64(&values)])) {
-            assert!((*found as f64 - expected).abs() <= 1e-6 * expected.abs() + 1e-30, "{found} instead of {expected}");
+            assert!(
+                (*found as f64 - expected).abs() <= 1e-6 * expected.abs() + 1e-30,
+                "{found} instead of {expected}"
+            );
         }
         let grads = backward(y, &vec![1.0; values.len()]);
         for (found, &x) in host(&grads.get(&x)).iter().zip(&values) {
             let s = 1.0 / (1.0 + (-x as f64).exp());
             let expected = s + x as f64 * s * (1.0 - s);
-            assert!((*found as f64 - expected).abs() <= 1e-6, "{found} instead of {expected} at {x}");
+            assert!(
+                (*found as f64 - expected).abs() <= 1e-6,
+                "{found} instead of {expected} at {x}"
+            );
         }
     });
 }
@@ -462,11 +575,16 @@ fn linear() {
         let mut rng = rng(3);
         for (rows, inp, out) in [(1, 1, 1), (5, 7, 3), (2, 33, 17)] {
             let dev = device();
-            let inputs = [random(&mut rng, rows * inp), random(&mut rng, out * inp), random(&mut rng, out)];
+            let inputs =
+                [random(&mut rng, rows * inp), random(&mut rng, out * inp), random(&mut rng, out)];
             let naive = |v: &[Vec<f64>]| {
-                let at =
-                    |r: usize, o: usize| v[2][o] + (0..inp).map(|i| v[0][r * inp + i] * v[1][o * inp + i]).sum::<f64>();
-                (0..rows).flat_map(|r| (0..out).map(move |o| (r, o))).map(|(r, o)| at(r, o)).collect::<Vec<f64>>()
+                let at = |r: usize, o: usize| {
+                    v[2][o] + (0..inp).map(|i| v[0][r * inp + i] * v[1][o * inp + i]).sum::<f64>()
+                };
+                (0..rows)
+                    .flat_map(|r| (0..out).map(move |o| (r, o)))
+                    .map(|(r, o)| at(r, o))
+                    .collect::<Vec<f64>>()
             };
             let x = dev.tensor_from_vec(inputs[0].clone(), (rows, inp));
             let w = dev.tensor_from_vec(inputs[1].clone(), (out, inp));
@@ -490,7 +608,11 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
         let mut rng = rng(4);
         let (batch, cin, cout, h, w) = (2, 5, 3, 3, 7);
         let dev = device();
-        let inputs = [random(&mut rng, batch * cin * h * w), random(&mut rng, cout * cin), random(&mut rng, cout)];
+        let inputs = [
+            random(&mut rng, batch * cin * h * w),
+            random(&mut rng, cout * cin),
+            random(&mut rng, cout),
+        ];
         let conv = Conv { batch, cin, cout, h, w, kernel: 1, o: Conv2dOptions::new(1, 0) };
         let x = dev.tensor_from_vec(inputs[0].clone(), (batch, cin, h, w));
         let weight = dev.tensor_from_vec(inputs[1].clone(), (cout, cin));
@@ -508,7 +630,8 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
 }
 
 // ANCHOR: naive_attention
-/// Attention of one head of one image, letter by letter: queries, keys and values are `d` channels of pixels each.
+/// Attention of one head of one image, letter by letter: queries, keys and values are `d` channels
+/// of pixels each.
 fn naive_attention(d: usize, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
     let (n, m) = (q.len() / d, k.len() / d);
     let mut y = vec![0.0; d * n];
@@ -528,7 +651,8 @@ fn naive_attention(d: usize, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
 fn attention() {
     every_level(|| {
         let mut rng = rng(5);
-        // An image that looks at itself, and at a row of places that are more or fewer than its pixels.
+        // An image that looks at itself, and at a row of places that are more or fewer than its
+        // pixels.
         for (batch, heads, d, h, w, places) in [
             (1, 1, 1, 1, 1, None),
             (2, 3, 2, 3, 2, None),
@@ -541,11 +665,13 @@ fn attention() {
         ] {
             let dev = device();
             let (channels, n, m) = (heads * d, h * w, places.unwrap_or(h * w));
-            let inputs =
-                [n, m, m].map(|n| random(&mut rng, batch * channels * n).iter().map(|v| v * 3.0).collect::<Vec<f32>>());
+            let inputs = [n, m, m].map(|n| {
+                random(&mut rng, batch * channels * n).iter().map(|v| v * 3.0).collect::<Vec<f32>>()
+            });
             let naive = |v: &[Vec<f64>]| {
                 let heads = (0..batch * heads).flat_map(|head| {
-                    let part = |t: &'_ [f64], n: usize| t[head * d * n..(head + 1) * d * n].to_vec();
+                    let part =
+                        |t: &'_ [f64], n: usize| t[head * d * n..(head + 1) * d * n].to_vec();
                     naive_attention(d, &part(&v[0], n), &part(&v[1], m), &part(&v[2], m))
                 });
                 heads.collect::<Vec<f64>>()
@@ -618,9 +744,22 @@ fn glue() {
         assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
 
         // Two additions of one tensor: its gradient comes twice.
-        let ones = dev.tensor_from_vec((0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(), (ca, ca));
-        let y = ops::pointwise_plus_images(a.leaky_trace(), &ones, None, a.with_empty_tape().leaky_traced());
-        assert_close("identity plus itself", &host(&y), &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(), 1e-7);
+        let ones = dev.tensor_from_vec(
+            (0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(),
+            (ca, ca),
+        );
+        let y = ops::pointwise_plus_images(
+            a.leaky_trace(),
+            &ones,
+            None,
+            a.with_empty_tape().leaky_traced(),
+        );
+        assert_close(
+            "identity plus itself",
+            &host(&y),
+            &a0.iter().map(|&v| 2.0 * v as f64).collect::<Vec<_>>(),
+            1e-7,
+        );
         let c = random(&mut rng, a0.len());
         let grads = backward(y, &c);
         assert_close(
@@ -651,7 +790,9 @@ fn replicas_work_on_halves_and_answer_in_order() {
     every_level(|| {
         let dev = device();
         let network = Alone(dev.tensor_from_vec(vec![1.0, 2.0, 3.0], (3,)));
-        for (count, halves) in [(1, [0..0, 0..1]), (15, [0..0, 0..15]), (16, [0..8, 8..16]), (21, [0..10, 10..21])] {
+        for (count, halves) in
+            [(1, [0..0, 0..1]), (15, [0..0, 0..15]), (16, [0..8, 8..16]), (21, [0..10, 10..21])]
+        {
             let expected: Vec<_> = halves.into_iter().filter(|half| !half.is_empty()).collect();
             for threads in [1, 2, 3, 5] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -664,7 +805,10 @@ fn replicas_work_on_halves_and_answer_in_order() {
                             in_work.fetch_add(1, Ordering::Relaxed);
                             let start = Instant::now();
                             while in_work.load(Ordering::Relaxed) < together {
-                                assert!(start.elapsed().as_secs() < 20, "{threads} threads: {images:?} waits in vain");
+                                assert!(
+                                    start.elapsed().as_secs() < 20,
+                                    "{threads} threads: {images:?} waits in vain"
+                                );
                                 std::thread::yield_now();
                             }
                             (images, host(&(network.0.clone() + device.ones_like(&(3,)))))
@@ -676,12 +820,16 @@ fn replicas_work_on_halves_and_answer_in_order() {
 
                     // They follow, and put answers together.
                     replicas.follow(&Alone(dev.tensor_from_vec(vec![5.0, 6.0, 7.0], (3,))));
-                    let x = dev.tensor_from_vec((0..count).map(|i| i as f32).collect(), (count, 1, 1, 1));
+                    let x = dev
+                        .tensor_from_vec((0..count).map(|i| i as f32).collect(), (count, 1, 1, 1));
                     let answer = replicas.answer(&x, |network, x, images| {
                         assert_eq!(host(&x)[0], images.start as f32);
                         x + host(&network.0)[0]
                     });
-                    assert_eq!(host(&answer), (0..count).map(|i| i as f32 + 5.0).collect::<Vec<_>>());
+                    assert_eq!(
+                        host(&answer),
+                        (0..count).map(|i| i as f32 + 5.0).collect::<Vec<_>>()
+                    );
                 });
             }
         }
@@ -704,7 +852,8 @@ fn adamw_follows_its_definition() {
             // Two losses whose gradients are 2 g and -g.
             let parts = [2.0, -1.0].map(|factor| {
                 let weights: Vec<f32> = g.iter().map(|g| g * factor).collect();
-                ops::gradient_of(&mut Alone(p.clone()), backward(p.leaky_trace(), &weights)).unwrap()
+                ops::gradient_of(&mut Alone(p.clone()), backward(p.leaky_trace(), &weights))
+                    .unwrap()
             });
             let gradient = ops::sum_of_gradients(&dev, parts.to_vec());
             let mut squares = dev.zeros_like(&(1,));
@@ -726,7 +875,8 @@ fn adamw_follows_its_definition() {
                 let g = g as f64 * scale;
                 r[1] = b1 * r[1] + (1.0 - b1) * g;
                 r[2] = b2 * r[2] + (1.0 - b2) * g * g;
-                let (m_hat, v_hat) = (r[1] / (1.0 - f64::powi(b1, step)), r[2] / (1.0 - f64::powi(b2, step)));
+                let (m_hat, v_hat) =
+                    (r[1] / (1.0 - f64::powi(b1, step)), r[2] / (1.0 - f64::powi(b2, step)));
                 r[0] -= lr * (m_hat / (v_hat.sqrt() + eps) + decay * r[0]);
             }
         }
@@ -743,8 +893,8 @@ fn a_strided_tensor_is_refused() {
     ops::silu(x.permute::<_, Axes4<0, 1, 3, 2>>());
 }
 
-/// dfdx gives out memory that was used before, filled with zeros; a kernel's result must come from the same store, or memory
-/// would grow, and must not be filled.
+/// dfdx gives out memory that was used before, filled with zeros; a kernel's result must come from
+/// the same store, or memory would grow, and must not be filled.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn unfilled_memory_is_used_again_as_it_was() {
@@ -763,12 +913,15 @@ fn unfilled_memory_is_used_again_as_it_was() {
     assert_eq!(zeros.as_vec(), vec![0.0; 1000]);
 }
 
-/// A normalisation that a convolution computes on its way is the one that is computed alone, and so are its gradients.
+/// A normalisation that a convolution computes on its way is the one that is computed alone, and so
+/// are its gradients.
 #[test]
 fn a_convolution_reads_a_normalisation() {
     every_level(|| {
         // With fewer multiplications, directly, and with a stride.
-        for (batch, cin, cout, side, stride) in [(3, 16, 20, 8, 1), (2, 8, 4, 5, 1), (2, 8, 12, 6, 2)] {
+        for (batch, cin, cout, side, stride) in
+            [(3, 16, 20, 8, 1), (2, 8, 4, 5, 1), (2, 8, 12, 6, 2)]
+        {
             let mut rng = rng(21);
             let dev = device();
             let tensor = |rng: &mut _, len, shape| dev.tensor_from_vec(random(rng, len), shape);
@@ -780,7 +933,8 @@ fn a_convolution_reads_a_normalisation() {
             let options = Conv2dOptions::new(stride, 1);
             let later = ops::group_norm_for_conv(x.leaky_trace(), &gamma, &beta, 4, 1e-5);
             let now = ops::group_norm(x.leaky_trace(), &gamma, &beta, 4, 1e-5, true);
-            let (y, expected) = (ops::conv2d(later, &w, None, options), ops::conv2d(now, &w, None, options));
+            let (y, expected) =
+                (ops::conv2d(later, &w, None, options), ops::conv2d(now, &w, None, options));
             assert_eq!(host(&y), host(&expected));
             let (found, expected) = (backward(y, &c), backward(expected, &c));
             for tensor in [&gamma, &beta] {
@@ -791,8 +945,18 @@ fn a_convolution_reads_a_normalisation() {
                     TOLERANCE,
                 );
             }
-            assert_close("input", &host(&found.get(&x)), &to_f64(&host(&expected.get(&x))), TOLERANCE);
-            assert_close("weight", &host(&found.get(&w)), &to_f64(&host(&expected.get(&w))), TOLERANCE);
+            assert_close(
+                "input",
+                &host(&found.get(&x)),
+                &to_f64(&host(&expected.get(&x))),
+                TOLERANCE,
+            );
+            assert_close(
+                "weight",
+                &host(&found.get(&w)),
+                &to_f64(&host(&expected.get(&w))),
+                TOLERANCE,
+            );
         }
     });
 }

@@ -9,7 +9,10 @@ use super::{of_file, repair, Run, Target};
 
 pub const TARGETS: &[Target] = &[Target {
     name: "captions",
-    words: &[b"file", b"caption", b"a.png", b"b/c.png", b"B/C.PNG", b"./", b"\\", b"/", b"\"\"", b"\xff", b";"],
+    words: &[
+        b"file", b"caption", b"a.png", b"b/c.png", b"B/C.PNG", b"./", b"\\", b"/", b"\"\"",
+        b"\xff", b";",
+    ],
     repair: repair::nothing,
     seeds,
     open,

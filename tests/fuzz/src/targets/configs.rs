@@ -39,7 +39,10 @@ pub const TARGETS: &[Target] = &[
         ],
         repair: repair::nothing,
         seeds: || {
-            vec![json(&network::scheduler()), b"{\"trained_betas\": [0.1, 0.5], \"num_train_timesteps\": 2}".to_vec()]
+            vec![
+                json(&network::scheduler()),
+                b"{\"trained_betas\": [0.1, 0.5], \"num_train_timesteps\": 2}".to_vec(),
+            ]
         },
         open: |folder| part_of_model(folder, "scheduler/scheduler_config.json"),
     },
@@ -88,7 +91,10 @@ fn newer_unet() -> Vec<u8> {
 fn conditioning_seeds() -> Vec<Vec<u8>> {
     let classes = ConditioningConfig::Class { num_classes: 3 };
     let text = ConditioningConfig::Text(network::text());
-    vec![json(&network::conditioning(text, &[])), json(&network::conditioning(classes, &["cat", "dog", "7"]))]
+    vec![
+        json(&network::conditioning(text, &[])),
+        json(&network::conditioning(classes, &["cat", "dog", "7"])),
+    ]
 }
 
 /// Also asks of what was read what the programs ask later: a class, the classes, a prompt.
@@ -108,7 +114,15 @@ fn open_conditioning(folder: &Path) -> Run {
 
 fn classifier_config() -> ClassifierConfig {
     let (dataset, questions) = ("cats".to_string(), vec![2, 3]);
-    ClassifierConfig { dataset, shape: [1, 8, 8], questions, steps: 5, batch_size: 4, seed: 1, accuracy: 0.5 }
+    ClassifierConfig {
+        dataset,
+        shape: [1, 8, 8],
+        questions,
+        steps: 5,
+        batch_size: 4,
+        seed: 1,
+        accuracy: 0.5,
+    }
 }
 
 fn open_classifier(folder: &Path) -> Run {

@@ -11,7 +11,13 @@ use self::report::{Drawn, Measured, Measures, Report, Row, Unit};
 
 pub const TARGETS: &[Target] = &[Target {
     name: "evaluation",
-    words: &[b"{\"mean\": 1, \"deviation\": 0}", b"{\"number\": 3}", b"\"percent\"", b"\"columns\": []", b"1000000000"],
+    words: &[
+        b"{\"mean\": 1, \"deviation\": 0}",
+        b"{\"number\": 3}",
+        b"\"percent\"",
+        b"\"columns\": []",
+        b"1000000000",
+    ],
     repair: repair::nothing,
     seeds: || vec![json(&report())],
     open,
@@ -23,10 +29,19 @@ fn open(folder: &Path) -> Run {
 }
 
 fn report() -> Report {
-    let rows = [(Some(5), Some(1.0)), (Some(50), Some(4.0))].map(|(steps, scale)| row("DDIM", steps, scale));
+    let rows = [(Some(5), Some(1.0)), (Some(50), Some(4.0))]
+        .map(|(steps, scale)| row("DDIM", steps, scale));
     let (model, dataset) = ("runs/cats".into(), "cats".into());
     let real = row("real images", None, None);
-    Report { model, dataset, count: 64, seeds: 2, classifier_accuracy: 0.97, real, rows: rows.into() }
+    Report {
+        model,
+        dataset,
+        count: 64,
+        seeds: 2,
+        classifier_accuracy: 0.97,
+        real,
+        rows: rows.into(),
+    }
 }
 
 fn row(sampler: &str, steps: Option<usize>, guidance_scale: Option<f64>) -> Row {
@@ -36,9 +51,12 @@ fn row(sampler: &str, steps: Option<usize>, guidance_scale: Option<f64>) -> Row 
 }
 
 fn measures(value: f64) -> Measures {
-    let measured = |name: &str, unit, value, real| Measured { name: name.into(), unit, value, real };
+    let measured =
+        |name: &str, unit, value, real| Measured { name: name.into(), unit, value, real };
     let columns = vec![measured("Fréchet", Unit::Number(3), Some(value), None)];
-    let kinds =
-        vec![measured("black", Unit::Percent, Some(0.2), Some(0.25)), measured("grey", Unit::Percent, None, None)];
+    let kinds = vec![
+        measured("black", Unit::Percent, Some(0.2), Some(0.25)),
+        measured("grey", Unit::Percent, None, None),
+    ];
     Measures { columns, lines: vec![("fur".into(), kinds)] }
 }

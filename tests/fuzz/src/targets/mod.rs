@@ -38,7 +38,11 @@ pub struct Target {
 /// All parsers.
 pub fn all() -> impl Iterator<Item = &'static Target> {
     let binary = idx::TARGETS.iter().chain(pictures::TARGETS).chain(weights::TARGETS);
-    let text = captions::TARGETS.iter().chain(configs::TARGETS).chain(resume::TARGETS).chain(evaluation::TARGETS);
+    let text = captions::TARGETS
+        .iter()
+        .chain(configs::TARGETS)
+        .chain(resume::TARGETS)
+        .chain(evaluation::TARGETS);
     binary.chain(text).chain(words::TARGETS).chain(figures::TARGETS)
 }
 
@@ -47,7 +51,9 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
 /// # Panics
 /// If the message is empty.
 fn accepted<T, E: Display>(result: Result<T, E>) -> bool {
-    result.map_err(|error| assert!(!format!("{error:#}").is_empty(), "an error without a message")).is_ok()
+    result
+        .map_err(|error| assert!(!format!("{error:#}").is_empty(), "an error without a message"))
+        .is_ok()
 }
 
 /// A parser of one file, which is written to `path` each time.

@@ -48,7 +48,8 @@ pub fn conditioning(conditioning: ConditioningConfig, classes: &[&str]) -> Condi
 
 fn network() -> ConditionalUNet<Cpu> {
     let conditioning = ConditioningConfig::Text(text());
-    let network = ConditionalUNet::new(&Cpu::default(), &unet(), &conditioning, &mut ch03_forward::rng(1, 0));
+    let network =
+        ConditionalUNet::new(&Cpu::default(), &unet(), &conditioning, &mut ch03_forward::rng(1, 0));
     network.expect("the network can be built")
 }
 

@@ -13,7 +13,10 @@ use super::{of_file, repair, Run, Target};
 pub const TARGETS: &[Target] = &[
     Target {
         name: "png",
-        words: &[b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"iCCP", b"gAMA"],
+        words: &[
+            b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT",
+            b"iCCP", b"gAMA",
+        ],
         repair: |bytes| repair::png(bytes),
         seeds: png_seeds,
         open,
@@ -43,14 +46,33 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "bmp",
-        words: &[b"\x0c\0\0\0", b"\x28\0\0\0", b"\x7c\0\0\0", b"\x01\0", b"\x04\0", b"\x08\0", b"\x10\0", b"\x20\0"],
+        words: &[
+            b"\x0c\0\0\0",
+            b"\x28\0\0\0",
+            b"\x7c\0\0\0",
+            b"\x01\0",
+            b"\x04\0",
+            b"\x08\0",
+            b"\x10\0",
+            b"\x20\0",
+        ],
         repair: repair::nothing,
         seeds: bmp_seeds,
         open,
     },
     Target {
         name: "webp",
-        words: &[b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF", b"\x9d\x01\x2a", b"\x2f"],
+        words: &[
+            b"VP8 ",
+            b"VP8L",
+            b"VP8X",
+            b"ALPH",
+            b"ANIM",
+            b"ANMF",
+            b"EXIF",
+            b"\x9d\x01\x2a",
+            b"\x2f",
+        ],
         repair: |bytes| webp_lengths(bytes),
         seeds: webp_seeds,
         open,
@@ -113,8 +135,11 @@ fn png_seeds() -> Vec<Vec<u8>> {
     let (mut size, first) = (header(4, 2, 8, 0), [0, 1, 0, 3, 0, 2, 4, 0, 5, 6, 7, 8]);
     size.1[12] = 1;
     let interlaced = png(&[size, (b"eXIf", exif(8)), pixels(&first), end()]);
-    let all =
-        [encoded(ImageFormat::Png, &[RGBA, RGB, GREY, GREY_ALPHA, DEEP]), all_turned("png"), all_turned("late png")];
+    let all = [
+        encoded(ImageFormat::Png, &[RGBA, RGB, GREY, GREY_ALPHA, DEEP]),
+        all_turned("png"),
+        all_turned("late png"),
+    ];
     [all.concat(), vec![indexed, interlaced]].concat()
 }
 
@@ -125,7 +150,9 @@ fn jpeg_seeds() -> Vec<Vec<u8>> {
 fn gif_seeds() -> Vec<Vec<u8>> {
     let mut moving = Vec::new();
     let mut encoder = GifEncoder::new(&mut moving);
-    encoder.encode_frames([Frame::new(picture()), Frame::new(picture())]).expect("the picture can be encoded");
+    encoder
+        .encode_frames([Frame::new(picture()), Frame::new(picture())])
+        .expect("the picture can be encoded");
     drop(encoder);
     [encoded(ImageFormat::Gif, &[RGBA]), vec![moving]].concat()
 }
@@ -152,8 +179,11 @@ fn webp_seeds() -> Vec<Vec<u8>> {
     let transparent = [chunk(b"VP8X", &[&[0x10, 0, 0, 0], &size[..]].concat()), alpha, lossy()];
     // Place, size, duration, flags; then the frame's own chunks.
     let frame = [[0; 6].as_slice(), &[8, 0, 0, 6, 0, 0], &[9, 0, 0, 0], &lossless].concat();
-    let moving =
-        [chunk(b"VP8X", &[&[2, 0, 0, 0], &size[..]].concat()), chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)];
+    let moving = [
+        chunk(b"VP8X", &[&[2, 0, 0, 0], &size[..]].concat()),
+        chunk(b"ANIM", &[0; 6]),
+        chunk(b"ANMF", &frame),
+    ];
     let more = [riff(&lossy()), riff(&transparent.concat()), riff(&moving.concat())];
     [plain, all_turned("webp"), more.into()].concat()
 }
@@ -181,7 +211,8 @@ fn webp_lengths(bytes: &mut [u8]) {
         place.copy_from_slice(&rest.to_le_bytes());
     }
     let simple = bytes.get(12..15) == Some(b"VP8") && bytes.get(15) != Some(&b'X');
-    if let (true, Some(rest), Some(place)) = (simple, length.checked_sub(20), bytes.get_mut(16..20)) {
+    if let (true, Some(rest), Some(place)) = (simple, length.checked_sub(20), bytes.get_mut(16..20))
+    {
         place.copy_from_slice(&rest.to_le_bytes());
     }
 }

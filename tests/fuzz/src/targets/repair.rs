@@ -55,7 +55,9 @@ pub fn safetensors(bytes: &mut [u8]) {
         depth = depth.saturating_sub((*byte == b'}') as usize);
         depth == 0
     };
-    let Some(end) = bytes.get(8..).and_then(|header| header.iter().position(closes)) else { return };
+    let Some(end) = bytes.get(8..).and_then(|header| header.iter().position(closes)) else {
+        return;
+    };
     let spaces = bytes[8 + end + 1..].iter().take_while(|byte| **byte == b' ').count();
     bytes[..8].copy_from_slice(&((end + 1 + spaces) as u64).to_le_bytes());
 }

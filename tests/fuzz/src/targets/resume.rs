@@ -15,14 +15,26 @@ use super::{accepted, json, network, of_held, repair, Run, Target};
 pub const TARGETS: &[Target] = &[
     Target {
         name: "training-config",
-        words: &[b"\"optimizer\": {}", b"\"batch_size\": 0", b"\"total_steps\": 9", b"\"beta1\": 1", b"\"eps\": -1"],
+        words: &[
+            b"\"optimizer\": {}",
+            b"\"batch_size\": 0",
+            b"\"total_steps\": 9",
+            b"\"beta1\": 1",
+            b"\"eps\": -1",
+        ],
         repair: repair::nothing,
         seeds: || vec![json(&config())],
         open: |folder| resumed(folder, "config.json"),
     },
     Target {
         name: "training-state",
-        words: &[b"\"step\":\"9\"", b"\"ema.weight\"", b"\"__metadata__\"", b"\"F16\"", b"\"shape\":[1]"],
+        words: &[
+            b"\"step\":\"9\"",
+            b"\"ema.weight\"",
+            b"\"__metadata__\"",
+            b"\"F16\"",
+            b"\"shape\":[1]",
+        ],
         repair: |bytes| repair::safetensors(bytes),
         seeds: || vec![state()],
         open: |folder| resumed(folder, "state.safetensors"),
@@ -58,7 +70,8 @@ pub const TARGETS: &[Target] = &[
 ];
 
 fn config() -> TrainConfig {
-    let (unet, scheduler, optimizer) = (network::unet(), network::scheduler(), OptimizerConfig::default());
+    let (unet, scheduler, optimizer) =
+        (network::unet(), network::scheduler(), OptimizerConfig::default());
     TrainConfig { unet, scheduler, optimizer, batch_size: 4, ema_decay: 0.9, seed: 3 }
 }
 
@@ -94,7 +107,8 @@ fn resume(folder: &Path) -> Result<Trainer<Cpu, Linear<Cpu>>, CheckpointError> {
     Trainer::load_state(&Cpu::default(), folder, listed, built)
 }
 
-const METRICS: &str = "step,loss,gradient_norm,learning_rate\n0,1.02,3.5,0.0001\n1,0.97,3.1,0.0002\n";
+const METRICS: &str =
+    "step,loss,gradient_norm,learning_rate\n0,1.02,3.5,0.0001\n1,0.97,3.1,0.0002\n";
 const HELDOUT: &str =
     "step,bucket_0,bucket_1,bucket_2,bucket_3,bucket_4,bucket_5,bucket_6,bucket_7,bucket_8,bucket_9\n\
                        2,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2,0.1,0.05\n4,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2,0.1,0.05\n";
@@ -119,7 +133,10 @@ fn open_data(folder: &Path) -> Run {
     let (owned, path) = (folder.to_path_buf(), folder.join(TRAINING).join("data.json"));
     Box::new(move |input| {
         files::hold(&path, input.to_vec());
-        let data = read_data(&owned).map(|data| DataArgs { data_dir: Some("/nowhere".into()), ..data });
-        accepted(data.map(|data| data.dataset == DatasetName::Cats || !accepted(data.open(ch01_tensors::Split::Train))))
+        let data =
+            read_data(&owned).map(|data| DataArgs { data_dir: Some("/nowhere".into()), ..data });
+        accepted(data.map(|data| {
+            data.dataset == DatasetName::Cats || !accepted(data.open(ch01_tensors::Split::Train))
+        }))
     })
 }

@@ -21,12 +21,21 @@ pub const TARGETS: &[Target] = &[
             b"\"data_offsets\":[0,",
         ],
         repair: |bytes| repair::safetensors(bytes),
-        seeds: || vec![network::safetensors(&network::weights()), network::safetensors(&old_names())],
+        seeds: || {
+            vec![network::safetensors(&network::weights()), network::safetensors(&old_names())]
+        },
         open: |folder| read_beside(folder, "unet/diffusion_pytorch_model.safetensors"),
     },
     Target {
         name: "shards",
-        words: &[b"\"weight_map\"", b"one.safetensors", b"two.safetensors", b"../", b"/dev/zero", b"\"metadata\": {}"],
+        words: &[
+            b"\"weight_map\"",
+            b"one.safetensors",
+            b"two.safetensors",
+            b"../",
+            b"/dev/zero",
+            b"\"metadata\": {}",
+        ],
         repair: repair::nothing,
         seeds: || vec![shard_list()],
         open: open_shards,
@@ -42,7 +51,9 @@ fn read_beside(folder: &Path, name: &str) -> Run {
 
 /// As older versions of diffusers call the maps of attention.
 fn old_names() -> NamedTensors {
-    let old = |name: &str| name.replace("to_q", "query").replace("to_k", "key").replace("to_out.0", "proj_attn");
+    let old = |name: &str| {
+        name.replace("to_q", "query").replace("to_k", "key").replace("to_out.0", "proj_attn")
+    };
     network::weights().into_iter().map(|(name, tensor)| (old(&name), tensor)).collect()
 }
 
@@ -54,9 +65,11 @@ fn shard(name: &str) -> &'static str {
 }
 
 fn shard_list() -> Vec<u8> {
-    let names = network::weights().into_keys().map(|name| format!("\"{name}\": \"{}\"", shard(&name)));
+    let names =
+        network::weights().into_keys().map(|name| format!("\"{name}\": \"{}\"", shard(&name)));
     let names: Vec<String> = names.collect();
-    format!("{{\"metadata\": {{\"total_size\": 1}}, \"weight_map\": {{{}}}}}", names.join(", ")).into_bytes()
+    format!("{{\"metadata\": {{\"total_size\": 1}}, \"weight_map\": {{{}}}}}", names.join(", "))
+        .into_bytes()
 }
 
 fn open_shards(folder: &Path) -> Run {

@@ -8,9 +8,23 @@ use super::{accepted, network, repair, Target};
 pub const TARGETS: &[Target] = &[
     Target {
         name: "prompts",
-        words: &[b"cat", b"blac", b"striped", b"-", b"'", b"\xe2\x80\x99", b"\xf0\x9f\x90\xb1", b"\xcc\x88"],
+        words: &[
+            b"cat",
+            b"blac",
+            b"striped",
+            b"-",
+            b"'",
+            b"\xe2\x80\x99",
+            b"\xf0\x9f\x90\xb1",
+            b"\xcc\x88",
+        ],
         repair: repair::nothing,
-        seeds: || vec![b"a black cat\n\nan orange striped cat, green eyes\n".to_vec(), b"A GREY cat.".to_vec()],
+        seeds: || {
+            vec![
+                b"a black cat\n\nan orange striped cat, green eyes\n".to_vec(),
+                b"A GREY cat.".to_vec(),
+            ]
+        },
         open: |_| {
             let text = network::text();
             Box::new(move |input| {

@@ -9,11 +9,17 @@ use crate::DataError;
 /// Bytes of the longest table that is read.
 const LONGEST: u64 = 256 << 20;
 
-/// The caption of each picture: its row in `captions.csv`, or its class where there is none, which a note then tells.
+/// The caption of each picture: its row in `captions.csv`, or its class where there is
+/// none, which a note then tells.
 ///
 /// # Errors
-/// If the table lacks a column, a row is broken, or two rows or two files claim the same.
-pub(super) fn read(folder: &Path, pictures: &[Picture], notes: &mut Vec<String>) -> Result<Vec<String>, DataError> {
+/// If the table lacks a column, a row is broken, or two rows or two files claim the
+/// same.
+pub(super) fn read(
+    folder: &Path,
+    pictures: &[Picture],
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>, DataError> {
     let path = folder.join(CAPTIONS);
     let mut captions: Vec<Option<String>> = vec![None; pictures.len()];
     if path.is_file() {
@@ -21,25 +27,37 @@ pub(super) fn read(folder: &Path, pictures: &[Picture], notes: &mut Vec<String>)
         notes.extend(fill(&path, &names, &mut captions)?);
         notes.extend(without_caption(&path, &names, &captions));
     }
-    let class = |(caption, picture): (Option<String>, &Picture)| caption.unwrap_or_else(|| picture.class.clone());
+    let class = |(caption, picture): (Option<String>, &Picture)| {
+        caption.unwrap_or_else(|| picture.class.clone())
+    };
     Ok(captions.into_iter().zip(pictures).map(class).collect())
 }
 
 /// Enters the table's rows. A row without its picture is reported.
-fn fill(path: &Path, names: &Names, captions: &mut [Option<String>]) -> Result<Option<String>, DataError> {
-    let input = std::fs::File::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+fn fill(
+    path: &Path,
+    names: &Names,
+    captions: &mut [Option<String>],
+) -> Result<Option<String>, DataError> {
+    let input = std::fs::File::open(path)
+        .map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
     if input.metadata().is_ok_and(|facts| facts.len() > LONGEST) {
-        return Err(DataError::bad(path, format!("is longer than {} MiB: shorten it", LONGEST >> 20)));
+        return Err(DataError::bad(
+            path,
+            format!("is longer than {} MiB: shorten it", LONGEST >> 20),
+        ));
     }
     let mut table = csv::Reader::from_reader(input);
     let header = table.headers().map_err(|error| broken(path, &error))?.clone();
-    let (file, caption) = (column(path, &header, "file")?, column(path, &header, "caption")?);
+    let (file, caption) =
+        (column(path, &header, "file")?, column(path, &header, "caption")?);
     let mut lines: HashMap<usize, u64> = HashMap::new();
     let (mut lost, mut first_lost) = (0, String::new());
     for row in table.records() {
         let row = row.map_err(|error| broken(path, &error))?;
         let line = row.position().map_or(0, csv::Position::line);
-        let bad = |problem: String| DataError::bad(path, format!("line {line}: {problem}"));
+        let bad =
+            |problem: String| DataError::bad(path, format!("line {line}: {problem}"));
         let Some(picture) = names.find(&row[file]).map_err(bad)? else {
             if lost == 0 {
                 first_lost = format!("line {line}, {}", &row[file]);
@@ -48,21 +66,32 @@ fn fill(path: &Path, names: &Names, captions: &mut [Option<String>]) -> Result<O
             continue;
         };
         if let Some(before) = lines.insert(picture, line) {
-            let problem = format!("{} has a row already, line {before}: remove one of them", &row[file]);
+            let problem = format!(
+                "{} has a row already, line {before}: remove one of them",
+                &row[file]
+            );
             return Err(bad(problem));
         }
-        captions[picture] = Some(row[caption].trim().to_string()).filter(|caption| !caption.is_empty());
+        captions[picture] =
+            Some(row[caption].trim().to_string()).filter(|caption| !caption.is_empty());
     }
     let rows = if lost == 1 { "row names no image" } else { "rows name no image" };
-    let note = || format!("{}: {lost} {rows} of the folder (first: {first_lost})", path.display());
+    let note = || {
+        format!("{}: {lost} {rows} of the folder (first: {first_lost})", path.display())
+    };
     Ok((lost > 0).then(note))
 }
 
 /// Pictures without a caption, in a sentence.
-fn without_caption(path: &Path, names: &Names, captions: &[Option<String>]) -> Option<String> {
+fn without_caption(
+    path: &Path,
+    names: &Names,
+    captions: &[Option<String>],
+) -> Option<String> {
     let first = captions.iter().position(Option::is_none)?;
     let count = captions.iter().filter(|caption| caption.is_none()).count();
-    let (images, their) = if count == 1 { ("image has", "its") } else { ("images have", "their") };
+    let (images, their) =
+        if count == 1 { ("image has", "its") } else { ("images have", "their") };
     Some(format!(
         "{}: {count} {images} no caption there (first: {}), so the name of {their} subfolder is used",
         path.display(),
@@ -71,8 +100,13 @@ fn without_caption(path: &Path, names: &Names, captions: &[Option<String>]) -> O
 }
 
 /// Which column has this name.
-fn column(path: &Path, header: &csv::StringRecord, name: &str) -> Result<usize, DataError> {
-    let mut found = (0..header.len()).filter(|&i| header[i].trim().eq_ignore_ascii_case(name));
+fn column(
+    path: &Path,
+    header: &csv::StringRecord,
+    name: &str,
+) -> Result<usize, DataError> {
+    let mut found =
+        (0..header.len()).filter(|&i| header[i].trim().eq_ignore_ascii_case(name));
     match (found.next(), found.next()) {
         (Some(column), None) => Ok(column),
         (column, _) => {
@@ -113,7 +147,8 @@ impl Names {
     fn new(folder: &Path, pictures: &[Picture]) -> Self {
         let below = |picture: &Picture| {
             let path = picture.path.strip_prefix(folder).unwrap_or(&picture.path);
-            let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+            let parts: Vec<_> =
+                path.iter().map(|part| part.to_string_lossy()).collect();
             parts.join("/")
         };
         let paths: Vec<String> = pictures.iter().map(below).collect();
@@ -125,22 +160,28 @@ impl Names {
         Self { paths, exact, lower }
     }
 
-    /// The picture that a row means: as it is written, else without `./` and with `/` for `\`, else whatever the case of
-    /// letters.
+    /// The picture that a row means: as it is written, else without `./` and with `/`
+    /// for `\`, else whatever the case of letters.
     fn find(&self, written: &str) -> Result<Option<usize>, String> {
         let mut plain = written.trim().replace('\\', "/");
         while let Some(rest) = plain.strip_prefix("./") {
             plain = rest.trim_start_matches('/').to_string();
         }
-        if let Some(&picture) = self.exact.get(written).or_else(|| self.exact.get(&plain)) {
+        if let Some(&picture) =
+            self.exact.get(written).or_else(|| self.exact.get(&plain))
+        {
             return Ok(Some(picture));
         }
         match self.lower.get(&plain.to_lowercase()).map(Vec::as_slice) {
             None => Ok(None),
             Some([picture]) => Ok(Some(*picture)),
             Some(several) => {
-                let names: Vec<&str> = several.iter().map(|&i| self.paths[i].as_str()).collect();
-                Err(format!("{written} may be {}: write it as the file is called", names.join(" or ")))
+                let names: Vec<&str> =
+                    several.iter().map(|&i| self.paths[i].as_str()).collect();
+                Err(format!(
+                    "{written} may be {}: write it as the file is called",
+                    names.join(" or ")
+                ))
             }
         }
     }

@@ -21,7 +21,8 @@ pub(super) struct Picture {
     pub class: String,
 }
 
-/// What a folder holds: its pictures in the order of their paths, and a sentence about everything else.
+/// What a folder holds: its pictures in the order of their paths, and a sentence about
+/// everything else.
 pub(super) struct Found {
     pub pictures: Vec<Picture>,
     pub note: Option<String>,
@@ -41,11 +42,21 @@ enum Reason {
 impl Reason {
     fn words(self, count: usize) -> &'static str {
         let (one, many) = match self {
-            Self::NoPicture => ("file that is not an image", "files that are not images"),
-            Self::OtherPicture => ("image of a kind that is not read", "images of kinds that are not read"),
+            Self::NoPicture => {
+                ("file that is not an image", "files that are not images")
+            }
+            Self::OtherPicture => (
+                "image of a kind that is not read",
+                "images of kinds that are not read",
+            ),
             Self::Hidden => ("hidden one", "hidden ones"),
-            Self::Nested => ("image below a second level of folders", "images below a second level of folders"),
-            Self::Double => ("link to what is there already", "links to what is there already"),
+            Self::Nested => (
+                "image below a second level of folders",
+                "images below a second level of folders",
+            ),
+            Self::Double => {
+                ("link to what is there already", "links to what is there already")
+            }
             Self::Dangling => ("link that leads nowhere", "links that lead nowhere"),
         };
         if count == 1 {
@@ -56,20 +67,26 @@ impl Reason {
     }
 }
 
-/// Finds the pictures in `root` and its subfolders. Nothing but regular files is opened, and no file is found twice,
-/// whatever links there are.
+/// Finds the pictures in `root` and its subfolders. Nothing but regular files is
+/// opened, and no file is found twice, whatever links there are.
 ///
 /// # Errors
 /// If a folder or file cannot be read.
 pub(super) fn find(root: &Path) -> Result<Found, DataError> {
-    let mut walk = Walk { seen: HashSet::new(), skipped: BTreeMap::new(), nested: Vec::new(), left: MOST_NESTED };
+    let mut walk = Walk {
+        seen: HashSet::new(),
+        skipped: BTreeMap::new(),
+        nested: Vec::new(),
+        left: MOST_NESTED,
+    };
     let mut files = Vec::new();
     let mut folders = Vec::new();
     walk.enter(root)?;
     for entry in walk.list(root)? {
         match entry.kind {
             EntryKind::Folder => folders.push(entry),
-            EntryKind::File if entry.path.file_name().is_some_and(|name| name == CAPTIONS) => {}
+            EntryKind::File
+                if entry.path.file_name().is_some_and(|name| name == CAPTIONS) => {}
             EntryKind::File => files.push((entry, String::new())),
         }
     }
@@ -79,7 +96,8 @@ pub(super) fn find(root: &Path) -> Result<Found, DataError> {
             walk.skip(Reason::Double, folder.path);
             continue;
         }
-        let class = folder.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let class =
+            folder.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for mut entry in walk.list(&folder.path)? {
             entry.is_link |= folder.is_link;
             match entry.kind {
@@ -119,7 +137,8 @@ struct Walk {
 
 impl Walk {
     fn skip(&mut self, reason: Reason, path: PathBuf) {
-        let (count, first) = self.skipped.entry(reason).or_insert_with(|| (0, path.clone()));
+        let (count, first) =
+            self.skipped.entry(reason).or_insert_with(|| (0, path.clone()));
         *count += 1;
         if path < *first {
             *first = path;
@@ -131,17 +150,23 @@ impl Walk {
         Ok(self.seen.insert(true_path(folder)?))
     }
 
-    /// The files and folders in a folder, in the order of their names, without what is hidden or neither.
+    /// The files and folders in a folder, in the order of their names, without what is
+    /// hidden or neither.
     fn list(&mut self, folder: &Path) -> Result<Vec<Entry>, DataError> {
         let failed = failed(folder);
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(&failed)? {
             let entry = entry.map_err(&failed)?;
-            let (path, is_link) = (entry.path(), entry.file_type().map_err(&failed)?.is_symlink());
+            let (path, is_link) =
+                (entry.path(), entry.file_type().map_err(&failed)?.is_symlink());
             match std::fs::metadata(&path) {
                 _ if is_hidden(&path) => self.skip(Reason::Hidden, path),
-                Ok(facts) if facts.is_dir() => entries.push(Entry { path, kind: EntryKind::Folder, is_link }),
-                Ok(facts) if facts.is_file() => entries.push(Entry { path, kind: EntryKind::File, is_link }),
+                Ok(facts) if facts.is_dir() => {
+                    entries.push(Entry { path, kind: EntryKind::Folder, is_link })
+                }
+                Ok(facts) if facts.is_file() => {
+                    entries.push(Entry { path, kind: EntryKind::File, is_link })
+                }
                 Ok(_) => self.skip(Reason::NoPicture, path),
                 Err(_) if is_link => self.skip(Reason::Dangling, path),
                 Err(source) => return Err(DataError::Read { path, source }),
@@ -152,7 +177,10 @@ impl Walk {
     }
 
     /// Without links to files that are there already; in the order of paths.
-    fn once_each(&mut self, mut files: Vec<(Entry, String)>) -> Result<Vec<(PathBuf, String)>, DataError> {
+    fn once_each(
+        &mut self,
+        mut files: Vec<(Entry, String)>,
+    ) -> Result<Vec<(PathBuf, String)>, DataError> {
         files.sort_by(|(a, _), (b, _)| (a.is_link, &a.path).cmp(&(b.is_link, &b.path)));
         let any_link = files.last().is_some_and(|(last, _)| last.is_link);
         let mut seen = HashSet::new();
@@ -169,8 +197,12 @@ impl Walk {
     }
 
     /// Those of the files that are pictures.
-    fn pictures(&mut self, files: Vec<(PathBuf, String)>) -> Result<Vec<Picture>, DataError> {
-        let kinds: Vec<Kind> = files.par_iter().map(|(path, _)| kind(path)).collect::<Result<_, _>>()?;
+    fn pictures(
+        &mut self,
+        files: Vec<(PathBuf, String)>,
+    ) -> Result<Vec<Picture>, DataError> {
+        let kinds: Vec<Kind> =
+            files.par_iter().map(|(path, _)| kind(path)).collect::<Result<_, _>>()?;
         let mut pictures = Vec::new();
         for ((path, class), kind) in files.into_iter().zip(kinds) {
             match kind {
@@ -198,7 +230,9 @@ impl Walk {
                 match entry.path() {
                     path if is_hidden(&path) => {}
                     path if kind_of_entry.is_dir() => self.nested.push(path),
-                    path if kind_of_entry.is_file() && kind(&path)? != Kind::NoPicture => {
+                    path if kind_of_entry.is_file()
+                        && kind(&path)? != Kind::NoPicture =>
+                    {
                         self.skip(Reason::Nested, path);
                     }
                     _ => {}
@@ -216,18 +250,22 @@ impl Walk {
                 _ => count.to_string(),
             };
             let first = first.strip_prefix(root).unwrap_or(first).display();
-            let (only, words) = (if *count == 1 { "" } else { "first: " }, reason.words(*count));
+            let (only, words) =
+                (if *count == 1 { "" } else { "first: " }, reason.words(*count));
             format!("{count_and_more} {words} ({only}{first})")
         };
         let parts: Vec<String> = self.skipped.iter().map(part).collect();
-        (!parts.is_empty()).then(|| format!("{}: skipped {}", root.display(), and(&parts)))
+        (!parts.is_empty())
+            .then(|| format!("{}: skipped {}", root.display(), and(&parts)))
     }
 }
 
 /// "a", "a and b", "a, b and c".
 fn and(parts: &[String]) -> String {
     match parts {
-        [before @ .., last] if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        [before @ .., last] if !before.is_empty() => {
+            format!("{} and {last}", before.join(", "))
+        }
         _ => parts.concat(),
     }
 }
@@ -237,7 +275,8 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn kind(path: &Path) -> Result<Kind, DataError> {
-    // Not even opened if empty: the files of a system's `/proc` are, and reading one may wait for ever.
+    // Not even opened if empty: the files of a system's `/proc` are, and reading one
+    // may wait for ever.
     if std::fs::metadata(path).map_err(failed(path))?.len() == 0 {
         return Ok(Kind::NoPicture);
     }

@@ -45,8 +45,9 @@ impl Default for FolderOptions {
 
 /// Any folder of images, cut to a square from the middle and brought to one size.
 ///
-/// A subfolder's name is the class of its images; a file `captions.csv` with columns `file` and `caption` gives captions.
-/// The images are held as bytes, and where they are many, in a temporary file without a name.
+/// A subfolder's name is the class of its images; a file `captions.csv` with columns
+/// `file` and `caption` gives captions. The images are held as bytes, and where they
+/// are many, in a temporary file without a name.
 #[derive(Debug)]
 pub struct Folder {
     options: FolderOptions,
@@ -58,33 +59,51 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads all images below `folder` (two levels). Files are known by their content; what was passed over is told by
-    /// [`Dataset::notes`].
+    /// Reads all images below `folder` (two levels). Files are known by their content;
+    /// what was passed over is told by [`Dataset::notes`].
     ///
     /// # Errors
-    /// If an image or `captions.csv` cannot be read, there is no image, or the temporary file cannot be written.
+    /// If an image or `captions.csv` cannot be read, there is no image, or the
+    /// temporary file cannot be written.
     ///
     /// # Panics
-    /// If `options.channels` is neither 1 nor 3. [`Dataset::image`] panics if the temporary file cannot be read any more.
-    pub fn open(folder: &Path, split: Split, options: FolderOptions) -> Result<Self, DataError> {
+    /// If `options.channels` is neither 1 nor 3. [`Dataset::image`] panics if the
+    /// temporary file cannot be read any more.
+    pub fn open(
+        folder: &Path,
+        split: Split,
+        options: FolderOptions,
+    ) -> Result<Self, DataError> {
         Self::with_memory(folder, split, options, IN_MEMORY)
     }
 
     /// Holds at most `in_memory` bytes of images in memory.
-    fn with_memory(folder: &Path, split: Split, options: FolderOptions, in_memory: u64) -> Result<Self, DataError> {
+    fn with_memory(
+        folder: &Path,
+        split: Split,
+        options: FolderOptions,
+        in_memory: u64,
+    ) -> Result<Self, DataError> {
         let Found { pictures, note } = find(folder)?;
         let mut notes: Vec<String> = note.into_iter().collect();
         let captions = captions::read(folder, &pictures, &mut notes)?;
-        let mut classes: Vec<String> = pictures.iter().map(|picture| picture.class.clone()).collect();
+        let mut classes: Vec<String> =
+            pictures.iter().map(|picture| picture.class.clone()).collect();
         classes.sort();
         classes.dedup();
-        let number = |class: &String| classes.binary_search(class).expect("every class is listed");
-        let in_split = |i: &usize| (i % HELD_OUT == HELD_OUT - 1) == (split == Split::HeldOut);
+        let number = |class: &String| {
+            classes.binary_search(class).expect("every class is listed")
+        };
+        let in_split =
+            |i: &usize| (i % HELD_OUT == HELD_OUT - 1) == (split == Split::HeldOut);
         let chosen: Vec<usize> = (0..pictures.len()).filter(in_split).collect();
         if chosen.is_empty() {
             return Err(none(folder, split, &notes));
         }
-        let words = chosen.iter().map(|&i| (number(&pictures[i].class), captions[i].clone())).collect();
+        let words = chosen
+            .iter()
+            .map(|&i| (number(&pictures[i].class), captions[i].clone()))
+            .collect();
         let chosen: Vec<&Picture> = chosen.iter().map(|&i| &pictures[i]).collect();
         let images = read(&chosen, options, in_memory)?;
         Ok(Self { options, classes, words, images, notes })
@@ -98,17 +117,27 @@ fn none(folder: &Path, split: Split, notes: &[String]) -> DataError {
     };
     let hint = "add images or choose another --data-dir";
     let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
-    DataError::bad(folder, format!("holds {need}, directly or in a subfolder: {hint}{notes}"))
+    DataError::bad(
+        folder,
+        format!("holds {need}, directly or in a subfolder: {hint}{notes}"),
+    )
 }
 
 /// Reads the images, some of them at once.
-fn read(pictures: &[&Picture], options: FolderOptions, in_memory: u64) -> Result<Store, DataError> {
+fn read(
+    pictures: &[&Picture],
+    options: FolderOptions,
+    in_memory: u64,
+) -> Result<Store, DataError> {
     let shape = [options.channels, options.size, options.size];
     let len: usize = shape.iter().product();
     let mut store = Store::new(pictures.len(), len, in_memory)?;
     for some in pictures.chunks((AT_ONCE / len).max(1)) {
-        let read = |picture: &&Picture| Ok(read_bytes(&picture.path, shape, options.background)?.1);
-        let images: Vec<Vec<u8>> = some.par_iter().map(read).collect::<Result<_, DataError>>()?;
+        let read = |picture: &&Picture| {
+            Ok(read_bytes(&picture.path, shape, options.background)?.1)
+        };
+        let images: Vec<Vec<u8>> =
+            some.par_iter().map(read).collect::<Result<_, DataError>>()?;
         store.push(&images.concat())?;
     }
     Ok(store)
@@ -152,14 +181,21 @@ mod tests {
     fn what_does_not_fit_into_memory_is_read_back_from_a_file() {
         let folder = tempfile::tempdir().unwrap();
         for i in 0..25u8 {
-            let image = image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([i, x as u8 * 20, y as u8 * 20]));
+            let image = image::RgbImage::from_fn(8, 8, |x, y| {
+                image::Rgb([i, x as u8 * 20, y as u8 * 20])
+            });
             image.save(folder.path().join(format!("{i:02}.png"))).unwrap();
         }
         let options = FolderOptions { size: 8, ..Default::default() };
         for split in [Split::Train, Split::HeldOut] {
-            let open = |in_memory| Folder::with_memory(folder.path(), split, options, in_memory).unwrap();
+            let open = |in_memory| {
+                Folder::with_memory(folder.path(), split, options, in_memory).unwrap()
+            };
             let (in_memory, in_file) = (open(1 << 20), open(100));
-            assert!(matches!(in_memory.images, Store::Memory { .. }) && matches!(in_file.images, Store::File { .. }));
+            assert!(
+                matches!(in_memory.images, Store::Memory { .. })
+                    && matches!(in_file.images, Store::File { .. })
+            );
             assert_eq!(in_memory.len(), if split == Split::Train { 23 } else { 2 });
             for i in 0..in_memory.len() {
                 assert_eq!(in_memory.image(i), in_file.image(i), "image {i}");

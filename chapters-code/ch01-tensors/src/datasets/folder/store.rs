@@ -1,4 +1,5 @@
-//! The images of a folder as bytes: in memory, or in a temporary file that vanishes with the program.
+//! The images of a folder as bytes: in memory, or in a temporary file that vanishes
+//! with the program.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,11 +14,16 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// Room for `count` images of `len` bytes: in memory if they take at most `in_memory` bytes.
+    /// Room for `count` images of `len` bytes: in memory if they take at most
+    /// `in_memory` bytes.
     ///
     /// # Errors
     /// If no temporary file can be made.
-    pub(super) fn new(count: usize, len: usize, in_memory: u64) -> Result<Self, DataError> {
+    pub(super) fn new(
+        count: usize,
+        len: usize,
+        in_memory: u64,
+    ) -> Result<Self, DataError> {
         if (count as u64).saturating_mul(len as u64) <= in_memory {
             return Ok(Self::Memory { len, bytes: Vec::with_capacity(count * len) });
         }
@@ -45,7 +51,9 @@ impl Store {
             Self::Memory { len, bytes } => bytes[index * len..][..*len].to_vec(),
             Self::File { len, file } => {
                 let mut image = vec![0; *len];
-                if let Err(error) = read_at(file, &mut image, index as u64 * *len as u64) {
+                if let Err(error) =
+                    read_at(file, &mut image, index as u64 * *len as u64)
+                {
                     panic!("the temporary file of the images cannot be read any more: {error}");
                 }
                 image

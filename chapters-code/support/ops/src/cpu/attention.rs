@@ -1,8 +1,8 @@
 //! Attention, a few pixels at a time, so that there is never a matrix of all pixels by all places.
 //!
-//! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept turned around: the weights pᵀ `(m, n)` of some
-//! columns, which are pixels, lie side by side in vectors. Then softmax runs down columns, many at a time, and all products are
-//! sums of rows, as [`Tiles`] wants them:
+//! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept turned around: the
+//! weights pᵀ `(m, n)` of some columns, which are pixels, lie side by side in vectors. Then softmax
+//! runs down columns, many at a time, and all products are sums of rows, as [`Tiles`] wants them:
 //!
 //! ```text
 //! pᵀ = softmax(kᵀ q / √d)     y = v pᵀ
@@ -29,8 +29,9 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// A copy of `from`, whose rows have `len` numbers. Behind each row there are as many more as [`Tiles`] may read, and enough
-    /// that rows do not lie a power of two apart, where they would fight for the same lines of the nearest cache.
+    /// A copy of `from`, whose rows have `len` numbers. Behind each row there are as many more as
+    /// [`Tiles`] may read, and enough that rows do not lie a power of two apart, where they would
+    /// fight for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
         let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
         let to = any(to, rows.next_multiple_of(ROWS) * step);
@@ -48,7 +49,8 @@ enum Left {
     TurnedAround,
 }
 
-/// `out (rows, …) = a (rows, depth) · b (depth, …)`, or added to it; `to` says which columns of b and of the result are meant.
+/// `out (rows, …) = a (rows, depth) · b (depth, …)`, or added to it; `to` says which columns of b
+/// and of the result are meant.
 fn product(
     [rows, depth]: [usize; 2],
     (a, left): (Rows, Left),
@@ -63,7 +65,19 @@ fn product(
     };
     let starts = &Starts::new((0..depth).map(|k| k * b.step).collect());
     let (a, b, a_panel) = (a.values, b.values, ROWS * a_row);
-    arch().dispatch(Tiles { a, a_panel, a_row, a_column, b, starts, runs: to, out, out_row, rows, accumulate });
+    arch().dispatch(Tiles {
+        a,
+        a_panel,
+        a_row,
+        a_column,
+        b,
+        starts,
+        runs: to,
+        out,
+        out_row,
+        rows,
+        accumulate,
+    });
 }
 
 /// One head's numbers.
@@ -76,11 +90,21 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new(dims @ [_, n, m]: [usize; 3], [q, k, v]: [&[f32]; 3], [to_q, to_k, to_v]: [&'a mut Vec<f32>; 3]) -> Self {
-        Self { dims, q: Rows::copy(q, n, to_q), k: Rows::copy(k, m, to_k), v: Rows::copy(v, m, to_v) }
+    fn new(
+        dims @ [_, n, m]: [usize; 3],
+        [q, k, v]: [&[f32]; 3],
+        [to_q, to_k, to_v]: [&'a mut Vec<f32>; 3],
+    ) -> Self {
+        Self {
+            dims,
+            q: Rows::copy(q, n, to_q),
+            k: Rows::copy(k, m, to_k),
+            v: Rows::copy(v, m, to_v),
+        }
     }
 
-    /// The weights of some pixels, from `first` on, before they are divided by their sums, and one over these.
+    /// The weights of some pixels, from `first` on, before they are divided by their sums, and one
+    /// over these.
     fn weights(&self, columns: &[Run], width: usize, p: &mut [f32]) -> [f32; COLUMNS] {
         let [d, _, m] = self.dims;
         product([m, d], (self.k, Left::TurnedAround), self.q, columns, (p, width), false);
@@ -105,26 +129,32 @@ impl<'a> Head<'a> {
         )
     }
 
-    /// All pixels, some at a time: `work` gets the first, the runs that read and write these columns, and how many numbers a
-    /// row of a buffer for them has.
+    /// All pixels, some at a time: `work` gets the first, the runs that read and write these
+    /// columns, and how many numbers a row of a buffer for them has.
     fn columns(&self, mut work: impl FnMut(usize, &[Run], usize)) {
         let (n, lanes) = (self.dims[1], lanes());
         for first in (0..n).step_by(COLUMNS) {
             let count = COLUMNS.min(n - first);
             // From a matrix of all pixels to a buffer of these.
-            let columns: Vec<Run> = runs(first, 0, count, lanes).map(|run| Run { len: lanes, ..run }).collect();
+            let columns: Vec<Run> =
+                runs(first, 0, count, lanes).map(|run| Run { len: lanes, ..run }).collect();
             work(first, &columns, count.next_multiple_of(lanes));
         }
     }
 }
 
-/// The same runs the other way: from a buffer of some pixels to the columns `first` and following of all `n`.
+/// The same runs the other way: from a buffer of some pixels to the columns `first` and following
+/// of all `n`.
 fn back(first: usize, n: usize) -> Vec<Run> {
     runs(0, first, COLUMNS.min(n - first), lanes()).collect()
 }
 
 pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
-    let heads = y.par_chunks_mut(d * n).zip(q.par_chunks(d * n)).zip(k.par_chunks(d * m)).zip(v.par_chunks(d * m));
+    let heads = y
+        .par_chunks_mut(d * n)
+        .zip(q.par_chunks(d * n))
+        .zip(k.par_chunks(d * m))
+        .zip(v.par_chunks(d * m));
     heads.for_each(|(((y, q), k), v)| {
         with_scratch(|[p, to_q, to_k, to_v]| {
             let head = Head::new([d, n, m], [q, k, v], [to_q, to_k, to_v]);
@@ -138,7 +168,10 @@ pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32],
                     #[inline(always)]
                     |_| {
                         for row in y.chunks_mut(n) {
-                            row[first..][..count].iter_mut().zip(&parts).for_each(|(y, part)| *y *= part);
+                            row[first..][..count]
+                                .iter_mut()
+                                .zip(&parts)
+                                .for_each(|(y, part)| *y *= part);
                         }
                     },
                 );
@@ -148,9 +181,15 @@ pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32],
 }
 
 /// Adds the gradients of queries, keys and values.
-pub(super) fn backward([_, d, n, m]: [usize; 4], [q, k, v]: [&[f32]; 3], dy: &[f32], [dq, dk, dv]: [&mut [f32]; 3]) {
+pub(super) fn backward(
+    [_, d, n, m]: [usize; 4],
+    [q, k, v]: [&[f32]; 3],
+    dy: &[f32],
+    [dq, dk, dv]: [&mut [f32]; 3],
+) {
     let (len, keys) = (d * n, d * m);
-    let inputs = q.par_chunks(len).zip(k.par_chunks(keys)).zip(v.par_chunks(keys)).zip(dy.par_chunks(len));
+    let inputs =
+        q.par_chunks(len).zip(k.par_chunks(keys)).zip(v.par_chunks(keys)).zip(dy.par_chunks(len));
     let outputs = dq.par_chunks_mut(len).zip(dk.par_chunks_mut(keys)).zip(dv.par_chunks_mut(keys));
     inputs.zip(outputs).for_each(|((((q, k), v), dy), ((dq, dk), dv))| {
         with_scratch(|[to_q, to_k, to_v, rest @ ..]: &mut [Vec<f32>; 10]| {
@@ -160,7 +199,12 @@ pub(super) fn backward([_, d, n, m]: [usize; 4], [q, k, v]: [&[f32]; 3], dy: &[f
     });
 }
 
-fn one_head_backward(head: &Head, [q, dy]: [&[f32]; 2], [dq, dk, dv]: [&mut [f32]; 3], scratch: &mut [Vec<f32>; 7]) {
+fn one_head_backward(
+    head: &Head,
+    [q, dy]: [&[f32]; 2],
+    [dq, dk, dv]: [&mut [f32]; 3],
+    scratch: &mut [Vec<f32>; 7],
+) {
     let [d, n, m] = head.dims;
     let (lanes, factor) = (lanes(), 1.0 / (d as f32).sqrt());
     let wide = d.next_multiple_of(lanes);
@@ -197,7 +241,8 @@ fn one_head_backward(head: &Head, [q, dy]: [&[f32]; 2], [dq, dk, dv]: [&mut [f32
         let [p, g] = [&*p, &*g].map(|values| Rows { values, step: width });
         product([d, m], (head.k, Left::AsItIs), g, &back(first, n), (dq, n), true);
         // Down the columns of these pixels: what they have to say about every place.
-        let [q, dy] = [&*q_turned, &*dy_turned].map(|turned| Rows { values: &turned[first * wide..], step: wide });
+        let [q, dy] = [&*q_turned, &*dy_turned]
+            .map(|turned| Rows { values: &turned[first * wide..], step: wide });
         product([m, count], (g, Left::AsItIs), q, &all, (dk_turned, wide), first > 0);
         product([m, count], (p, Left::AsItIs), dy, &all, (dv_turned, wide), first > 0);
     });

@@ -1,17 +1,20 @@
 //! Convolution.
 //!
-//! Most convolutions of a U-Net are 3×3 with many channels; those go the short way of [`winograd`]. The others are matrix products.
-//! With an image *unfolded* to a matrix of (channel and kernel position) × (pixel of the result), where each number stands as often
-//! as the kernel reads it, and with the weight as a matrix of (output channel) × (channel and kernel position),
+//! Most convolutions of a U-Net are 3×3 with many channels; those go the short way of [`winograd`].
+//! The others are matrix products. With an image *unfolded* to a matrix of (channel and kernel
+//! position) × (pixel of the result), where each number stands as often as the kernel reads it, and
+//! with the weight as a matrix of (output channel) × (channel and kernel position),
 //!
 //! ```text
 //! y = w · unfold(x)        dx = fold(wᵀ · dy)        dw = dy · unfold(x)ᵀ
 //! ```
 //!
-//! where folding adds each number to the pixel that it came from. A 1×1 convolution has nothing to unfold.
+//! where folding adds each number to the pixel that it came from. A 1×1 convolution has nothing to
+//! unfold.
 //!
-//! To unfold an image of many channels for a result of few (the last layer of a U-Net) would take longer than the product. There,
-//! the convolution is computed as what it is, too: the gradient of another one, from few channels to many.
+//! To unfold an image of many channels for a result of few (the last layer of a U-Net) would take
+//! longer than the product. There, the convolution is computed as what it is, too: the gradient of
+//! another one, from few channels to many.
 
 use rayon::prelude::*;
 
@@ -50,10 +53,11 @@ impl ConvShape {
         self.stride == 1 && self.pad < self.kernel && after_ends
     }
 
-    /// The convolution whose gradient this one is, if its result is so narrow that this pays: output and input change sides, and
-    /// the kernel is turned by 180 degrees.
+    /// The convolution whose gradient this one is, if its result is so narrow that this pays:
+    /// output and input change sides, and the kernel is turned by 180 degrees.
     fn narrow(&self) -> Option<Self> {
-        (self.is_reversible() && !self.is_pointwise() && 8 * self.cout <= self.cin).then(|| self.reversed())
+        (self.is_reversible() && !self.is_pointwise() && 8 * self.cout <= self.cin)
+            .then(|| self.reversed())
     }
 
     /// Output and input change sides. Only for what [`ConvShape::is_reversible`].
@@ -70,7 +74,8 @@ impl ConvShape {
         }
     }
 
-    /// From a weight `(cout, cin, k, k)` to `(cin, cout, k, k)` with every kernel turned by 180 degrees, added to what is there.
+    /// From a weight `(cout, cin, k, k)` to `(cin, cout, k, k)` with every kernel turned by 180
+    /// degrees, added to what is there.
     fn turn(&self, w: &[f32], to: &mut [f32]) {
         let taps = self.taps();
         for (o, w) in w.chunks(self.depth()).enumerate() {
@@ -93,7 +98,8 @@ pub(super) enum Base<'a> {
 impl Base<'_> {
     pub const NOTHING: Self = Base::Added(Added { bias: None, channels: None, images: None });
 
-    /// For one output channel of one image: a number for all pixels, and, if there are some, numbers for each.
+    /// For one output channel of one image: a number for all pixels, and, if there are some,
+    /// numbers for each.
     pub(super) fn plane(&self, s: &ConvShape, n: usize, o: usize) -> (f32, Option<&[f32]>) {
         let Base::Added(Added { bias, channels, images }) = self else { return (0.0, None) };
         let (plane, pixels) = (n * s.cout + o, s.pixels());
@@ -107,7 +113,9 @@ impl Base<'_> {
         for (o, plane) in y.chunks_mut(s.pixels()).enumerate() {
             match self.plane(s, n, first + o) {
                 (constant, None) => plane.fill(constant),
-                (constant, Some(image)) => plane.iter_mut().zip(image).for_each(|(y, v)| *y = v + constant),
+                (constant, Some(image)) => {
+                    plane.iter_mut().zip(image).for_each(|(y, v)| *y = v + constant)
+                }
             }
         }
     }
@@ -138,7 +146,8 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, d
     if s.is_reversible() {
         let reversed = s.reversed();
         if winograd::suits(&reversed, None) {
-            let weight = winograd::Weight { w, of_output: s.taps(), of_input: s.depth(), turned: true };
+            let weight =
+                winograd::Weight { w, of_output: s.taps(), of_input: s.depth(), turned: true };
             return winograd::correlate(&reversed, dy, weight, None, base, dx);
         }
     }
@@ -171,14 +180,21 @@ fn turned(s: &ConvShape, w: &[f32]) -> Vec<f32> {
     turned
 }
 
-/// Numbers of an unfolded image that are made before they are used: as many as the second cache holds beside the rest.
+/// Numbers of an unfolded image that are made before they are used: as many as the second cache
+/// holds beside the rest.
 const TOGETHER: usize = 64 * 1024;
 
-/// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts of its channels: with the
-/// image's number, the first of the channels, and the channels.
-fn shared(batch: usize, channels: usize, pixels: usize, y: &mut [f32], work: impl Fn(usize, usize, &mut [f32]) + Sync) {
-    // A product of one row or one column is computed in another way, with another rounding: an image of one pixel stays whole, and
-    // no channel is left alone.
+/// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts
+/// of its channels: with the image's number, the first of the channels, and the channels.
+fn shared(
+    batch: usize,
+    channels: usize,
+    pixels: usize,
+    y: &mut [f32],
+    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    // A product of one row or one column is computed in another way, with another rounding: an
+    // image of one pixel stays whole, and no channel is left alone.
     let mut part = match rayon::current_num_threads() / batch {
         threads if threads > 1 && pixels > 1 => channels.div_ceil(threads).next_multiple_of(4),
         _ => channels,
@@ -199,7 +215,14 @@ fn gather(s: &ConvShape, x: &[f32], w: &[f32], base: Base, y: &mut [f32]) {
         base.fill(s, n, first, y);
         let (x, w, rows) = (&x[n * image..][..image], &w[first * depth..], y.len() / pixels);
         if s.is_pointwise() {
-            return matmul([rows, pixels, depth], Matrix::rows(w, depth), Matrix::rows(x, pixels), 1.0, 1.0, y);
+            return matmul(
+                [rows, pixels, depth],
+                Matrix::rows(w, depth),
+                Matrix::rows(x, pixels),
+                1.0,
+                1.0,
+                y,
+            );
         }
         with_scratch(|[buffer, border]| {
             for (i, x) in x.chunks(together * s.h * s.w).enumerate() {
@@ -221,7 +244,14 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
         base.fill(input, n, first, dx);
         let (dy, w) = (Matrix::rows(&dy[n * result..][..result], pixels), &w[first * taps..]);
         if s.is_pointwise() {
-            return matmul([dx.len() / pixels, pixels, s.cout], Matrix::columns(w, depth), dy, 1.0, 1.0, dx);
+            return matmul(
+                [dx.len() / pixels, pixels, s.cout],
+                Matrix::columns(w, depth),
+                dy,
+                1.0,
+                1.0,
+                dx,
+            );
         }
         with_scratch(|[buffer, border]| {
             for (i, dx) in dx.chunks_mut(together * s.h * s.w).enumerate() {
@@ -235,14 +265,15 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
     });
 }
 
-/// Images are summed in this many groups, whatever the number of threads, so that the result is the same.
+/// Images are summed in this many groups, whatever the number of threads, so that the result is the
+/// same.
 const GROUPS: usize = 4;
-/// The pixels of so many images are taken together for the gradient of a weight that they are at least so many: else a product is
-/// too short, but to bring them side by side takes time, too.
+/// The pixels of so many images are taken together for the gradient of a weight that they are at
+/// least so many: else a product is too short, but to bring them side by side takes time, too.
 const LONG: usize = 48;
 
-/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed turned around: one of its factors has to be turned for it, and
-/// the gradient is smaller than the unfolded image.
+/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed turned around: one of its
+/// factors has to be turned for it, and the gradient is smaller than the unfolded image.
 fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, pixels) = (s.depth(), s.pixels());
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
@@ -291,7 +322,12 @@ fn unfold_side_by_side<'a>(
 }
 
 /// Copies the results of some images side by side.
-fn copy_side_by_side<'a>(s: &ConvShape, images: &[f32], to: &'a mut [f32], row: usize) -> &'a [f32] {
+fn copy_side_by_side<'a>(
+    s: &ConvShape,
+    images: &[f32],
+    to: &'a mut [f32],
+    row: usize,
+) -> &'a [f32] {
     let pixels = s.pixels();
     for (i, y) in images.chunks(s.cout * pixels).enumerate() {
         for (y, to) in y.chunks(pixels).zip(to[i * pixels..].chunks_mut(row)) {
@@ -301,15 +337,16 @@ fn copy_side_by_side<'a>(s: &ConvShape, images: &[f32], to: &'a mut [f32], row: 
     to
 }
 
-/// A channel with its border of zeros. Of every row, the columns that a kernel position sees one after the other lie side by side:
-/// for a stride of 2, first the even ones, then the odd ones.
+/// A channel with its border of zeros. Of every row, the columns that a kernel position sees one
+/// after the other lie side by side: for a stride of 2, first the even ones, then the odd ones.
 struct Bordered {
     len: usize,
     /// Where each kernel position finds its inputs for the first row of outputs.
     positions: Vec<usize>,
     /// From there to the next row of outputs.
     step: usize,
-    /// What there is of the channel: where it lies in here, and in the channel, and how many numbers, `stride` apart there.
+    /// What there is of the channel: where it lies in here, and in the channel, and how many
+    /// numbers, `stride` apart there.
     pieces: Vec<[usize; 3]>,
 }
 
@@ -321,12 +358,16 @@ impl Bordered {
         let side = |outputs: usize| (outputs - 1) * s.stride + s.kernel;
         // Columns of each kind.
         let (rows, width) = (side(s.ho), side(s.wo).div_ceil(s.stride));
-        let start = |row: usize, column: usize| (row * s.stride + column % s.stride) * width + column / s.stride;
+        let start = |row: usize, column: usize| {
+            (row * s.stride + column % s.stride) * width + column / s.stride
+        };
         let mut pieces = Vec::new();
         for row in 0..s.h.min(rows - s.pad.min(rows)) {
             for first in 0..s.w.min(s.stride) {
                 let at = start(row + s.pad, first + s.pad);
-                let count = (s.w - first).div_ceil(s.stride).min(width - ((first + s.pad) / s.stride).min(width));
+                let count = (s.w - first)
+                    .div_ceil(s.stride)
+                    .min(width - ((first + s.pad) / s.stride).min(width));
                 pieces.push([at, row * s.w + first, count]);
             }
         }
@@ -352,7 +393,10 @@ fn unfold(s: &ConvShape, x: &[f32], to: &mut [f32], row: usize, buffer: &mut Vec
                     let (to, x) = (&mut channel[at..][..count], &x[from..]);
                     match s.stride {
                         1 => to.copy_from_slice(&x[..count]),
-                        _ => to.iter_mut().zip(x.iter().step_by(s.stride)).for_each(|(to, x)| *to = *x),
+                        _ => to
+                            .iter_mut()
+                            .zip(x.iter().step_by(s.stride))
+                            .for_each(|(to, x)| *to = *x),
                     }
                 }
                 for (to, start) in to.chunks_mut(row).zip(positions) {
@@ -393,7 +437,9 @@ fn fold(s: &ConvShape, unfolded: &[f32], x: &mut [f32], buffer: &mut Vec<f32>) {
             for (from, x) in unfolded.chunks(s.taps() * s.pixels()).zip(x.chunks_mut(s.h * s.w)) {
                 channel.fill(0.0);
                 for (from, start) in from.chunks_exact(s.pixels()).zip(positions) {
-                    for (from, sums) in from.chunks_exact(s.wo).zip(channel[*start..].chunks_mut(*step)) {
+                    for (from, sums) in
+                        from.chunks_exact(s.wo).zip(channel[*start..].chunks_mut(*step))
+                    {
                         sums.iter_mut().zip(from).for_each(|(sum, v)| *sum += v);
                     }
                 }

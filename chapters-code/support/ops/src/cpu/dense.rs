@@ -21,16 +21,27 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Terms of a sum that the `gemm` crate adds up without looking at the sizes of the caches, so that every machine rounds the same.
+/// Terms of a sum that the `gemm` crate adds up without looking at the sizes of the caches, so that
+/// every machine rounds the same.
 const TERMS: usize = 512;
 
 /// `c (m, n) = keep · c + factor · a (m, k) · b (k, n)`, on this thread alone, `c` in rows.
-pub(super) fn matmul([m, n, k]: [usize; 3], a: Matrix, b: Matrix, factor: f32, keep: f32, c: &mut [f32]) {
-    let reach = |x: &Matrix, rows: usize, columns: usize| (rows - 1) * x.row_step + (columns - 1) * x.column_step;
+pub(super) fn matmul(
+    [m, n, k]: [usize; 3],
+    a: Matrix,
+    b: Matrix,
+    factor: f32,
+    keep: f32,
+    c: &mut [f32],
+) {
+    let reach = |x: &Matrix, rows: usize, columns: usize| {
+        (rows - 1) * x.row_step + (columns - 1) * x.column_step
+    };
     assert!(reach(&a, m, k) < a.data.len() && reach(&b, k, n) < b.data.len() && m * n <= c.len());
     for first in (0..k).step_by(TERMS) {
         let keep = if first == 0 { keep } else { 1.0 };
-        // SAFETY: the assertion keeps every access inside the three slices, and `c` is borrowed for writing.
+        // SAFETY: the assertion keeps every access inside the three slices, and `c` is borrowed for
+        // writing.
         unsafe {
             gemm::gemm(
                 m,
@@ -57,7 +68,15 @@ pub(super) fn matmul([m, n, k]: [usize; 3], a: Matrix, b: Matrix, factor: f32, k
     }
 }
 
-pub(super) fn linear(rows: usize, inp: usize, out: usize, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
+pub(super) fn linear(
+    rows: usize,
+    inp: usize,
+    out: usize,
+    x: &[f32],
+    w: &[f32],
+    b: Option<&[f32]>,
+    y: &mut [f32],
+) {
     for row in y.chunks_mut(out) {
         match b {
             Some(b) => row.copy_from_slice(b),

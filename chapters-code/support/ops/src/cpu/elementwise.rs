@@ -1,5 +1,5 @@
-//! Kernels that touch each number once or twice. Each splits its work into fixed pieces, so that a result does not
-//! depend on how many threads there are.
+//! Kernels that touch each number once or twice. Each splits its work into fixed pieces, so that a
+//! result does not depend on how many threads there are.
 
 use rayon::prelude::*;
 
@@ -9,8 +9,9 @@ use crate::AdamW;
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// e^x to about 1e-7 relative, for x between -87 and 80, in arithmetic that a compiler turns into vector instructions (Cody &
-/// Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of degree 7). Beyond, what it is at the end.
+/// e^x to about 1e-7 relative, for x between -87 and 80, in arithmetic that a compiler turns into
+/// vector instructions (Cody & Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of
+/// degree 7). Beyond, what it is at the end.
 #[inline(always)]
 pub(super) fn exp(math: Arithmetic, x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
@@ -22,7 +23,8 @@ pub(super) fn exp(math: Arithmetic, x: f32) -> f32 {
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = math.mul_add(p, r, c);
     }
-    // Times 2^n: n is in the last bits of the shifted number, and goes where a number has its exponent.
+    // Times 2^n: n is in the last bits of the shifted number, and goes where a number has its
+    // exponent.
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
@@ -88,19 +90,27 @@ pub(super) fn silu(x: &[f32], y: &mut [f32]) {
 }
 
 pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(|((dx, x), dy)| {
-        vectorized(
-            #[inline(always)]
-            |math| {
-                for i in 0..dx.len() {
-                    dx[i] = math.mul_add(dy[i], silu_slope(math, x[i]), dx[i]);
-                }
-            },
-        )
-    });
+    dx.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).zip(dy.par_chunks(PIECE)).for_each(
+        |((dx, x), dy)| {
+            vectorized(
+                #[inline(always)]
+                |math| {
+                    for i in 0..dx.len() {
+                        dx[i] = math.mul_add(dy[i], silu_slope(math, x[i]), dx[i]);
+                    }
+                },
+            )
+        },
+    );
 }
 
-pub(super) fn sum_per_channel(batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
+pub(super) fn sum_per_channel(
+    batch: usize,
+    channels: usize,
+    pixels: usize,
+    dy: &[f32],
+    db: &mut [f32],
+) {
     db.par_iter_mut().with_min_len(1 + PIECE / (batch * pixels)).enumerate().for_each(|(c, db)| {
         vectorized(
             #[inline(always)]
@@ -113,42 +123,50 @@ pub(super) fn sum_per_channel(batch: usize, channels: usize, pixels: usize, dy: 
     });
 }
 
-/// Every output has the input that `i · inputs / outputs` says. Twice as many as inputs is what a U-Net asks for: there the compiler
-/// can see two by two.
+/// Every output has the input that `i · inputs / outputs` says. Twice as many as inputs is what a
+/// U-Net asks for: there the compiler can see two by two.
 pub(super) fn upsample([_, h, w, ho, wo]: [usize; 5], x: &[f32], y: &mut [f32]) {
-    y.par_chunks_mut(ho * wo).with_min_len(1 + PIECE / (ho * wo)).zip(x.par_chunks(h * w)).for_each(|(y, x)| {
-        vectorized(
-            #[inline(always)]
-            |_| {
-                for (i, y) in y.chunks_exact_mut(wo).enumerate() {
-                    let x = &x[i * h / ho * w..][..w];
-                    if wo == 2 * w {
-                        y.chunks_exact_mut(2).zip(x).for_each(|(y, x)| y.fill(*x));
-                    } else {
-                        y.iter_mut().enumerate().for_each(|(j, y)| *y = x[j * w / wo]);
+    y.par_chunks_mut(ho * wo)
+        .with_min_len(1 + PIECE / (ho * wo))
+        .zip(x.par_chunks(h * w))
+        .for_each(|(y, x)| {
+            vectorized(
+                #[inline(always)]
+                |_| {
+                    for (i, y) in y.chunks_exact_mut(wo).enumerate() {
+                        let x = &x[i * h / ho * w..][..w];
+                        if wo == 2 * w {
+                            y.chunks_exact_mut(2).zip(x).for_each(|(y, x)| y.fill(*x));
+                        } else {
+                            y.iter_mut().enumerate().for_each(|(j, y)| *y = x[j * w / wo]);
+                        }
                     }
-                }
-            },
-        )
-    });
+                },
+            )
+        });
 }
 
 pub(super) fn upsample_backward([_, h, w, ho, wo]: [usize; 5], dy: &[f32], dx: &mut [f32]) {
-    dx.par_chunks_mut(h * w).with_min_len(1 + PIECE / (ho * wo)).zip(dy.par_chunks(ho * wo)).for_each(|(dx, dy)| {
-        vectorized(
-            #[inline(always)]
-            |_| {
-                for (i, dy) in dy.chunks_exact(wo).enumerate() {
-                    let dx = &mut dx[i * h / ho * w..][..w];
-                    if wo == 2 * w {
-                        dx.iter_mut().zip(dy.chunks_exact(2)).for_each(|(dx, dy)| *dx += dy[0] + dy[1]);
-                    } else {
-                        dy.iter().enumerate().for_each(|(j, dy)| dx[j * w / wo] += dy);
+    dx.par_chunks_mut(h * w)
+        .with_min_len(1 + PIECE / (ho * wo))
+        .zip(dy.par_chunks(ho * wo))
+        .for_each(|(dx, dy)| {
+            vectorized(
+                #[inline(always)]
+                |_| {
+                    for (i, dy) in dy.chunks_exact(wo).enumerate() {
+                        let dx = &mut dx[i * h / ho * w..][..w];
+                        if wo == 2 * w {
+                            dx.iter_mut()
+                                .zip(dy.chunks_exact(2))
+                                .for_each(|(dx, dy)| *dx += dy[0] + dy[1]);
+                        } else {
+                            dy.iter().enumerate().for_each(|(j, dy)| dx[j * w / wo] += dy);
+                        }
                     }
-                }
-            },
-        )
-    });
+                },
+            )
+        });
 }
 
 pub(super) fn copy_rows(
@@ -161,28 +179,33 @@ pub(super) fn copy_rows(
     accumulate: bool,
 ) {
     // Whatever lies between the rows of `dst` belongs to their pieces, and stays.
-    dst.par_chunks_mut(to[0]).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(|(i, dst)| {
-        let src = &src[i * from[0] + from[1]..][..len];
-        let dst = &mut dst[to[1]..][..len];
-        if accumulate {
-            vectorized(
-                #[inline(always)]
-                |_| {
-                    for (d, s) in dst.iter_mut().zip(src) {
-                        *d += s;
-                    }
-                },
-            )
-        } else {
-            dst.copy_from_slice(src);
-        }
-    });
+    dst.par_chunks_mut(to[0]).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(
+        |(i, dst)| {
+            let src = &src[i * from[0] + from[1]..][..len];
+            let dst = &mut dst[to[1]..][..len];
+            if accumulate {
+                vectorized(
+                    #[inline(always)]
+                    |_| {
+                        for (d, s) in dst.iter_mut().zip(src) {
+                            *d += s;
+                        }
+                    },
+                )
+            } else {
+                dst.copy_from_slice(src);
+            }
+        },
+    );
 }
 
 // ANCHOR: adamw
 pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-    let pieces =
-        p.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE)).zip(m.par_chunks_mut(PIECE)).zip(v.par_chunks_mut(PIECE));
+    let pieces = p
+        .par_chunks_mut(PIECE)
+        .zip(g.par_chunks(PIECE))
+        .zip(m.par_chunks_mut(PIECE))
+        .zip(v.par_chunks_mut(PIECE));
     pieces.for_each(|(((p, g), m), v)| {
         vectorized(
             #[inline(always)]
@@ -193,7 +216,8 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
                     v[i] = h.beta2 * v[i] + (1.0 - h.beta2) * g * g;
                     let m_hat = m[i] / h.bias_correction1;
                     let v_hat = v[i] / h.bias_correction2;
-                    p[i] -= h.learning_rate * (m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i]);
+                    p[i] -=
+                        h.learning_rate * (m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i]);
                 }
             },
         )

@@ -17,9 +17,10 @@ pub enum SimdLevel {
 
 static FORCED: AtomicU8 = AtomicU8::new(0);
 
-/// Makes the element-wise, normalisation and convolution kernels use `level` from now on, in the whole process;
-/// `None` goes back to the best that the processor has. Meant for tests: every level must give the same answer
-/// up to rounding. Returns false, and changes nothing, if this processor lacks the level.
+/// Makes the element-wise, normalisation and convolution kernels use `level` from now on, in the
+/// whole process; `None` goes back to the best that the processor has. Meant for tests: every level
+/// must give the same answer up to rounding. Returns false, and changes nothing, if this processor
+/// lacks the level.
 pub fn force_simd(level: Option<SimdLevel>) -> bool {
     let code = match level {
         None => 0,
@@ -48,8 +49,8 @@ fn at_level(code: u8) -> Option<Arch> {
 
 /// The instructions to use now.
 ///
-/// `arch().dispatch(work)` runs work with them. All that it calls must be inlined into it: a function is compiled for one set
-/// of instructions only.
+/// `arch().dispatch(work)` runs work with them. All that it calls must be inlined into it: a
+/// function is compiled for one set of instructions only.
 pub(super) fn arch() -> Arch {
     at_level(FORCED.load(Ordering::Relaxed)).unwrap_or_default()
 }
@@ -59,18 +60,20 @@ pub(super) fn vectorized<R>(work: impl FnMut(Arithmetic) -> R) -> R {
     struct Work<F>(F);
     impl<R, F: FnMut(Arithmetic) -> R> WithSimd for Work<F> {
         type Output = R;
-        // Called as `FnMut`, not `FnOnce`: that would be a function around the closure, and nobody could ask for *that* to be
-        // inlined.
+        // Called as `FnMut`, not `FnOnce`: that would be a function around the closure, and nobody
+        // could ask for *that* to be inlined.
         #[inline(always)]
         fn with_simd<S: Simd>(mut self, _: S) -> R {
-            let fused = S::F32_LANES >= 8 && cfg!(target_arch = "x86_64") || cfg!(target_arch = "aarch64");
+            let fused =
+                S::F32_LANES >= 8 && cfg!(target_arch = "x86_64") || cfg!(target_arch = "aarch64");
             (self.0)(Arithmetic { fused })
         }
     }
     arch().dispatch(Work(work))
 }
 
-/// Arithmetic for which there may be better instructions: known to the compiler where a closure of [`vectorized`] is inlined.
+/// Arithmetic for which there may be better instructions: known to the compiler where a closure of
+/// [`vectorized`] is inlined.
 #[derive(Clone, Copy)]
 pub(super) struct Arithmetic {
     /// Whether one instruction multiplies and adds.
@@ -78,7 +81,8 @@ pub(super) struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// `a · b + c`, in one instruction if there is one; the function of the standard library would be slow if there is none.
+    /// `a · b + c`, in one instruction if there is one; the function of the standard library would
+    /// be slow if there is none.
     #[inline(always)]
     pub fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if self.fused {
@@ -88,14 +92,15 @@ impl Arithmetic {
         }
     }
 
-    /// 1/d, for d between 2^-125 and 2^125. To divide a vector of sixteen numbers takes as long as 32 other instructions, Newton's
-    /// method takes seven.
+    /// 1/d, for d between 2^-125 and 2^125. To divide a vector of sixteen numbers takes as long as
+    /// 32 other instructions, Newton's method takes seven.
     #[inline(always)]
     pub fn reciprocal(self, d: f32) -> f32 {
         if !self.fused {
             return 1.0 / d;
         }
-        // The exponent changes its sign, and the first digits follow, roughly: 5 % wrong at most. Every step squares the error.
+        // The exponent changes its sign, and the first digits follow, roughly: 5 % wrong at most.
+        // Every step squares the error.
         let mut r = f32::from_bits(0x7ef3_11c7_u32.wrapping_sub(d.to_bits()));
         for _ in 0..3 {
             let wrong = (-d).mul_add(r, 1.0);

@@ -22,20 +22,21 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     let len = t.shape().num_elements();
     assert!(len > 0, "a tensor without elements");
     let origin: *const f32 = &t[S::Concrete::default()];
-    // dfdx keeps strides private, but tells the address of any element: a tensor is contiguous if a step along
-    // each axis goes as far as the axes behind it are long.
+    // dfdx keeps strides private, but tells the address of any element: a tensor is contiguous if a
+    // step along each axis goes as far as the axes behind it are long.
     let mut expected = 1;
     for axis in (0..S::NUM_DIMS).rev() {
         if shape[axis] > 1 {
             let mut index = S::Concrete::default();
             index[axis] = 1;
-            let step = (&t[index] as *const f32 as usize).wrapping_sub(origin as usize) / std::mem::size_of::<f32>();
+            let step = (&t[index] as *const f32 as usize).wrapping_sub(origin as usize)
+                / std::mem::size_of::<f32>();
             assert_eq!(step, expected, "the tensor is not contiguous: call .contiguous() first");
         }
         expected *= shape[axis];
     }
-    // SAFETY: the storage is one Vec<f32>, and the check above says that `len` elements follow `origin` in it.
-    // The borrow of `t` keeps it alive and unchanged.
+    // SAFETY: the storage is one Vec<f32>, and the check above says that `len` elements follow
+    // `origin` in it. The borrow of `t` keeps it alive and unchanged.
     unsafe { std::slice::from_raw_parts(origin, len) }
 }
 
@@ -59,8 +60,9 @@ impl UNetDevice for Cpu {
     fn lanes(&self) -> usize {
         rayon::current_num_threads()
     }
-    // dfdx's cache of memory must not be asked from two threads at the same time: between looking whether there is something and
-    // taking it out, another may have taken it. So every lane has a device, and a cache, of its own.
+    // dfdx's cache of memory must not be asked from two threads at the same time: between looking
+    // whether there is something and taking it out, another may have taken it. So every lane has a
+    // device, and a cache, of its own.
     #[cfg(not(feature = "cuda"))]
     fn twin(&self) -> Self {
         let twin = Cpu::default();
@@ -119,21 +121,69 @@ impl UNetDevice for Cpu {
         threads::awake();
         conv::backward_weight(s, x, dy, dw)
     }
-    fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: &[f32], db: &mut [f32]) {
+    fn sum_per_channel(
+        &self,
+        batch: usize,
+        channels: usize,
+        pixels: usize,
+        dy: &[f32],
+        db: &mut [f32],
+    ) {
         elementwise::sum_per_channel(batch, channels, pixels, dy, db)
     }
 
-    fn linear(&self, [rows, inp, out]: [usize; 3], x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
+    fn linear(
+        &self,
+        [rows, inp, out]: [usize; 3],
+        x: &[f32],
+        w: &[f32],
+        b: Option<&[f32]>,
+        y: &mut [f32],
+    ) {
         dense::linear(rows, inp, out, x, w, b, y)
     }
-    fn linear_backward_input(&self, [rows, inp, out]: [usize; 3], w: &[f32], dy: &[f32], dx: &mut [f32]) {
-        dense::matmul([rows, inp, out], dense::Matrix::rows(dy, out), dense::Matrix::rows(w, inp), 1.0, 1.0, dx)
+    fn linear_backward_input(
+        &self,
+        [rows, inp, out]: [usize; 3],
+        w: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+    ) {
+        dense::matmul(
+            [rows, inp, out],
+            dense::Matrix::rows(dy, out),
+            dense::Matrix::rows(w, inp),
+            1.0,
+            1.0,
+            dx,
+        )
     }
-    fn linear_backward_weight(&self, [rows, inp, out]: [usize; 3], x: &[f32], dy: &[f32], dw: &mut [f32]) {
-        dense::matmul([out, inp, rows], dense::Matrix::columns(dy, out), dense::Matrix::rows(x, inp), 1.0, 1.0, dw)
+    fn linear_backward_weight(
+        &self,
+        [rows, inp, out]: [usize; 3],
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+    ) {
+        dense::matmul(
+            [out, inp, rows],
+            dense::Matrix::columns(dy, out),
+            dense::Matrix::rows(x, inp),
+            1.0,
+            1.0,
+            dw,
+        )
     }
 
-    fn group_norm(&self, s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], statistics: &mut [f32], y: &mut [f32]) {
+    fn group_norm(
+        &self,
+        s: &NormShape,
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        statistics: &mut [f32],
+        y: &mut [f32],
+    ) {
         threads::awake();
         norm::forward(s, x, gamma, beta, statistics, y)
     }

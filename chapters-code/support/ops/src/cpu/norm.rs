@@ -7,7 +7,14 @@ use super::forced::{vectorized, Arithmetic};
 use crate::NormShape;
 
 /// The variance is that of the whole population, as in PyTorch.
-pub(super) fn forward(s: &NormShape, x: &[f32], gamma: &[f32], beta: &[f32], statistics: &mut [f32], y: &mut [f32]) {
+pub(super) fn forward(
+    s: &NormShape,
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &mut [f32],
+    y: &mut [f32],
+) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).zip(statistics.par_chunks_mut(2));
@@ -56,10 +63,14 @@ pub(super) fn backward(
 ) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
-    // Every image adds to the gradients of gamma and beta: keep each image's share, add them up in order below.
+    // Every image adds to the gradients of gamma and beta: keep each image's share, add them up in
+    // order below.
     let mut shares = vec![[0.0f32; 2]; s.batch * s.channels];
-    let pieces =
-        dx.par_chunks_mut(len).zip(x.par_chunks(len)).zip(dy.par_chunks(len)).zip(shares.par_chunks_mut(per_group));
+    let pieces = dx
+        .par_chunks_mut(len)
+        .zip(x.par_chunks(len))
+        .zip(dy.par_chunks(len))
+        .zip(shares.par_chunks_mut(per_group));
     pieces.enumerate().for_each_init(
         || vec![0.0; len],
         |dz, (i, (((dx, x), dy), shares))| {
@@ -122,7 +133,8 @@ impl<F: Fn(f32, f32) -> f32> Gradient<F> {
     #[inline(always)]
     fn channel(&self, x: &[f32], dy: &[f32], dz: &mut [f32]) -> [f32; 2] {
         let mut totals = [[0.0; LANES]; 2];
-        let (mut xs, mut dys, mut dzs) = (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
+        let (mut xs, mut dys, mut dzs) =
+            (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
         for ((x, dy), dz) in (&mut xs).zip(&mut dys).zip(&mut dzs) {
             self.some(x, dy, dz, &mut totals);
         }
@@ -132,7 +144,13 @@ impl<F: Fn(f32, f32) -> f32> Gradient<F> {
 
     /// At most [`LANES`] numbers, added to partial sums.
     #[inline(always)]
-    fn some(&self, x: &[f32], dy: &[f32], dz: &mut [f32], [total, weighted]: &mut [[f32; LANES]; 2]) {
+    fn some(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dz: &mut [f32],
+        [total, weighted]: &mut [[f32; LANES]; 2],
+    ) {
         for i in 0..dz.len() {
             dz[i] = (self.of)(x[i], dy[i]);
             total[i] += dz[i];

@@ -1,14 +1,16 @@
 //! Jobs side by side, and threads that stay awake between kernels.
 //!
-//! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes longer than a small
-//! kernel lasts. A step of training or sampling is a chain of hundreds of kernels, so here a thread that ran out of work goes
-//! on looking for a moment, as the threads of OpenMP do.
+//! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes
+//! longer than a small kernel lasts. A step of training or sampling is a chain of hundreds of
+//! kernels, so here a thread that ran out of work goes on looking for a moment, as the threads of
+//! OpenMP do.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long a thread goes on looking for work after the start of the last kernel, or after its own last work.
+/// How long a thread goes on looking for work after the start of the last kernel, or after its own
+/// last work.
 const PATIENCE: Duration = Duration::from_micros(500);
 
 /// Pauses of the processor between two looks, well below a microsecond.
@@ -16,11 +18,11 @@ const PAUSES: u32 = 8;
 /// Looks between two offers of the core to other threads.
 const YIELD_EVERY: u32 = 64;
 
-/// Does all jobs at the same time, if there are as many threads. A thread that has done its job helps with the kernels of the
-/// others.
+/// Does all jobs at the same time, if there are as many threads. A thread that has done its job
+/// helps with the kernels of the others.
 ///
-/// All of it happens on rayon's threads: a thread that is none of them would fall asleep at every kernel until it is done. So it
-/// does once.
+/// All of it happens on rayon's threads: a thread that is none of them would fall asleep at every
+/// kernel until it is done. So it does once.
 #[cfg(not(feature = "cuda"))]
 pub(super) fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
     use rayon::prelude::*;
@@ -56,13 +58,16 @@ pub(super) fn awake() {
 
 fn look_for_work() {
     let (mut idle, mut worked) = (0u32, 0);
-    while now().saturating_sub(worked.max(LAST.load(Ordering::Relaxed))) < PATIENCE.as_nanos() as u64 {
+    while now().saturating_sub(worked.max(LAST.load(Ordering::Relaxed)))
+        < PATIENCE.as_nanos() as u64
+    {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
             (idle, worked) = (0, now());
             continue;
         }
         idle += 1;
-        // Mostly wait in place, which is what keeps this thread on a core of its own; now and then let others have it.
+        // Mostly wait in place, which is what keeps this thread on a core of its own; now and then
+        // let others have it.
         if idle.is_multiple_of(YIELD_EVERY) {
             std::thread::yield_now();
         } else {

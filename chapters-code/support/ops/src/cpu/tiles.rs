@@ -6,8 +6,9 @@ use pulp::{Simd, WithSimd};
 
 use super::forced::arch;
 
-/// Rows of the result in one tile. Eight sums keep both multipliers of a core busy, and with two vectors of `b` and one of `a`
-/// they fit into the sixteen registers of AVX2 (twelve sums did not: the compiler moved one to memory and back).
+/// Rows of the result in one tile. Eight sums keep both multipliers of a core busy, and with two
+/// vectors of `b` and one of `a` they fit into the sixteen registers of AVX2 (twelve sums did not:
+/// the compiler moved one to memory and back).
 pub(super) const ROWS: usize = 4;
 /// Vectors of the result in one tile.
 pub(super) const VECTORS: usize = 2;
@@ -25,7 +26,12 @@ pub(super) struct Run {
 }
 
 /// The runs that cover `len` neighbouring numbers, from `source` to `target`.
-pub(super) fn runs(source: usize, target: usize, len: usize, lanes: usize) -> impl Iterator<Item = Run> {
+pub(super) fn runs(
+    source: usize,
+    target: usize,
+    len: usize,
+    lanes: usize,
+) -> impl Iterator<Item = Run> {
     let run = move |i| Run { source: source + i, target: target + i, len: lanes.min(len - i) };
     (0..len).step_by(lanes).map(run)
 }
@@ -43,11 +49,12 @@ impl Starts {
     }
 }
 
-/// `out[i][j] = Σ_k a[i][k] · b[k][j]` for some rows i and runs of j; with `accumulate`, `out[i][j] += …`.
+/// `out[i][j] = Σ_k a[i][k] · b[k][j]` for some rows i and runs of j; with `accumulate`, `out[i][j]
+/// += …`.
 ///
-/// `a[i][k]` is at `i / 4 · a_panel + i % 4 · a_row + k · a_column`; it must exist, with any value, for i up to the
-/// next multiple of four. `b[k][j]` of a run is at `starts[k] + run.source + j`; `out[i][j]` at
-/// `i · out_row + run.target + j`.
+/// `a[i][k]` is at `i / 4 · a_panel + i % 4 · a_row + k · a_column`; it must exist, with any value,
+/// for i up to the next multiple of four. `b[k][j]` of a run is at `starts[k] + run.source + j`;
+/// `out[i][j]` at `i · out_row + run.target + j`.
 pub(super) struct Tiles<'a> {
     pub a: &'a [f32],
     pub a_panel: usize,
@@ -69,7 +76,8 @@ impl WithSimd for Tiles<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let panels = self.rows.div_ceil(ROWS);
         let depth = self.starts.offsets.len();
-        let last_a = (panels - 1) * self.a_panel + (ROWS - 1) * self.a_row + (depth - 1) * self.a_column;
+        let last_a =
+            (panels - 1) * self.a_panel + (ROWS - 1) * self.a_row + (depth - 1) * self.a_column;
         assert!(last_a < self.a.len());
         let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
         assert!(reach + S::F32_LANES <= self.b.len());
@@ -79,7 +87,8 @@ impl WithSimd for Tiles<'_> {
             let mut panel = 0;
             for left in (1..=times).rev() {
                 let together = (panels - panel).div_ceil(left);
-                // SAFETY: the two assertions hold for every entry of `starts`, every run and every panel.
+                // SAFETY: the two assertions hold for every entry of `starts`, every run and every
+                // panel.
                 unsafe {
                     match (runs.len(), together) {
                         (1, 1) => tile::<S, 1, 1>(simd, &mut self, runs, panel),
@@ -97,8 +106,9 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// How many panels of four rows make one tile, with so many runs: as many as the registers hold. Eight sums keep both
-/// multipliers of a core busy; more of them make more of every number that is fetched.
+/// How many panels of four rows make one tile, with so many runs: as many as the registers hold.
+/// Eight sums keep both multipliers of a core busy; more of them make more of every number that is
+/// fetched.
 const fn panels_together(lanes: usize, runs: usize) -> usize {
     match (lanes, runs) {
         (16, 1) => 4,
@@ -110,10 +120,16 @@ const fn panels_together(lanes: usize, runs: usize) -> usize {
 
 /// Computes and stores `P` panels of the first `N` runs.
 ///
-/// The loops over `P`, `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps `sums` in registers.
+/// The loops over `P`, `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps
+/// `sums` in registers.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // iterators here end up in memory
-unsafe fn tile<S: Simd, const P: usize, const N: usize>(simd: S, t: &mut Tiles, runs: &[Run], panel: usize) {
+unsafe fn tile<S: Simd, const P: usize, const N: usize>(
+    simd: S,
+    t: &mut Tiles,
+    runs: &[Run],
+    panel: usize,
+) {
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[[zero; N]; ROWS]; P];
     let mut a = t.a.as_ptr().add(panel * t.a_panel);
@@ -192,12 +208,16 @@ pub(super) fn lanes() -> usize {
     arch().dispatch(Lanes)
 }
 
-/// Lends `work` some buffers that this thread keeps from one call to the next. Their contents are whatever was left there.
+/// Lends `work` some buffers that this thread keeps from one call to the next. Their contents are
+/// whatever was left there.
 pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; N]) -> R) -> R {
     thread_local!(static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
-    // Taken away, not borrowed: `work` may ask for more, or wait for other threads and meanwhile do work that does.
+    // Taken away, not borrowed: `work` may ask for more, or wait for other threads and meanwhile do
+    // work that does.
     let mut taken = [const { Vec::new() }; N];
-    SPARE.with_borrow_mut(|spare| taken.iter_mut().for_each(|buffer| *buffer = spare.pop().unwrap_or_default()));
+    SPARE.with_borrow_mut(|spare| {
+        taken.iter_mut().for_each(|buffer| *buffer = spare.pop().unwrap_or_default())
+    });
     let result = work(&mut taken);
     // In the order in which the same work will take them next time.
     SPARE.with_borrow_mut(|spare| spare.extend(taken.into_iter().rev()));

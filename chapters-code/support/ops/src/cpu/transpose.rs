@@ -14,18 +14,31 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Copies some channels, one plane after the other, each of `plane` pixels, into the vectors: channel c to lane c.
+    /// Copies some channels, one plane after the other, each of `plane` pixels, into the vectors:
+    /// channel c to lane c.
     #[inline(always)]
-    pub fn scatter<S: Simd>(&self, _: S, planes: &[f32], plane: usize, channels: usize, to: &mut [f32]) {
+    pub fn scatter<S: Simd>(
+        &self,
+        _: S,
+        planes: &[f32],
+        plane: usize,
+        channels: usize,
+        to: &mut [f32],
+    ) {
         let pixels = self.at.len();
         let blocks = if blocks_pay::<S>() { pixels / BLOCK } else { 0 };
         let whole = channels / BLOCK * BLOCK;
-        assert!((channels - 1) * plane + self.first + pixels <= planes.len() && channels <= S::F32_LANES);
+        assert!(
+            (channels - 1) * plane + self.first + pixels <= planes.len()
+                && channels <= S::F32_LANES
+        );
         for first in (0..whole).step_by(BLOCK) {
             for block in 0..blocks {
                 let from = &planes[first * plane + self.first + block * BLOCK..];
-                let at: &[usize; BLOCK] = self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
-                // SAFETY: the vectors have eight lanes. The assertion above keeps the planes' last pixels inside.
+                let at: &[usize; BLOCK] =
+                    self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
+                // SAFETY: the vectors have eight lanes. The assertion above keeps the planes' last
+                // pixels inside.
                 let turned = unsafe { turn(from.as_ptr(), plane) };
                 for (&at, values) in at.iter().zip(turned) {
                     to[at + first..][..BLOCK].copy_from_slice(&values);
@@ -41,7 +54,8 @@ impl Pixels {
         }
     }
 
-    /// Copies all `channels`, one plane after the other, to where this says, one channel behind the other.
+    /// Copies all `channels`, one plane after the other, to where this says, one channel behind the
+    /// other.
     pub fn scatter_all(&self, planes: &[f32], channels: usize, to: &mut [f32]) {
         struct All<'a>(&'a Pixels, &'a [f32], usize, &'a mut [f32]);
         impl WithSimd for All<'_> {
@@ -59,13 +73,21 @@ impl Pixels {
         arch().dispatch(All(self, planes, channels, to))
     }
 
-    /// The way back: gives `take` runs of pixels of channels below `channels`, as channel, number of the first pixel, values.
+    /// The way back: gives `take` runs of pixels of channels below `channels`, as channel, number
+    /// of the first pixel, values.
     #[inline(always)]
-    pub fn gather<S: Simd>(&self, _: S, from: &[f32], channels: usize, mut take: impl FnMut(usize, usize, &[f32])) {
+    pub fn gather<S: Simd>(
+        &self,
+        _: S,
+        from: &[f32],
+        channels: usize,
+        mut take: impl FnMut(usize, usize, &[f32]),
+    ) {
         let pixels = self.at.len();
         let blocks = if blocks_pay::<S>() { pixels / BLOCK } else { 0 };
         for block in 0..blocks {
-            let at: &[usize; BLOCK] = self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
+            let at: &[usize; BLOCK] =
+                self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
             for first in (0..channels).step_by(BLOCK) {
                 let mut rows = [[0.0; BLOCK]; BLOCK];
                 for (row, &at) in rows.iter_mut().zip(at) {
@@ -86,14 +108,15 @@ impl Pixels {
     }
 }
 
-/// Turns a matrix `(rows, columns)` around: its rows become the first columns of `to`, whose own rows have `width` numbers.
+/// Turns a matrix `(rows, columns)` around: its rows become the first columns of `to`, whose own
+/// rows have `width` numbers.
 pub(super) fn turn_around(from: &[f32], columns: usize, to: &mut [f32], width: usize) {
     let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
     pixels.scatter_all(from, from.len() / columns, to)
 }
 
-/// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix `(rows, columns)`. Where `width` is
-/// not a multiple of eight, `from` has more numbers behind.
+/// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix
+/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers behind.
 pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
     struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
     impl WithSimd for Add<'_> {
@@ -101,7 +124,8 @@ pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: us
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
             let Self(from, width, to, columns) = self;
-            let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
+            let pixels =
+                Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
             let rows = to.len() / columns;
             for first in (0..rows).step_by(S::F32_LANES) {
                 let count = S::F32_LANES.min(rows - first);
@@ -121,7 +145,8 @@ pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: us
     arch().dispatch(Add(from, width, to, columns))
 }
 
-/// Whether there are instructions that turn a block around: AVX, which every set with eight lanes or more has on x86.
+/// Whether there are instructions that turn a block around: AVX, which every set with eight lanes
+/// or more has on x86.
 #[inline(always)]
 fn blocks_pay<S: Simd>() -> bool {
     cfg!(target_arch = "x86_64") && S::F32_LANES >= BLOCK

@@ -7,16 +7,18 @@
 //! y = Aᵀ [ (G w Gᵀ) ∘ (Bᵀ x B) ] A          (their eq. 12)
 //! ```
 //!
-//! Between the transforms every one of the 36 places is on its own: there, a sum over channels is a matrix product of
-//! (tiles × input channels) with (input channels × output channels). That is 36 multiplications where the direct way
-//! takes 9 · 16 = 144. The gradient of the input is the same convolution with the weight turned around; the gradient
-//! of the weight is the transpose of the formula:
+//! Between the transforms every one of the 36 places is on its own: there, a sum over channels is a
+//! matrix product of (tiles × input channels) with (input channels × output channels). That is 36
+//! multiplications where the direct way takes 9 · 16 = 144. The gradient of the input is the same
+//! convolution with the weight turned around; the gradient of the weight is the transpose of the
+//! formula:
 //!
 //! ```text
 //! dw = Gᵀ [ Σ over tiles of (A dy Aᵀ) ∘ (Bᵀ x B) ] G
 //! ```
 //!
-//! Vectors run over channels: groups of as many channels as a vector holds are brought side by side first.
+//! Vectors run over channels: groups of as many channels as a vector holds are brought side by side
+//! first.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -26,7 +28,9 @@ use rayon::prelude::*;
 
 use super::conv::Base;
 use super::forced::arch;
-use super::tiles::{any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS};
+use super::tiles::{
+    any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS,
+};
 use super::transpose::Pixels;
 use crate::ConvShape;
 
@@ -36,12 +40,13 @@ const TILE: usize = 4;
 const REACH: usize = TILE + 2;
 /// Places in a transformed tile.
 const PLACES: usize = REACH * REACH;
-/// Tiles that are in work together, if there are so many: enough that a transformed weight, once fetched, is used
-/// often, and few enough that the tiles stay near.
+/// Tiles that are in work together, if there are so many: enough that a transformed weight, once
+/// fetched, is used often, and few enough that the tiles stay near.
 const TOGETHER: usize = 32;
 
-/// Whether this method can do a convolution, and is faster than a matrix product: to transform the weight takes long, and pays only
-/// for enough tiles, unless it is kept; for fewer where images are small, which slows a product down.
+/// Whether this method can do a convolution, and is faster than a matrix product: to transform the
+/// weight takes long, and pays only for enough tiles, unless it is kept; for fewer where images are
+/// small, which slows a product down.
 pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
     let grid = Grid::new(s.ho, s.wo);
     let enough = match memo.is_some_and(|_| Memo::pays(s)) {
@@ -109,7 +114,8 @@ impl Band {
 #[derive(Clone, Copy)]
 struct Places {
     width: usize,
-    /// From one matrix to the next: not a power of two, so that the 36 do not fight for the same lines of cache.
+    /// From one matrix to the next: not a power of two, so that the 36 do not fight for the same
+    /// lines of cache.
     step: usize,
 }
 
@@ -126,10 +132,11 @@ impl Places {
 
 type Block<V, const N: usize> = [[V; N]; N];
 
-/// One of the linear maps of the method (Lavin & Gray, section 4.3), from N numbers to M, on vectors of numbers.
+/// One of the linear maps of the method (Lavin & Gray, section 4.3), from N numbers to M, on
+/// vectors of numbers.
 ///
-/// Traits and plain loops, where closures would read better: only what is sure to be inlined is compiled for the
-/// instruction set that was detected.
+/// Traits and plain loops, where closures would read better: only what is sure to be inlined is
+/// compiled for the instruction set that was detected.
 trait Map<const N: usize, const M: usize> {
     fn of<S: Simd>(simd: S, v: [S::f32s; N]) -> [S::f32s; M];
 }
@@ -217,7 +224,12 @@ impl Map<6, 4> for ToResult {
     fn of<S: Simd>(s: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
         let (a, b) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
         let (p, q) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
-        [s.add_f32s(s.add_f32s(m[0], a), p), fma(s, 2.0, q, b), fma(s, 4.0, p, a), s.add_f32s(fma(s, 8.0, q, b), m[5])]
+        [
+            s.add_f32s(s.add_f32s(m[0], a), p),
+            fma(s, 2.0, q, b),
+            fma(s, 4.0, p, a),
+            s.add_f32s(fma(s, 8.0, q, b), m[5]),
+        ]
     }
 }
 
@@ -229,7 +241,14 @@ impl Map<4, 6> for OfResult {
         let (even, odd) = (s.add_f32s(y[0], y[2]), s.add_f32s(y[1], y[3]));
         let far = fma(s, 4.0, y[2], y[0]);
         let slope = fma(s, 8.0, y[3], scale(s, 2.0, y[1]));
-        [y[0], s.add_f32s(even, odd), s.sub_f32s(even, odd), s.add_f32s(far, slope), s.sub_f32s(far, slope), y[3]]
+        [
+            y[0],
+            s.add_f32s(even, odd),
+            s.sub_f32s(even, odd),
+            s.add_f32s(far, slope),
+            s.sub_f32s(far, slope),
+            y[3],
+        ]
     }
 }
 
@@ -273,7 +292,13 @@ fn get_block<S: Simd, const N: usize>(
 /// Stores a block, as [`get_block`] reads it.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
-fn put_block<S: Simd, const N: usize>(to: &mut [f32], at: usize, row: usize, column: usize, block: Block<S::f32s, N>) {
+fn put_block<S: Simd, const N: usize>(
+    to: &mut [f32],
+    at: usize,
+    row: usize,
+    column: usize,
+    block: Block<S::f32s, N>,
+) {
     let to = &mut to[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
@@ -283,7 +308,8 @@ fn put_block<S: Simd, const N: usize>(to: &mut [f32], at: usize, row: usize, col
     }
 }
 
-/// A grid of `(rows, width)` vectors, each with the channels of one group at one pixel, that covers some rows of an image.
+/// A grid of `(rows, width)` vectors, each with the channels of one group at one pixel, that covers
+/// some rows of an image.
 struct Window {
     rows: usize,
     width: usize,
@@ -292,8 +318,16 @@ struct Window {
 }
 
 impl Window {
-    /// The image is `(h, w)`; its row number `top` is the window's first, and its first column is the window's column `left`.
-    fn new(rows: usize, width: usize, [h, w]: [usize; 2], top: isize, left: usize, lanes: usize) -> Self {
+    /// The image is `(h, w)`; its row number `top` is the window's first, and its first column is
+    /// the window's column `left`.
+    fn new(
+        rows: usize,
+        width: usize,
+        [h, w]: [usize; 2],
+        top: isize,
+        left: usize,
+        lanes: usize,
+    ) -> Self {
         assert!(left + w <= width, "a window is as wide as the image");
         let inside = top.max(0) as usize..(top + rows as isize).clamp(0, h as isize) as usize;
         let row_of = |source: usize| (source as isize - top) as usize;
@@ -309,7 +343,8 @@ impl Window {
     }
 }
 
-/// Transforms blocks of N×N inputs, `TILE` apart, of all channels of a band's images into its 36 matrices.
+/// Transforms blocks of N×N inputs, `TILE` apart, of all channels of a band's images into its 36
+/// matrices.
 struct Transform<'a> {
     band: Band,
     /// All images, `(image, channels, h, w)`.
@@ -343,11 +378,18 @@ impl Transform<'_> {
                 for row in 0..band.rows {
                     for column in 0..band.columns {
                         let corner = (row * window.width + column) * TILE * lanes;
-                        let block = get_block::<S, N>(simd, pixels, corner, window.width * lanes, lanes);
+                        let block =
+                            get_block::<S, N>(simd, pixels, corner, window.width * lanes, lanes);
                         let block = both_ways::<S, T, N, REACH>(simd, &block);
                         let tile = (image * band.rows + row) * band.columns + column;
                         let Places { width, step } = self.places;
-                        put_block::<S, REACH>(self.to, tile * width + first, REACH * step, step, block);
+                        put_block::<S, REACH>(
+                            self.to,
+                            tile * width + first,
+                            REACH * step,
+                            step,
+                            block,
+                        );
                     }
                 }
             }
@@ -365,8 +407,8 @@ pub(super) struct Weight<'a> {
     pub turned: bool,
 }
 
-/// 36 matrices of transformed weights, each cut into strips as wide as a tile of results, so that a product reads one
-/// strip from its beginning to its end.
+/// 36 matrices of transformed weights, each cut into strips as wide as a tile of results, so that a
+/// product reads one strip from its beginning to its end.
 #[derive(Clone, Copy)]
 struct Strips {
     /// Rows of each matrix.
@@ -385,8 +427,12 @@ impl Strips {
 
     /// The runs of vectors of `count` channels from `first` on.
     fn runs(self, first: usize, count: usize, lanes: usize) -> Vec<Run> {
-        let source = |channel: usize| channel / self.width * self.rows * self.width + channel % self.width;
-        (0..count).step_by(lanes).map(|i| Run { source: source(first + i), target: i, len: lanes }).collect()
+        let source =
+            |channel: usize| channel / self.width * self.rows * self.width + channel % self.width;
+        (0..count)
+            .step_by(lanes)
+            .map(|i| Run { source: source(first + i), target: i, len: lanes })
+            .collect()
     }
 
     /// Where the rows begin within a strip.
@@ -420,14 +466,22 @@ impl Weight<'_> {
         for matrix in to.chunks_mut(strips.step) {
             let whole = matrix.len() - SLACK;
             for strip in matrix[..whole].chunks_mut(cin * strips.width) {
-                for (piece, rows) in pieces.iter_mut().zip(strip.chunks_mut(together * strips.width)) {
+                for (piece, rows) in
+                    pieces.iter_mut().zip(strip.chunks_mut(together * strips.width))
+                {
                     piece.push(rows);
                 }
             }
         }
         pieces.par_iter_mut().enumerate().for_each(|(piece, rows)| {
             let first = piece * together;
-            arch().dispatch(TransformWeight { weight: self, first, width: strips.width, cout, rows })
+            arch().dispatch(TransformWeight {
+                weight: self,
+                first,
+                width: strips.width,
+                cout,
+                rows,
+            })
         });
     }
 }
@@ -454,7 +508,8 @@ impl WithSimd for TransformWeight<'_, '_> {
         let mut taps = [0.0f32; CHANNELS * 9 * SLACK];
         let rows = self.rows[0].len() / self.width;
         let strips = self.rows.len() / PLACES;
-        // The nine numbers of a pair of channels are to an output channel what pixels are to a plane.
+        // The nine numbers of a pair of channels are to an output channel what pixels are to a
+        // plane.
         let at = (0..9).map(|k| if turned { 8 - k } else { k } * lanes).collect();
         let mut pixels = Pixels { first: 0, at };
         for o in (0..self.cout).step_by(lanes) {
@@ -471,7 +526,8 @@ impl WithSimd for TransformWeight<'_, '_> {
                     let block = get_block::<S, 3>(simd, &taps, i * 9 * lanes, 3 * lanes, lanes);
                     let block = both_ways::<S, OfWeight, 3, REACH>(simd, &block);
                     for place in 0..PLACES {
-                        let to = &mut self.rows[place * strips + strip][(c + i) * self.width + column..][..lanes];
+                        let to = &mut self.rows[place * strips + strip]
+                            [(c + i) * self.width + column..][..lanes];
                         // SAFETY: `to` is exactly one vector long.
                         unsafe { save::<S>(to.as_mut_ptr(), block[place / REACH][place % REACH]) };
                     }
@@ -520,7 +576,8 @@ impl WithSimd for Forward<'_, '_> {
         }
         .run::<S, OfInput, REACH>(simd);
         let Transformed { strips, first, u } = self.weight;
-        let (starts, runs) = (strips.starts(), strips.runs(self.first - first, m_places.width, lanes));
+        let (starts, runs) =
+            (strips.starts(), strips.runs(self.first - first, m_places.width, lanes));
         for place in 0..PLACES {
             let tiles = Tiles {
                 a: &v[place * v_places.step..][..v_places.step],
@@ -539,7 +596,14 @@ impl WithSimd for Forward<'_, '_> {
         }
         // Back to pixels: a group of channels side by side first, then each channel to its plane.
         let width = band.columns * TILE;
-        let grid = Window::new(band.rows * TILE, width, [s.ho, s.wo], (band.row * TILE) as isize, 0, lanes);
+        let grid = Window::new(
+            band.rows * TILE,
+            width,
+            [s.ho, s.wo],
+            (band.row * TILE) as isize,
+            0,
+            lanes,
+        );
         let window = any(window, grid.len(lanes));
         for image in 0..band.images {
             for first in (0..self.count).step_by(lanes) {
@@ -547,7 +611,13 @@ impl WithSimd for Forward<'_, '_> {
                     for column in 0..band.columns {
                         let tile = (image * band.rows + row) * band.columns + column;
                         let at = tile * m_places.width + first;
-                        let block = get_block::<S, REACH>(simd, m, at, REACH * m_places.step, m_places.step);
+                        let block = get_block::<S, REACH>(
+                            simd,
+                            m,
+                            at,
+                            REACH * m_places.step,
+                            m_places.step,
+                        );
                         let block = both_ways::<S, ToResult, REACH, TILE>(simd, &block);
                         let corner = (row * width + column) * TILE * lanes;
                         put_block::<S, TILE>(window, corner, width * lanes, lanes, block);
@@ -567,11 +637,17 @@ impl WithSimd for Forward<'_, '_> {
                     |c, pixel, values| {
                         let y = &mut planes[c][pixel - self.skipped..][..values.len()];
                         match (self.base, bases[c]) {
-                            (Base::Itself, _) => y.iter_mut().zip(values).for_each(|(y, v)| *y += v),
-                            (_, (constant, None)) => y.iter_mut().zip(values).for_each(|(y, v)| *y = v + constant),
+                            (Base::Itself, _) => {
+                                y.iter_mut().zip(values).for_each(|(y, v)| *y += v)
+                            }
+                            (_, (constant, None)) => {
+                                y.iter_mut().zip(values).for_each(|(y, v)| *y = v + constant)
+                            }
                             (_, (constant, Some(added))) => {
                                 let values = values.iter().zip(&added[pixel..]);
-                                y.iter_mut().zip(values).for_each(|(y, (v, added))| *y = v + constant + added)
+                                y.iter_mut()
+                                    .zip(values)
+                                    .for_each(|(y, (v, added))| *y = v + constant + added)
                             }
                         }
                     },
@@ -600,17 +676,20 @@ struct Kept {
 }
 
 impl Memo {
-    /// Whether a transformed weight is kept. It is four times as large as the weight. With many tiles to transform it takes little
-    /// time beside the rest; and a large one is made anew in less time than it takes to fetch it from beyond the nearer caches.
+    /// Whether a transformed weight is kept. It is four times as large as the weight. With many
+    /// tiles to transform it takes little time beside the rest; and a large one is made anew in
+    /// less time than it takes to fetch it from beyond the nearer caches.
     fn pays(s: &ConvShape) -> bool {
         let grid = Grid::new(s.ho, s.wo);
         s.batch * grid.rows * grid.columns <= 64 && s.cin * s.cout <= 8192
     }
 
-    /// The transformed weight, made now if it is not there. Nothing, if it was made for other vectors.
+    /// The transformed weight, made now if it is not there. Nothing, if it was made for other
+    /// vectors.
     fn of(&self, weight: &Weight, s: &ConvShape) -> Option<Transformed<'_>> {
         let kept = self.0.get().unwrap_or_else(|| {
-            // Not made within `get_or_init`: a thread that waits there for others may be given work that comes here, too.
+            // Not made within `get_or_init`: a thread that waits there for others may be given work
+            // that comes here, too.
             let mut u = Vec::new();
             weight.transformed(s, 0..s.cout, rayon::current_num_threads(), &mut u);
             self.0.get_or_init(|| Arc::new(Kept { lanes: lanes(), u }))
@@ -621,7 +700,14 @@ impl Memo {
 }
 
 /// `y = conv(x, w) + base`. A memo is that of this weight.
-pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, memo: Option<&Memo>, base: Base, y: &mut [f32]) {
+pub(super) fn correlate(
+    s: &ConvShape,
+    x: &[f32],
+    weight: Weight,
+    memo: Option<&Memo>,
+    base: Base,
+    y: &mut [f32],
+) {
     let (threads, grid) = (rayon::current_num_threads(), Grid::new(s.ho, s.wo));
     let memo = memo.filter(|_| Memo::pays(s));
     let kept = memo.and_then(|memo| memo.of(&weight, s));
@@ -639,7 +725,18 @@ pub(super) fn correlate(s: &ConvShape, x: &[f32], weight: Weight, memo: Option<&
             with_scratch(|scratch| {
                 for &band in *bands {
                     let (first, count, y) = (0, s.cout, &mut planes[..]);
-                    arch().dispatch(Forward { s, band, x, weight, base, first, count, y, skipped: 0, scratch });
+                    arch().dispatch(Forward {
+                        s,
+                        band,
+                        x,
+                        weight,
+                        base,
+                        first,
+                        count,
+                        y,
+                        skipped: 0,
+                        scratch,
+                    });
                 }
             })
         });
@@ -665,14 +762,16 @@ impl Share {
         (0..len).step_by(piece).map(move |first| first..len.min(first + piece))
     }
 
-    /// Cuts an image into `count` shares: by rows, where every thread transforms the whole weight for itself, unless it is there
-    /// already, or by channels, where every thread transforms the whole image for itself; whichever is less work for the thread that
-    /// has most. (They could share what they transform, but to wait for each other, and to fetch numbers from another's cache, takes
-    /// longer.)
+    /// Cuts an image into `count` shares: by rows, where every thread transforms the whole weight
+    /// for itself, unless it is there already, or by channels, where every thread transforms the
+    /// whole image for itself; whichever is less work for the thread that has most. (They could
+    /// share what they transform, but to wait for each other, and to fetch numbers from another's
+    /// cache, takes longer.)
     fn all(s: &ConvShape, count: usize, transformed: bool) -> Vec<Self> {
         let grid = Grid::new(s.ho, s.wo);
         let rows = Self::pieces(grid.rows, count, 1).map(|rows| Self { rows, channels: 0..s.cout });
-        let channels = Self::pieces(s.cout, count, SLACK).map(|channels| Self { rows: 0..grid.rows, channels });
+        let channels = Self::pieces(s.cout, count, SLACK)
+            .map(|channels| Self { rows: 0..grid.rows, channels });
         let (rows, channels): (Vec<_>, Vec<_>) = (rows.collect(), channels.collect());
         // The first share is the largest.
         match rows[0].work(s, grid, transformed) <= channels[0].work(s, grid, transformed) {
@@ -681,11 +780,14 @@ impl Share {
         }
     }
 
-    /// How long it takes, roughly: multiplications, and what the transforms of input, result and weight cost beside them.
+    /// How long it takes, roughly: multiplications, and what the transforms of input, result and
+    /// weight cost beside them.
     fn work(&self, s: &ConvShape, grid: Grid, transformed: bool) -> usize {
         let (tiles, cin, cout) = (self.rows.len() * grid.columns, s.cin, self.channels.len());
         let multiplications = tiles.next_multiple_of(ROWS) * cin * cout;
-        3 * multiplications / 2 + tiles * (9 * cin + 8 * cout) + if transformed { 0 } else { 6 * cin * cout }
+        3 * multiplications / 2
+            + tiles * (9 * cin + 8 * cout)
+            + if transformed { 0 } else { 6 * cin * cout }
     }
 
     /// Its pixels in each channel.
@@ -705,8 +807,9 @@ fn correlate_shared(
     y: &mut [f32],
 ) {
     let shares = Share::all(s, threads, kept.is_some());
-    let one_per_image =
-        |image| shares.iter().map(move |share| (image, share, Vec::with_capacity(share.channels.len())));
+    let one_per_image = |image| {
+        shares.iter().map(move |share| (image, share, Vec::with_capacity(share.channels.len())))
+    };
     let mut jobs: Vec<_> = (0..s.batch).flat_map(one_per_image).collect();
     for (i, mut plane) in y.chunks_mut(s.ho * s.wo).enumerate() {
         let (image, channel) = (i / s.cout, i % s.cout);
@@ -719,12 +822,24 @@ fn correlate_shared(
         }
     }
     jobs.into_par_iter().for_each(|(image, share, mut planes)| {
-        let (first, count, skipped) = (share.channels.start, share.channels.len(), share.pixels(s).start);
+        let (first, count, skipped) =
+            (share.channels.start, share.channels.len(), share.pixels(s).start);
         let mut work = |weight: Transformed| {
             with_scratch(|scratch| {
                 for band in Grid::new(s.ho, s.wo).cut(image..image + 1, share.rows.clone()) {
                     let y = &mut planes[..];
-                    arch().dispatch(Forward { s, band, x, weight, base, first, count, y, skipped, scratch });
+                    arch().dispatch(Forward {
+                        s,
+                        band,
+                        x,
+                        weight,
+                        base,
+                        first,
+                        count,
+                        y,
+                        skipped,
+                        scratch,
+                    });
                 }
             })
         };
@@ -753,11 +868,32 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
             let buffers = v.par_chunks_mut(v_places.len()).zip(m.par_chunks_mut(m_places.len()));
             bands.par_iter().zip(buffers).for_each(|(&band, (v, m))| {
                 with_scratch(|[window]| {
-                    arch().dispatch(TransformBoth { s, band, x, dy, v_places, m_places, v, m, window })
+                    arch().dispatch(TransformBoth {
+                        s,
+                        band,
+                        x,
+                        dy,
+                        v_places,
+                        m_places,
+                        v,
+                        m,
+                        window,
+                    })
                 })
             });
             u.par_chunks_mut(u_places.step).enumerate().for_each(|(place, u)| {
-                arch().dispatch(SumTiles { s, bands, first: chunk == 0, place, v_places, m_places, u_places, v, m, u })
+                arch().dispatch(SumTiles {
+                    s,
+                    bands,
+                    first: chunk == 0,
+                    place,
+                    v_places,
+                    m_places,
+                    u_places,
+                    v,
+                    m,
+                    u,
+                })
             });
         }
         let u = &*u;
@@ -787,15 +923,36 @@ impl WithSimd for TransformBoth<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let (s, band, window) = (self.s, self.band, self.window);
         let (x, dy) = (self.x, self.dy);
-        Transform { band, x, channels: s.cin, h: s.h, w: s.w, pad: s.pad, places: self.v_places, to: self.v, window }
-            .run::<S, OfInput, REACH>(simd);
+        Transform {
+            band,
+            x,
+            channels: s.cin,
+            h: s.h,
+            w: s.w,
+            pad: s.pad,
+            places: self.v_places,
+            to: self.v,
+            window,
+        }
+        .run::<S, OfInput, REACH>(simd);
         let places = self.m_places;
-        Transform { band, x: dy, channels: s.cout, h: s.ho, w: s.wo, pad: 0, places, to: self.m, window }
-            .run::<S, OfResult, TILE>(simd);
+        Transform {
+            band,
+            x: dy,
+            channels: s.cout,
+            h: s.ho,
+            w: s.wo,
+            pad: 0,
+            places,
+            to: self.m,
+            window,
+        }
+        .run::<S, OfResult, TILE>(simd);
     }
 }
 
-/// For one of the 36 places: the sum over tiles of input times gradient, for every pair of channels.
+/// For one of the 36 places: the sum over tiles of input times gradient, for every pair of
+/// channels.
 struct SumTiles<'a> {
     s: &'a ConvShape,
     bands: &'a [Band],
@@ -855,7 +1012,8 @@ impl WithSimd for WeightGradient<'_> {
         let mut taps = [0.0f32; 9 * SLACK];
         let Places { width, step } = self.u_places;
         for c in 0..self.cin {
-            let block = get_block::<S, REACH>(simd, self.u, c * width + self.first, REACH * step, step);
+            let block =
+                get_block::<S, REACH>(simd, self.u, c * width + self.first, REACH * step, step);
             let block = both_ways::<S, ToWeight, REACH, 3>(simd, &block);
             put_block::<S, 3>(&mut taps, 0, 3 * lanes, lanes, block);
             for (lane, dw) in self.dw.chunks_mut(self.cin * 9).enumerate() {

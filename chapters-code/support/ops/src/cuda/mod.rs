@@ -1,10 +1,13 @@
-//! The kernels on a GPU: `kernels.cu`, compiled when the first of them is needed and launched on dfdx's own stream.
+//! The kernels on a GPU: `kernels.cu`, compiled when the first of them is needed and launched on
+//! dfdx's own stream.
 
 use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use cudarc::driver::{CudaDevice, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, LaunchAsync, LaunchConfig};
+use cudarc::driver::{
+    CudaDevice, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, LaunchAsync, LaunchConfig,
+};
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
@@ -50,11 +53,15 @@ unsafe impl DeviceRepr for Conv {}
 
 impl From<&ConvShape> for Conv {
     fn from(s: &ConvShape) -> Self {
-        Self([s.batch, s.cin, s.cout, s.h, s.w, s.ho, s.wo, s.kernel, s.stride, s.pad].map(|v| v as i32))
+        Self(
+            [s.batch, s.cin, s.cout, s.h, s.w, s.ho, s.wo, s.kernel, s.stride, s.pad]
+                .map(|v| v as i32),
+        )
     }
 }
 
-/// `Matmul` of `kernels.cu`: batch, m, n, k, then for each operand its steps from one of the batch, row and column to the next.
+/// `Matmul` of `kernels.cu`: batch, m, n, k, then for each operand its steps from one of the batch,
+/// row and column to the next.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Matmul {
@@ -103,7 +110,8 @@ pub struct DeviceWrite<'a> {
     owner: PhantomData<&'a mut ()>,
 }
 
-/// The address of a tensor's storage. dfdx keeps it to itself, but prints it with `{:?}`; a test watches that.
+/// The address of a tensor's storage. dfdx keeps it to itself, but prints it with `{:?}`; a test
+/// watches that.
 fn address<S: Shape>(t: &Tensor<S, f32, Cuda>) -> u64 {
     const KEY: &str = "cu_device_ptr: ";
     /// Collects text until the number behind KEY is complete, then stops the printing.
@@ -141,17 +149,19 @@ fn gpu(device: &Cuda) -> &'static Arc<CudaDevice> {
     static GPU: OnceLock<Arc<CudaDevice>> = OnceLock::new();
     GPU.get_or_init(|| {
         let gpu = allocate(device, 1).device();
-        let ptx =
-            cudarc::nvrtc::compile_ptx(SOURCE).unwrap_or_else(|e| panic!("the CUDA kernels do not compile: {e:?}"));
-        gpu.load_ptx(ptx, MODULE, &KERNELS).unwrap_or_else(|e| panic!("the CUDA kernels do not load: {e:?}"));
+        let ptx = cudarc::nvrtc::compile_ptx(SOURCE)
+            .unwrap_or_else(|e| panic!("the CUDA kernels do not compile: {e:?}"));
+        gpu.load_ptx(ptx, MODULE, &KERNELS)
+            .unwrap_or_else(|e| panic!("the CUDA kernels do not load: {e:?}"));
         gpu
     })
 }
 
 /// Zeros.
 fn allocate(device: &Cuda, len: usize) -> Buffer<Cuda> {
-    Storage::<f32>::try_alloc_len(device, len)
-        .unwrap_or_else(|e| panic!("the GPU has no memory for {len} numbers ({e:?}): try a smaller --batch-size"))
+    Storage::<f32>::try_alloc_len(device, len).unwrap_or_else(|e| {
+        panic!("the GPU has no memory for {len} numbers ({e:?}): try a smaller --batch-size")
+    })
 }
 
 /// Launches a kernel with so many blocks.
@@ -160,8 +170,9 @@ macro_rules! launch_blocks {
         let blocks = u32::try_from($blocks).expect("a kernel has fewer than 2^32 blocks");
         let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
         let function = gpu($device).get_func(MODULE, $name).expect(concat!("there is a kernel ", $name));
-        // SAFETY: the arguments are those of the kernel of this name in kernels.cu, and its reads and writes stay within the
-        // lengths that the shapes give, which `functions.rs` has checked.
+        // SAFETY: the arguments are those of the kernel of this name in kernels.cu, and its reads
+        // and writes stay within the lengths that the shapes give, which `functions.rs` has
+        // checked.
         unsafe { function.launch(config, ($($argument,)+)) }
             .unwrap_or_else(|e| panic!("the GPU refused the kernel {}: {e:?}", $name));
     }};
@@ -226,17 +237,39 @@ impl UNetDevice for Cuda {
         let [bias, channels, images] = [bias, channels, images].map(|a| a.map_or(0, |a| a.pointer));
         let blocks = tiles(s.cout, s.batch * s.ho * s.wo);
         let s = Conv::from(s);
-        launch_blocks!(self, "ops_conv2d", blocks, (s, x.pointer, w.pointer, bias, channels, images, y.pointer));
+        launch_blocks!(
+            self,
+            "ops_conv2d",
+            blocks,
+            (s, x.pointer, w.pointer, bias, channels, images, y.pointer)
+        );
     }
     fn conv2d_backward_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
         let blocks = tiles(s.cin, s.batch * s.h * s.w);
-        launch_blocks!(self, "ops_conv2d_backward_input", blocks, (Conv::from(s), w.pointer, dy.pointer, dx.pointer));
+        launch_blocks!(
+            self,
+            "ops_conv2d_backward_input",
+            blocks,
+            (Conv::from(s), w.pointer, dy.pointer, dx.pointer)
+        );
     }
-    fn conv2d_gradient_of_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+    fn conv2d_gradient_of_input(
+        &self,
+        s: &ConvShape,
+        w: DeviceRead,
+        dy: DeviceRead,
+        dx: DeviceWrite,
+    ) {
         // Here `unfilled` memory holds zeros.
         self.conv2d_backward_input(s, w, dy, dx)
     }
-    fn conv2d_backward_weight(&self, s: &ConvShape, x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
+    fn conv2d_backward_weight(
+        &self,
+        s: &ConvShape,
+        x: DeviceRead,
+        dy: DeviceRead,
+        dw: DeviceWrite,
+    ) {
         let (m, n, k) = (s.cout, s.cin * s.kernel * s.kernel, s.batch * s.ho * s.wo);
         // Enough blocks to keep a GPU busy, each with enough to add up.
         let pieces = (1024 / tiles(m, n)).clamp(1, k.div_ceil(256));
@@ -244,12 +277,29 @@ impl UNetDevice for Cuda {
         let at = *partial.device_ptr();
         let blocks = pieces * tiles(m, n);
         let s = Conv::from(s);
-        launch_blocks!(self, "ops_conv2d_backward_weight", blocks, (s, pieces as i32, x.pointer, dy.pointer, at));
+        launch_blocks!(
+            self,
+            "ops_conv2d_backward_weight",
+            blocks,
+            (s, pieces as i32, x.pointer, dy.pointer, at)
+        );
         launch!(self, "ops_sum_pieces", m * n, ((m * n) as i64, pieces as i32, at, dw.pointer));
     }
-    fn sum_per_channel(&self, batch: usize, channels: usize, pixels: usize, dy: DeviceRead, db: DeviceWrite) {
+    fn sum_per_channel(
+        &self,
+        batch: usize,
+        channels: usize,
+        pixels: usize,
+        dy: DeviceRead,
+        db: DeviceWrite,
+    ) {
         let dims = (batch as i32, channels as i32, pixels as i32);
-        launch_blocks!(self, "ops_sum_per_channel", channels, (dims.0, dims.1, dims.2, dy.pointer, db.pointer));
+        launch_blocks!(
+            self,
+            "ops_sum_per_channel",
+            channels,
+            (dims.0, dims.1, dims.2, dy.pointer, db.pointer)
+        );
     }
 
     fn linear(
@@ -263,11 +313,23 @@ impl UNetDevice for Cuda {
         let s = Matmul { batch: 1, m: rows, n: out, k: inp, a: [0, inp, 1], b: [0, 1, inp] };
         matmul(self, s, [x.pointer, w.pointer, b.map_or(0, |b| b.pointer)], y.pointer, 1.0, false);
     }
-    fn linear_backward_input(&self, [rows, inp, out]: [usize; 3], w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
+    fn linear_backward_input(
+        &self,
+        [rows, inp, out]: [usize; 3],
+        w: DeviceRead,
+        dy: DeviceRead,
+        dx: DeviceWrite,
+    ) {
         let s = Matmul { batch: 1, m: rows, n: inp, k: out, a: [0, out, 1], b: [0, inp, 1] };
         matmul(self, s, [dy.pointer, w.pointer, 0], dx.pointer, 1.0, true);
     }
-    fn linear_backward_weight(&self, [rows, inp, out]: [usize; 3], x: DeviceRead, dy: DeviceRead, dw: DeviceWrite) {
+    fn linear_backward_weight(
+        &self,
+        [rows, inp, out]: [usize; 3],
+        x: DeviceRead,
+        dy: DeviceRead,
+        dw: DeviceWrite,
+    ) {
         let s = Matmul { batch: 1, m: out, n: inp, k: rows, a: [0, 1, out], b: [0, inp, 1] };
         matmul(self, s, [dy.pointer, x.pointer, 0], dw.pointer, 1.0, true);
     }
@@ -282,8 +344,18 @@ impl UNetDevice for Cuda {
         y: DeviceWrite,
     ) {
         let st = statistics.pointer;
-        launch_blocks!(self, "ops_norm_statistics", s.batch * s.groups, (Norm::from(s), x.pointer, st));
-        launch!(self, "ops_norm", y.len, (Norm::from(s), x.pointer, gamma.pointer, beta.pointer, st, y.pointer));
+        launch_blocks!(
+            self,
+            "ops_norm_statistics",
+            s.batch * s.groups,
+            (Norm::from(s), x.pointer, st)
+        );
+        launch!(
+            self,
+            "ops_norm",
+            y.len,
+            (Norm::from(s), x.pointer, gamma.pointer, beta.pointer, st, y.pointer)
+        );
     }
     fn group_norm_backward(
         &self,
@@ -302,7 +374,12 @@ impl UNetDevice for Cuda {
         let (st, me, n) = (statistics.pointer, *means.device_ptr(), Norm::from(s));
         let (x, gamma, beta, dy) = (x.pointer, gamma.pointer, beta.pointer, dy.pointer);
         launch_blocks!(self, "ops_norm_means", groups, (n, x, gamma, beta, st, dy, me));
-        launch!(self, "ops_norm_backward_input", dx.len, (n, x, gamma, beta, st, me, dy, dx.pointer));
+        launch!(
+            self,
+            "ops_norm_backward_input",
+            dx.len,
+            (n, x, gamma, beta, st, me, dy, dx.pointer)
+        );
         let parameters = (dgamma.pointer, dbeta.pointer);
         launch_blocks!(
             self,
@@ -316,19 +393,46 @@ impl UNetDevice for Cuda {
         launch!(self, "ops_silu", y.len, (y.len as i64, x.pointer, y.pointer));
     }
     fn silu_backward(&self, x: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
-        launch!(self, "ops_silu_backward", dx.len, (dx.len as i64, x.pointer, dy.pointer, dx.pointer));
+        launch!(
+            self,
+            "ops_silu_backward",
+            dx.len,
+            (dx.len as i64, x.pointer, dy.pointer, dx.pointer)
+        );
     }
 
     fn upsample(&self, [planes, h, w, ho, wo]: [usize; 5], x: DeviceRead, y: DeviceWrite) {
         let d = [h, w, ho, wo].map(|v| v as i32);
-        launch!(self, "ops_upsample", y.len, (planes as i64, d[0], d[1], d[2], d[3], x.pointer, y.pointer));
+        launch!(
+            self,
+            "ops_upsample",
+            y.len,
+            (planes as i64, d[0], d[1], d[2], d[3], x.pointer, y.pointer)
+        );
     }
-    fn upsample_backward(&self, [planes, h, w, ho, wo]: [usize; 5], dy: DeviceRead, dx: DeviceWrite) {
+    fn upsample_backward(
+        &self,
+        [planes, h, w, ho, wo]: [usize; 5],
+        dy: DeviceRead,
+        dx: DeviceWrite,
+    ) {
         let d = [h, w, ho, wo].map(|v| v as i32);
-        launch!(self, "ops_upsample_backward", dx.len, (planes as i64, d[0], d[1], d[2], d[3], dy.pointer, dx.pointer));
+        launch!(
+            self,
+            "ops_upsample_backward",
+            dx.len,
+            (planes as i64, d[0], d[1], d[2], d[3], dy.pointer, dx.pointer)
+        );
     }
 
-    fn attention(&self, [heads, d, n, m]: [usize; 4], q: DeviceRead, k: DeviceRead, v: DeviceRead, y: DeviceWrite) {
+    fn attention(
+        &self,
+        [heads, d, n, m]: [usize; 4],
+        q: DeviceRead,
+        k: DeviceRead,
+        v: DeviceRead,
+        y: DeviceWrite,
+    ) {
         let weights = attention_weights(self, [heads, d, n, m], q, k);
         let s = Matmul { batch: heads, m: d, n, k: m, a: [d * m, m, 1], b: [n * m, 1, m] };
         matmul(self, s, [v.pointer, *weights.device_ptr(), 0], y.pointer, 1.0, false);
@@ -354,7 +458,8 @@ impl UNetDevice for Cuda {
         launch_blocks!(self, "ops_softmax_backward", heads * n, (m as i32, we, sc));
         // (d, n) from (d, m) and the transpose of (n, m); (d, m) from (d, n) and (n, m) itself.
         let turned = Matmul { batch: heads, m: d, n, k: m, a: [d * m, m, 1], b: [n * m, 1, m] };
-        let straight = Matmul { batch: heads, m: d, n: m, k: n, a: [d * n, n, 1], b: [n * m, m, 1] };
+        let straight =
+            Matmul { batch: heads, m: d, n: m, k: n, a: [d * n, n, 1], b: [n * m, m, 1] };
         matmul(self, turned, [k.pointer, sc, 0], dq.pointer, scale, true);
         matmul(self, straight, [q.pointer, sc, 0], dk.pointer, scale, true);
         matmul(self, straight, [dy.pointer, we, 0], dv.pointer, 1.0, true);
@@ -395,7 +500,12 @@ impl UNetDevice for Cuda {
             corrections[1],
             h.gradient_scale,
         ];
-        launch!(self, "ops_adamw", p.len, (p.len as i64, Adam(numbers), p.pointer, g.pointer, m.pointer, v.pointer));
+        launch!(
+            self,
+            "ops_adamw",
+            p.len,
+            (p.len as i64, Adam(numbers), p.pointer, g.pointer, m.pointer, v.pointer)
+        );
     }
     fn blend(&self, keep: f32, x: DeviceRead, y: DeviceWrite) {
         launch!(self, "ops_blend", y.len, (y.len as i64, keep, x.pointer, y.pointer));
@@ -407,7 +517,12 @@ impl UNetDevice for Cuda {
     }
 }
 
-fn attention_weights(device: &Cuda, [heads, d, n, m]: [usize; 4], q: DeviceRead, k: DeviceRead) -> Buffer<Cuda> {
+fn attention_weights(
+    device: &Cuda,
+    [heads, d, n, m]: [usize; 4],
+    q: DeviceRead,
+    k: DeviceRead,
+) -> Buffer<Cuda> {
     let weights = allocate(device, heads * n * m);
     let at = *weights.device_ptr();
     let scores = Matmul { batch: heads, m: n, n: m, k: d, a: [d * n, 1, n], b: [d * m, m, 1] };

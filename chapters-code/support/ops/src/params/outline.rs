@@ -7,8 +7,8 @@ use super::{NamedTensors, ParamsError};
 use crate::layers::{join, Parameters, Visitor};
 use crate::UNetDevice;
 
-/// The names and shapes of a network's tensors, in the order in which the network lists them. It takes
-/// no memory for their values, so a file can be compared with it before the network is built.
+/// The names and shapes of a network's tensors, in the order in which the network lists them. It
+/// takes no memory for their values, so a file can be compared with it before the network is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline(Vec<(String, Vec<usize>)>);
 
@@ -54,7 +54,8 @@ impl Outline {
 
     /// The same tensors as plain lists of numbers.
     pub fn flat(&self) -> Self {
-        let flat = |(name, shape): (&str, &[usize])| (name.to_string(), vec![shape.iter().product()]);
+        let flat =
+            |(name, shape): (&str, &[usize])| (name.to_string(), vec![shape.iter().product()]);
         Self(self.iter().map(flat).collect())
     }
 

@@ -1,7 +1,8 @@
 //! Naive references in f64, and the comparison with them.
 //!
-//! A gradient is checked in the direction of a random vector: finite differences of the naive f64 function must
-//! equal the scalar product of our gradient with that direction, for each input and for every single element.
+//! A gradient is checked in the direction of a random vector: finite differences of the naive f64
+//! function must equal the scalar product of our gradient with that direction, for each input and
+//! for every single element.
 
 use dfdx::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -26,14 +27,24 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64)
     assert_eq!(found.len(), expected.len(), "{what}: length");
     let scale = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
     for (i, (&f, &e)) in found.iter().zip(expected).enumerate() {
-        assert!((f as f64 - e).abs() <= tolerance * scale, "{what}[{i}]: {f} instead of {e} (largest {scale})");
+        assert!(
+            (f as f64 - e).abs() <= tolerance * scale,
+            "{what}[{i}]: {f} instead of {e} (largest {scale})"
+        );
     }
 }
 
-/// The gradient of `loss(inputs) = Σ c · naive(inputs)` with respect to every element, by central differences.
-pub fn finite_differences(naive: &dyn Fn(&[Vec<f64>]) -> Vec<f64>, inputs: &[Vec<f32>], c: &[f32]) -> Vec<Vec<f64>> {
-    let inputs: Vec<Vec<f64>> = inputs.iter().map(|v| v.iter().map(|&x| x as f64).collect()).collect();
-    let loss = |inputs: &[Vec<f64>]| naive(inputs).iter().zip(c).map(|(y, &c)| y * c as f64).sum::<f64>();
+/// The gradient of `loss(inputs) = Σ c · naive(inputs)` with respect to every element, by central
+/// differences.
+pub fn finite_differences(
+    naive: &dyn Fn(&[Vec<f64>]) -> Vec<f64>,
+    inputs: &[Vec<f32>],
+    c: &[f32],
+) -> Vec<Vec<f64>> {
+    let inputs: Vec<Vec<f64>> =
+        inputs.iter().map(|v| v.iter().map(|&x| x as f64).collect()).collect();
+    let loss =
+        |inputs: &[Vec<f64>]| naive(inputs).iter().zip(c).map(|(y, &c)| y * c as f64).sum::<f64>();
     let step = 1e-4;
     (0..inputs.len())
         .map(|which| {
