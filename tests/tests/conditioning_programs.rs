@@ -6,6 +6,7 @@ use std::path::Path;
 use book_tests::programs::{fail, succeed};
 
 const PROGRAM: &str = "ch08-conditioning";
+const EVALUATION: &str = "ch09-evaluation";
 
 /// Trains for a few steps, which is enough to have a model.
 fn train(folder: &Path, out: &str, steps: &str, more: &[&str]) -> String {
@@ -157,25 +158,15 @@ fn classes_and_their_evaluation() {
     fail(PROGRAM, folder, &words, 1, &["--label"]);
 
     let said = succeed(
-        PROGRAM,
+        EVALUATION,
         folder,
         &["classifier", "--steps", "2", "--batch-size", "4", "--out", "classifier"],
     );
     assert!(said.contains("held-out images"), "{said}");
     let judge = |model: &str, more: &[&str]| {
-        let few = [
-            "evaluate",
-            "--model",
-            model,
-            "--classifier",
-            "classifier",
-            "--count",
-            "8",
-            "--seeds",
-            "2",
-        ];
+        let few = ["--model", model, "--classifier", "classifier", "--count", "8", "--seeds", "2"];
         let few = [&few[..], &["--out", "judged"]].concat();
-        succeed(PROGRAM, folder, &[&few, more].concat())
+        succeed(EVALUATION, folder, &[&few, more].concat())
     };
     let table = judge(
         "class",
@@ -200,10 +191,16 @@ fn classes_and_their_evaluation() {
     let text = std::fs::read_to_string(&path).unwrap();
     let frechet = report["rows"][0]["columns"][0]["value"]["mean"].to_string();
     std::fs::write(&path, text.replacen(&frechet, "1e308", 1)).unwrap();
-    let redraw = ["evaluate", "--redraw", "judged/evaluation.json", "--out", "again"];
-    fail(PROGRAM, folder, &redraw, 1, &["evaluation.json", "ddpm", "which no evaluation measures"]);
+    let redraw = ["--redraw", "judged/evaluation.json", "--out", "again"];
+    fail(
+        EVALUATION,
+        folder,
+        &redraw,
+        1,
+        &["evaluation.json", "ddpm", "which no evaluation measures"],
+    );
     std::fs::write(&path, text).unwrap();
-    succeed(PROGRAM, folder, &redraw);
+    succeed(EVALUATION, folder, &redraw);
     for file in [
         "quality_steps.svg",
         "quality_seconds.svg",
@@ -216,6 +213,6 @@ fn classes_and_their_evaluation() {
     std::fs::remove_dir_all(folder.join("class/conditioning")).unwrap();
     let table = judge("class", &["--steps", "2"]);
     assert!(!table.contains("right |"), "nothing was asked for: {table}");
-    let other = ["evaluate", "--model", "class", "--dataset", "mnist"];
-    fail(PROGRAM, folder, &other, 1, &["--data-dir"]);
+    let other = ["--model", "class", "--dataset", "mnist"];
+    fail(EVALUATION, folder, &other, 1, &["--data-dir"]);
 }

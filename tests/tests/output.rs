@@ -439,8 +439,8 @@ fn a_full_disk_loses_no_output() {
             "--model model --count 2 --out b.png --trajectory t.gif --x0-strip s.png",
         ),
         ("ch07-ddim", "interpolate --model model --count 2 --frames 2 --steps 2"),
-        ("ch08-conditioning", "evaluate --redraw judged/evaluation.json --out again"),
-        ("ch08-conditioning", "classifier --steps 1 --batch-size 2 --out judge"),
+        ("ch09-evaluation", "--redraw judged/evaluation.json --out again"),
+        ("ch09-evaluation", "classifier --steps 1 --batch-size 2 --out judge"),
     ];
     let drawing = DRAWING.map(|(program, line)| {
         let model = if program == "ch08-conditioning" { "told" } else { "model" };

@@ -4,6 +4,7 @@
 //! A cat is its [`Attributes`], which its caption names, and a [`Pose`], which makes
 //! every cat a little different.
 
+pub(crate) mod dataset;
 mod draw;
 mod read;
 

@@ -6,20 +6,25 @@
 //! black.
 
 pub mod cats;
+#[cfg(feature = "program")]
 mod datasets;
 mod random;
 mod shuffle;
 
-pub use datasets::cats::Cats;
-pub use datasets::cifar10::Cifar10;
-pub use datasets::color::Color;
-pub use datasets::file::{read_image, ImageFile};
-pub use datasets::folder::{Folder, FolderOptions};
-pub use datasets::idx::Idx;
-pub use datasets::{open, DataArgs, DataError, DatasetName, Split};
+pub use cats::dataset::Cats;
+#[cfg(feature = "program")]
+pub use datasets::{
+    cifar10::Cifar10,
+    color::Color,
+    file::{read_image, ImageFile},
+    folder::{Folder, FolderOptions},
+    idx::Idx,
+    open, DataArgs, DataError, DatasetName,
+};
 pub use random::{Purpose, FIRST_WEIGHTS};
 pub use shuffle::Shuffle;
 
+use cats::Attributes;
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 use rayon::prelude::*;
@@ -57,6 +62,10 @@ pub trait Dataset: Send + Sync {
     fn classes(&self) -> Vec<String>;
     /// One image in words.
     fn caption(&self, index: usize) -> String;
+    /// What there is to know about one image, if it is a cat.
+    fn attributes(&self, _index: usize) -> Option<Attributes> {
+        None
+    }
     /// Whether the mirror image of an image could be in the set too: true of
     /// photographs, false of digits.
     fn may_flip(&self) -> bool;
@@ -66,6 +75,15 @@ pub trait Dataset: Send + Sync {
     }
 }
 // ANCHOR_END: dataset
+
+/// Which part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// What the network learns from.
+    Train,
+    /// What it never sees, to check it with.
+    HeldOut,
+}
 
 // ANCHOR: batch
 /// The images with these numbers, as a tensor `(batch, channels, height, width)` in

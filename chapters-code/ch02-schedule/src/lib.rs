@@ -10,11 +10,10 @@ use serde::{Deserialize, Serialize};
 
 // ANCHOR: kinds
 /// The shapes that a schedule can have, named as in Hugging Face diffusers.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "program", value(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum BetaSchedule {
     /// Betas rise along a straight line (DDPM, section 4)
     Linear,

@@ -85,11 +85,10 @@ pub fn signal_and_noise(
 // ANCHOR: prediction_type
 /// What the network is asked for, given x_t. From x_t and any one of these the other
 /// two follow.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "program", value(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum PredictionType {
     /// The noise, as in the DDPM paper
     Epsilon,

@@ -4,7 +4,8 @@ use crate::config::MAX_LEVELS;
 use crate::{BlockType, SampleSize, UNetConfig};
 
 /// Configurations by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Preset {
     /// For the 16×16 cats: learns in minutes on a laptop
     Cats,

@@ -8,7 +8,7 @@ mod checkpoint;
 mod heldout;
 mod objective;
 mod optimizer;
-#[cfg(not(target_arch = "wasm32"))] // a browser has no Ctrl-C
+#[cfg(feature = "program")]
 pub mod session;
 mod trainer;
 

@@ -2,6 +2,7 @@
 //!
 //! Equation numbers are those of the DDPM paper (Ho et al. 2020).
 
+#[cfg(feature = "program")]
 pub mod program;
 
 use std::ops::Range;

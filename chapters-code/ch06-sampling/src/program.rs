@@ -23,7 +23,7 @@ pub fn check_memory(
     count: usize,
     batch: usize,
 ) -> anyhow::Result<()> {
-    if cfg!(feature = "cuda") {
+    if ops::CUDA {
         return Ok(()); // the GPU's memory is another
     }
     let [channels, height, width] = shape;

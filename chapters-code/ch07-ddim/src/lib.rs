@@ -5,6 +5,7 @@
 //! Implicit Models"), except where another is named.
 
 mod dpm;
+#[cfg(feature = "program")]
 pub mod flags;
 mod spacing;
 

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 // ANCHOR: spacing
 /// How the visited timesteps are spread over all.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum TimestepSpacing {
     /// Every k-th from 0 on: never visits the noisiest.

@@ -44,12 +44,6 @@ impl Asked {
         }
     }
 
-    /// What a caption of the data set says. There, ears that are up go without saying.
-    pub fn of_caption(caption: &str) -> Self {
-        let asked = Self::read(caption);
-        Self { ears: asked.ears.or(Some(Ears::Up)), ..asked }
-    }
-
     /// The same about each attribute: whether it is right, if it was asked for. Fur,
     /// pattern, eyes, ears, background.
     pub fn right(&self, cat: &Attributes) -> [Option<bool>; 5] {
@@ -197,9 +191,15 @@ pub struct SeenCats {
 
 impl SeenCats {
     /// What remains of `cats`.
+    ///
+    /// # Panics
+    /// If an image is no cat: if it has no attributes.
     pub fn new(cats: Box<dyn Dataset>) -> Self {
         let seen = (0..cats.len())
-            .filter(|&i| Unseen::of(&Asked::of_caption(&cats.caption(i))).is_none())
+            .filter(|&i| {
+                let cat = cats.attributes(i).expect("every image is a cat");
+                Unseen::of(&Asked::all(&cat)).is_none()
+            })
             .collect();
         Self { cats, seen }
     }
@@ -226,6 +226,9 @@ impl Dataset for SeenCats {
     }
     fn caption(&self, index: usize) -> String {
         self.cats.caption(self.seen[index])
+    }
+    fn attributes(&self, index: usize) -> Option<Attributes> {
+        self.cats.attributes(self.seen[index])
     }
     fn may_flip(&self) -> bool {
         self.cats.may_flip()

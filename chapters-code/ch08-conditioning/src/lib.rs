@@ -5,7 +5,8 @@
 
 pub mod captions;
 mod edit;
-pub mod evaluation;
+#[cfg(feature = "program")]
+pub mod flags;
 mod guidance;
 mod label;
 pub mod model;

@@ -21,10 +21,9 @@ pub fn condition_of(
     match config {
         ConditioningConfig::Class { .. } => Condition::Label(dataset.label(index)),
         ConditioningConfig::Text(text) => {
-            let caption = dataset.caption(index);
-            let caption = match dataset.name() {
-                "cats" => phrase(&forget(Asked::of_caption(&caption), rng), rng),
-                _ => caption,
+            let caption = match dataset.attributes(index) {
+                Some(cat) => phrase(&forget(Asked::all(&cat), rng), rng),
+                None => dataset.caption(index),
             };
             Condition::Words(text.vocabulary.known(&caption, text.max_words))
         }

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use ch04_unet::model_dir::SchedulerConfig;
 use ch04_unet::{Preset, UNetConfig};
-use ch08_conditioning::evaluation::classifier::{self, Classifier, ClassifierConfig};
 use ch08_conditioning::model::{self, ConditioningFile};
 use ch08_conditioning::{ConditionalUNet, ConditioningConfig, TextConfig, Tokenizer};
 use ops::params::Outline;
@@ -81,9 +80,6 @@ fn an_outline_is_that_of_the_network() {
             Outline::of(&mut network)
         );
     }
-    let config = classifier_config();
-    let mut classifier = Classifier::new(&ops::open_device(0).unwrap(), config.clone());
-    assert_eq!(config.outline().unwrap(), Outline::of(&mut classifier));
 }
 
 #[test]
@@ -183,55 +179,5 @@ fn conditions_that_cannot_be_right_are_named() {
                 "{words}: {error}"
             );
         }
-    }
-}
-
-fn classifier_config() -> ClassifierConfig {
-    ClassifierConfig {
-        dataset: "cats".into(),
-        shape: [3, 16, 16],
-        questions: vec![5, 3],
-        steps: 1,
-        batch_size: 1,
-        seed: 0,
-        accuracy: 0.5,
-    }
-}
-
-#[test]
-fn classifiers_that_cannot_be_right_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let device = ops::open_device(0).unwrap();
-    classifier::save(folder.path(), &mut Classifier::new(&device, classifier_config()))
-        .unwrap();
-    let load = || Some(classifier::load(&device, folder.path()).err()?.to_string());
-    assert_eq!(load(), None);
-    let huge = 1u64 << 63;
-    for (place, value, words) in [
-        ("/questions", json!([5, 0, 3]), "questions is 0"),
-        ("/questions", json!([]), "questions is a list of 0"),
-        ("/questions", json!([huge, huge]), "questions is"),
-        ("/questions", json!([65_536, 65_536]), "'answers.weight' has shape [8, 64]"),
-        ("/questions", json!(vec![1; 2000]), "questions is a list of 2000"),
-        ("/questions", json!([5, "x"]), "questions[1]: invalid type"),
-        ("/shape", json!([0, 16, 16]), "shape[0] is 0"),
-        ("/shape", json!([3, huge, 16]), "shape[1] is"),
-        ("/shape", json!([3, 16, 0]), "shape[2] is 0"),
-        (
-            "/shape",
-            json!([1000, 16, 16]),
-            "'stages.0.conv.weight' has shape [32, 3, 3, 3]",
-        ),
-        ("/shape", json!([3, 16]), "shape: invalid length 2"),
-        ("/accuracy", json!(1e300), "accuracy is 1e300"),
-        ("/accuracy", json!(-1), "accuracy is -1.0"),
-    ] {
-        let error = spoilt(&folder.path().join("config.json"), place, &value, load);
-        let file = if words.starts_with('\'') {
-            "weights.safetensors: "
-        } else {
-            "config.json: "
-        };
-        assert!(error.contains(file) && error.contains(words), "{words}: {error}");
     }
 }

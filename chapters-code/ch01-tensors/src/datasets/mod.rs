@@ -1,6 +1,6 @@
-//! The datasets, and finding one by name. Nothing is downloaded.
+//! Datasets that are read from files, and the flags that choose a dataset. Nothing is
+//! downloaded.
 
-pub(crate) mod cats;
 pub(crate) mod cifar10;
 pub(crate) mod color;
 pub(crate) mod file;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::color::Color;
 use self::folder::FolderOptions;
-use crate::Dataset;
+use crate::{Dataset, Split};
 
 /// Bytes of the longest file that is read whole.
 const MOST_BYTES: usize = 1 << 30;
@@ -125,15 +125,6 @@ impl DataArgs {
             background: self.background.unwrap_or(default.background),
         }
     }
-}
-
-/// Which part of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// What the network learns from.
-    Train,
-    /// What it never sees, to check it with.
-    HeldOut,
 }
 
 /// A dataset that cannot be read.

@@ -6,11 +6,10 @@ use super::DiffusersConfig;
 use crate::ConfigError;
 
 /// Which variance a sampling step adds.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "program", value(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum VarianceType {
     /// The posterior variance of DDPM eq. 7, right if every image were the same
     FixedSmall,

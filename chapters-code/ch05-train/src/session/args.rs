@@ -140,9 +140,7 @@ impl Args {
         self.steps.unwrap_or(match self.data.dataset {
             DatasetName::Cats => self.cat_steps,
             DatasetName::Mnist | DatasetName::FashionMnist => 6000,
-            DatasetName::Cifar10 | DatasetName::Folder if cfg!(feature = "cuda") => {
-                50_000
-            }
+            DatasetName::Cifar10 | DatasetName::Folder if ops::CUDA => 50_000,
             DatasetName::Cifar10 | DatasetName::Folder => 10_000,
         })
     }
@@ -164,9 +162,7 @@ impl Args {
             // On two cores a step of the paper's network takes a quarter of a minute.
             DatasetName::Cifar10 | DatasetName::Folder => match shape[1..].iter().min()
             {
-                Some(&side) if cfg!(feature = "cuda") && side >= 32 => {
-                    Preset::DdpmCifar10
-                }
+                Some(&side) if ops::CUDA && side >= 32 => Preset::DdpmCifar10,
                 _ => Preset::Small,
             },
         });

@@ -30,7 +30,7 @@ pub(super) fn memory(config: &TrainConfig) -> anyhow::Result<u128> {
 /// # Errors
 /// If there is not, or the configuration cannot be built.
 pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
-    if cfg!(feature = "cuda") {
+    if ops::CUDA {
         return Ok(()); // the GPU's memory is another
     }
     let batch_size = config.batch_size;

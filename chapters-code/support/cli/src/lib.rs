@@ -10,9 +10,7 @@ use ops::AutoDevice;
 pub mod memory;
 mod output;
 pub mod print;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod progress;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod signals;
 
 pub use output::outputs;

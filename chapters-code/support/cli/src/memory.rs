@@ -1,7 +1,6 @@
 //! Whether there is enough memory for what was asked for.
 
 /// Bytes of memory that this process may still take, if the system tells.
-#[cfg(not(target_arch = "wasm32"))]
 fn free() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
@@ -9,12 +8,6 @@ fn free() -> Option<u64> {
     let free =
         limit.map_or(system.available_memory(), |limit| limit.min(system.available_memory()));
     (free > 0).then_some(free)
-}
-
-/// A browser does not tell.
-#[cfg(target_arch = "wasm32")]
-fn free() -> Option<u64> {
-    None
 }
 
 /// Checks, before the work begins, that about `bytes` of memory can be had for `what`.

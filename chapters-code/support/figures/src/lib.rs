@@ -2,17 +2,17 @@
 //!
 //! Images come in as the chapters hold them: numbers in [-1, 1], as tensors or as slices.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "plots")]
 pub mod notebook;
 mod pixels;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "plots")]
 mod plots;
 
 pub use image::RgbImage;
 pub use pixels::{
     check_film, check_grid, grid, image_grid, image_rows, save_gif, save_png, Picture, MOST_PIXELS,
 };
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "plots")]
 pub use plots::{densities, line_plot, spread_plot, Axes, Scale, Series, Values};
 
 /// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the

@@ -56,6 +56,9 @@ pub use replicas::{part, MaybeSend, MaybeSync, Replicas};
 
 use dfdx::prelude::{NoneTape, Tensor};
 
+/// Whether this build computes on a GPU.
+pub const CUDA: bool = cfg!(feature = "cuda");
+
 /// A batch of images or feature maps: `(batch, channels, height, width)`.
 pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
 /// A batch of vectors: `(batch, features)`.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use ch04_unet::model_dir;
-use ch08_conditioning::evaluation::classifier::{self, Classifier, ClassifierConfig};
 use ch08_conditioning::model;
 use ch08_conditioning::ConditioningConfig;
+use ch09_evaluation::classifier::{self, Classifier, ClassifierConfig};
 use dfdx::prelude::Cpu;
 use ops::params;
 

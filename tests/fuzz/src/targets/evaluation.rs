@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{json, of_held, repair, Run, Target};
 
-#[path = "../../../../chapters-code/ch08-conditioning/src/judging/report.rs"]
+#[path = "../../../../chapters-code/ch09-evaluation/src/bin/ch09-evaluation/report.rs"]
 mod report;
 
 use self::report::{Drawn, Measured, Measures, Report, Row, Unit};

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use ch01_tensors::{DataArgs, Split};
-use ch08_conditioning::evaluation::classifier::{self, ClassifierConfig};
+use ch09_evaluation::classifier::{self, ClassifierConfig};
 use cli::progress::Progress;
 
 #[derive(clap::Args)]
-pub struct ClassifierArgs {
+pub struct Args {
     #[command(flatten)]
     data: DataArgs,
     /// Steps to train
@@ -27,8 +27,8 @@ pub struct ClassifierArgs {
     threads: Option<u32>,
 }
 
-/// Trains a classifier and says how often it is right.
-pub fn train_classifier(args: ClassifierArgs) -> anyhow::Result<()> {
+/// Trains a classifier and prints how often it is right.
+pub fn run(args: Args) -> anyhow::Result<()> {
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let _claim = files::claim(&args.out)?;

@@ -138,10 +138,11 @@ pub(super) fn told(
                 Told { condition: Condition::Label(heldout.label(like)), ..nothing }
             }
             ConditioningConfig::Text(text) => {
-                let caption = heldout.caption(like);
-                let asked =
-                    (heldout.name() == "cats").then(|| Asked::of_caption(&caption));
-                let prompt = asked.map_or(caption, |asked| phrase(&asked, &mut rng));
+                let asked = heldout.attributes(like).map(|cat| Asked::all(&cat));
+                let prompt = match &asked {
+                    Some(asked) => phrase(asked, &mut rng),
+                    None => heldout.caption(like),
+                };
                 Told {
                     condition: text
                         .read(&prompt)

@@ -1,5 +1,7 @@
-use crate::cats::{self, Fur};
-use crate::{Dataset, Split};
+//! The cats as a dataset.
+
+use super::{Attributes, Fur};
+use crate::{cats, Dataset, Split};
 
 /// The built-in dataset: pixel-art cats, drawn when asked for.
 #[derive(Clone, Debug)]
@@ -45,6 +47,9 @@ impl Dataset for Cats {
     }
     fn caption(&self, index: usize) -> String {
         cats::nth(self.seed, index as u64).0.caption()
+    }
+    fn attributes(&self, index: usize) -> Option<Attributes> {
+        Some(cats::nth(self.seed, index as u64).0)
     }
     fn may_flip(&self) -> bool {
         false // there are always more cats

@@ -1,20 +1,20 @@
 //! The commands that draw: `sample`, `scales`, `vary` and `inpaint`.
 
-mod anew;
-mod changed;
+mod edit;
+mod sample;
 
 use std::path::{Path, PathBuf};
 
-pub use anew::{sample, scales, SampleArgs, ScalesArgs};
 use anyhow::Context;
 use ch06_sampling::program::{check_memory, BATCH};
 use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::flags::{Spacing, Way};
 use ch08_conditioning::model::{self, ConditionalModel};
 use ch08_conditioning::{Condition, Guidance};
-pub use changed::{inpainting, vary, InpaintArgs, VaryArgs};
 use cli::progress::Progress;
+pub use edit::{inpainting, vary, InpaintArgs, VaryArgs};
 use ops::{AutoDevice, Images};
+pub use sample::{sample, scales, SampleArgs, ScalesArgs};
 
 /// What every command needs.
 #[derive(clap::Args)]
@@ -194,12 +194,5 @@ impl Ready {
         )?;
         cli::println!("wrote {}", out.display());
         Ok(())
-    }
-}
-
-pub fn guidance_scale(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(scale) if scale.is_finite() && scale >= 0.0 => Ok(scale),
-        _ => Err("a guidance scale is a number not below 0".into()),
     }
 }

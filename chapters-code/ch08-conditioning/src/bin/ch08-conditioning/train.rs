@@ -136,7 +136,7 @@ fn conditioning(
             ConditioningConfig::Class { num_classes }
         }
         Kind::Text => {
-            let (vocabulary, max_words) = if dataset.name() == "cats" {
+            let (vocabulary, max_words) = if dataset.attributes(0).is_some() {
                 (Tokenizer::new(captions::vocabulary()), CAT_WORDS)
             } else {
                 let longest = all()
@@ -181,9 +181,10 @@ impl Session for Conditional {
     const COMMAND: &'static str = "cargo run -p ch08-conditioning -- train";
 
     fn prepare(dataset: Box<dyn Dataset>) -> Box<dyn Dataset> {
-        match dataset.name() {
-            "cats" => Box::new(SeenCats::new(dataset)),
-            _ => dataset,
+        if dataset.attributes(0).is_some() {
+            Box::new(SeenCats::new(dataset))
+        } else {
+            dataset
         }
     }
 

@@ -16,8 +16,6 @@ use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::captions::Asked;
-
 // ANCHOR: questions
 /// What can be asked about the images of a data set: for each question the possible
 /// answers.
@@ -25,26 +23,23 @@ pub fn questions(dataset: &dyn Dataset) -> Vec<(&'static str, Vec<String>)> {
     fn all<T: Copy>(values: &[T], word: fn(T) -> &'static str) -> Vec<String> {
         values.iter().map(|&value| word(value).to_string()).collect()
     }
-    match dataset.name() {
-        "cats" => vec![
-            ("fur", all(Fur::ALL, Fur::word)),
-            ("pattern", all(Pattern::ALL, Pattern::word)),
-            ("eyes", all(Eyes::ALL, Eyes::word)),
-            ("ears", all(Ears::ALL, Ears::word)),
-            ("background", all(Background::ALL, Background::word)),
-        ],
-        _ => vec![("class", dataset.classes())],
+    if dataset.attributes(0).is_none() {
+        return vec![("class", dataset.classes())];
     }
+    vec![
+        ("fur", all(Fur::ALL, Fur::word)),
+        ("pattern", all(Pattern::ALL, Pattern::word)),
+        ("eyes", all(Eyes::ALL, Eyes::word)),
+        ("ears", all(Ears::ALL, Ears::word)),
+        ("background", all(Background::ALL, Background::word)),
+    ]
 }
 
 /// The right answers for one image, by their numbers.
 pub fn answers(dataset: &dyn Dataset, index: usize) -> Vec<usize> {
-    match dataset.name() {
-        "cats" => {
-            let cat = Asked::of_caption(&dataset.caption(index)).complete();
-            answers_of(&cat.expect("a caption says everything"))
-        }
-        _ => vec![dataset.label(index)],
+    match dataset.attributes(index) {
+        Some(cat) => answers_of(&cat),
+        None => vec![dataset.label(index)],
     }
 }
 // ANCHOR_END: questions

@@ -1,4 +1,4 @@
-//! How good is what was drawn?
+//! Chapter 9: evaluation. How good is what was drawn?
 
 pub mod classifier;
 mod distance;

@@ -1,9 +1,10 @@
-//! The commands `classifier` and `evaluate`.
+//! Measures how good a model's images are, and trains the classifiers that it needs for
+//! that.
 
 mod classifier;
-mod judge;
+mod evaluator;
 mod report;
-mod subject;
+mod target;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,19 +13,41 @@ use ch01_tensors::{DataArgs, Split};
 use ch04_unet::model_dir;
 use ch06_sampling::program::{check_memory, BATCH};
 use ch07_ddim::flags::Spacing;
-use ch08_conditioning::evaluation::classifier as trained;
+use ch08_conditioning::flags::guidance_scale;
 use ch08_conditioning::model;
+use ch09_evaluation::classifier as trained;
+use clap::Parser;
 use rayon::prelude::*;
 
-use self::judge::Judge;
+use self::evaluator::Judge;
 use self::report::{Drawn, Report, Row};
-use self::subject::{draw, told, way, NamedWay, Setting, Subject, Told};
-use crate::drawing::guidance_scale;
+use self::target::{draw, told, way, NamedWay, Setting, Subject, Told};
 
-pub use self::classifier::{train_classifier, ClassifierArgs};
+/// Measure how good a model's images are
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    evaluate: Args,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Train a classifier, in whose features images are compared
+    Classifier(classifier::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    cli::run(|program: Program| match program.command {
+        Some(Command::Classifier(args)) => classifier::run(args),
+        None => evaluate(program.evaluate),
+    })
+}
 
 #[derive(clap::Args)]
-pub struct EvaluateArgs {
+struct Args {
     /// The model directory, conditional or not (default: the cats that come with this
     /// book)
     #[arg(long, value_name = "DIR")]
@@ -68,7 +91,7 @@ pub struct EvaluateArgs {
 }
 
 /// Draws many images and judges them.
-pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
+fn evaluate(args: Args) -> anyhow::Result<()> {
     let _claim = files::claim(&args.out)?;
     if let Some(path) = &args.redraw {
         return Report::read(path)?.write(&args.out);
@@ -150,7 +173,7 @@ pub fn evaluate(args: EvaluateArgs) -> anyhow::Result<()> {
 }
 
 /// Every sampler with every number of steps and every guidance scale.
-fn settings<'a>(args: &'a EvaluateArgs, subject: &Subject) -> Vec<Setting<'a>> {
+fn settings<'a>(args: &'a Args, subject: &Subject) -> Vec<Setting<'a>> {
     let all_steps = [subject.schedule().len() as u32];
     let scales = match subject {
         Subject::Plain(_) => &[1.0],

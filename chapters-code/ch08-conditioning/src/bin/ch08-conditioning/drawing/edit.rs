@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use ch01_tensors::{read_image, Color};
 use ch07_ddim::flags::{Solver, Way};
+use ch08_conditioning::flags::guidance_scale;
 use ch08_conditioning::{from_image, inpaint};
 
-use super::{guidance_scale, Common};
+use super::Common;
 
 #[derive(clap::Args)]
 pub struct VaryArgs {

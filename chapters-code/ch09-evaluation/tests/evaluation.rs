@@ -2,11 +2,11 @@
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch03_forward::rng;
-use ch08_conditioning::evaluation::classifier::{
+use ch09_evaluation::classifier::{
     accuracy, answers, features_of, load, questions, save, train_classifier,
     Classifier, ClassifierConfig, FEATURES,
 };
-use ch08_conditioning::evaluation::{frechet_distance, kernel_distance, nearest};
+use ch09_evaluation::{frechet_distance, kernel_distance, nearest};
 use ops::AutoDevice;
 use rand::seq::SliceRandom;
 use rand::Rng;

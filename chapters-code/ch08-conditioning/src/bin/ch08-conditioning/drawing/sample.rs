@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch07_ddim::flags::Way;
+use ch08_conditioning::flags::guidance_scale;
 use ch08_conditioning::Condition;
 
-use super::{guidance_scale, Common};
+use super::Common;
 
 #[derive(clap::Args)]
 pub struct SampleArgs {

@@ -5,14 +5,14 @@ use std::path::Path;
 use ch01_tensors::cats::{attributes_of, Attributes};
 use ch01_tensors::Dataset;
 use ch08_conditioning::captions::{Asked, Unseen};
-use ch08_conditioning::evaluation::classifier::{self, Classifier};
-use ch08_conditioning::evaluation::{frechet_distance, kernel_distance, nearest};
 use ch08_conditioning::Condition;
+use ch09_evaluation::classifier::{self, Classifier};
+use ch09_evaluation::{frechet_distance, kernel_distance, nearest};
 use ops::AutoDevice;
 use rayon::prelude::*;
 
-use super::report::{Measured, Measures, Unit};
-use super::subject::Told;
+use crate::report::{Measured, Measures, Unit};
+use crate::target::Told;
 use ch06_sampling::program::BATCH;
 
 /// Training images in whose features the distances are measured.
@@ -139,7 +139,7 @@ impl<'a> Judge<'a> {
     /// The answer to every question about every image: of cats, what is read from their
     /// pixels.
     fn found(&self, drawn: &[Vec<f32>]) -> Vec<Vec<usize>> {
-        if self.train.name() == "cats" {
+        if self.train.attributes(0).is_some() {
             return drawn
                 .par_iter()
                 .map(|image| classifier::answers_of(&attributes_of(image)))

@@ -1,0 +1,12 @@
+//! Flags that several programs have.
+
+/// Reads a guidance scale.
+///
+/// # Errors
+/// If the text is not a number from 0.
+pub fn guidance_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() && scale >= 0.0 => Ok(scale),
+        _ => Err("a guidance scale is a number not below 0".into()),
+    }
+}

@@ -1,0 +1,21 @@
+//! Your answers. `cargo test -p ch09-evaluation --test exercises` says whether they are
+//! right.
+#![allow(unused_variables)]
+
+/// The mean of some numbers and their standard deviation (divide by one less than their
+/// count).
+pub fn spread(values: &[f64]) -> (f64, f64) {
+    todo!()
+}
+
+/// The Fréchet distance between two Gaussians of one dimension, each given by its mean
+/// and its standard deviation.
+pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
+    todo!()
+}
+
+/// The share of `points` that lie among `crowd`: that are at most as far from some
+/// member of the crowd as this member is from its nearest neighbour in the crowd.
+pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
+    todo!()
+}

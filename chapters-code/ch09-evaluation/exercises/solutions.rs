@@ -1,0 +1,31 @@
+//! One way to answer.
+
+// ANCHOR: solutions
+/// The mean of some numbers and their standard deviation (divide by one less than their
+/// count).
+pub fn spread(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0)).sqrt())
+}
+
+/// The Fréchet distance between two Gaussians of one dimension, each given by its mean
+/// and its standard deviation.
+pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
+    // σ₁² + σ₂² - 2 √(σ₁² σ₂²) is the square of the difference.
+    (a.0 - b.0).powi(2) + (a.1 - b.1).powi(2)
+}
+
+/// The share of `points` that lie among `crowd`: that are at most as far from some
+/// member of the crowd as this member is from its nearest neighbour in the crowd.
+pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
+    let reach = |i: usize| {
+        let others = crowd.iter().enumerate().filter(|(j, _)| *j != i);
+        others.map(|(_, x)| (x - crowd[i]).abs()).fold(f64::INFINITY, f64::min)
+    };
+    let among =
+        |point: &&f64| (0..crowd.len()).any(|i| (*point - crowd[i]).abs() <= reach(i));
+    points.iter().filter(among).count() as f64 / points.len() as f64
+}
+// ANCHOR_END: solutions

@@ -1,0 +1,4 @@
+#[path = "../exercises/answers.rs"]
+mod answers;
+#[path = "../exercises/checks.rs"]
+mod checks;

@@ -1,0 +1,4 @@
+#[path = "../exercises/solutions.rs"]
+mod answers;
+#[path = "../exercises/checks.rs"]
+mod checks;
