@@ -2,12 +2,13 @@
 
 use dfdx::prelude::*;
 
-use crate::functions::{group_norm_gradients, norm_shape};
-use crate::{Images, NormShape, UNetDevice, Vector};
+use crate::device::{NormShape, UNetDevice};
+use crate::group_norm::{self, group_norm};
+use crate::memory::{Images, Rows, Vector};
 
-/// Images for a convolution to read, or their group normalisation with SiLU behind it. That, the
-/// convolution computes, into memory that needs no zeros before, and its gradient is no entry among
-/// the others: half the memory traffic of a block.
+/// Images for a convolution to read, or their group normalisation followed by SiLU. The convolution
+/// computes the normalisation itself, and its gradient never enters the gradient map: half the
+/// memory traffic of a block.
 pub struct ConvInput<D: UNetDevice, T = NoneTape> {
     images: Images<D, T>,
     norm: Option<Norm<D>>,
@@ -36,7 +37,7 @@ pub fn group_norm_for_conv<D: UNetDevice, T: Tape<f32, D>>(
     groups: usize,
     eps: f32,
 ) -> ConvInput<D, T> {
-    let s = norm_shape(*x.shape(), gamma, beta, groups, eps, true);
+    let s = group_norm::shape(*x.shape(), gamma, beta, groups, eps, true);
     ConvInput { images: x, norm: Some(Norm { s, gamma: gamma.clone(), beta: beta.clone() }) }
 }
 
@@ -46,11 +47,11 @@ impl<D: UNetDevice, T: Tape<f32, D>> ConvInput<D, T> {
         *self.images.shape()
     }
 
-    /// The images, computed now: for who is no convolution.
+    /// Materialises the images, for consumers other than a convolution.
     pub fn images(self) -> Images<D, T> {
         match self.norm {
             Some(Norm { s, gamma, beta }) => {
-                crate::group_norm(self.images, &gamma, &beta, s.groups, s.eps, s.silu)
+                group_norm(self.images, &gamma, &beta, s.groups, s.eps, s.silu)
             }
             None => self.images,
         }
@@ -69,12 +70,7 @@ impl<D: UNetDevice> ConvInput<D> {
         let Some(Norm { s, gamma, beta }) = norm else {
             return ReadyInput { images, normalized: None };
         };
-        let device = images.device().clone();
-        let mut statistics = device.unfilled((s.batch * s.groups, 2));
-        let mut values = device.unfilled(*images.shape());
-        let x = D::read(&images);
-        let found = D::write_new(&mut statistics);
-        device.group_norm(&s, x, D::read(&gamma), D::read(&beta), found, D::write_new(&mut values));
+        let (values, statistics) = group_norm::normalise(&s, &images, &gamma, &beta);
         ReadyInput {
             images,
             normalized: Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }),
@@ -90,7 +86,7 @@ pub(crate) struct ReadyInput<D: UNetDevice> {
 
 struct Normalized<D: UNetDevice> {
     norm: Norm<D>,
-    statistics: crate::Rows<D>,
+    statistics: Rows<D>,
     values: Images<D>,
 }
 
@@ -103,8 +99,8 @@ impl<D: UNetDevice> ReadyInput<D> {
     }
 
     /// The way back. `gradient` computes the gradient of what the convolution read: it adds it to
-    /// the memory that it is given, or, if that is unfilled, which the second argument says, writes
-    /// it there.
+    /// the memory that it is given, or, if that is stale, which the second argument says, overwrites
+    /// what is there.
     pub fn backward(
         self,
         grads: &mut Gradients<f32, D>,
@@ -117,8 +113,7 @@ impl<D: UNetDevice> ReadyInput<D> {
             return Ok(());
         };
         drop(values); // the gradient, as long, may use the same memory
-        let mut dy = self.images.device().unfilled(*self.images.shape());
-        gradient(D::write_new(&mut dy), true);
-        group_norm_gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)
+        let dy = self.images.device().output(*self.images.shape(), |dy| gradient(dy, true));
+        group_norm::gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)
     }
 }

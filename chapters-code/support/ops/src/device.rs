@@ -2,13 +2,8 @@
 
 use std::fmt::Debug;
 
-use dfdx::prelude::*;
-use dfdx::tensor::Storage;
-
-use crate::{MaybeSend, MaybeSync};
-
-/// The memory behind an `f32` tensor or gradient on device `D`.
-pub type Buffer<D> = <D as Storage<f32>>::Vec;
+use crate::memory::{Memory, Outputs};
+use crate::parallel::{MaybeSend, MaybeSync};
 
 /// Sizes of one convolution: `x (batch, cin, h, w)` to `y (batch, cout, ho, wo)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +66,7 @@ pub struct AdamW {
 ///
 /// Kernels see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is
 /// given.
-pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
-    /// Elements that a kernel reads.
-    type Read<'a>: Copy;
-    /// Elements that a kernel writes.
-    type Write<'a>;
+pub trait UNetDevice: Memory + Outputs {
     /// What a device makes of a convolution's weight, kept for the next time, see
     /// [`crate::layers::Conv2d`].
     type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
@@ -98,28 +89,6 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         jobs.into_iter().map(|job| job()).collect()
     }
 
-    /// The elements of a contiguous tensor.
-    ///
-    /// # Panics
-    /// If the tensor is not contiguous (call `.contiguous()` first).
-    fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> Self::Read<'_>;
-    /// The elements of a contiguous tensor, to write. Copies them first if another tensor shares
-    /// them.
-    fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_>;
-    /// The same for a tensor that has just been made, which no other can share.
-    fn write_new<S: Shape>(t: &mut Tensor<S, f32, Self>) -> Self::Write<'_> {
-        Self::write(t)
-    }
-    /// The elements of a gradient.
-    fn read_buffer(b: &Buffer<Self>) -> Self::Read<'_>;
-    /// The elements of a gradient, to write.
-    fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
-
-    /// A tensor whose elements may have any value, for a kernel that writes all of them.
-    fn unfilled<S: Shape>(&self, shape: S) -> Tensor<S, f32, Self> {
-        self.zeros_like(&shape)
-    }
-
     /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`. A memo is that of a weight with
     /// these same numbers.
     fn conv2d(
@@ -139,7 +108,7 @@ pub trait UNetDevice: Device<f32> + MaybeSend + MaybeSync {
         dy: Self::Read<'_>,
         dx: Self::Write<'_>,
     );
-    /// Writes the gradient of the input to memory that [`UNetDevice::unfilled`] gave.
+    /// Writes the gradient of the input.
     fn conv2d_gradient_of_input(
         &self,
         s: &ConvShape,

@@ -3,32 +3,15 @@
 
 use dfdx::prelude::*;
 
-use crate::{
-    Added, Buffer, ConvInput, ConvShape, ConvWeight, Images, NormShape, Rows, UNetDevice, Vector,
-};
+use crate::conv_input::ConvInput;
+use crate::conv_weight::ConvWeight;
+use crate::device::{AdamW, Added, ConvShape, UNetDevice};
+use crate::memory::{Buffer, Images, Rows, Vector};
+use crate::tape::take_gradient;
 
-/// Takes a gradient out of `$grads`, leaving a token in its place.
-macro_rules! take_gradient {
-    ($grads:expr, $tensor:expr, $device:expr) => {{
-        let token = dfdx::tensor::Storage::<f32>::try_alloc_len(&$device, 1)?;
-        std::mem::replace($grads.get_or_alloc_mut(&$tensor)?, token)
-    }};
-}
-
-/// The output of an operation: a fresh tensor that `fill` writes.
-fn output<D: UNetDevice, S: Shape>(
-    device: &D,
-    shape: S,
-    fill: impl FnOnce(D::Write<'_>),
-) -> Tensor<S, f32, D> {
-    let mut y = device.unfilled(shape);
-    fill(D::write_new(&mut y));
-    y
-}
-
-/// A tensor with these values, in memory that was used before if there is any. Whoever makes a
-/// tensor in every step makes it so: `tensor_from_vec` brings new memory each time, which dfdx's
-/// cache then keeps, and nobody takes out again.
+/// A tensor with these values, in memory that was used before if there is any. Use it for a tensor
+/// that is made in every step: `tensor_from_vec` brings new memory each time, which dfdx's cache
+/// then keeps, and nobody takes out again.
 ///
 /// # Panics
 /// If `values` do not fill the shape.
@@ -37,7 +20,7 @@ pub fn tensor<S: Shape, D: UNetDevice>(
     values: Vec<f32>,
     shape: S,
 ) -> Tensor<S, f32, D> {
-    let mut tensor = device.unfilled(shape);
+    let mut tensor = device.output(shape, |_| ());
     tensor.copy_from(&values);
     tensor
 }
@@ -214,7 +197,7 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     let (weight, memo) = (weight.values, weight.memo.filter(|_| !T::OWNS_TAPE));
     let dev = weight.device().clone();
     let x = x.ready();
-    let y = output(&dev, (s.batch, s.cout, s.ho, s.wo), |y| {
+    let y = dev.output((s.batch, s.cout, s.ho, s.wo), |y| {
         let (channels, images) = (channels.as_ref().map(D::read), images.as_ref().map(D::read));
         let added = Added { bias: bias.map(D::read), channels, images };
         dev.conv2d(&s, x.read(), D::read(weight), memo, added, y)
@@ -244,9 +227,12 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
             if let Some(images) = &images {
                 dev.accumulate(dy, D::write_buffer(grads.get_or_alloc_mut(images)?));
             }
-            x.backward(grads, |dx, unfilled| match unfilled {
-                true => dev.conv2d_gradient_of_input(&s, D::read(&weight), dy, dx),
-                false => dev.conv2d_backward_input(&s, D::read(&weight), dy, dx),
+            x.backward(grads, |dx, stale| {
+                if stale {
+                    dev.conv2d_gradient_of_input(&s, D::read(&weight), dy, dx)
+                } else {
+                    dev.conv2d_backward_input(&s, D::read(&weight), dy, dx)
+                }
             })
         });
     }
@@ -268,7 +254,7 @@ pub fn linear<D: UNetDevice, T: Tape<f32, D>>(
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
     let dims = [rows, inp, out];
-    let y = output(&dev, (rows, out), |y| {
+    let y = dev.output((rows, out), |y| {
         dev.linear(dims, D::read(&x), D::read(weight), bias.map(D::read), y)
     });
     if T::OWNS_TAPE {
@@ -290,101 +276,13 @@ pub fn linear<D: UNetDevice, T: Tape<f32, D>>(
     y.put_tape(tape)
 }
 
-/// Group normalisation (Wu & He 2018): each image's channels are split into `groups`, each group is
-/// brought to mean 0 and variance 1 over its channels and pixels, then scaled by `gamma (channels)`
-/// and shifted by `beta`. With `silu` the activation follows in the same pass.
-///
-/// # Panics
-/// If `groups` does not divide the channels.
-pub fn group_norm<D: UNetDevice, T: Tape<f32, D>>(
-    x: Images<D, T>,
-    gamma: &Vector<D>,
-    beta: &Vector<D>,
-    groups: usize,
-    eps: f32,
-    silu: bool,
-) -> Images<D, T> {
-    let s = norm_shape(*x.shape(), gamma, beta, groups, eps, silu);
-    let (x, mut tape) = x.split_tape();
-    let dev = x.device().clone();
-    let mut statistics = dev.unfilled((s.batch * groups, 2));
-    let y = output(&dev, *x.shape(), |y| {
-        dev.group_norm(
-            &s,
-            D::read(&x),
-            D::read(gamma),
-            D::read(beta),
-            D::write_new(&mut statistics),
-            y,
-        )
-    });
-    if T::OWNS_TAPE {
-        let (ghost, gamma, beta) = (y.ghost(), gamma.clone(), beta.clone());
-        tape.add_backward_op(move |grads| {
-            let dy = take_gradient!(grads, ghost, dev);
-            group_norm_gradients(&s, &x, &statistics, &gamma, &beta, D::read_buffer(&dy), grads)
-        });
-    }
-    y.put_tape(tape)
-}
-
-/// The sizes of a group normalisation.
-pub(crate) fn norm_shape<D: UNetDevice>(
-    (batch, channels, h, w): (usize, usize, usize, usize),
-    gamma: &Vector<D>,
-    beta: &Vector<D>,
-    groups: usize,
-    eps: f32,
-    silu: bool,
-) -> NormShape {
-    assert!(
-        groups > 0 && channels % groups == 0,
-        "group_norm: {groups} groups do not divide {channels} channels"
-    );
-    assert_eq!(gamma.shape().0, channels, "group_norm: one scale per channel");
-    assert_eq!(beta.shape().0, channels, "group_norm: one shift per channel");
-    NormShape { batch, channels, pixels: h * w, groups, eps, silu }
-}
-
-/// Adds the gradients of a group normalisation's input, scale and shift.
-pub(crate) fn group_norm_gradients<D: UNetDevice>(
-    s: &NormShape,
-    x: &Images<D>,
-    statistics: &Rows<D>,
-    gamma: &Vector<D>,
-    beta: &Vector<D>,
-    dy: D::Read<'_>,
-    grads: &mut Gradients<f32, D>,
-) -> Result<(), D::Err> {
-    let dev = x.device();
-    // Several gradients are written at once: each is taken out and put back.
-    let mut dx = take_gradient!(grads, *x, *dev);
-    let mut dgamma = take_gradient!(grads, *gamma, *dev);
-    let mut dbeta = take_gradient!(grads, *beta, *dev);
-    dev.group_norm_backward(
-        s,
-        D::read(x),
-        D::read(statistics),
-        D::read(gamma),
-        D::read(beta),
-        dy,
-        D::write_buffer(&mut dx),
-        D::write_buffer(&mut dgamma),
-        D::write_buffer(&mut dbeta),
-    );
-    *grads.get_or_alloc_mut(x)? = dx;
-    *grads.get_or_alloc_mut(gamma)? = dgamma;
-    *grads.get_or_alloc_mut(beta)? = dbeta;
-    Ok(())
-}
-
 /// The activation x · sigmoid(x), also called swish.
 pub fn silu<S: Shape, D: UNetDevice, T: Tape<f32, D>>(
     x: Tensor<S, f32, D, T>,
 ) -> Tensor<S, f32, D, T> {
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
-    let y = output(&dev, *x.shape(), |y| dev.silu(D::read(&x), y));
+    let y = dev.output(*x.shape(), |y| dev.silu(D::read(&x), y));
     if T::OWNS_TAPE {
         let ghost = y.ghost();
         tape.add_backward_op(move |grads| {
@@ -412,7 +310,7 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
     let dims = [batch * channels, h, w, ho, wo];
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
-    let y = output(&dev, (batch, channels, ho, wo), |y| dev.upsample(dims, D::read(&x), y));
+    let y = dev.output((batch, channels, ho, wo), |y| dev.upsample(dims, D::read(&x), y));
     if T::OWNS_TAPE {
         let ghost = y.ghost();
         tape.add_backward_op(move |grads| {
@@ -457,7 +355,7 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     let mut tape = tape.merge(tk).merge(tv);
     let dev = q.device().clone();
     let y =
-        output(&dev, *q.shape(), |y| dev.attention(dims, D::read(&q), D::read(&k), D::read(&v), y));
+        dev.output(*q.shape(), |y| dev.attention(dims, D::read(&q), D::read(&k), D::read(&v), y));
     if T::OWNS_TAPE {
         let ghost = y.ghost();
         tape.add_backward_op(move |grads| {
@@ -498,9 +396,11 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     let mut tape = tape.merge(tb);
     let dev = a.device().clone();
     let (la, lb) = (ca * h * w, cb * h * w);
-    let mut y = dev.unfilled((batch, ca + cb, h, w));
-    dev.copy_rows(batch, la, D::read(&a), [la, 0], D::write_new(&mut y), [la + lb, 0], false);
-    dev.copy_rows(batch, lb, D::read(&b), [lb, 0], D::write_new(&mut y), [la + lb, la], false);
+    let y = dev.output((batch, ca + cb, h, w), |mut y| {
+        let (a, b) = (D::read(&a), D::read(&b));
+        dev.copy_rows(batch, la, a, [la, 0], D::reborrow(&mut y), [la + lb, 0], false);
+        dev.copy_rows(batch, lb, b, [lb, 0], y, [la + lb, la], false);
+    });
     if T::OWNS_TAPE {
         let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
         tape.add_backward_op(move |grads| {
@@ -518,7 +418,7 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 /// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have as
 /// many elements.
 pub fn adamw_step<S: Shape, D: UNetDevice>(
-    h: &crate::AdamW,
+    h: &AdamW,
     parameter: &mut Tensor<S, f32, D>,
     gradient: &Buffer<D>,
     m: &mut Vector<D>,

@@ -59,6 +59,6 @@ pub fn sum_of_gradients<D: UNetDevice>(device: &D, parts: Vec<Gradient<D>>) -> G
 /// waits for it.
 pub fn sums_of_squares<D: UNetDevice>(device: &D, gradient: &Gradient<D>, sums: &mut Vector<D>) {
     for (index, part) in gradient.iter().enumerate() {
-        device.sum_of_squares(D::read_buffer(part), D::write_new(sums), index);
+        device.sum_of_squares(D::read_buffer(part), D::write_unshared(sums), index);
     }
 }

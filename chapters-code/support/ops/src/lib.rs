@@ -40,31 +40,29 @@ mod cuda;
 mod device;
 mod functions;
 mod gradient;
+mod group_norm;
 pub mod layers;
+mod memory;
 mod open;
+mod parallel;
 pub mod params;
 mod replicas;
+mod tape;
 
 pub use conv_input::{group_norm_for_conv, ConvInput};
 pub use conv_weight::ConvWeight;
 pub use cpu::forced::{force_simd, SimdLevel};
-pub use device::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
+pub use device::{AdamW, Added, ConvShape, NormShape, UNetDevice};
 pub use functions::*;
 pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};
+pub use group_norm::group_norm;
+pub use memory::{Buffer, Images, Memory, Rows, Vector};
 pub use open::open_device;
-pub use replicas::{part, MaybeSend, MaybeSync, Replicas};
-
-use dfdx::prelude::{NoneTape, Tensor};
+pub use parallel::{MaybeSend, MaybeSync};
+pub use replicas::{part, Replicas};
 
 /// Whether this build computes on a GPU.
 pub const CUDA: bool = cfg!(feature = "cuda");
-
-/// A batch of images or feature maps: `(batch, channels, height, width)`.
-pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
-/// A batch of vectors: `(batch, features)`.
-pub type Rows<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
-/// A vector of run-time length.
-pub type Vector<D, T = NoneTape> = Tensor<(usize,), f32, D, T>;
 
 // ANCHOR: auto_device
 /// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.

@@ -7,28 +7,8 @@ use std::ops::Range;
 use dfdx::prelude::*;
 
 use crate::layers::{Parameters, Visitor};
+use crate::parallel::{MaybeSend, MaybeSync};
 use crate::{Images, UNetDevice};
-
-/// May be sent to another thread; with the feature `cuda` anything, for dfdx's GPU stays with one
-/// thread.
-#[cfg(not(feature = "cuda"))]
-pub trait MaybeSend: Send {}
-#[cfg(not(feature = "cuda"))]
-impl<T: Send> MaybeSend for T {}
-#[cfg(feature = "cuda")]
-pub trait MaybeSend {}
-#[cfg(feature = "cuda")]
-impl<T> MaybeSend for T {}
-
-/// May be seen by several threads; with the feature `cuda` anything.
-#[cfg(not(feature = "cuda"))]
-pub trait MaybeSync: Sync {}
-#[cfg(not(feature = "cuda"))]
-impl<T: Sync> MaybeSync for T {}
-#[cfg(feature = "cuda")]
-pub trait MaybeSync {}
-#[cfg(feature = "cuda")]
-impl<T> MaybeSync for T {}
 
 /// Copies of a network that work on parts of a batch side by side, each with its own memory. Many
 /// small kernels, each shared out among all threads, make these wait for one another again and
@@ -132,10 +112,10 @@ pub fn part<D: UNetDevice>(device: &D, all: &Images<D>, images: Range<usize>) ->
     let (batch, channels, height, width) = *all.shape();
     assert!(images.end <= batch, "there are {batch} images, not {}", images.end);
     let len = channels * height * width * images.len();
-    let mut some = device.unfilled((images.len(), channels, height, width));
     let start = channels * height * width * images.start;
-    device.copy_rows(1, len, D::read(all), [len, start], D::write_new(&mut some), [len, 0], false);
-    some
+    device.output((images.len(), channels, height, width), |some| {
+        device.copy_rows(1, len, D::read(all), [len, start], some, [len, 0], false)
+    })
 }
 
 /// Puts a copy of each parameter on another device.
@@ -144,16 +124,8 @@ struct Move<'a, D>(&'a D);
 impl<D: UNetDevice> Visitor<D> for Move<'_, D> {
     fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
         let len = parameter.shape().num_elements();
-        let mut copy = self.0.unfilled(*parameter.shape());
-        self.0.copy_rows(
-            1,
-            len,
-            D::read(parameter),
-            [len, 0],
-            D::write_new(&mut copy),
-            [len, 0],
-            false,
-        );
-        *parameter = copy;
+        *parameter = self.0.output(*parameter.shape(), |copy| {
+            self.0.copy_rows(1, len, D::read(parameter), [len, 0], copy, [len, 0], false)
+        });
     }
 }

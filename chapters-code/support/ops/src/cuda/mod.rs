@@ -11,7 +11,8 @@ use cudarc::driver::{
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
-use crate::{AdamW, Added, Buffer, ConvShape, NormShape, UNetDevice};
+use crate::memory::Outputs;
+use crate::{AdamW, Added, Buffer, ConvShape, Memory, NormShape, UNetDevice};
 
 const SOURCE: &str = include_str!("kernels.cu");
 const MODULE: &str = "ops";
@@ -197,10 +198,9 @@ fn matmul(device: &Cuda, s: Matmul, [a, b, bias]: [u64; 3], c: u64, factor: f32,
     launch_blocks!(device, "ops_matmul", blocks, (s, a, b, bias, c, factor, accumulate as i32));
 }
 
-impl UNetDevice for Cuda {
+impl Memory for Cuda {
     type Read<'a> = DeviceRead<'a>;
     type Write<'a> = DeviceWrite<'a>;
-    type Memo = ();
 
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> DeviceRead<'_> {
         let (pointer, len) = pointer_of(t);
@@ -213,7 +213,7 @@ impl UNetDevice for Cuda {
         let (pointer, len) = pointer_of(t);
         DeviceWrite { pointer, len, owner: PhantomData }
     }
-    fn write_new<S: Shape>(t: &mut Tensor<S, f32, Self>) -> DeviceWrite<'_> {
+    fn write_unshared<S: Shape>(t: &mut Tensor<S, f32, Self>) -> DeviceWrite<'_> {
         let (pointer, len) = pointer_of(t);
         DeviceWrite { pointer, len, owner: PhantomData }
     }
@@ -223,6 +223,26 @@ impl UNetDevice for Cuda {
     fn write_buffer(b: &mut Buffer<Self>) -> DeviceWrite<'_> {
         DeviceWrite { pointer: *b.device_ptr_mut(), len: b.len(), owner: PhantomData }
     }
+    fn reborrow<'a>(elements: &'a mut DeviceWrite<'_>) -> DeviceWrite<'a> {
+        let DeviceWrite { pointer, len, .. } = *elements;
+        DeviceWrite { pointer, len, owner: PhantomData }
+    }
+}
+
+impl Outputs for Cuda {
+    fn output<S: Shape>(
+        &self,
+        shape: S,
+        fill: impl FnOnce(DeviceWrite<'_>),
+    ) -> Tensor<S, f32, Self> {
+        let mut y = self.zeros_like(&shape);
+        fill(Self::write_unshared(&mut y));
+        y
+    }
+}
+
+impl UNetDevice for Cuda {
+    type Memo = ();
 
     fn conv2d(
         &self,
@@ -260,7 +280,7 @@ impl UNetDevice for Cuda {
         dy: DeviceRead,
         dx: DeviceWrite,
     ) {
-        // Here `unfilled` memory holds zeros.
+        // Memory for outputs holds zeros here.
         self.conv2d_backward_input(s, w, dy, dx)
     }
     fn conv2d_backward_weight(
