@@ -40,8 +40,9 @@ pub(super) fn matmul(
     assert!(reach(&a, m, k) < a.data.len() && reach(&b, k, n) < b.data.len() && m * n <= c.len());
     for first in (0..k).step_by(TERMS) {
         let keep = if first == 0 { keep } else { 1.0 };
-        // SAFETY: the assertion keeps every access inside the three slices, and `c` is borrowed for
-        // writing.
+        // SAFETY: the assertion holds for the last row and column of each matrix, and so for all;
+        // `first` is a column of `a` and a row of `b`. `c` is borrowed for writing, so it overlaps
+        // neither of them, and it holds numbers already, which `keep` reads.
         unsafe {
             gemm::gemm(
                 m,

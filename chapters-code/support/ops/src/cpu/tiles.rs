@@ -87,8 +87,10 @@ impl WithSimd for Tiles<'_> {
             let mut panel = 0;
             for left in (1..=times).rev() {
                 let together = (panels - panel).div_ceil(left);
-                // SAFETY: the two assertions hold for every entry of `starts`, every run and every
-                // panel.
+                // SAFETY: the first assertion holds for the last panel, row and term, the second
+                // for the last run and the largest start, so both hold for all of them. `runs` has
+                // as many entries as the function is told, at least, and there are `together`
+                // panels from `panel` on.
                 unsafe {
                     match (runs.len(), together) {
                         (1, 1) => tile::<S, 1, 1>(simd, &mut self, runs, panel),
@@ -122,6 +124,11 @@ const fn panels_together(lanes: usize, runs: usize) -> usize {
 ///
 /// The loops over `P`, `ROWS` and `N` have constant bounds, so the compiler unrolls them and keeps
 /// `sums` in registers.
+///
+/// # Safety
+/// `t.a[i][k]` exists for the rows i of panels `panel` to `panel + P`, up to the next multiple of
+/// four, and every term k. A whole vector can be read from `t.b` for each of the first `N` runs and
+/// each start.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // iterators here end up in memory
 unsafe fn tile<S: Simd, const P: usize, const N: usize>(
@@ -132,26 +139,31 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
 ) {
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[[zero; N]; ROWS]; P];
-    let mut a = t.a.as_ptr().add(panel * t.a_panel);
     let (next, row, column) = (t.a_panel, t.a_row, t.a_column);
+    // SAFETY: the first row of the panel has a first term.
+    let mut a = unsafe { t.a.as_ptr().add(panel * next) };
     let mut bases = [t.b.as_ptr(); N];
     for j in 0..N {
-        bases[j] = bases[j].add(runs[j].source);
+        // SAFETY: what the run reads for the smallest start is in `t.b`, and not before this.
+        bases[j] = unsafe { bases[j].add(runs[j].source) };
     }
     for &start in &t.starts.offsets {
         let mut b = [zero; N];
         for j in 0..N {
-            b[j] = load::<S>(bases[j].add(start));
+            // SAFETY: the caller says that a vector can be read here.
+            b[j] = unsafe { load::<S>(bases[j].add(start)) };
         }
         for p in 0..P {
             for i in 0..ROWS {
-                let a = simd.splat_f32s(*a.add(p * next + i * row));
+                // SAFETY: this is `t.a[4 * (panel + p) + i][k]`, which exists.
+                let a = simd.splat_f32s(unsafe { *a.add(p * next + i * row) });
                 for j in 0..N {
                     sums[p][i][j] = simd.mul_add_e_f32s(a, b[j], sums[p][i][j]);
                 }
             }
         }
-        a = a.add(column);
+        // After the last term this may lie beyond the end, and is not read.
+        a = a.wrapping_add(column);
     }
     for p in 0..P {
         let first = (panel + p) * ROWS;
@@ -165,15 +177,23 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
 }
 
 /// A vector from any address.
+///
+/// # Safety
+/// As many numbers as a vector has can be read from there on.
 #[inline(always)]
 pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
-    std::ptr::read_unaligned(from as *const S::f32s)
+    // SAFETY: the caller says so; the address need not be a multiple of the vector's size.
+    unsafe { std::ptr::read_unaligned(from as *const S::f32s) }
 }
 
 /// A vector to any address.
+///
+/// # Safety
+/// As many numbers as a vector has can be written from there on.
 #[inline(always)]
 pub(super) unsafe fn save<S: Simd>(to: *mut f32, vector: S::f32s) {
-    std::ptr::write_unaligned(to as *mut S::f32s, vector)
+    // SAFETY: the caller says so; the address need not be a multiple of the vector's size.
+    unsafe { std::ptr::write_unaligned(to as *mut S::f32s, vector) }
 }
 
 /// Writes the first numbers of a vector to `out`, or adds them to it.
@@ -187,7 +207,7 @@ fn store<S: Simd>(simd: S, sum: S::f32s, out: &mut [f32], accumulate: bool) {
         }
     } else {
         let mut values = [0.0f32; SLACK];
-        // SAFETY: no vector is longer than SLACK.
+        // SAFETY: `values` has SLACK numbers, and no vector has more.
         unsafe { save::<S>(values.as_mut_ptr(), sum) };
         for (out, value) in out.iter_mut().zip(values) {
             *out = if accumulate { *out + value } else { value };

@@ -1,5 +1,8 @@
 //! Between planes, where the pixels of a channel lie side by side, and vectors, where channels do.
 
+#[cfg(target_arch = "x86_64")]
+use std::any::TypeId;
+
 use pulp::{Simd, WithSimd};
 
 use super::forced::arch;
@@ -19,14 +22,14 @@ impl Pixels {
     #[inline(always)]
     pub fn scatter<S: Simd>(
         &self,
-        _: S,
+        simd: S,
         planes: &[f32],
         plane: usize,
         channels: usize,
         to: &mut [f32],
     ) {
         let pixels = self.at.len();
-        let blocks = if blocks_pay::<S>() { pixels / BLOCK } else { 0 };
+        let blocks = if blocks_pay(simd) { pixels / BLOCK } else { 0 };
         let whole = channels / BLOCK * BLOCK;
         assert!(
             (channels - 1) * plane + self.first + pixels <= planes.len()
@@ -37,8 +40,9 @@ impl Pixels {
                 let from = &planes[first * plane + self.first + block * BLOCK..];
                 let at: &[usize; BLOCK] =
                     self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
-                // SAFETY: the vectors have eight lanes. The assertion above keeps the planes' last
-                // pixels inside.
+                // SAFETY: `blocks_pay`, or there would be no block. The assertion above keeps the
+                // last pixel of the last of these planes inside, and so all eight pixels of all
+                // eight planes.
                 let turned = unsafe { turn(from.as_ptr(), plane) };
                 for (&at, values) in at.iter().zip(turned) {
                     to[at + first..][..BLOCK].copy_from_slice(&values);
@@ -78,13 +82,13 @@ impl Pixels {
     #[inline(always)]
     pub fn gather<S: Simd>(
         &self,
-        _: S,
+        simd: S,
         from: &[f32],
         channels: usize,
         mut take: impl FnMut(usize, usize, &[f32]),
     ) {
         let pixels = self.at.len();
-        let blocks = if blocks_pay::<S>() { pixels / BLOCK } else { 0 };
+        let blocks = if blocks_pay(simd) { pixels / BLOCK } else { 0 };
         for block in 0..blocks {
             let at: &[usize; BLOCK] =
                 self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
@@ -93,8 +97,9 @@ impl Pixels {
                 for (row, &at) in rows.iter_mut().zip(at) {
                     row.copy_from_slice(&from[at + first..][..BLOCK]);
                 }
-                // SAFETY: the vectors have eight lanes, and `rows` has eight times eight numbers.
-                let turned = unsafe { turn(rows.as_ptr() as *const f32, BLOCK) };
+                // SAFETY: `blocks_pay`, or there would be no block, and `rows` has eight times
+                // eight numbers.
+                let turned = unsafe { turn(rows.as_flattened().as_ptr(), BLOCK) };
                 for (i, values) in turned.iter().enumerate().take(channels - first) {
                     take(first + i, self.first + block * BLOCK, values);
                 }
@@ -145,11 +150,18 @@ pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: us
     arch().dispatch(Add(from, width, to, columns))
 }
 
-/// Whether there are instructions that turn a block around: AVX, which every set with eight lanes
-/// or more has on x86.
+/// Whether there are instructions that transpose a block: AVX. The processor has them if `S` is one
+/// of the two sets that include it, because there is no value of those types without.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn blocks_pay<S: Simd>() -> bool {
-    cfg!(target_arch = "x86_64") && S::F32_LANES >= BLOCK
+fn blocks_pay<S: Simd>(_: S) -> bool {
+    let set = TypeId::of::<S>();
+    set == TypeId::of::<pulp::x86::V3>() || set == TypeId::of::<pulp::x86::V4>()
+}
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn blocks_pay<S: Simd>(_: S) -> bool {
+    false
 }
 
 /// Eight rows of eight numbers, `row` apart, as eight columns.
@@ -160,44 +172,53 @@ fn blocks_pay<S: Simd>() -> bool {
 #[inline(always)]
 unsafe fn turn(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
     use std::arch::x86_64::*;
-    let mut r = [_mm256_setzero_ps(); 8];
-    for (i, r) in r.iter_mut().enumerate() {
-        *r = _mm256_loadu_ps(from.add(i * row));
-    }
-    // Pairs of rows, then pairs of pairs, then the halves of the registers.
-    let t = [
-        _mm256_unpacklo_ps(r[0], r[1]),
-        _mm256_unpackhi_ps(r[0], r[1]),
-        _mm256_unpacklo_ps(r[2], r[3]),
-        _mm256_unpackhi_ps(r[2], r[3]),
-        _mm256_unpacklo_ps(r[4], r[5]),
-        _mm256_unpackhi_ps(r[4], r[5]),
-        _mm256_unpacklo_ps(r[6], r[7]),
-        _mm256_unpackhi_ps(r[6], r[7]),
-    ];
-    let q = [
-        _mm256_shuffle_ps::<0x44>(t[0], t[2]),
-        _mm256_shuffle_ps::<0xee>(t[0], t[2]),
-        _mm256_shuffle_ps::<0x44>(t[1], t[3]),
-        _mm256_shuffle_ps::<0xee>(t[1], t[3]),
-        _mm256_shuffle_ps::<0x44>(t[4], t[6]),
-        _mm256_shuffle_ps::<0xee>(t[4], t[6]),
-        _mm256_shuffle_ps::<0x44>(t[5], t[7]),
-        _mm256_shuffle_ps::<0xee>(t[5], t[7]),
-    ];
-    std::mem::transmute([
-        _mm256_permute2f128_ps::<0x20>(q[0], q[4]),
-        _mm256_permute2f128_ps::<0x20>(q[1], q[5]),
-        _mm256_permute2f128_ps::<0x20>(q[2], q[6]),
-        _mm256_permute2f128_ps::<0x20>(q[3], q[7]),
-        _mm256_permute2f128_ps::<0x31>(q[0], q[4]),
-        _mm256_permute2f128_ps::<0x31>(q[1], q[5]),
-        _mm256_permute2f128_ps::<0x31>(q[2], q[6]),
-        _mm256_permute2f128_ps::<0x31>(q[3], q[7]),
-    ])
+    // SAFETY: the caller says that the numbers exist, at any address, and that there is AVX, which
+    // is all that these instructions want.
+    let columns = unsafe {
+        let mut r = [_mm256_setzero_ps(); 8];
+        for (i, r) in r.iter_mut().enumerate() {
+            *r = _mm256_loadu_ps(from.add(i * row));
+        }
+        // Pairs of rows, then pairs of pairs, then the halves of the registers.
+        let t = [
+            _mm256_unpacklo_ps(r[0], r[1]),
+            _mm256_unpackhi_ps(r[0], r[1]),
+            _mm256_unpacklo_ps(r[2], r[3]),
+            _mm256_unpackhi_ps(r[2], r[3]),
+            _mm256_unpacklo_ps(r[4], r[5]),
+            _mm256_unpackhi_ps(r[4], r[5]),
+            _mm256_unpacklo_ps(r[6], r[7]),
+            _mm256_unpackhi_ps(r[6], r[7]),
+        ];
+        let q = [
+            _mm256_shuffle_ps::<0x44>(t[0], t[2]),
+            _mm256_shuffle_ps::<0xee>(t[0], t[2]),
+            _mm256_shuffle_ps::<0x44>(t[1], t[3]),
+            _mm256_shuffle_ps::<0xee>(t[1], t[3]),
+            _mm256_shuffle_ps::<0x44>(t[4], t[6]),
+            _mm256_shuffle_ps::<0xee>(t[4], t[6]),
+            _mm256_shuffle_ps::<0x44>(t[5], t[7]),
+            _mm256_shuffle_ps::<0xee>(t[5], t[7]),
+        ];
+        [
+            _mm256_permute2f128_ps::<0x20>(q[0], q[4]),
+            _mm256_permute2f128_ps::<0x20>(q[1], q[5]),
+            _mm256_permute2f128_ps::<0x20>(q[2], q[6]),
+            _mm256_permute2f128_ps::<0x20>(q[3], q[7]),
+            _mm256_permute2f128_ps::<0x31>(q[0], q[4]),
+            _mm256_permute2f128_ps::<0x31>(q[1], q[5]),
+            _mm256_permute2f128_ps::<0x31>(q[2], q[6]),
+            _mm256_permute2f128_ps::<0x31>(q[3], q[7]),
+        ]
+    };
+    // SAFETY: eight registers of eight `f32` are as long as eight arrays of eight, and any bits are
+    // an `f32`.
+    unsafe { std::mem::transmute::<[__m256; BLOCK], [[f32; BLOCK]; BLOCK]>(columns) }
 }
 
+/// # Safety
+/// None is needed: nothing calls this, see [`blocks_pay`].
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn turn(_: *const f32, _: usize) -> [[f32; BLOCK]; BLOCK] {
-    unreachable!("blocks_pay says no")
+    unreachable!("blocks_pay is false")
 }

@@ -282,7 +282,7 @@ fn get_block<S: Simd, const N: usize>(
     let from = &from[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
-            // SAFETY: the largest i and j are within `from`, which is cut so.
+            // SAFETY: `from` ends with the vector of the largest i and j, which ends furthest.
             block[i][j] = unsafe { load::<S>(from.as_ptr().add(i * row + j * column)) };
         }
     }
@@ -302,7 +302,7 @@ fn put_block<S: Simd, const N: usize>(
     let to = &mut to[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
-            // SAFETY: the largest i and j are within `to`, which is cut so.
+            // SAFETY: `to` ends with the vector of the largest i and j, which ends furthest.
             unsafe { save::<S>(to.as_mut_ptr().add(i * row + j * column), block[i][j]) };
         }
     }
