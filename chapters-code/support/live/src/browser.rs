@@ -27,7 +27,8 @@ pub extern "C" fn room(len: usize) -> *mut u8 {
 /// # Safety
 /// `start` comes from [`room`] of this `len`, and is given away with this call.
 unsafe fn bytes(start: *mut u8, len: usize) -> Vec<u8> {
-    Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)).into_vec()
+    // SAFETY: the caller says that this is the box of `room`, and gives it away.
+    unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)) }.into_vec()
 }
 
 /// Holds a file for the figures to read.
@@ -36,8 +37,9 @@ unsafe fn bytes(start: *mut u8, len: usize) -> Vec<u8> {
 /// Both come from [`room`] of these sizes.
 #[no_mangle]
 pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, len: usize) {
-    let path = String::from_utf8_lossy(&bytes(path, path_len)).into_owned();
-    files::hold(path, bytes(content, len));
+    // SAFETY: the caller says that both come from `room`.
+    let (path, content) = unsafe { (bytes(path, path_len), bytes(content, len)) };
+    files::hold(String::from_utf8_lossy(&path).into_owned(), content);
 }
 
 /// Draws the figure with these settings.
@@ -46,7 +48,9 @@ pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, 
 /// They come from [`room`] of this size.
 #[no_mangle]
 pub unsafe extern "C" fn draw(settings: *mut u8, len: usize) {
-    let settings = String::from_utf8_lossy(&bytes(settings, len)).into_owned();
+    // SAFETY: the caller says that they come from `room`.
+    let settings = unsafe { bytes(settings, len) };
+    let settings = String::from_utf8_lossy(&settings).into_owned();
     if let Err(problem) = crate::draw(&settings, &mut show) {
         say(&format!("{problem:#}"));
     }
