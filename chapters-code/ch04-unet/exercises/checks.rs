@@ -1,8 +1,7 @@
 //! What an answer must pass.
 
 use ch04_unet::{Preset, UNet};
-use dfdx::prelude::*;
-use ops::layers::{Conv2d, Parameters, Visitor};
+use ops::layers::{Conv2d, Parameters};
 use ops::{AutoDevice, Conv2dOptions};
 
 use super::answers::{bridges, conv_parameters, similarity};
@@ -35,19 +34,12 @@ fn near_timesteps_are_alike() {
 }
 
 /// The input channels of the first convolution of every block on the way up.
-struct Inputs(Vec<usize>);
-
-impl Visitor<AutoDevice> for Inputs {
-    fn visit<S: Shape>(
-        &mut self,
-        name: &str,
-        parameter: &mut Tensor<S, f32, AutoDevice>,
-    ) {
-        if name.starts_with("up_blocks") && name.ends_with("conv1.weight") {
-            let shape: Vec<usize> = parameter.shape().concrete().into();
-            self.0.push(shape[1]);
-        }
-    }
+fn inputs(unet: &mut UNet<AutoDevice>) -> Vec<usize> {
+    let parameters = unet.parameters().into_iter();
+    parameters
+        .filter(|p| p.name.starts_with("up_blocks") && p.name.ends_with("conv1.weight"))
+        .map(|p| p.shape()[1])
+        .collect()
 }
 
 #[test]
@@ -60,18 +52,17 @@ fn bridges_are_what_the_way_up_takes_in() {
     ] {
         let mut unet =
             UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap();
-        let mut inputs = Inputs(Vec::new());
-        unet.visit("", &mut inputs);
+        let inputs = inputs(&mut unet);
         // A block takes in what the one before it gave, and a bridge: the last that was
         // built comes first.
         let mut before = *config.block_out_channels.last().unwrap();
         let mut found = bridges(&config);
         assert_eq!(
             found.len(),
-            inputs.0.len(),
+            inputs.len(),
             "as many bridges as blocks on the way up"
         );
-        for (block, input) in inputs.0.iter().enumerate() {
+        for (block, input) in inputs.iter().enumerate() {
             assert_eq!(
                 found.pop(),
                 Some(input - before),

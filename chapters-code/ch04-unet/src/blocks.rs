@@ -1,7 +1,7 @@
 //! The parts: time embedding, residual block, attention, down, up.
 
 use dfdx::prelude::*;
-use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
+use ops::layers::{Conv2d, GroupNorm, Linear};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
@@ -121,18 +121,14 @@ fn rescale<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, by: f32) -> Images<D
     }
 }
 
-impl<D: UNetDevice> Parameters<D> for ResnetBlock<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.norm1.visit(&join(prefix, "norm1"), v);
-        self.conv1.visit(&join(prefix, "conv1"), v);
-        self.time_emb_proj.visit(&join(prefix, "time_emb_proj"), v);
-        self.norm2.visit(&join(prefix, "norm2"), v);
-        self.conv2.visit(&join(prefix, "conv2"), v);
-        if let Some(conv) = &mut self.conv_shortcut {
-            conv.visit(&join(prefix, "conv_shortcut"), v);
-        }
-    }
-}
+ops::parameters!(ResnetBlock {
+    norm1,
+    conv1,
+    time_emb_proj,
+    norm2,
+    conv2,
+    conv_shortcut
+});
 
 // ANCHOR: attention
 /// Lets every pixel look at every other one (Vaswani et al. 2017), beside a direct way.
@@ -185,15 +181,7 @@ impl<D: UNetDevice> AttentionBlock<D> {
     // ANCHOR_END: attention_forward
 }
 
-impl<D: UNetDevice> Parameters<D> for AttentionBlock<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.group_norm.visit(&join(prefix, "group_norm"), v);
-        self.to_q.visit(&join(prefix, "to_q"), v);
-        self.to_k.visit(&join(prefix, "to_k"), v);
-        self.to_v.visit(&join(prefix, "to_v"), v);
-        self.to_out.visit(&join(prefix, "to_out.0"), v);
-    }
-}
+ops::parameters!(AttentionBlock { group_norm, to_q, to_k, to_v, to_out as "to_out.0" });
 
 // ANCHOR: down
 /// Halves height and width with a convolution of stride 2.
@@ -278,19 +266,11 @@ impl<D: UNetDevice> Stage<D> {
 }
 // ANCHOR_END: stage
 
-impl<D: UNetDevice> Parameters<D> for Stage<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        for (i, resnet) in self.resnets.iter_mut().enumerate() {
-            resnet.visit(&join(prefix, format_args!("resnets.{i}")), v);
-        }
-        for (i, attention) in self.attentions.iter_mut().enumerate() {
-            attention.visit(&join(prefix, format_args!("attentions.{i}")), v);
-        }
-        if let Some(downsample) = &mut self.downsample {
-            downsample.conv.visit(&join(prefix, "downsamplers.0.conv"), v);
-        }
-        if let Some(upsample) = &mut self.upsample {
-            upsample.conv.visit(&join(prefix, "upsamplers.0.conv"), v);
-        }
-    }
-}
+ops::parameters!(Downsample { conv });
+ops::parameters!(Upsample { conv });
+ops::parameters!(Stage {
+    resnets,
+    attentions,
+    downsample as "downsamplers.0",
+    upsample as "upsamplers.0"
+});

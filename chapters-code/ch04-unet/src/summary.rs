@@ -1,7 +1,7 @@
 //! What each stage of the network costs.
 
 use dfdx::prelude::*;
-use ops::layers::{Parameters, Visitor};
+use ops::layers::{Parameter, Parameters};
 use ops::{Images, UNetDevice};
 
 use crate::unet::Companion;
@@ -32,8 +32,7 @@ pub fn summary<D: UNetDevice>(unet: &mut UNet<D>, x_t: Images<D>) -> Vec<StageSu
         multiply_adds: 0,
     }];
     unet.forward_with(x_t, &timesteps, &mut Shapes(&mut stages));
-    let mut count = Count(&mut stages);
-    unet.visit("", &mut count);
+    unet.parameters().iter().for_each(|parameter| count(&mut stages, parameter));
     stages
 }
 
@@ -54,30 +53,25 @@ impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for Shapes<'_> {
     }
 }
 
-struct Count<'a>(&'a mut Vec<StageSummary>);
-
-impl<D: UNetDevice> Visitor<D> for Count<'_> {
-    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
-        let name = name.replace("conv_norm_out", "conv_out");
-        let belongs =
-            |stage: &&mut StageSummary| name.starts_with(&format!("{}.", stage.name));
-        let stage = self
-            .0
-            .iter_mut()
-            .filter(belongs)
-            .max_by_key(|s| s.name.len())
-            .expect("every parameter belongs to a stage");
-        let numel = parameter.shape().num_elements();
-        stage.parameters += numel;
-        let pixels = stage.shape[1] * stage.shape[2];
-        let once_per_image = S::NUM_DIMS == 2 && !name.contains("attentions");
-        if S::NUM_DIMS > 1 {
-            stage.multiply_adds += numel * if once_per_image { 1 } else { pixels };
-        }
-        if name.ends_with("to_q.weight") {
-            // Every pixel with every other: scores, then weighted sums.
-            stage.multiply_adds +=
-                2 * pixels * pixels * parameter.shape().concrete()[0];
-        }
+/// Adds a parameter, and what it multiplies, to its stage.
+fn count<D: UNetDevice>(stages: &mut [StageSummary], parameter: &Parameter<'_, D>) {
+    let name = parameter.name.replace("conv_norm_out", "conv_out");
+    let belongs =
+        |stage: &&mut StageSummary| name.starts_with(&format!("{}.", stage.name));
+    let stage = stages
+        .iter_mut()
+        .filter(belongs)
+        .max_by_key(|s| s.name.len())
+        .expect("every parameter belongs to a stage");
+    let (shape, numel) = (parameter.shape(), parameter.num_elements());
+    stage.parameters += numel;
+    let pixels = stage.shape[1] * stage.shape[2];
+    let once_per_image = shape.len() == 2 && !name.contains("attentions");
+    if shape.len() > 1 {
+        stage.multiply_adds += if once_per_image { numel } else { numel * pixels };
+    }
+    if name.ends_with("to_q.weight") {
+        // Every pixel with every other: scores, then weighted sums.
+        stage.multiply_adds += 2 * pixels * pixels * shape[0];
     }
 }

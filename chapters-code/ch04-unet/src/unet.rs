@@ -2,7 +2,7 @@
 //! step.
 
 use dfdx::prelude::*;
-use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
+use ops::layers::{Conv2d, GroupNorm, Linear};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
@@ -299,21 +299,13 @@ impl<D: UNetDevice> UNet<D> {
     // ANCHOR_END: up
 }
 
-// ANCHOR: visit
-impl<D: UNetDevice> Parameters<D> for UNet<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.conv_in.visit(&join(prefix, "conv_in"), v);
-        self.time_linear_1.visit(&join(prefix, "time_embedding.linear_1"), v);
-        self.time_linear_2.visit(&join(prefix, "time_embedding.linear_2"), v);
-        for (i, stage) in self.down.iter_mut().enumerate() {
-            stage.visit(&join(prefix, format_args!("down_blocks.{i}")), v);
-        }
-        self.middle.visit(&join(prefix, "mid_block"), v);
-        for (i, stage) in self.up.iter_mut().enumerate() {
-            stage.visit(&join(prefix, format_args!("up_blocks.{i}")), v);
-        }
-        self.conv_norm_out.visit(&join(prefix, "conv_norm_out"), v);
-        self.conv_out.visit(&join(prefix, "conv_out"), v);
-    }
-}
-// ANCHOR_END: visit
+ops::parameters!(UNet {
+    conv_in,
+    time_linear_1 as "time_embedding.linear_1",
+    time_linear_2 as "time_embedding.linear_2",
+    down as "down_blocks",
+    middle as "mid_block",
+    up as "up_blocks",
+    conv_norm_out,
+    conv_out
+});

@@ -423,7 +423,7 @@ fn an_outline_is_that_of_the_network() {
     };
     for config in presets.into_iter().chain([config(), deep]) {
         let mut unet = UNet::new(&device, &config, rng).unwrap();
-        assert_eq!(config.outline().unwrap(), Outline::of(&mut unet));
+        assert_eq!(config.outline().unwrap(), Outline::for_model(&mut unet));
     }
     assert_eq!(
         Preset::DdpmCifar10.config([3, 32, 32]).outline().unwrap().count(),

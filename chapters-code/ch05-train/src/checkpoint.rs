@@ -93,7 +93,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// # Errors
     /// If a file cannot be written; what was there before is then still whole.
     pub fn save_state(&mut self, directory: &Path) -> Result<(), CheckpointError> {
-        let outline = Outline::of(&mut self.unet);
+        let outline = Outline::for_model(&mut self.unet);
         let mut tensors = NamedTensors::new();
         for (name, tensor) in params::to_host(&mut self.unet) {
             tensors.insert(format!("weights.{name}"), tensor);
@@ -144,7 +144,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// Takes over the tensors of a state that fits.
     fn set_state(&mut self, tensors: &NamedTensors) {
         params::set(&mut self.unet, "weights", tensors);
-        let outline = Outline::of(&mut self.unet);
+        let outline = Outline::for_model(&mut self.unet);
         let flat =
             [&mut self.ema.average, &mut self.optimizer.m, &mut self.optimizer.v];
         for (kind, flat) in FLAT.into_iter().zip(flat) {

@@ -2,26 +2,18 @@
 //! the weights.
 
 use ch04_unet::ConfigError;
-use dfdx::prelude::*;
-use ops::layers::{Parameters, Visitor};
-use ops::{AdamW, Buffer, Gradient, UNetDevice, Vector};
+use ops::layers::Parameters;
+use ops::{AdamW, Gradient, UNetDevice, Vector};
 use serde::{Deserialize, Serialize};
 
 /// One number for each number in a network: a list of vectors, in the order in which
-/// the network shows its parameters.
+/// the network lists its parameters.
 pub type Flat<D> = Vec<Vector<D>>;
 
 /// A list of zeros for `model`.
 pub(crate) fn zeros_like<D: UNetDevice>(model: &mut impl Parameters<D>) -> Flat<D> {
-    struct Zeros<D: UNetDevice>(Flat<D>);
-    impl<D: UNetDevice> Visitor<D> for Zeros<D> {
-        fn visit<S: Shape>(&mut self, _: &str, p: &mut Tensor<S, f32, D>) {
-            self.0.push(p.device().zeros_like(&(p.shape().num_elements(),)));
-        }
-    }
-    let mut zeros = Zeros(Vec::new());
-    model.visit("", &mut zeros);
-    zeros.0
+    let parameters = model.parameters().into_iter();
+    parameters.map(|p| p.device().zeros_like(&(p.num_elements(),))).collect()
 }
 
 // ANCHOR: norm
@@ -132,9 +124,31 @@ impl<D: UNetDevice> Optimizer<D> {
 // ANCHOR_END: adamw
 
 impl<D: UNetDevice> Optimizer<D> {
+    // ANCHOR: numbers
+    /// What is the same for all weights in step number `step`, for a gradient of this
+    /// length.
+    fn numbers(&self, step: u64, gradient_norm: f64) -> AdamW {
+        let c = &self.config;
+        let count = (step + 1) as f64;
+        AdamW {
+            learning_rate: learning_rate(c, step) as f32,
+            beta1: c.beta1 as f32,
+            beta2: c.beta2 as f32,
+            eps: c.eps as f32,
+            weight_decay: c.weight_decay as f32,
+            bias_correction1: (1.0 - c.beta1.powf(count)) as f32,
+            bias_correction2: (1.0 - c.beta2.powf(count)) as f32,
+            gradient_scale: (c.max_gradient_norm / gradient_norm).min(1.0) as f32,
+        }
+    }
+    // ANCHOR_END: numbers
+
     // ANCHOR: update
     /// Moves every weight once, against the gradient; `step` counts from 0. Returns the
     /// length that the gradient had.
+    ///
+    /// # Panics
+    /// If the gradient is not one of this model, or the optimiser was not made for it.
     pub fn update(
         &mut self,
         step: u64,
@@ -143,42 +157,19 @@ impl<D: UNetDevice> Optimizer<D> {
     ) -> f64 {
         let device = self.m.first().expect("a network has parameters").device().clone();
         let norm = gradient_norm(&device, gradient);
-        let c = &self.config;
-        let count = (step + 1) as f64;
-        let numbers = AdamW {
-            learning_rate: learning_rate(c, step) as f32,
-            beta1: c.beta1 as f32,
-            beta2: c.beta2 as f32,
-            eps: c.eps as f32,
-            weight_decay: c.weight_decay as f32,
-            bias_correction1: (1.0 - c.beta1.powf(count)) as f32,
-            bias_correction2: (1.0 - c.beta2.powf(count)) as f32,
-            gradient_scale: (c.max_gradient_norm / norm).min(1.0) as f32,
-        };
+        let numbers = self.numbers(step, norm);
+        let parameters = model.parameters();
+        let lengths = [gradient.len(), self.m.len(), self.v.len()];
+        assert_eq!(lengths, [parameters.len(); 3], "one of each per parameter");
         let moments = self.m.iter_mut().zip(&mut self.v);
-        model.visit("", &mut Update { numbers, state: gradient.iter().zip(moments) });
+        let all = parameters.into_iter().zip(gradient).zip(moments);
+        for ((mut parameter, gradient), (m, v)) in all {
+            parameter.adamw_step(&numbers, gradient, m, v);
+        }
         norm
     }
     // ANCHOR_END: update
 }
-
-// ANCHOR: visit
-struct Update<I> {
-    numbers: AdamW,
-    /// For each parameter its gradient and its two moments.
-    state: I,
-}
-
-type State<'a, D> = (&'a Buffer<D>, (&'a mut Vector<D>, &'a mut Vector<D>));
-
-impl<'a, D: UNetDevice, I: Iterator<Item = State<'a, D>>> Visitor<D> for Update<I> {
-    fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-        let (gradient, (m, v)) =
-            self.state.next().expect("a gradient and two moments for every parameter");
-        ops::adamw_step(&self.numbers, parameter, gradient, m, v);
-    }
-}
-// ANCHOR_END: visit
 
 // ANCHOR: ema
 /// A moving average of the weights: it forgets the jitter of single steps, and draws
@@ -213,14 +204,11 @@ impl<D: UNetDevice> Ema<D> {
 impl<D: UNetDevice> Ema<D> {
     // ANCHOR: blend
     fn blend(&mut self, keep: f64, model: &mut impl Parameters<D>) {
-        struct Blend<I>(f32, I);
-        impl<'a, D: UNetDevice, I: Iterator<Item = &'a mut Vector<D>>> Visitor<D> for Blend<I> {
-            fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-                let average = self.1.next().expect("an average for every parameter");
-                ops::blend(self.0, average, parameter);
-            }
+        let parameters = model.parameters();
+        assert_eq!(parameters.len(), self.average.len(), "one average per parameter");
+        for (parameter, average) in parameters.iter().zip(&mut self.average) {
+            parameter.blend_into(keep as f32, average);
         }
-        model.visit("", &mut Blend(keep as f32, self.average.iter_mut()));
     }
 
     /// A copy of `model` with the averages as weights.
@@ -234,12 +222,9 @@ impl<D: UNetDevice> Ema<D> {
 
 /// Sets the weights of `model`.
 pub(crate) fn set<D: UNetDevice>(model: &mut impl Parameters<D>, values: &Flat<D>) {
-    struct Set<'a, D: UNetDevice>(std::slice::Iter<'a, Vector<D>>);
-    impl<D: UNetDevice> Visitor<D> for Set<'_, D> {
-        fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-            let values = self.0.next().expect("a value for every parameter");
-            parameter.copy_from(&values.as_vec());
-        }
+    let parameters = model.parameters();
+    assert_eq!(parameters.len(), values.len(), "one vector per parameter");
+    for (mut parameter, values) in parameters.into_iter().zip(values) {
+        parameter.copy_from(&values.as_vec());
     }
-    model.visit("", &mut Set(values.iter()));
 }

@@ -1,7 +1,7 @@
 //! A class as something to tell the network.
 
 use dfdx::prelude::*;
-use ops::layers::{join, Linear, Parameters, Visitor};
+use ops::layers::Linear;
 use ops::{Rows, UNetDevice};
 use rand::Rng;
 
@@ -57,8 +57,4 @@ impl<D: UNetDevice> LabelEmbedding<D> {
 }
 // ANCHOR_END: label_embedding
 
-impl<D: UNetDevice> Parameters<D> for LabelEmbedding<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.table.visit(&join(prefix, "class_embedding"), v);
-    }
-}
+ops::parameters!(LabelEmbedding { table as "class_embedding" });

@@ -2,7 +2,7 @@
 
 use ch04_unet::{Companion, ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
-use ops::layers::{join, Linear, Parameters, Visitor};
+use ops::layers::{join, Linear, Parameter, Parameters};
 use ops::params::Outline;
 use ops::{Images, Rows, UNetDevice};
 use rand::Rng;
@@ -274,26 +274,23 @@ fn words(condition: &Condition) -> Option<&[usize]> {
 }
 
 impl<D: UNetDevice> Parameters<D> for Conditioner<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+    fn list<'a>(&'a mut self, prefix: &str, all: &mut Vec<Parameter<'a, D>>) {
         match self {
-            Self::Class(embedding) => embedding.visit(prefix, v),
-            Self::Text(reader) => {
-                reader.encoder.visit(&join(prefix, "text_encoder"), v);
-                reader.pool.visit(&join(prefix, "text_pool"), v);
-                for (stage, block, look) in &mut reader.looks {
-                    look.visit(
-                        &join(prefix, format_args!("{stage}.cross_attentions.{block}")),
-                        v,
-                    );
-                }
-            }
+            Self::Class(embedding) => embedding.list(prefix, all),
+            Self::Text(reader) => reader.list(prefix, all),
         }
     }
 }
 
-impl<D: UNetDevice> Parameters<D> for ConditionalUNet<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.unet.visit(&join(prefix, "unet"), v);
-        self.conditioner.visit(&join(prefix, "conditioning"), v);
+impl<D: UNetDevice> Parameters<D> for TextConditioner<D> {
+    fn list<'a>(&'a mut self, prefix: &str, all: &mut Vec<Parameter<'a, D>>) {
+        self.encoder.list(&join(prefix, "text_encoder"), all);
+        self.pool.list(&join(prefix, "text_pool"), all);
+        for (stage, block, look) in &mut self.looks {
+            let name = format!("{stage}.cross_attentions.{block}");
+            look.list(&join(prefix, name), all);
+        }
     }
 }
+
+ops::parameters!(ConditionalUNet { unet, conditioner as "conditioning" });

@@ -4,7 +4,7 @@
 use ch04_unet::{add_attention, AttentionBlock, Common, ConfigError, UNetConfig};
 use ch04_unet::{MAX_CHANNELS, MAX_LAYERS};
 use dfdx::prelude::*;
-use ops::layers::{join, GroupNorm, Linear, Parameters, Visitor};
+use ops::layers::{GroupNorm, Linear};
 use ops::params::Outline;
 use ops::{Images, UNetDevice};
 use rand::Rng;
@@ -283,20 +283,8 @@ impl<D: UNetDevice> TextEncoder<D> {
     // ANCHOR_END: read
 }
 
-impl<D: UNetDevice> Parameters<D> for TextEncoder<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.words.visit(&join(prefix, "words"), v);
-        self.places.visit(&join(prefix, "places"), v);
-        for (i, block) in self.blocks.iter_mut().enumerate() {
-            let prefix = join(prefix, format_args!("blocks.{i}"));
-            block.attention.visit(&join(&prefix, "attention"), v);
-            block.norm.visit(&join(&prefix, "norm"), v);
-            block.widen.visit(&join(&prefix, "widen"), v);
-            block.narrow.visit(&join(&prefix, "narrow"), v);
-        }
-        self.norm.visit(&join(prefix, "norm"), v);
-    }
-}
+ops::parameters!(TransformerBlock { attention, norm, widen, narrow });
+ops::parameters!(TextEncoder { words, places, blocks, norm });
 
 // ANCHOR: cross_attention
 /// Lets every pixel look at every word, beside a direct way. Values and output have no
@@ -353,15 +341,7 @@ impl<D: UNetDevice> CrossAttention<D> {
     // ANCHOR_END: look
 }
 
-impl<D: UNetDevice> Parameters<D> for CrossAttention<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
-        self.norm.visit(&join(prefix, "norm"), v);
-        self.to_q.visit(&join(prefix, "to_q"), v);
-        self.to_k.visit(&join(prefix, "to_k"), v);
-        self.to_v.visit(&join(prefix, "to_v"), v);
-        self.to_out.visit(&join(prefix, "to_out"), v);
-    }
-}
+ops::parameters!(CrossAttention { norm, to_q, to_k, to_v, to_out });
 
 // ANCHOR: places
 /// Where the U-Net looks at the words: behind every block that has self-attention.

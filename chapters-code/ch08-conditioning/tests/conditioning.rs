@@ -18,7 +18,7 @@ use ch08_conditioning::{
     ConditioningConfig, Guidance, TextConfig, Tokenizer,
 };
 use dfdx::prelude::*;
-use ops::layers::{Parameters, Visitor};
+use ops::layers::Parameters;
 use ops::{AutoDevice, Images};
 
 type Dev = AutoDevice;
@@ -130,26 +130,22 @@ fn what_is_said_matters_and_so_does_the_order_of_words() {
     }
 }
 
-/// Adds `by` to one number of one parameter.
-struct Nudge<'a>(&'a str, usize, f32);
-
-impl Visitor<Dev> for Nudge<'_> {
-    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, Dev>) {
-        if name == self.0 {
-            let mut values = parameter.as_vec();
-            values[self.1] += self.2;
-            parameter.copy_from(&values);
-        }
+/// A copy of `network` with `by` added to one number of one parameter of its
+/// conditioning.
+fn nudged(
+    network: &ConditionalUNet<Dev>,
+    name: &str,
+    at: usize,
+    by: f32,
+) -> ConditionalUNet<Dev> {
+    let mut nudged = network.clone();
+    let parameters = nudged.conditioner.parameters().into_iter();
+    for mut parameter in parameters.filter(|parameter| parameter.name == name) {
+        let mut values = parameter.values();
+        values[at] += by;
+        parameter.copy_from(&values);
     }
-}
-
-/// The gradient of every parameter, by name.
-struct Gather<'a>(&'a mut Gradients<f32, Dev>, Vec<(String, Vec<f32>)>);
-
-impl Visitor<Dev> for Gather<'_> {
-    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, Dev>) {
-        self.1.push((name.to_string(), self.0.get(parameter).as_vec()));
-    }
+    nudged
 }
 
 /// Every parameter of the conditioning learns, and its gradient is the slope of the
@@ -176,7 +172,7 @@ fn gradients_reach_what_reads_the_words() {
         let answer = |x_t, timesteps: &[usize]| {
             network.forward::<OwnedTape<f32, Dev>>(x_t, timesteps, &told)
         };
-        let mut gradients = l_simple(
+        let gradients = l_simple(
             &schedule,
             PredictionType::Epsilon,
             &x0,
@@ -185,9 +181,10 @@ fn gradients_reach_what_reads_the_words() {
             answer,
         )
         .backward();
-        let mut gather = Gather(&mut gradients, Vec::new());
-        network.conditioner.visit("", &mut gather);
-        for (name, gradient) in gather.1 {
+        let parameters = network.conditioner.parameters();
+        let learnt =
+            parameters.iter().map(|p| (p.name.clone(), p.gradient(&gradients)));
+        for (name, gradient) in learnt.collect::<Vec<_>>() {
             let (at, slope) = gradient
                 .iter()
                 .copied()
@@ -201,10 +198,8 @@ fn gradients_reach_what_reads_the_words() {
             }
             assert!(slope.abs() > 1e-7, "{name} learns nothing");
             let step = 2e-2;
-            let mut there = network.clone();
-            there.conditioner.visit("", &mut Nudge(&name, at, step));
-            let mut here = network.clone();
-            here.conditioner.visit("", &mut Nudge(&name, at, -step));
+            let there = nudged(&network, &name, at, step);
+            let here = nudged(&network, &name, at, -step);
             let measured = (loss(&there) - loss(&here)) / (2.0 * step as f64);
             let error = (measured - slope as f64).abs();
             assert!(

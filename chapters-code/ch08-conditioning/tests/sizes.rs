@@ -73,11 +73,11 @@ fn an_outline_is_that_of_the_network() {
         let mut network = network(&conditioning);
         assert_eq!(
             conditioning.outline(&unet()).unwrap(),
-            Outline::of(&mut network.conditioner)
+            Outline::for_model(&mut network.conditioner)
         );
         assert_eq!(
             conditioning.network_outline(&unet()).unwrap(),
-            Outline::of(&mut network)
+            Outline::for_model(&mut network)
         );
     }
 }

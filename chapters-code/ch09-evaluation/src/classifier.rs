@@ -10,7 +10,7 @@ use ch04_unet::{ConfigError, MAX_SIDE};
 use ch05_train::{Ema, Optimizer, OptimizerConfig};
 use dfdx::losses::binary_cross_entropy_with_logits_loss;
 use dfdx::prelude::*;
-use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameters, Visitor};
+use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameter, Parameters};
 use ops::params::{self, Outline};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
@@ -216,12 +216,12 @@ impl<D: UNetDevice> Classifier<D> {
 // ANCHOR_END: classifier
 
 impl<D: UNetDevice> Parameters<D> for Classifier<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, v: &mut V) {
+    fn list<'a>(&'a mut self, prefix: &str, all: &mut Vec<Parameter<'a, D>>) {
         for (i, (conv, norm)) in self.stages.iter_mut().enumerate() {
-            conv.visit(&join(prefix, format_args!("stages.{i}.conv")), v);
-            norm.visit(&join(prefix, format_args!("stages.{i}.norm")), v);
+            conv.list(&join(prefix, format_args!("stages.{i}.conv")), all);
+            norm.list(&join(prefix, format_args!("stages.{i}.norm")), all);
         }
-        self.answers.visit(&join(prefix, "answers"), v);
+        self.answers.list(&join(prefix, "answers"), all);
     }
 }
 

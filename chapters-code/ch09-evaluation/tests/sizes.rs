@@ -87,5 +87,5 @@ fn classifiers_that_cannot_be_right_are_named() {
 fn an_outline_is_that_of_the_classifier() {
     let config = classifier_config();
     let mut classifier = Classifier::new(&ops::open_device(0).unwrap(), config.clone());
-    assert_eq!(config.outline().unwrap(), Outline::of(&mut classifier));
+    assert_eq!(config.outline().unwrap(), Outline::for_model(&mut classifier));
 }

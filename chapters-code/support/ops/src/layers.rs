@@ -1,36 +1,16 @@
-//! Layers: parameters behind the functions of this crate.
+//! Layers: the functions of this crate with their parameters.
 //!
-//! Their shapes are run-time values, so dfdx's own walker over modules cannot visit them from
-//! outside the crate. [`Parameters`] is ours: every layer lists its tensors by the names that
-//! PyTorch gives them.
+//! Their shapes are run-time values, which dfdx's own walk over modules does not allow outside
+//! dfdx. [`Parameters`] replaces it: every layer lists its tensors by the names that PyTorch gives
+//! them.
+
+mod parameters;
 
 use dfdx::prelude::*;
 use rand::Rng;
 
-use crate::{Conv2dOptions, ConvInput, ConvWeight, Images, MaybeSync, Rows, UNetDevice, Vector};
-
-// ANCHOR: visitor
-/// Something that is done to every parameter.
-pub trait Visitor<D: UNetDevice> {
-    /// Called once for each parameter, in a fixed order, with its full name (`"conv_in.weight"`).
-    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>);
-}
-
-/// A thing with parameters.
-pub trait Parameters<D: UNetDevice>: MaybeSync {
-    /// Shows every parameter to `visitor`, with `prefix` before its name.
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V);
-}
-// ANCHOR_END: visitor
-
-/// `prefix.name`, or `name` where the prefix is empty.
-pub fn join(prefix: &str, name: impl std::fmt::Display) -> String {
-    if prefix.is_empty() {
-        name.to_string()
-    } else {
-        format!("{prefix}.{name}")
-    }
-}
+pub use self::parameters::{join, Parameter, Parameters};
+use crate::{Conv2dOptions, ConvInput, ConvWeight, Images, Rows, UNetDevice, Vector};
 
 /// A parameter with values uniform in ±bound.
 fn uniform<D: UNetDevice, S: Shape>(
@@ -51,8 +31,8 @@ fn bound(fan_in: usize) -> f32 {
 
 /// [`crate::conv2d`] with its weight and bias.
 ///
-/// What the device makes of the weight is kept while nothing is learnt, and forgotten whenever
-/// somebody visits the weight.
+/// What the device makes of the weight is kept while nothing is learnt, and forgotten whenever the
+/// weight is listed, because it may change then.
 #[derive(Clone, Debug)]
 pub struct Conv2d<D: UNetDevice> {
     /// `(cout, cin, kernel, kernel)`
@@ -189,25 +169,11 @@ impl<D: UNetDevice> GroupNorm<D> {
 }
 
 impl<D: UNetDevice> Parameters<D> for Conv2d<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
+    fn list<'a>(&'a mut self, prefix: &str, all: &mut Vec<Parameter<'a, D>>) {
         self.memo = D::Memo::default();
-        visitor.visit(&join(prefix, "weight"), &mut self.weight);
-        visitor.visit(&join(prefix, "bias"), &mut self.bias);
+        self.weight.list(&join(prefix, "weight"), all);
+        self.bias.list(&join(prefix, "bias"), all);
     }
 }
-
-impl<D: UNetDevice> Parameters<D> for GroupNorm<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
-        visitor.visit(&join(prefix, "weight"), &mut self.weight);
-        visitor.visit(&join(prefix, "bias"), &mut self.bias);
-    }
-}
-
-impl<D: UNetDevice> Parameters<D> for Linear<D> {
-    fn visit<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) {
-        visitor.visit(&join(prefix, "weight"), &mut self.weight);
-        if let Some(bias) = &mut self.bias {
-            visitor.visit(&join(prefix, "bias"), bias);
-        }
-    }
-}
+crate::parameters!(Linear { weight, bias });
+crate::parameters!(GroupNorm { weight, bias });

@@ -21,7 +21,7 @@
 //! free for the next one. After `backward`, only leaves (inputs and parameters) hold their
 //! gradients.
 //!
-//! [`layers`] puts parameters behind the functions, and [`params`] visits them by name, so that an
+//! [`layers`] adds parameters to the functions and lists them by name, so that an optimiser, a moving
 //! optimiser, a moving average or a file can reach each of them.
 //!
 //! [`Replicas`] work on parts of a batch side by side.

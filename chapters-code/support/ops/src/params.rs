@@ -4,12 +4,11 @@ mod outline;
 
 use std::collections::BTreeMap;
 
-use dfdx::prelude::*;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype as StDtype, SafeTensors, TensorView};
 
 pub use self::outline::Outline;
-use crate::layers::{Parameters, Visitor};
+use crate::layers::{join, Parameter, Parameters};
 use crate::UNetDevice;
 
 /// Numbers with a shape, in the memory of the host.
@@ -45,25 +44,16 @@ pub enum ParamsError {
 
 /// How many numbers the model holds.
 pub fn count<D: UNetDevice>(model: &mut impl Parameters<D>) -> usize {
-    Outline::of(model).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    Outline::for_model(model).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
 }
 
 /// Copies every parameter to the host.
 pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
-    struct Collect(NamedTensors);
-    impl<D: UNetDevice> Visitor<D> for Collect {
-        fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
-            let mut values = vec![0.0; parameter.shape().num_elements()];
-            parameter.copy_into(&mut values);
-            self.0.insert(
-                name.to_string(),
-                HostTensor { shape: parameter.shape().concrete().into(), values },
-            );
-        }
-    }
-    let mut collect = Collect(NamedTensors::new());
-    model.visit("", &mut collect);
-    collect.0
+    let copy = |parameter: Parameter<'_, D>| {
+        let tensor = HostTensor { shape: parameter.shape(), values: parameter.values() };
+        (parameter.name, tensor)
+    };
+    model.parameters().into_iter().map(copy).collect()
 }
 
 /// Sets every parameter from `tensors`.
@@ -75,7 +65,7 @@ pub fn from_host<D: UNetDevice>(
     model: &mut impl Parameters<D>,
     tensors: &NamedTensors,
 ) -> Result<(), ParamsError> {
-    Outline::of(model).check(tensors)?;
+    Outline::for_model(model).check(tensors)?;
     check_finite(tensors)?;
     set(model, "", tensors);
     Ok(())
@@ -86,13 +76,9 @@ pub fn from_host<D: UNetDevice>(
 /// # Panics
 /// If there is none, or it has another size.
 pub fn set<D: UNetDevice>(model: &mut impl Parameters<D>, prefix: &str, tensors: &NamedTensors) {
-    struct Set<'a>(&'a NamedTensors);
-    impl<D: UNetDevice> Visitor<D> for Set<'_> {
-        fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
-            parameter.copy_from(&self.0[name].values);
-        }
+    for mut parameter in model.parameters() {
+        parameter.copy_from(&tensors[&join(prefix, &parameter.name)].values);
     }
-    model.visit(prefix, &mut Set(tensors));
 }
 
 /// Checks that every number is one.
@@ -162,24 +148,24 @@ fn floats(kind: StDtype, data: &[u8]) -> Option<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{join, Conv2d, GroupNorm, Linear};
+    use crate::layers::{Conv2d, GroupNorm, Linear};
     use crate::{AutoDevice, Conv2dOptions};
 
-    struct Network(Conv2d<AutoDevice>, Linear<AutoDevice>, GroupNorm<AutoDevice>);
-
-    impl Parameters<AutoDevice> for Network {
-        fn visit<V: Visitor<AutoDevice>>(&mut self, prefix: &str, v: &mut V) {
-            self.0.visit(&join(prefix, "conv"), v);
-            self.1.visit(&join(prefix, "linear"), v);
-            self.2.visit(&join(prefix, "norm"), v);
-        }
+    struct Network<D: UNetDevice> {
+        conv: Conv2d<D>,
+        linear: Linear<D>,
+        norm: GroupNorm<D>,
     }
+    crate::parameters!(Network { conv, linear, norm });
 
-    fn network() -> Network {
+    fn network() -> Network<AutoDevice> {
         let device = crate::open_device(0).unwrap();
         let rng = &mut <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(1);
-        let conv = Conv2d::new(&device, rng, 3, 8, 3, Conv2dOptions::new(1, 1));
-        Network(conv, Linear::new(&device, rng, 8, 5), GroupNorm::new(&device, 2, 8, 1e-5))
+        Network {
+            conv: Conv2d::new(&device, rng, 3, 8, 3, Conv2dOptions::new(1, 1)),
+            linear: Linear::new(&device, rng, 8, 5),
+            norm: GroupNorm::new(&device, 2, 8, 1e-5),
+        }
     }
 
     #[test]
@@ -189,7 +175,7 @@ mod tests {
         outline.linear("linear", 8, 5);
         outline.norm("norm", 8);
         let mut network = network();
-        assert_eq!(outline, Outline::of(&mut network));
+        assert_eq!(outline, Outline::for_model(&mut network));
         assert_eq!(outline.count(), count(&mut network) as u128);
         assert_eq!(outline.count(), 3 * 8 * 9 + 8 + 8 * 5 + 5 + 16);
     }

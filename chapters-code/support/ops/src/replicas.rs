@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use dfdx::prelude::*;
 
-use crate::layers::{Parameters, Visitor};
+use crate::layers::Parameters;
 use crate::parallel::{MaybeSend, MaybeSync};
 use crate::{Images, UNetDevice};
 
@@ -65,7 +65,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
         for (i, (device, replica)) in self.lanes.iter_mut().enumerate() {
             *replica = network.clone();
             if i > 0 {
-                replica.visit("", &mut Move(device));
+                replica.parameters().iter_mut().for_each(|p| p.move_to(device));
             }
         }
     }
@@ -116,16 +116,4 @@ pub fn part<D: UNetDevice>(device: &D, all: &Images<D>, images: Range<usize>) ->
     device.output((images.len(), channels, height, width), |some| {
         device.copy_rows(1, len, D::read(all), [len, start], some, [len, 0], false)
     })
-}
-
-/// Puts a copy of each parameter on another device.
-struct Move<'a, D>(&'a D);
-
-impl<D: UNetDevice> Visitor<D> for Move<'_, D> {
-    fn visit<S: Shape>(&mut self, _: &str, parameter: &mut Tensor<S, f32, D>) {
-        let len = parameter.shape().num_elements();
-        *parameter = self.0.output(*parameter.shape(), |copy| {
-            self.0.copy_rows(1, len, D::read(parameter), [len, 0], copy, [len, 0], false)
-        });
-    }
 }

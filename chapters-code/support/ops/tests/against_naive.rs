@@ -5,7 +5,6 @@ mod common;
 
 use common::*;
 use dfdx::prelude::*;
-use ops::layers::{Parameters, Visitor};
 use ops::{Conv2dOptions, Images, Vector};
 use rand::Rng;
 
@@ -771,16 +770,6 @@ fn glue() {
     });
 }
 
-/// A network of one parameter.
-#[derive(Clone)]
-struct Alone(Vector<ops::AutoDevice>);
-
-impl Parameters<ops::AutoDevice> for Alone {
-    fn visit<V: Visitor<ops::AutoDevice>>(&mut self, _: &str, visitor: &mut V) {
-        visitor.visit("p", &mut self.0);
-    }
-}
-
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn replicas_work_on_halves_and_answer_in_order() {
@@ -789,7 +778,8 @@ fn replicas_work_on_halves_and_answer_in_order() {
 
     every_level(|| {
         let dev = device();
-        let network = Alone(dev.tensor_from_vec(vec![1.0, 2.0, 3.0], (3,)));
+        // A network of one parameter.
+        let network: Vector<ops::AutoDevice> = dev.tensor_from_vec(vec![1.0, 2.0, 3.0], (3,));
         for (count, halves) in
             [(1, [0..0, 0..1]), (15, [0..0, 0..15]), (16, [0..8, 8..16]), (21, [0..10, 10..21])]
         {
@@ -811,7 +801,7 @@ fn replicas_work_on_halves_and_answer_in_order() {
                                 );
                                 std::thread::yield_now();
                             }
-                            (images, host(&(network.0.clone() + device.ones_like(&(3,)))))
+                            (images, host(&(network.clone() + device.ones_like(&(3,)))))
                         })
                         .into_iter()
                         .unzip();
@@ -819,12 +809,12 @@ fn replicas_work_on_halves_and_answer_in_order() {
                     assert!(sums.iter().all(|sum| *sum == [2.0, 3.0, 4.0]));
 
                     // They follow, and put answers together.
-                    replicas.follow(&Alone(dev.tensor_from_vec(vec![5.0, 6.0, 7.0], (3,))));
+                    replicas.follow(&dev.tensor_from_vec(vec![5.0, 6.0, 7.0], (3,)));
                     let x = dev
                         .tensor_from_vec((0..count).map(|i| i as f32).collect(), (count, 1, 1, 1));
                     let answer = replicas.answer(&x, |network, x, images| {
                         assert_eq!(host(&x)[0], images.start as f32);
-                        x + host(&network.0)[0]
+                        x + host(network)[0]
                     });
                     assert_eq!(
                         host(&answer),
@@ -852,8 +842,7 @@ fn adamw_follows_its_definition() {
             // Two losses whose gradients are 2 g and -g.
             let parts = [2.0, -1.0].map(|factor| {
                 let weights: Vec<f32> = g.iter().map(|g| g * factor).collect();
-                ops::gradient_of(&mut Alone(p.clone()), backward(p.leaky_trace(), &weights))
-                    .unwrap()
+                ops::gradient_of(&mut p.clone(), backward(p.leaky_trace(), &weights)).unwrap()
             });
             let gradient = ops::sum_of_gradients(&dev, parts.to_vec());
             let mut squares = dev.zeros_like(&(1,));

@@ -84,7 +84,7 @@ fn state() -> Vec<u8> {
 }
 
 fn outline() -> Outline {
-    Outline::of(&mut map(&mut ch03_forward::rng(1, 0)))
+    Outline::for_model(&mut map(&mut ch03_forward::rng(1, 0)))
 }
 
 fn map(rng: &mut impl rand::Rng) -> Linear<Cpu> {

@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use dfdx::prelude::*;
-
 use super::{NamedTensors, ParamsError};
-use crate::layers::{join, Parameters, Visitor};
+use crate::layers::{join, Parameters};
 use crate::UNetDevice;
 
 /// The names and shapes of a network's tensors, in the order in which the network lists them. It
@@ -14,10 +12,8 @@ pub struct Outline(Vec<(String, Vec<usize>)>);
 
 impl Outline {
     /// The outline of a network that is there.
-    pub fn of<D: UNetDevice>(model: &mut impl Parameters<D>) -> Self {
-        let mut outline = Self::default();
-        model.visit("", &mut outline);
-        outline
+    pub fn for_model<D: UNetDevice>(model: &mut impl Parameters<D>) -> Self {
+        Self(model.parameters().iter().map(|p| (p.name.clone(), p.shape())).collect())
     }
 
     fn add(&mut self, name: impl Display, kind: &str, shape: &[usize]) {
@@ -87,11 +83,5 @@ impl Outline {
             Some(extra) => Err(ParamsError::Unexpected(extra.clone())),
             None => Ok(()),
         }
-    }
-}
-
-impl<D: UNetDevice> Visitor<D> for Outline {
-    fn visit<S: Shape>(&mut self, name: &str, parameter: &mut Tensor<S, f32, D>) {
-        self.0.push((name.to_string(), parameter.shape().concrete().into()));
     }
 }
