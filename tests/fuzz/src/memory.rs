@@ -20,20 +20,24 @@ struct Counting;
 // means that there is no memory. Nothing else is done with the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), || System.alloc(layout))
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system.
+        count(layout.size(), || unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), || System.alloc_zeroed(layout))
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is that of the system.
+        count(layout.size(), || unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        System.dealloc(pointer, layout);
+        // SAFETY: the pointer comes from `alloc` above with this layout, thus from the system.
+        unsafe { System.dealloc(pointer, layout) };
         LIVE.fetch_sub(layout.size(), Relaxed);
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let moved = count(size, || System.realloc(pointer, layout, size));
+        // SAFETY: as for `dealloc`; the caller keeps the contract about the new size.
+        let moved = count(size, || unsafe { System.realloc(pointer, layout, size) });
         if !moved.is_null() {
             LIVE.fetch_sub(layout.size(), Relaxed);
         }
