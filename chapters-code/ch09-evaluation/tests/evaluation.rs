@@ -6,7 +6,7 @@ use ch09_evaluation::classifier::{
     accuracy, answers, features_of, load, questions, save, train_classifier,
     Classifier, ClassifierConfig, FEATURES,
 };
-use ch09_evaluation::{frechet_distance, kernel_distance, nearest};
+use ch09_evaluation::{frechet_distance, kernel_distance, nearest, share_within};
 use ops::AutoDevice;
 use rand::seq::SliceRandom;
 use rand::Rng;
@@ -169,4 +169,38 @@ fn worse_images_are_farther_away() {
             "{worse:?} against {real:?}"
         );
     }
+}
+
+#[test]
+fn precision_and_recall_see_different_faults() {
+    let mut rng = rng(7, 0);
+    let mut crowd = |count: usize, width: f64, shift: f64| -> Vec<Vec<f64>> {
+        (0..count)
+            .map(|_| (0..4).map(|_| shift + width * rng.gen_range(-1.0..1.0)).collect())
+            .collect()
+    };
+    let real = crowd(500, 1.0, 0.0);
+    let both = |drawn: &[Vec<f64>]| {
+        (share_within(drawn, &real, 3), share_within(&real, drawn, 3))
+    };
+    let (precision, recall) = both(&crowd(500, 1.0, 0.0));
+    assert!(precision > 0.9 && recall > 0.9, "other real ones: {precision}, {recall}");
+    let (precision, recall) = both(&crowd(500, 0.3, 0.0));
+    assert!(precision > 0.95 && recall < 0.1, "no variety: {precision}, {recall}");
+    let (precision, recall) = both(&crowd(500, 3.0, 0.0));
+    assert!(precision < 0.2 && recall > 0.9, "anything: {precision}, {recall}");
+    let (precision, recall) = both(&crowd(500, 1.0, 10.0));
+    assert_eq!((precision, recall), (0.0, 0.0), "something else");
+}
+
+#[test]
+fn a_point_is_within_the_reach_of_a_member() {
+    let line = |points: &[f64]| points.iter().map(|&x| vec![x]).collect::<Vec<_>>();
+    // The nearest neighbours of the members are 1, 1, 1 and 7 away.
+    let crowd = line(&[0.0, 1.0, 2.0, 9.0]);
+    assert_eq!(
+        share_within(&line(&[-1.0, 2.9, 3.1, 16.0, 16.1]), &crowd, 1),
+        4.0 / 5.0
+    );
+    assert_eq!(share_within(&line(&[-1.1]), &crowd, 1), 0.0);
 }

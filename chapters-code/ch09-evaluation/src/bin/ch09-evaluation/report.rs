@@ -5,26 +5,9 @@ use std::path::Path;
 
 use anyhow::ensure;
 use ch04_unet::model_dir;
+use ch09_evaluation::Spread;
 use figures::{palette, Axes, Scale, Series};
 use serde::{Deserialize, Serialize};
-
-/// A figure that was measured with several seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Spread {
-    pub(super) mean: f64,
-    /// The sample's standard deviation; 0 for a single seed.
-    pub(super) deviation: f64,
-}
-
-impl Spread {
-    pub(super) fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-        Self { mean, deviation: (squares / (count - 1.0).max(1.0)).sqrt() }
-    }
-}
 
 /// How a figure is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +53,7 @@ impl Measure {
     fn of(seeds: &[&Measured]) -> Self {
         let first = seeds[0];
         let values: Vec<f64> = seeds.iter().filter_map(|measured| measured.value).collect();
-        let value = (!values.is_empty()).then(|| Spread::of(&values));
+        let value = (!values.is_empty()).then(|| Spread::from_values(&values));
         Self { name: first.name.clone(), unit: first.unit, value, real: first.real }
     }
 }
@@ -138,7 +121,7 @@ impl Row {
             sampler: drawn.sampler,
             steps: drawn.steps,
             guidance_scale: drawn.guidance_scale,
-            images_per_second: (!speeds.is_empty()).then(|| Spread::of(&speeds)),
+            images_per_second: (!speeds.is_empty()).then(|| Spread::from_values(&speeds)),
             columns: (0..seeds[0].columns.len()).map(|column| Measure::of(&at(column))).collect(),
             lines: (0..seeds[0].lines.len()).map(line).collect(),
         }
@@ -313,9 +296,9 @@ mod tests {
 
     #[test]
     fn the_spread_is_that_of_a_sample() {
-        let Spread { mean, deviation } = Spread::of(&[1.0, 2.0, 6.0]);
+        let Spread { mean, deviation } = Spread::from_values(&[1.0, 2.0, 6.0]);
         // Squares 4, 1 and 9, divided by one less than there are.
         assert!((mean - 3.0).abs() < 1e-12 && (deviation - 7f64.sqrt()).abs() < 1e-12);
-        assert_eq!(Spread::of(&[4.0]), Spread { mean: 4.0, deviation: 0.0 });
+        assert_eq!(Spread::from_values(&[4.0]), Spread { mean: 4.0, deviation: 0.0 });
     }
 }
