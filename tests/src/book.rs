@@ -168,63 +168,78 @@ pub fn commands(text: &str) -> Vec<(usize, String)> {
 
 /// Nobody reads a longer piece of code than this in one go.
 const LONGEST_LISTING: usize = 35;
+/// A page shows this many columns without a scroll bar.
+const WIDEST_LISTING: usize = 88;
 
 /// What is wrong with the code on a page. A Rust block is an include of an anchor (and says
 /// `ignore`, because a page is also compiled as a doc test), or a doc test of the crate that
 /// `doc_tested` says tests this page. A console block is an include of a transcript.
 pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
-    let mut problems = Vec::new();
-    for fence in fences(&page.text) {
-        let mut bad = |what: String| problems.push(format!("{}:{}: {what}", page.path, fence.line));
-        let mut info = fence.info.split(',');
-        match (info.next().unwrap_or(""), include(&fence.body)) {
-            (kind @ ("rust" | "c"), Some((file, Some(anchor)))) => {
-                let path = folder().join(file);
-                match std::fs::read_to_string(&path) {
-                    Err(e) => bad(format!("cannot read {file}: {e}")),
-                    Ok(text) => {
-                        let lines: Vec<&str> = text.lines().map(str::trim).collect();
-                        let place =
-                            |mark: String| lines.iter().position(|line| *line == mark).ok_or(mark);
-                        match (
-                            place(format!("// ANCHOR: {anchor}")),
-                            place(format!("// ANCHOR_END: {anchor}")),
-                        ) {
-                            (Ok(from), Ok(to))
-                                if to - from > LONGEST_LISTING + 1 && anchor != "solutions" =>
-                            {
-                                bad(format!(
-                                    "'{anchor}' has more than {LONGEST_LISTING} lines: cut it where a sentence helps"
-                                ));
-                            }
-                            (Ok(_), Ok(_)) => {}
-                            (Err(mark), _) | (_, Err(mark)) => {
-                                bad(format!("{file} has no '{mark}'"))
-                            }
-                        }
-                    }
-                }
-                if kind == "rust" && !info.any(|word| word == "ignore") {
-                    bad("an include must say 'ignore'".into());
-                }
+    let problems = |fence: &Fence| {
+        let place = format!("{}:{}", page.path, fence.line);
+        let problems = problems_of_fence(fence, doc_tested);
+        problems.into_iter().map(move |problem| format!("{place}: {problem}")).collect::<Vec<_>>()
+    };
+    fences(&page.text).iter().flat_map(problems).collect()
+}
+
+fn problems_of_fence(fence: &Fence, doc_tested: bool) -> Vec<String> {
+    let mut info = fence.info.split(',');
+    match (info.next().unwrap_or(""), include(&fence.body)) {
+        (kind @ ("rust" | "c"), Some((file, Some(anchor)))) => {
+            let mut problems = problems_of_listing(file, anchor);
+            if kind == "rust" && !info.any(|word| word == "ignore") {
+                problems.push("an include must say 'ignore'".into());
             }
-            ("rust" | "c", Some(_)) => bad("an include names an anchor".into()),
-            ("rust", None) if !doc_tested => bad("no crate tests the code of this page".into()),
-            ("rust", None) if fence.info != "rust" => {
-                bad(format!("'{}' would not be tested", fence.info))
-            }
-            ("rust", None) => {}
-            ("console", Some((file, None))) if file.starts_with("transcripts/") => {
-                if !folder().join(file).is_file() {
-                    bad(format!("there is no {file}"));
-                }
-            }
-            ("console", _) => bad("a console block includes a transcript".into()),
-            ("text" | "python" | "toml", None) => {}
-            (other, _) => bad(format!("code of a kind that nothing checks: '{other}'")),
+            problems
         }
+        ("rust" | "c", Some(_)) => vec!["an include names an anchor".into()],
+        ("rust", None) if !doc_tested => vec!["no crate tests the code of this page".into()],
+        ("rust", None) if fence.info != "rust" => {
+            vec![format!("'{}' would not be tested", fence.info)]
+        }
+        ("rust", None) => problems_of_width(fence.body.lines()),
+        ("console", Some((file, None))) if file.starts_with("transcripts/") => {
+            let missing = !folder().join(file).is_file();
+            missing.then(|| format!("there is no {file}")).into_iter().collect()
+        }
+        ("console", _) => vec!["a console block includes a transcript".into()],
+        ("text" | "python" | "toml", None) => vec![],
+        (other, _) => vec![format!("code of a kind that nothing checks: '{other}'")],
+    }
+}
+
+/// What is wrong with a piece of a file that a page includes.
+fn problems_of_listing(file: &str, anchor: &str) -> Vec<String> {
+    let text = match std::fs::read_to_string(folder().join(file)) {
+        Ok(text) => text,
+        Err(e) => return vec![format!("cannot read {file}: {e}")],
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let place = |mark: String| {
+        let place = lines.iter().position(|line| line.trim() == mark);
+        place.ok_or_else(|| vec![format!("{file} has no '{mark}'")])
+    };
+    let ends = place(format!("// ANCHOR: {anchor}"))
+        .and_then(|from| Ok((from, place(format!("// ANCHOR_END: {anchor}"))?)));
+    let (from, to) = match ends {
+        Ok(ends) => ends,
+        Err(problems) => return problems,
+    };
+    let printed = lines[from + 1..to].iter().filter(|line| !line.trim().starts_with("// ANCHOR"));
+    let mut problems = problems_of_width(printed.copied());
+    if to - from > LONGEST_LISTING + 1 && anchor != "solutions" {
+        problems.push(format!(
+            "'{anchor}' has more than {LONGEST_LISTING} lines: cut it where a sentence helps"
+        ));
     }
     problems
+}
+
+/// Which lines are too wide for a page.
+fn problems_of_width<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let wide = lines.filter(|line| line.chars().count() > WIDEST_LISTING);
+    wide.map(|line| format!("more than {WIDEST_LISTING} columns: {}", line.trim())).collect()
 }
 
 /// What is wrong with the links and pictures of a page.

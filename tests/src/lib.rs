@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod forms;
+pub mod imports;
 pub mod programs;
 
 use std::path::Path;
