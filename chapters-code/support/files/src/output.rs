@@ -35,8 +35,8 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(FileError::new("write", path))
 }
 
-/// Finds out whether [`write`] could write to `path`, and leaves no trace: to be asked before hours
-/// of work.
+/// Finds out whether [`write()`] could write to `path`, and leaves no trace: to be asked before
+/// hours of work.
 ///
 /// # Errors
 /// If it could not, as far as can be told.
