@@ -1,5 +1,5 @@
-//! Times this project beside PyTorch: the same network from the same model directory, the same
-//! images, turn by turn.
+//! Used by no other crate: a program that times this project against PyTorch, with the same network
+//! from the same model directory and the same images, turn by turn.
 
 mod ours;
 mod peer;

@@ -1,4 +1,5 @@
-//! Turns the formulas of the book's pages into MathML, which browsers draw without any script.
+//! Used by mdBook, as its preprocessor, and by tests: turns the formulas of the book's pages into
+//! MathML, which browsers draw without any script.
 //!
 //! - `$…$` within a line is a formula in the text.
 //! - `$$` … `$$` is one on its own, and `$$ {#eq:name}` at its end gives it a number and a name.

@@ -1,6 +1,7 @@
-//! Files that are never half-written: new content goes to a temporary file beside the target, is
-//! flushed to the disk, and takes the target's name in one step. At any moment, a reader sees the
-//! old file or the new one.
+//! Used by the programs, and by a library only for model directories: files that are never
+//! half-written. New content goes to a temporary file next to the target, is flushed to the disk,
+//! and takes the target's name in one step. At any moment, a reader sees the old file or the new
+//! one.
 //!
 //! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder for
 //! itself. What a killed process left half-written is removed by the next one that writes to the

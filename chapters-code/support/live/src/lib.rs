@@ -1,5 +1,5 @@
-//! The figures of the book that the reader can touch: what the chapters do, in the browser, by the
-//! chapters' own code.
+//! Used by the pages of the book, in the browser, and by tests: the figures that the reader can
+//! touch, drawn by the chapters' own code.
 //!
 //! A page says in JSON which figure it has and where its sliders stand, `{"figure": "noising", "t":
 //! 300, …}`, and [`draw`] draws it, picture by picture. `browser` is the door to WebAssembly. What

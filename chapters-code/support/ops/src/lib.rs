@@ -1,4 +1,5 @@
-//! What dfdx lacks on stable Rust, as differentiable functions over dfdx tensors.
+//! Used by every chapter, its library as well as its program: what dfdx lacks on stable Rust, as
+//! differentiable functions over dfdx tensors.
 //!
 //! | function | what it is |
 //! |---|---|
