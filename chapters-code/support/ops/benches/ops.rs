@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
 use dfdx::prelude::Cpu;
-use ops::{AdamW, Added, ConvShape, NormShape, UNetDevice};
+use ops::{
+    AdamW, Added, AttentionShape, ConvShape, Kernels, LinearShape, NormShape, UpsampleShape,
+};
 
 type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
@@ -142,7 +144,7 @@ fn attention(c: &mut Criterion) {
     let dev = Cpu::default();
     for (heads, d, side, batch) in [(2, 32, 8, 64), (2, 32, 7, 64), (2, 64, 16, 32)] {
         let pixels = side * side;
-        let dims = [batch * heads, d, pixels, pixels];
+        let s = AttentionShape { heads: batch * heads, d, pixels, places: pixels };
         let len = batch * heads * d * pixels;
         let (q, k, v, dy) = (numbers(len), numbers(len), numbers(len), numbers(len));
         let (mut y, mut dq, mut dk, mut dv) =
@@ -151,12 +153,12 @@ fn attention(c: &mut Criterion) {
             group(c, &format!("attention {heads} heads of {d} at {side}x{side} x{batch}"));
         group.throughput(Throughput::Elements(4 * (len * pixels) as u64));
         group.bench_function("forward", |bench| {
-            bench.iter(|| dev.attention(dims, &q, &k, &v, black_box(&mut y)))
+            bench.iter(|| dev.attention(&s, &q, &k, &v, black_box(&mut y)))
         });
         group.throughput(Throughput::Elements(10 * (len * pixels) as u64));
         group.bench_function("backward", |bench| {
             bench.iter(|| {
-                dev.attention_backward(dims, &q, &k, &v, &dy, black_box(&mut dq), &mut dk, &mut dv)
+                dev.attention_backward(&s, &q, &k, &v, &dy, black_box(&mut dq), &mut dk, &mut dv)
             })
         });
     }
@@ -173,18 +175,19 @@ fn others(c: &mut Criterion) {
         .bench_function("accumulate", |bench| bench.iter(|| dev.accumulate(&a, black_box(&mut y))));
     group.throughput(Throughput::Bytes(5 * len as u64));
     group.bench_function("upsample", |bench| {
-        bench.iter(|| dev.upsample([64 * 32, 8, 8, 16, 16], &a[..len / 4], black_box(&mut y)))
+        let s = UpsampleShape { planes: 64 * 32, h: 8, w: 8, ho: 16, wo: 16 };
+        bench.iter(|| dev.upsample(&s, &a[..len / 4], black_box(&mut y)))
     });
-    let (rows, inp, out) = (64, 128, 128);
-    group.throughput(Throughput::Elements((2 * rows * inp * out) as u64));
+    let s = LinearShape { rows: 64, inputs: 128, outputs: 128 };
+    group.throughput(Throughput::Elements((2 * s.rows * s.inputs * s.outputs) as u64));
     group.bench_function("linear", |bench| {
         bench.iter(|| {
             dev.linear(
-                [rows, inp, out],
-                &a[..rows * inp],
-                &b[..inp * out],
+                &s,
+                &a[..s.rows * s.inputs],
+                &b[..s.inputs * s.outputs],
                 None,
-                black_box(&mut y[..rows * out]),
+                black_box(&mut y[..s.rows * s.outputs]),
             )
         })
     });

@@ -2,9 +2,10 @@
 
 use dfdx::prelude::*;
 
-use crate::device::{NormShape, UNetDevice};
+use crate::device::UNetDevice;
 use crate::group_norm::{self, group_norm};
 use crate::memory::{Images, Rows, Vector};
+use crate::shapes::NormShape;
 
 /// Images for a convolution to read, or their group normalisation followed by SiLU. The convolution
 /// computes the normalisation itself, and its gradient never enters the gradient map: half the

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::UNetDevice;
+use crate::device::UNetDevice;
 
 /// A weight, and, if there is one, what the device made of it the last time. Who gives a memo says
 /// that the weight has not changed since the memo was new: [`crate::layers::Conv2d`] does, and

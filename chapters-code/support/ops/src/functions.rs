@@ -5,8 +5,11 @@ use dfdx::prelude::*;
 
 use crate::conv_input::ConvInput;
 use crate::conv_weight::ConvWeight;
-use crate::device::{AdamW, Added, ConvShape, UNetDevice};
+use crate::device::UNetDevice;
 use crate::memory::{Buffer, Images, Rows, Vector};
+use crate::shapes::{
+    AdamW, Added, AttentionShape, ConvShape, LinearShape, RowCopy, RowLayout, Store, UpsampleShape,
+};
 use crate::tape::take_gradient;
 
 /// A tensor with these values, in memory that was used before if there is any. Use it for a tensor
@@ -253,9 +256,9 @@ pub fn linear<D: UNetDevice, T: Tape<f32, D>>(
     assert_eq!(inp, winp, "linear: the input has {inp} features, the weight expects {winp}");
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
-    let dims = [rows, inp, out];
+    let s = LinearShape { rows, inputs: inp, outputs: out };
     let y = dev.output((rows, out), |y| {
-        dev.linear(dims, D::read(&x), D::read(weight), bias.map(D::read), y)
+        dev.linear(&s, D::read(&x), D::read(weight), bias.map(D::read), y)
     });
     if T::OWNS_TAPE {
         let (ghost, weight, bias) = (y.ghost(), weight.clone(), bias.cloned());
@@ -267,9 +270,9 @@ pub fn linear<D: UNetDevice, T: Tape<f32, D>>(
                 dev.sum_per_channel(rows, out, 1, dy, db);
             }
             let dw = D::write_buffer(grads.get_or_alloc_mut(&weight)?);
-            dev.linear_backward_weight(dims, D::read(&x), dy, dw);
+            dev.linear_backward_weight(&s, D::read(&x), dy, dw);
             let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
-            dev.linear_backward_input(dims, D::read(&weight), dy, dx);
+            dev.linear_backward_input(&s, D::read(&weight), dy, dx);
             Ok(())
         });
     }
@@ -307,16 +310,16 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
 ) -> Images<D, T> {
     let (batch, channels, h, w) = *x.shape();
     assert!(ho >= h && wo >= w, "upsample_nearest: {ho}x{wo} is smaller than {h}x{w}");
-    let dims = [batch * channels, h, w, ho, wo];
+    let s = UpsampleShape { planes: batch * channels, h, w, ho, wo };
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
-    let y = dev.output((batch, channels, ho, wo), |y| dev.upsample(dims, D::read(&x), y));
+    let y = dev.output((batch, channels, ho, wo), |y| dev.upsample(&s, D::read(&x), y));
     if T::OWNS_TAPE {
         let ghost = y.ghost();
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
             let dx = D::write_buffer(grads.get_or_alloc_mut(&x)?);
-            dev.upsample_backward(dims, D::read_buffer(&dy), dx);
+            dev.upsample_backward(&s, D::read_buffer(&dy), dx);
             Ok(())
         });
     }
@@ -350,12 +353,16 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
         heads > 0 && channels % heads == 0,
         "attention: {heads} heads do not divide {channels} channels"
     );
-    let dims = [batch * heads, channels / heads, h * w, kh * kw];
+    let s = AttentionShape {
+        heads: batch * heads,
+        d: channels / heads,
+        pixels: h * w,
+        places: kh * kw,
+    };
     let ((q, tape), (k, tk), (v, tv)) = (q.split_tape(), k.split_tape(), v.split_tape());
     let mut tape = tape.merge(tk).merge(tv);
     let dev = q.device().clone();
-    let y =
-        dev.output(*q.shape(), |y| dev.attention(dims, D::read(&q), D::read(&k), D::read(&v), y));
+    let y = dev.output(*q.shape(), |y| dev.attention(&s, D::read(&q), D::read(&k), D::read(&v), y));
     if T::OWNS_TAPE {
         let ghost = y.ghost();
         tape.add_backward_op(move |grads| {
@@ -364,7 +371,7 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
             let mut dk = take_gradient!(grads, k, dev);
             let mut dv = take_gradient!(grads, v, dev);
             dev.attention_backward(
-                dims,
+                &s,
                 D::read(&q),
                 D::read(&k),
                 D::read(&v),
@@ -382,7 +389,7 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     y.put_tape(tape)
 }
 
-/// Puts the channels of `b` behind those of `a`: how a skip connection comes back.
+/// Puts the channels of `b` after those of `a`: how a skip connection comes back.
 ///
 /// # Panics
 /// If batch, height or width differ.
@@ -396,19 +403,27 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     let mut tape = tape.merge(tb);
     let dev = a.device().clone();
     let (la, lb) = (ca * h * w, cb * h * w);
+    // Each image of `a` or `b` is a row, and so is each of their result.
+    let rows = |start, len| RowCopy {
+        rows: batch,
+        len,
+        from: RowLayout { start: 0, stride: len },
+        to: RowLayout { start, stride: la + lb },
+    };
+    let (front, rear) = (rows(0, la), rows(la, lb));
     let y = dev.output((batch, ca + cb, h, w), |mut y| {
-        let (a, b) = (D::read(&a), D::read(&b));
-        dev.copy_rows(batch, la, a, [la, 0], D::reborrow(&mut y), [la + lb, 0], false);
-        dev.copy_rows(batch, lb, b, [lb, 0], y, [la + lb, la], false);
+        dev.copy_rows(&front, D::read(&a), D::reborrow(&mut y), Store::Overwrite);
+        dev.copy_rows(&rear, D::read(&b), y, Store::Overwrite);
     });
     if T::OWNS_TAPE {
         let (ghost, a, b) = (y.ghost(), a.ghost(), b.ghost());
         tape.add_backward_op(move |grads| {
             let dy = take_gradient!(grads, ghost, dev);
+            let dy = D::read_buffer(&dy);
             let da = D::write_buffer(grads.get_or_alloc_mut(&a)?);
-            dev.copy_rows(batch, la, D::read_buffer(&dy), [la + lb, 0], da, [la, 0], true);
+            dev.copy_rows(&front.reversed(), dy, da, Store::Add);
             let db = D::write_buffer(grads.get_or_alloc_mut(&b)?);
-            dev.copy_rows(batch, lb, D::read_buffer(&dy), [la + lb, la], db, [lb, 0], true);
+            dev.copy_rows(&rear.reversed(), dy, db, Store::Add);
             Ok(())
         });
     }

@@ -2,8 +2,9 @@
 
 use dfdx::prelude::*;
 
-use crate::device::{NormShape, UNetDevice};
+use crate::device::UNetDevice;
 use crate::memory::{Images, Rows, Vector};
+use crate::shapes::NormShape;
 use crate::tape::take_gradient;
 
 /// Group normalisation (Wu & He 2018): each image's channels are split into `groups`, each group is

@@ -27,8 +27,8 @@
 //!
 //! [`Replicas`] work on parts of a batch side by side.
 //!
-//! One trait, [`UNetDevice`], is implemented per device. On [`dfdx::prelude::Cpu`] the kernels are
-//! our own: threads over the batch, and vector instructions that are chosen while the program runs.
+//! Generic code asks for a [`UNetDevice`]. That is three traits, which are implemented per device:
+//! [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are our own: threads over the batch, and vector instructions that are chosen while the program runs.
 //! The threads are rayon's. A caller that is none of them is woken after every kernel, which takes
 //! as long as a small one: `ThreadPoolBuilder::use_current_thread` makes it one of them, and
 //! [`Replicas`] hand over once for all of their work.
@@ -42,25 +42,32 @@ mod device;
 mod functions;
 mod gradient;
 mod group_norm;
+mod kernels;
 pub mod layers;
 mod memory;
 mod open;
 mod parallel;
 pub mod params;
 mod replicas;
+mod shapes;
 mod tape;
 
 pub use conv_input::{group_norm_for_conv, ConvInput};
 pub use conv_weight::ConvWeight;
 pub use cpu::forced::{force_simd, SimdLevel};
-pub use device::{AdamW, Added, ConvShape, NormShape, UNetDevice};
+pub use device::UNetDevice;
 pub use functions::*;
 pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};
 pub use group_norm::group_norm;
+pub use kernels::Kernels;
 pub use memory::{Buffer, Images, Memory, Rows, Vector};
 pub use open::open_device;
-pub use parallel::{MaybeSend, MaybeSync};
+pub use parallel::{MaybeSend, MaybeSync, Parallel};
 pub use replicas::{part, Replicas};
+pub use shapes::{
+    AdamW, Added, AttentionShape, ConvShape, LinearShape, NormShape, RowCopy, RowLayout, Store,
+    UpsampleShape,
+};
 
 /// Whether this build computes on a GPU.
 pub const CUDA: bool = cfg!(feature = "cuda");

@@ -6,9 +6,11 @@ use std::ops::Range;
 
 use dfdx::prelude::*;
 
+use crate::device::UNetDevice;
 use crate::layers::Parameters;
+use crate::memory::Images;
 use crate::parallel::{MaybeSend, MaybeSync};
-use crate::{Images, UNetDevice};
+use crate::shapes::{RowCopy, Store};
 
 /// Copies of a network that work on parts of a batch side by side, each with its own memory. Many
 /// small kernels, each shared out among all threads, make these wait for one another again and
@@ -17,7 +19,7 @@ use crate::{Images, UNetDevice};
 /// On the processor there are at most as many as threads; in a build for a GPU there is one.
 #[derive(Debug)]
 pub struct Replicas<D: UNetDevice, N> {
-    lanes: Vec<(D, N)>,
+    workers: Vec<(D, N)>,
     /// Not to be used from two threads at the same time: each device serves one.
     alone: PhantomData<Cell<()>>,
 }
@@ -25,35 +27,35 @@ pub struct Replicas<D: UNetDevice, N> {
 impl<D: UNetDevice, N> Drop for Replicas<D, N> {
     fn drop(&mut self) {
         // The first device is the caller's; the others were made here.
-        for (device, network) in self.lanes.drain(..).skip(1) {
+        for (device, network) in self.workers.drain(..).skip(1) {
             drop(network);
             device.retire();
         }
     }
 }
 
-/// Fewer images than so many are not worth a part of their own.
-const FEW: usize = 8;
+/// Smallest batch worth a part of its own.
+const MIN_PART: usize = 8;
 
 /// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the
 /// number of threads, so that this decides nothing but the time; the whole on a GPU.
 fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
-    let parts = D::PARTS.min(count / FEW).max(1);
+    let parts = D::BATCH_PARTS.min(count / MIN_PART).max(1);
     (0..parts).map(|part| part * count / parts..(part + 1) * count / parts).collect()
 }
 
 impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
     /// Copies of `network`, which is on `device`.
     pub fn new(device: &D, network: &N) -> Self {
-        let devices = (0..D::PARTS.min(device.lanes())).map(|i| {
+        let devices = (0..D::BATCH_PARTS.min(device.workers())).map(|i| {
             if i == 0 {
                 device.clone()
             } else {
-                device.twin()
+                device.fork()
             }
         });
         let mut replicas = Self {
-            lanes: devices.map(|device| (device, network.clone())).collect(),
+            workers: devices.map(|device| (device, network.clone())).collect(),
             alone: PhantomData,
         };
         replicas.follow(network);
@@ -62,7 +64,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
 
     /// Makes them like `network` again, which has changed.
     pub fn follow(&mut self, network: &N) {
-        for (i, (device, replica)) in self.lanes.iter_mut().enumerate() {
+        for (i, (device, replica)) in self.workers.iter_mut().enumerate() {
             *replica = network.clone();
             if i > 0 {
                 replica.parameters().iter_mut().for_each(|p| p.move_to(device));
@@ -78,10 +80,10 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
         work: impl Fn(&N, &D, Range<usize>) -> R + MaybeSync,
     ) -> Vec<R> {
         let parts = &parts::<D>(count);
-        let lanes = parts.len().min(self.lanes.len()).min(self.lanes[0].0.lanes());
+        let workers = parts.len().min(self.workers.len()).min(self.workers[0].0.workers());
         let work = &work;
-        let jobs = self.lanes[..lanes].iter().enumerate().map(|(i, (device, network))| {
-            let mine = &parts[i * parts.len() / lanes..(i + 1) * parts.len() / lanes];
+        let jobs = self.workers[..workers].iter().enumerate().map(|(i, (device, network))| {
+            let mine = &parts[i * parts.len() / workers..(i + 1) * parts.len() / workers];
             move || mine.iter().map(|part| work(network, device, part.clone())).collect::<Vec<_>>()
         });
         D::side_by_side(jobs.collect()).into_iter().flatten().collect()
@@ -107,13 +109,13 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
 /// Some images of a batch, on `device`.
 ///
 /// # Panics
-/// If the batch has not so many.
+/// If the batch has fewer.
 pub fn part<D: UNetDevice>(device: &D, all: &Images<D>, images: Range<usize>) -> Images<D> {
     let (batch, channels, height, width) = *all.shape();
     assert!(images.end <= batch, "there are {batch} images, not {}", images.end);
-    let len = channels * height * width * images.len();
-    let start = channels * height * width * images.start;
+    let image = channels * height * width;
+    let copy = RowCopy::one(images.start * image, images.len() * image);
     device.output((images.len(), channels, height, width), |some| {
-        device.copy_rows(1, len, D::read(all), [len, start], some, [len, 0], false)
+        device.copy_rows(&copy, D::read(all), some, Store::Overwrite)
     })
 }

@@ -16,6 +16,7 @@ use super::elementwise::exp;
 use super::forced::{arch, vectorized};
 use super::tiles::{any, lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK};
 use super::transpose::{add_turned, turn_around};
+use crate::shapes::AttentionShape;
 
 /// Pixels that are in work together: their weights stay in the nearest cache or the next.
 const COLUMNS: usize = 64;
@@ -149,7 +150,8 @@ fn back(first: usize, n: usize) -> Vec<Run> {
     runs(0, first, COLUMNS.min(n - first), lanes()).collect()
 }
 
-pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
+pub(super) fn forward(s: &AttentionShape, q: &[f32], k: &[f32], v: &[f32], y: &mut [f32]) {
+    let &AttentionShape { d, pixels: n, places: m, .. } = s;
     let heads = y
         .par_chunks_mut(d * n)
         .zip(q.par_chunks(d * n))
@@ -182,7 +184,7 @@ pub(super) fn forward([_, d, n, m]: [usize; 4], q: &[f32], k: &[f32], v: &[f32],
 
 /// Adds the gradients of queries, keys and values.
 pub(super) fn backward(
-    [_, d, n, m]: [usize; 4],
+    &AttentionShape { d, pixels: n, places: m, .. }: &AttentionShape,
     [q, k, v]: [&[f32]; 3],
     dy: &[f32],
     [dq, dk, dv]: [&mut [f32]; 3],

@@ -24,7 +24,7 @@ use super::forced::vectorized;
 use super::tiles::{any, with_scratch, SLACK};
 use super::transpose::add_turned;
 use super::winograd;
-use crate::{Added, ConvShape};
+use crate::shapes::{Added, ConvShape};
 
 impl ConvShape {
     /// Kernel positions.

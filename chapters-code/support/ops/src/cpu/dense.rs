@@ -2,6 +2,8 @@
 
 use gemm::Parallelism;
 
+use crate::shapes::LinearShape;
+
 /// A view of a matrix in memory.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
@@ -70,19 +72,38 @@ pub(super) fn matmul(
 }
 
 pub(super) fn linear(
-    rows: usize,
-    inp: usize,
-    out: usize,
+    &LinearShape { rows, inputs, outputs }: &LinearShape,
     x: &[f32],
     w: &[f32],
     b: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    for row in y.chunks_mut(out) {
+    for row in y.chunks_mut(outputs) {
         match b {
             Some(b) => row.copy_from_slice(b),
             None => row.fill(0.0),
         }
     }
-    matmul([rows, out, inp], Matrix::rows(x, inp), Matrix::columns(w, inp), 1.0, 1.0, y)
+    let (x, w) = (Matrix::rows(x, inputs), Matrix::columns(w, inputs));
+    matmul([rows, outputs, inputs], x, w, 1.0, 1.0, y)
+}
+
+pub(super) fn linear_backward_input(
+    &LinearShape { rows, inputs, outputs }: &LinearShape,
+    w: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    let (dy, w) = (Matrix::rows(dy, outputs), Matrix::rows(w, inputs));
+    matmul([rows, inputs, outputs], dy, w, 1.0, 1.0, dx)
+}
+
+pub(super) fn linear_backward_weight(
+    &LinearShape { rows, inputs, outputs }: &LinearShape,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    let (dy, x) = (Matrix::columns(dy, outputs), Matrix::rows(x, inputs));
+    matmul([outputs, inputs, rows], dy, x, 1.0, 1.0, dw)
 }

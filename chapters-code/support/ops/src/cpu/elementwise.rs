@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::forced::{vectorized, Arithmetic};
-use crate::AdamW;
+use crate::shapes::{AdamW, RowCopy, Store, UpsampleShape};
 
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
 pub(super) const PIECE: usize = 16 * 1024;
@@ -125,7 +125,8 @@ pub(super) fn sum_per_channel(
 
 /// Every output has the input that `i · inputs / outputs` says. Twice as many as inputs is what a
 /// U-Net asks for: there the compiler can see two by two.
-pub(super) fn upsample([_, h, w, ho, wo]: [usize; 5], x: &[f32], y: &mut [f32]) {
+pub(super) fn upsample(s: &UpsampleShape, x: &[f32], y: &mut [f32]) {
+    let &UpsampleShape { h, w, ho, wo, .. } = s;
     y.par_chunks_mut(ho * wo)
         .with_min_len(1 + PIECE / (ho * wo))
         .zip(x.par_chunks(h * w))
@@ -146,7 +147,8 @@ pub(super) fn upsample([_, h, w, ho, wo]: [usize; 5], x: &[f32], y: &mut [f32]) 
         });
 }
 
-pub(super) fn upsample_backward([_, h, w, ho, wo]: [usize; 5], dy: &[f32], dx: &mut [f32]) {
+pub(super) fn upsample_backward(s: &UpsampleShape, dy: &[f32], dx: &mut [f32]) {
+    let &UpsampleShape { h, w, ho, wo, .. } = s;
     dx.par_chunks_mut(h * w)
         .with_min_len(1 + PIECE / (ho * wo))
         .zip(dy.par_chunks(ho * wo))
@@ -169,31 +171,23 @@ pub(super) fn upsample_backward([_, h, w, ho, wo]: [usize; 5], dy: &[f32], dx: &
         });
 }
 
-pub(super) fn copy_rows(
-    rows: usize,
-    len: usize,
-    src: &[f32],
-    from: [usize; 2],
-    dst: &mut [f32],
-    to: [usize; 2],
-    accumulate: bool,
-) {
-    // Whatever lies between the rows of `dst` belongs to their pieces, and stays.
-    dst.par_chunks_mut(to[0]).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(
+pub(super) fn copy_rows(c: &RowCopy, src: &[f32], dst: &mut [f32], store: Store) {
+    let &RowCopy { rows, len, from, to } = c;
+    // What is between the rows of `dst` belongs to their pieces, and stays.
+    dst.par_chunks_mut(to.stride).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(
         |(i, dst)| {
-            let src = &src[i * from[0] + from[1]..][..len];
-            let dst = &mut dst[to[1]..][..len];
-            if accumulate {
-                vectorized(
+            let src = &src[from.start + i * from.stride..][..len];
+            let dst = &mut dst[to.start..][..len];
+            match store {
+                Store::Overwrite => dst.copy_from_slice(src),
+                Store::Add => vectorized(
                     #[inline(always)]
                     |_| {
                         for (d, s) in dst.iter_mut().zip(src) {
                             *d += s;
                         }
                     },
-                )
-            } else {
-                dst.copy_from_slice(src);
+                ),
             }
         },
     );

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::elementwise::{fold, sigmoid, silu_slope, sum, LANES, PIECE};
 use super::forced::{vectorized, Arithmetic};
-use crate::NormShape;
+use crate::shapes::NormShape;
 
 /// The variance is that of the whole population, as in PyTorch.
 pub(super) fn forward(

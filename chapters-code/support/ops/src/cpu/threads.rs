@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use dfdx::prelude::Cpu;
+#[cfg(not(feature = "cuda"))]
+use dfdx::tensor::Cache;
+
+use crate::parallel::Parallel;
+
 /// How long a thread goes on looking for work after the start of the last kernel, or after its own
 /// last work.
 const PATIENCE: Duration = Duration::from_micros(500);
@@ -18,15 +24,38 @@ const PAUSES: u32 = 8;
 /// Looks between two offers of the core to other threads.
 const YIELD_EVERY: u32 = 64;
 
-/// Does all jobs at the same time, if there are as many threads. A thread that has done its job
-/// helps with the kernels of the others.
-///
-/// All of it happens on rayon's threads: a thread that is none of them would fall asleep at every
-/// kernel until it is done. So it does once.
+/// In a build for a GPU the processor is not what is waited for.
+#[cfg(feature = "cuda")]
+impl Parallel for Cpu {}
+
 #[cfg(not(feature = "cuda"))]
-pub(super) fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
-    use rayon::prelude::*;
-    rayon::scope(|_| jobs.into_par_iter().with_max_len(1).map(|job| job()).collect())
+impl Parallel for Cpu {
+    const BATCH_PARTS: usize = 2;
+
+    fn workers(&self) -> usize {
+        rayon::current_num_threads()
+    }
+    // dfdx's cache of memory must not be asked from two threads at the same time: between looking
+    // whether there is something and taking it out, another may have taken it. So every worker has
+    // a device, and a cache, of its own.
+    fn fork(&self) -> Self {
+        let fork = Cpu::default();
+        fork.enable_cache();
+        fork
+    }
+    // A dfdx device that is dropped does not free what its cache holds.
+    fn retire(&self) {
+        self.disable_cache();
+    }
+    /// A thread that has done its job helps with the kernels of the others.
+    ///
+    /// All of it happens on rayon's threads: a thread outside the pool would block once per kernel;
+    /// this way it blocks once in total.
+    fn side_by_side<R: Send, J: FnOnce() -> R + Send>(jobs: Vec<J>) -> Vec<R> {
+        use rayon::prelude::*;
+        awake();
+        rayon::scope(|_| jobs.into_par_iter().with_max_len(1).map(|job| job()).collect())
+    }
 }
 
 /// Whether threads are looking.
@@ -79,12 +108,14 @@ fn look_for_work() {
 
 #[cfg(all(test, not(feature = "cuda")))]
 mod tests {
+    use super::*;
+
     #[test]
     fn jobs_run_on_rayons_threads_and_answer_in_their_order() {
         for count in 0..5 {
             let jobs = (0..count).map(|job| move || (job, rayon::current_thread_index().is_some()));
             let expected: Vec<_> = (0..count).map(|job| (job, true)).collect();
-            assert_eq!(super::side_by_side(jobs.collect()), expected);
+            assert_eq!(Cpu::side_by_side(jobs.collect()), expected);
         }
     }
 }

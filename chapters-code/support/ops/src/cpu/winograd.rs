@@ -32,7 +32,7 @@ use super::tiles::{
     any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS,
 };
 use super::transpose::Pixels;
-use crate::ConvShape;
+use crate::shapes::ConvShape;
 
 /// Side of a tile of the result.
 const TILE: usize = 4;

@@ -11,8 +11,12 @@ use cudarc::driver::{
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
-use crate::memory::Outputs;
-use crate::{AdamW, Added, Buffer, ConvShape, Memory, NormShape, UNetDevice};
+use crate::kernels::Kernels;
+use crate::memory::{Buffer, Memory, Outputs};
+use crate::parallel::Parallel;
+use crate::shapes::{
+    AdamW, Added, AttentionShape, ConvShape, LinearShape, NormShape, RowCopy, Store, UpsampleShape,
+};
 
 const SOURCE: &str = include_str!("kernels.cu");
 const MODULE: &str = "ops";
@@ -241,7 +245,9 @@ impl Outputs for Cuda {
     }
 }
 
-impl UNetDevice for Cuda {
+impl Parallel for Cuda {}
+
+impl Kernels for Cuda {
     type Memo = ();
 
     fn conv2d(
@@ -324,33 +330,54 @@ impl UNetDevice for Cuda {
 
     fn linear(
         &self,
-        [rows, inp, out]: [usize; 3],
+        &LinearShape { rows, inputs, outputs }: &LinearShape,
         x: DeviceRead,
         w: DeviceRead,
         b: Option<DeviceRead>,
         y: DeviceWrite,
     ) {
-        let s = Matmul { batch: 1, m: rows, n: out, k: inp, a: [0, inp, 1], b: [0, 1, inp] };
+        let s = Matmul {
+            batch: 1,
+            m: rows,
+            n: outputs,
+            k: inputs,
+            a: [0, inputs, 1],
+            b: [0, 1, inputs],
+        };
         matmul(self, s, [x.pointer, w.pointer, b.map_or(0, |b| b.pointer)], y.pointer, 1.0, false);
     }
     fn linear_backward_input(
         &self,
-        [rows, inp, out]: [usize; 3],
+        &LinearShape { rows, inputs, outputs }: &LinearShape,
         w: DeviceRead,
         dy: DeviceRead,
         dx: DeviceWrite,
     ) {
-        let s = Matmul { batch: 1, m: rows, n: inp, k: out, a: [0, out, 1], b: [0, inp, 1] };
+        let s = Matmul {
+            batch: 1,
+            m: rows,
+            n: inputs,
+            k: outputs,
+            a: [0, outputs, 1],
+            b: [0, inputs, 1],
+        };
         matmul(self, s, [dy.pointer, w.pointer, 0], dx.pointer, 1.0, true);
     }
     fn linear_backward_weight(
         &self,
-        [rows, inp, out]: [usize; 3],
+        &LinearShape { rows, inputs, outputs }: &LinearShape,
         x: DeviceRead,
         dy: DeviceRead,
         dw: DeviceWrite,
     ) {
-        let s = Matmul { batch: 1, m: out, n: inp, k: rows, a: [0, 1, out], b: [0, inp, 1] };
+        let s = Matmul {
+            batch: 1,
+            m: outputs,
+            n: inputs,
+            k: rows,
+            a: [0, 1, outputs],
+            b: [0, inputs, 1],
+        };
         matmul(self, s, [dy.pointer, x.pointer, 0], dw.pointer, 1.0, true);
     }
 
@@ -421,7 +448,8 @@ impl UNetDevice for Cuda {
         );
     }
 
-    fn upsample(&self, [planes, h, w, ho, wo]: [usize; 5], x: DeviceRead, y: DeviceWrite) {
+    fn upsample(&self, s: &UpsampleShape, x: DeviceRead, y: DeviceWrite) {
+        let &UpsampleShape { planes, h, w, ho, wo } = s;
         let d = [h, w, ho, wo].map(|v| v as i32);
         launch!(
             self,
@@ -430,12 +458,8 @@ impl UNetDevice for Cuda {
             (planes as i64, d[0], d[1], d[2], d[3], x.pointer, y.pointer)
         );
     }
-    fn upsample_backward(
-        &self,
-        [planes, h, w, ho, wo]: [usize; 5],
-        dy: DeviceRead,
-        dx: DeviceWrite,
-    ) {
+    fn upsample_backward(&self, s: &UpsampleShape, dy: DeviceRead, dx: DeviceWrite) {
+        let &UpsampleShape { planes, h, w, ho, wo } = s;
         let d = [h, w, ho, wo].map(|v| v as i32);
         launch!(
             self,
@@ -447,19 +471,20 @@ impl UNetDevice for Cuda {
 
     fn attention(
         &self,
-        [heads, d, n, m]: [usize; 4],
+        s: &AttentionShape,
         q: DeviceRead,
         k: DeviceRead,
         v: DeviceRead,
         y: DeviceWrite,
     ) {
-        let weights = attention_weights(self, [heads, d, n, m], q, k);
+        let &AttentionShape { heads, d, pixels: n, places: m } = s;
+        let weights = attention_weights(self, s, q, k);
         let s = Matmul { batch: heads, m: d, n, k: m, a: [d * m, m, 1], b: [n * m, 1, m] };
         matmul(self, s, [v.pointer, *weights.device_ptr(), 0], y.pointer, 1.0, false);
     }
     fn attention_backward(
         &self,
-        [heads, d, n, m]: [usize; 4],
+        s: &AttentionShape,
         q: DeviceRead,
         k: DeviceRead,
         v: DeviceRead,
@@ -468,7 +493,8 @@ impl UNetDevice for Cuda {
         dk: DeviceWrite,
         dv: DeviceWrite,
     ) {
-        let weights = attention_weights(self, [heads, d, n, m], q, k);
+        let &AttentionShape { heads, d, pixels: n, places: m } = s;
+        let weights = attention_weights(self, s, q, k);
         let scores = allocate(self, heads * n * m);
         let (we, sc) = (*weights.device_ptr(), *scores.device_ptr());
         let scale = 1.0 / (d as f32).sqrt();
@@ -488,23 +514,14 @@ impl UNetDevice for Cuda {
     fn accumulate(&self, a: DeviceRead, y: DeviceWrite) {
         launch!(self, "ops_accumulate", y.len, (y.len as i64, a.pointer, y.pointer));
     }
-    fn copy_rows(
-        &self,
-        rows: usize,
-        len: usize,
-        src: DeviceRead,
-        from: [usize; 2],
-        dst: DeviceWrite,
-        to: [usize; 2],
-        accumulate: bool,
-    ) {
-        let ([a, b], [c, d]) = (from.map(|v| v as i64), to.map(|v| v as i64));
-        let size = (rows as i64, len as i64);
+    fn copy_rows(&self, c: &RowCopy, src: DeviceRead, dst: DeviceWrite, store: Store) {
+        let [from, to] = [c.from, c.to].map(|at| (at.stride as i64, at.start as i64));
+        let (rows, len, accumulate) = (c.rows as i64, c.len as i64, store as i32);
         launch!(
             self,
             "ops_copy_rows",
-            rows * len,
-            (size.0, size.1, src.pointer, a, b, dst.pointer, c, d, accumulate as i32)
+            c.rows * c.len,
+            (rows, len, src.pointer, from.0, from.1, dst.pointer, to.0, to.1, accumulate)
         );
     }
 
@@ -539,7 +556,7 @@ impl UNetDevice for Cuda {
 
 fn attention_weights(
     device: &Cuda,
-    [heads, d, n, m]: [usize; 4],
+    &AttentionShape { heads, d, pixels: n, places: m }: &AttentionShape,
     q: DeviceRead,
     k: DeviceRead,
 ) -> Buffer<Cuda> {

@@ -2,6 +2,7 @@ use std::fmt::Display;
 
 use dfdx::prelude::*;
 
+use crate::shapes::{RowCopy, Store};
 use crate::{AdamW, Buffer, Images, MaybeSync, Rows, UNetDevice, Vector};
 
 // ANCHOR: parameters
@@ -189,8 +190,8 @@ impl<D: UNetDevice> Parameter<'_, D> {
 
 /// A copy of `tensor` on another device.
 fn copy_on<S: Shape, D: UNetDevice>(device: &D, tensor: &Tensor<S, f32, D>) -> Tensor<S, f32, D> {
-    let len = tensor.shape().num_elements();
+    let all = RowCopy::one(0, tensor.shape().num_elements());
     device.output(*tensor.shape(), |copy| {
-        device.copy_rows(1, len, D::read(tensor), [len, 0], copy, [len, 0], false)
+        device.copy_rows(&all, D::read(tensor), copy, Store::Overwrite)
     })
 }
