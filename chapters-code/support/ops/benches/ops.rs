@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::{criterion_group, criterion_main, BenchmarkGroup, Criterion, Throughput};
 use dfdx::prelude::Cpu;
 use ops::{
-    AdamW, Added, AttentionShape, ConvShape, Kernels, LinearShape, NormShape, UpsampleShape,
+    AdamW, Added, AttentionShape, ConvShape, Kernels, LinearShape, NormShape, Store, UpsampleShape,
 };
 
 type Group<'a> = BenchmarkGroup<'a, criterion::measurement::WallTime>;
@@ -91,7 +91,7 @@ fn convolution(c: &mut Criterion) {
             bench.iter(|| dev.conv2d(&s, &x, &w, None, added, black_box(&mut y)))
         });
         group.bench_function("backward input", |bench| {
-            bench.iter(|| dev.conv2d_backward_input(&s, &w, &y, black_box(&mut dx)))
+            bench.iter(|| dev.conv2d_backward_input(&s, &w, &y, black_box(&mut dx), Store::Add))
         });
         group.bench_function("backward weight", |bench| {
             bench.iter(|| dev.conv2d_backward_weight(&s, &x, &y, black_box(&mut dw)))

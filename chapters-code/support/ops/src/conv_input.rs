@@ -5,7 +5,7 @@ use dfdx::prelude::*;
 use crate::device::UNetDevice;
 use crate::group_norm::{self, group_norm};
 use crate::memory::{Images, Rows, Vector};
-use crate::shapes::NormShape;
+use crate::shapes::{NormShape, Store};
 
 /// Images for a convolution to read, or their group normalisation followed by SiLU. The convolution
 /// computes the normalisation itself, and its gradient never enters the gradient map: half the
@@ -99,22 +99,22 @@ impl<D: UNetDevice> ReadyInput<D> {
         }
     }
 
-    /// The way back. `gradient` computes the gradient of what the convolution read: it adds it to
-    /// the memory that it is given, or, if that is stale, which the second argument says, overwrites
-    /// what is there.
+    /// The way back. `gradient` computes the gradient of what the convolution read, and stores it in
+    /// the memory that it is given.
     pub fn backward(
         self,
         grads: &mut Gradients<f32, D>,
-        gradient: impl FnOnce(D::Write<'_>, bool),
+        gradient: impl FnOnce(D::Write<'_>, Store),
     ) -> Result<(), D::Err> {
         let Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }) =
             self.normalized
         else {
-            gradient(D::write_buffer(grads.get_or_alloc_mut(&self.images)?), false);
+            gradient(D::write_buffer(grads.get_or_alloc_mut(&self.images)?), Store::Add);
             return Ok(());
         };
         drop(values); // the gradient, as long, may use the same memory
-        let dy = self.images.device().output(*self.images.shape(), |dy| gradient(dy, true));
+        let dy =
+            self.images.device().output(*self.images.shape(), |dy| gradient(dy, Store::Overwrite));
         group_norm::gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)
     }
 }

@@ -230,12 +230,8 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
             if let Some(images) = &images {
                 dev.accumulate(dy, D::write_buffer(grads.get_or_alloc_mut(images)?));
             }
-            x.backward(grads, |dx, stale| {
-                if stale {
-                    dev.conv2d_gradient_of_input(&s, D::read(&weight), dy, dx)
-                } else {
-                    dev.conv2d_backward_input(&s, D::read(&weight), dy, dx)
-                }
+            x.backward(grads, |dx, store| {
+                dev.conv2d_backward_input(&s, D::read(&weight), dy, dx, store)
             })
         });
     }

@@ -11,7 +11,7 @@ use crate::shapes::{
 /// The kernels of a device.
 ///
 /// They see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is
-/// given.
+/// given, unless it takes a [`Store`] that says otherwise.
 pub trait Kernels: Memory {
     /// What a device keeps of a convolution's weight for the next time, see
     /// [`crate::layers::Conv2d`].
@@ -28,21 +28,14 @@ pub trait Kernels: Memory {
         added: Added<Self::Read<'_>>,
         y: Self::Write<'_>,
     );
-    /// Adds the gradient of the input.
+    /// The gradient of the input, which replaces what `dx` holds or is added to it.
     fn conv2d_backward_input(
         &self,
         s: &ConvShape,
         w: Self::Read<'_>,
         dy: Self::Read<'_>,
         dx: Self::Write<'_>,
-    );
-    /// Writes the gradient of the input.
-    fn conv2d_gradient_of_input(
-        &self,
-        s: &ConvShape,
-        w: Self::Read<'_>,
-        dy: Self::Read<'_>,
-        dx: Self::Write<'_>,
+        store: Store,
     );
     /// Adds the gradient of the weight.
     fn conv2d_backward_weight(

@@ -115,11 +115,12 @@ impl RowCopy {
     }
 }
 
-/// What a kernel does with the numbers that are in its output already.
+/// What a kernel does with the numbers that are in its output already. In CUDA it is the flag
+/// `accumulate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// Replaces them.
-    Overwrite,
+    Overwrite = 0,
     /// Adds to them.
-    Add,
+    Add = 1,
 }

@@ -24,7 +24,7 @@ use super::forced::vectorized;
 use super::tiles::{any, with_scratch, SLACK};
 use super::transpose::add_turned;
 use super::winograd;
-use crate::shapes::{Added, ConvShape};
+use crate::shapes::{Added, ConvShape, Store};
 
 impl ConvShape {
     /// Kernel positions.
@@ -95,9 +95,16 @@ pub(super) enum Base<'a> {
     Added(Added<&'a [f32]>),
 }
 
-impl Base<'_> {
-    pub const NOTHING: Self = Base::Added(Added { bias: None, channels: None, images: None });
+impl From<Store> for Base<'_> {
+    fn from(store: Store) -> Self {
+        match store {
+            Store::Overwrite => Base::Added(Added { bias: None, channels: None, images: None }),
+            Store::Add => Base::Itself,
+        }
+    }
+}
 
+impl Base<'_> {
     /// For one output channel of one image: a number for all pixels, and, if there are some,
     /// numbers for each.
     pub(super) fn plane(&self, s: &ConvShape, n: usize, o: usize) -> (f32, Option<&[f32]>) {
@@ -141,8 +148,9 @@ pub(super) fn forward(
     }
 }
 
-/// The gradient of the input, added to what is there already or to nothing.
-pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], base: Base, dx: &mut [f32]) {
+/// The gradient of the input.
+pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], store: Store, dx: &mut [f32]) {
+    let base = Base::from(store);
     if s.is_reversible() {
         let reversed = s.reversed();
         if winograd::suits(&reversed, None) {

@@ -35,13 +35,16 @@ impl Kernels for Cpu {
         threads::awake();
         conv::forward(s, x, w, memo, added, y)
     }
-    fn conv2d_backward_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn conv2d_backward_input(
+        &self,
+        s: &ConvShape,
+        w: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        store: Store,
+    ) {
         threads::awake();
-        conv::backward_input(s, w, dy, conv::Base::Itself, dx)
-    }
-    fn conv2d_gradient_of_input(&self, s: &ConvShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
-        threads::awake();
-        conv::backward_input(s, w, dy, conv::Base::NOTHING, dx)
+        conv::backward_input(s, w, dy, store, dx)
     }
     fn conv2d_backward_weight(&self, s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         threads::awake();

@@ -191,10 +191,14 @@ struct PutConv {
     }
 };
 
-struct AddToImages {
+struct PutImages {
     long long channels, pixels;
     float *x;
-    __device__ void put(long long c, long long j, float sum) const { x[(j / pixels * channels + c) * pixels + j % pixels] += sum; }
+    int accumulate;
+    __device__ void put(long long c, long long j, float sum) const {
+        long long at = (j / pixels * channels + c) * pixels + j % pixels;
+        x[at] = accumulate ? x[at] + sum : sum;
+    }
 };
 
 struct PutMatrix {
@@ -217,11 +221,11 @@ extern "C" __global__ void ops_conv2d(Conv s, const float *x, const float *w, co
     ops_product(weight, patches, out, blockIdx.x, s.cout, (long long)s.batch * s.ho * s.wo, 0, k);
 }
 
-extern "C" __global__ void ops_conv2d_backward_input(Conv s, const float *w, const float *dy, float *dx) {
+extern "C" __global__ void ops_conv2d_backward_input(Conv s, const float *w, const float *dy, float *dx, int accumulate) {
     int taps = s.kernel * s.kernel;
     FromInput weight = {w, s.cin, taps};
     Reaching gradients = {s, dy};
-    AddToImages out = {s.cin, (long long)s.h * s.w, dx};
+    PutImages out = {s.cin, (long long)s.h * s.w, dx, accumulate};
     ops_product(weight, gradients, out, blockIdx.x, s.cin, (long long)s.batch * s.h * s.w, 0, (long long)s.cout * taps);
 }
 

@@ -270,24 +270,21 @@ impl Kernels for Cuda {
             (s, x.pointer, w.pointer, bias, channels, images, y.pointer)
         );
     }
-    fn conv2d_backward_input(&self, s: &ConvShape, w: DeviceRead, dy: DeviceRead, dx: DeviceWrite) {
-        let blocks = tiles(s.cin, s.batch * s.h * s.w);
-        launch_blocks!(
-            self,
-            "ops_conv2d_backward_input",
-            blocks,
-            (Conv::from(s), w.pointer, dy.pointer, dx.pointer)
-        );
-    }
-    fn conv2d_gradient_of_input(
+    fn conv2d_backward_input(
         &self,
         s: &ConvShape,
         w: DeviceRead,
         dy: DeviceRead,
         dx: DeviceWrite,
+        store: Store,
     ) {
-        // Memory for outputs holds zeros here.
-        self.conv2d_backward_input(s, w, dy, dx)
+        let blocks = tiles(s.cin, s.batch * s.h * s.w);
+        launch_blocks!(
+            self,
+            "ops_conv2d_backward_input",
+            blocks,
+            (Conv::from(s), w.pointer, dy.pointer, dx.pointer, store as i32)
+        );
     }
     fn conv2d_backward_weight(
         &self,
