@@ -80,7 +80,7 @@ fn all_steps_together_cost_more_than_the_data_hold() {
     let entropy =
         0.5 * (2.0 * std::f64::consts::PI * std::f64::consts::E * sigma * sigma).log2();
     assert!(total > entropy, "a bound below the truth: {total}, {entropy}");
-// A fixed variance is too small for the last steps, which cost more for it.
+    // A fixed variance is too small for the last steps, which cost more for it.
     assert!(total < entropy + 1.0, "{total}, {entropy}");
 }
 

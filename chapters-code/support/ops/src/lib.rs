@@ -61,22 +61,10 @@ pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};
 pub use group_norm::group_norm;
 pub use kernels::Kernels;
 pub use memory::{Buffer, Images, Memory, Rows, Vector};
-pub use open::open_device;
+pub use open::{open_device, AutoDevice, CUDA};
 pub use parallel::{MaybeSend, MaybeSync, Parallel};
 pub use replicas::{part, Replicas};
 pub use shapes::{
     AdamW, Added, AttentionShape, ConvShape, LinearShape, NormShape, RowCopy, RowLayout, Store,
     UpsampleShape,
 };
-
-/// Whether this build computes on a GPU.
-pub const CUDA: bool = cfg!(feature = "cuda");
-
-// ANCHOR: auto_device
-/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
-#[cfg(not(feature = "cuda"))]
-pub type AutoDevice = dfdx::prelude::Cpu;
-/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
-#[cfg(feature = "cuda")]
-pub type AutoDevice = dfdx::prelude::Cuda;
-// ANCHOR_END: auto_device

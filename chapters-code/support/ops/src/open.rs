@@ -1,6 +1,16 @@
 //! The device that a build selects, or a sentence that says why there is none.
 
-use crate::AutoDevice;
+// ANCHOR: auto_device
+/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
+#[cfg(not(feature = "cuda"))]
+pub type AutoDevice = dfdx::prelude::Cpu;
+/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
+#[cfg(feature = "cuda")]
+pub type AutoDevice = dfdx::prelude::Cuda;
+// ANCHOR_END: auto_device
+
+/// Whether this build computes on a GPU.
+pub const CUDA: bool = cfg!(feature = "cuda");
 
 /// Opens the device.
 ///

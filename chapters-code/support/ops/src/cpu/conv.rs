@@ -18,6 +18,7 @@
 
 use rayon::prelude::*;
 
+use super::base::Base;
 use super::dense::{matmul, Matrix};
 use super::elementwise::accumulate;
 use super::forced::vectorized;
@@ -25,108 +26,6 @@ use super::tiles::{any, with_scratch, SLACK};
 use super::transpose::add_turned;
 use super::winograd;
 use crate::shapes::{Added, ConvShape, Store};
-
-impl ConvShape {
-    /// Kernel positions.
-    fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-
-    /// Rows of an unfolded image.
-    fn depth(&self) -> usize {
-        self.cin * self.taps()
-    }
-
-    /// Columns of an unfolded image.
-    fn pixels(&self) -> usize {
-        self.ho * self.wo
-    }
-
-    /// Whether an image is its own unfolded matrix.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == 1 && self.stride == 1 && (self.ho, self.wo) == (self.h, self.w)
-    }
-
-    /// Whether its gradient is a convolution, too: the kernel reaches every zero around the image.
-    fn is_reversible(&self) -> bool {
-        let after_ends = self.ho <= self.h + self.pad && self.wo <= self.w + self.pad;
-        self.stride == 1 && self.pad < self.kernel && after_ends
-    }
-
-    /// The convolution whose gradient this one is, if its result is so narrow that this pays:
-    /// output and input change sides, and the kernel is turned by 180 degrees.
-    fn narrow(&self) -> Option<Self> {
-        (self.is_reversible() && !self.is_pointwise() && 8 * self.cout <= self.cin)
-            .then(|| self.reversed())
-    }
-
-    /// Output and input change sides. Only for what [`ConvShape::is_reversible`].
-    fn reversed(&self) -> Self {
-        Self {
-            cin: self.cout,
-            cout: self.cin,
-            h: self.ho,
-            w: self.wo,
-            ho: self.h,
-            wo: self.w,
-            pad: self.kernel - 1 - self.pad,
-            ..*self
-        }
-    }
-
-    /// From a weight `(cout, cin, k, k)` to `(cin, cout, k, k)` with every kernel turned by 180
-    /// degrees, added to what is there.
-    fn turn(&self, w: &[f32], to: &mut [f32]) {
-        let taps = self.taps();
-        for (o, w) in w.chunks(self.depth()).enumerate() {
-            for (c, w) in w.chunks(taps).enumerate() {
-                let to = &mut to[(c * self.cout + o) * taps..][..taps];
-                to.iter_mut().rev().zip(w).for_each(|(to, w)| *to += w);
-            }
-        }
-    }
-}
-
-/// What was there before the products are added.
-#[derive(Clone, Copy)]
-pub(super) enum Base<'a> {
-    /// The result's own numbers.
-    Itself,
-    Added(Added<&'a [f32]>),
-}
-
-impl From<Store> for Base<'_> {
-    fn from(store: Store) -> Self {
-        match store {
-            Store::Overwrite => Base::Added(Added { bias: None, channels: None, images: None }),
-            Store::Add => Base::Itself,
-        }
-    }
-}
-
-impl Base<'_> {
-    /// For one output channel of one image: a number for all pixels, and, if there are some,
-    /// numbers for each.
-    pub(super) fn plane(&self, s: &ConvShape, n: usize, o: usize) -> (f32, Option<&[f32]>) {
-        let Base::Added(Added { bias, channels, images }) = self else { return (0.0, None) };
-        let (plane, pixels) = (n * s.cout + o, s.pixels());
-        let constant = bias.map_or(0.0, |b| b[o]) + channels.map_or(0.0, |c| c[plane]);
-        (constant, images.map(|images| &images[plane * pixels..][..pixels]))
-    }
-
-    /// Puts it into some output channels, from `first` on, of image number `n`.
-    fn fill(&self, s: &ConvShape, n: usize, first: usize, y: &mut [f32]) {
-        let Base::Added(_) = self else { return };
-        for (o, plane) in y.chunks_mut(s.pixels()).enumerate() {
-            match self.plane(s, n, first + o) {
-                (constant, None) => plane.fill(constant),
-                (constant, Some(image)) => {
-                    plane.iter_mut().zip(image).for_each(|(y, v)| *y = v + constant)
-                }
-            }
-        }
-    }
-}
 
 /// `y = conv(x, w) + added`.
 pub(super) fn forward(

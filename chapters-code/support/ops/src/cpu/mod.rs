@@ -1,7 +1,9 @@
 //! The kernels on the processor. See `conv.rs` for how convolution is made fast.
 
 mod attention;
+mod base;
 mod conv;
+mod conv_shape;
 mod dense;
 mod elementwise;
 pub(crate) mod forced;

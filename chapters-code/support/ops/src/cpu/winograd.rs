@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::conv::Base;
+use super::base::Base;
 use super::forced::arch;
 use super::tiles::{
     any, lanes, load, runs, save, with_scratch, Run, Starts, Tiles, ROWS, SLACK, VECTORS,
