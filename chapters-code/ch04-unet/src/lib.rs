@@ -6,7 +6,9 @@
 //! in x_t, or whatever it was trained to predict.
 
 mod blocks;
+mod check;
 mod config;
+mod error;
 pub mod model_dir;
 mod outline;
 mod preset;
@@ -16,8 +18,9 @@ mod unet;
 pub use blocks::{
     time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample,
 };
-pub use config::{BlockType, ConfigError, SampleSize, UNetConfig};
-pub use config::{MAX_CHANNELS, MAX_LAYERS, MAX_LEVELS, MAX_SIDE};
+pub use check::{MAX_CHANNELS, MAX_LAYERS, MAX_LEVELS, MAX_SIDE};
+pub use config::{BlockType, SampleSize, UNetConfig};
+pub use error::ConfigError;
 pub use outline::add_attention;
 pub use preset::Preset;
 pub use summary::{summary, StageSummary};

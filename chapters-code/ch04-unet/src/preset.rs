@@ -1,7 +1,6 @@
 //! Configurations by name.
 
-use crate::config::MAX_LEVELS;
-use crate::{BlockType, SampleSize, UNetConfig};
+use crate::{BlockType, SampleSize, UNetConfig, MAX_LEVELS};
 
 /// Configurations by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +19,15 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// Channels, height and width of the images that it is made for.
+    pub fn input_shape(self) -> [usize; 3] {
+        match self {
+            Self::Cats | Self::Tiny => [3, 16, 16],
+            Self::Mnist => [1, 28, 28],
+            Self::Small | Self::DdpmCifar10 => [3, 32, 32],
+        }
+    }
+
     /// The configuration for images of these channels, height and width.
     pub fn config(self, [channels, height, width]: [usize; 3]) -> UNetConfig {
         use BlockType::*;
@@ -104,9 +112,10 @@ fn small(base: UNetConfig, side: usize) -> UNetConfig {
     let attends = sides.iter().position(|&side| side <= 8);
     let (mut down, mut up) = (Vec::new(), Vec::new());
     for level in 0..sides.len() {
-        let (down_type, up_type) = match Some(level) == attends {
-            true => (BlockType::AttnDownBlock2D, BlockType::AttnUpBlock2D),
-            false => (BlockType::DownBlock2D, BlockType::UpBlock2D),
+        let (down_type, up_type) = if Some(level) == attends {
+            (BlockType::AttnDownBlock2D, BlockType::AttnUpBlock2D)
+        } else {
+            (BlockType::DownBlock2D, BlockType::UpBlock2D)
         };
         down.push(down_type);
         up.insert(0, up_type);

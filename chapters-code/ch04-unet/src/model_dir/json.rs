@@ -50,7 +50,7 @@ pub trait DiffusersConfig: Default + Serialize + DeserializeOwned {
 }
 
 impl DiffusersConfig for UNetConfig {
-    const CLASS: &'static str = "UNet2DModel";
+    const CLASS: &'static str = UNetConfig::CLASS_NAME;
     const OTHERWISE: &'static str = "";
     const WITHOUT_EFFECT: &'static [&'static str] = &[];
 }
