@@ -2,7 +2,7 @@
 
 use ch01_tensors::{batch, Cats, Split};
 use ch03_forward::{predict_x0, q_sample, rng, standard_normal};
-use ch04_unet::{model_dir, Companion};
+use ch04_unet::{model_dir, BlockHook};
 use dfdx::prelude::*;
 use figures::Picture;
 use ops::{AutoDevice, Images};
@@ -12,8 +12,8 @@ const COUNT: usize = 6;
 const SIZE: usize = 16;
 const TIMESTEP: usize = 200;
 
-// ANCHOR: onlooker
-/// Where to look: behind the last block of each size, down, through the middle, and up.
+// ANCHOR: recorder
+/// Where to look: after the last block of each size, down, through the middle, and up.
 const STAGES: [&str; 6] = [
     "conv_in",
     "down_blocks.0",
@@ -23,11 +23,11 @@ const STAGES: [&str; 6] = [
     "up_blocks.2",
 ];
 
-/// Changes nothing, and keeps what it saw last at every stage.
+/// Changes nothing, and keeps what left every stage last.
 #[derive(Default)]
-struct Onlooker(std::collections::HashMap<String, Images<AutoDevice>>);
+struct Recorder(std::collections::HashMap<String, Images<AutoDevice>>);
 
-impl Companion<AutoDevice, NoneTape> for Onlooker {
+impl BlockHook<AutoDevice, NoneTape> for Recorder {
     fn after(
         &mut self,
         stage: &str,
@@ -38,7 +38,7 @@ impl Companion<AutoDevice, NoneTape> for Onlooker {
         x
     }
 }
-// ANCHOR_END: onlooker
+// ANCHOR_END: recorder
 
 /// The one channel that differs most between the cats, for each of them `SIZE` pixels
 /// wide: -1 to 1 are two deviations around the mean.
@@ -77,9 +77,9 @@ fn main() -> anyhow::Result<()> {
     let x0 = batch(&device, &Cats::new(Split::HeldOut), &[0, 1, 2, 3, 4, 5]);
     let eps = standard_normal(&device, *x0.shape(), &mut rng(0, 0));
     let x_t = q_sample(&model.schedule, &x0, &[TIMESTEP; COUNT], &eps);
-    let mut onlooker = Onlooker::default();
+    let mut recorder = Recorder::default();
     let answer =
-        model.unet.forward_with(x_t.clone(), &[TIMESTEP; COUNT], &mut onlooker);
+        model.unet.forward_with(x_t.clone(), &[TIMESTEP; COUNT], &mut recorder);
     let seen = predict_x0(
         model.scheduler.prediction_type,
         &model.schedule,
@@ -90,7 +90,7 @@ fn main() -> anyhow::Result<()> {
 
     let [shown, drawn] = [x_t, seen].map(|images| images.as_vec());
     let inside: Vec<Vec<f32>> =
-        STAGES.iter().flat_map(|&stage| liveliest(&onlooker.0[stage])).collect();
+        STAGES.iter().flat_map(|&stage| liveliest(&recorder.0[stage])).collect();
     let picture =
         |values, channels| Picture { values, channels, height: SIZE, width: SIZE };
     let colour = |values| {

@@ -15,7 +15,7 @@ pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     todo!()
 }
 
-/// The channels of every bridge, in the order in which the way down builds them.
-pub fn bridges(config: &UNetConfig) -> Vec<usize> {
+/// The channels of every skip, in the order in which the way down builds them.
+pub fn skips(config: &UNetConfig) -> Vec<usize> {
     todo!()
 }

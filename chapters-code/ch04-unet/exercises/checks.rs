@@ -4,7 +4,7 @@ use ch04_unet::{Preset, UNet};
 use ops::layers::{Conv2d, Parameters};
 use ops::{AutoDevice, Conv2dOptions};
 
-use super::answers::{bridges, conv_parameters, similarity};
+use super::answers::{conv_parameters, similarity, skips};
 
 #[test]
 fn a_convolution_is_counted() {
@@ -16,7 +16,7 @@ fn a_convolution_is_counted() {
             cin,
             cout,
             kernel,
-            Conv2dOptions::new(1, 0),
+            Conv2dOptions::padded(0),
         );
         assert_eq!(conv_parameters(cin, cout, kernel), ops::params::count(&mut conv));
     }
@@ -43,7 +43,7 @@ fn inputs(unet: &mut UNet<AutoDevice>) -> Vec<usize> {
 }
 
 #[test]
-fn bridges_are_what_the_way_up_takes_in() {
+fn skips_are_what_the_way_up_takes_in() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     for config in [
         Preset::Cats.config([3, 16, 16]),
@@ -53,15 +53,11 @@ fn bridges_are_what_the_way_up_takes_in() {
         let mut unet =
             UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap();
         let inputs = inputs(&mut unet);
-        // A block takes in what the one before it gave, and a bridge: the last that was
+        // A block takes in what the one before it gave, and a skip: the last that was
         // built comes first.
         let mut before = *config.block_out_channels.last().unwrap();
-        let mut found = bridges(&config);
-        assert_eq!(
-            found.len(),
-            inputs.len(),
-            "as many bridges as blocks on the way up"
-        );
+        let mut found = skips(&config);
+        assert_eq!(found.len(), inputs.len(), "as many skips as blocks on the way up");
         for (block, input) in inputs.iter().enumerate() {
             assert_eq!(
                 found.pop(),

@@ -20,16 +20,16 @@ pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / (width / 2) as f32
 }
 
-/// The channels of every bridge, in the order in which the way down builds them.
-pub fn bridges(config: &UNetConfig) -> Vec<usize> {
+/// The channels of every skip, in the order in which the way down builds them.
+pub fn skips(config: &UNetConfig) -> Vec<usize> {
     let widths = &config.block_out_channels;
-    // One behind the first convolution, one behind every block, one behind every
-    // halving; the last level does not halve.
-    let mut bridges = vec![widths[0]];
+    // One after the first convolution, one after every block, one after every halving;
+    // the last level does not halve.
+    let mut skips = vec![widths[0]];
     for (level, &width) in widths.iter().enumerate() {
         let halving = (level + 1 < widths.len()) as usize;
-        bridges.extend(vec![width; config.layers_per_block + halving]);
+        skips.extend(vec![width; config.layers_per_block + halving]);
     }
-    bridges
+    skips
 }
 // ANCHOR_END: solutions

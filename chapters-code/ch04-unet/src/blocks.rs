@@ -38,18 +38,29 @@ pub fn time_embedding<D: UNetDevice>(
 }
 // ANCHOR_END: time_embedding
 
-/// The numbers that every block of one network shares.
+/// The numbers that the blocks of one network share.
 #[derive(Clone, Copy, Debug)]
 pub struct Common {
+    /// Groups of each group norm.
     pub groups: usize,
+    /// Added to the variances in group norms.
     pub eps: f32,
     /// Width of the time embedding that blocks receive.
     pub time_width: usize,
+    /// What the sum of a block and its input is divided by; nearly always 1.
+    pub scale: f32,
 }
 
 // ANCHOR: resnet
-/// Two convolutions around the time embedding, beside a direct way for the input (He et
-/// al. 2016).
+/// Channels that a residual block takes in, and channels that leave it.
+#[derive(Clone, Copy, Debug)]
+pub struct ResnetSize {
+    pub cin: usize,
+    pub cout: usize,
+}
+
+/// Two convolutions around the time embedding, with a residual connection past them (He
+/// et al. 2016).
 #[derive(Clone, Debug)]
 pub struct ResnetBlock<D: UNetDevice> {
     norm1: GroupNorm<D>,
@@ -59,7 +70,6 @@ pub struct ResnetBlock<D: UNetDevice> {
     conv2: Conv2d<D>,
     /// Only where the number of channels changes.
     conv_shortcut: Option<Conv2d<D>>,
-    /// What the sum of both ways is divided by; nearly always 1.
     scale: f32,
 }
 
@@ -68,11 +78,10 @@ impl<D: UNetDevice> ResnetBlock<D> {
         device: &D,
         rng: &mut impl Rng,
         common: Common,
-        cin: usize,
-        cout: usize,
-        scale: f32,
+        size: ResnetSize,
     ) -> Self {
-        let same = Conv2dOptions::new(1, 1);
+        let ResnetSize { cin, cout } = size;
+        let same = Conv2dOptions::padded(1);
         Self {
             norm1: GroupNorm::new(device, common.groups, cin, common.eps),
             conv1: Conv2d::new(device, rng, cin, cout, 3, same),
@@ -80,9 +89,9 @@ impl<D: UNetDevice> ResnetBlock<D> {
             norm2: GroupNorm::new(device, common.groups, cout, common.eps),
             conv2: Conv2d::new(device, rng, cout, cout, 3, same),
             conv_shortcut: (cin != cout).then(|| {
-                Conv2d::new(device, rng, cin, cout, 1, Conv2dOptions::new(1, 0))
+                Conv2d::new(device, rng, cin, cout, 1, Conv2dOptions::padded(0))
             }),
-            scale,
+            scale: common.scale,
         }
     }
 }
@@ -97,15 +106,15 @@ impl<D: UNetDevice> ResnetBlock<D> {
         x: Images<D, T>,
         time: Rows<D, T>,
     ) -> Images<D, T> {
-        let direct = x.with_empty_tape();
+        let residual = x.with_empty_tape();
         let time = self.time_emb_proj.forward(time);
         let h = self.conv1.forward_plus_channels(self.norm1.forward_silu(x), time);
-        let direct = match &self.conv_shortcut {
-            Some(conv) => conv.forward(direct),
-            None => direct,
+        let residual = match &self.conv_shortcut {
+            Some(conv) => conv.forward(residual),
+            None => residual,
         };
         rescale(
-            self.conv2.forward_plus_images(self.norm2.forward_silu(h), direct),
+            self.conv2.forward_plus_images(self.norm2.forward_silu(h), residual),
             self.scale,
         )
     }
@@ -131,7 +140,15 @@ ops::parameters!(ResnetBlock {
 });
 
 // ANCHOR: attention
-/// Lets every pixel look at every other one (Vaswani et al. 2017), beside a direct way.
+/// Channels of an attention block, and the heads that share them out.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionSize {
+    pub channels: usize,
+    pub heads: usize,
+}
+
+/// Lets every pixel look at every other one (Vaswani et al. 2017), with a residual
+/// connection past it.
 #[derive(Clone, Debug)]
 pub struct AttentionBlock<D: UNetDevice> {
     group_norm: GroupNorm<D>,
@@ -148,10 +165,9 @@ impl<D: UNetDevice> AttentionBlock<D> {
         device: &D,
         rng: &mut impl Rng,
         common: Common,
-        channels: usize,
-        heads: usize,
-        scale: f32,
+        size: AttentionSize,
     ) -> Self {
+        let AttentionSize { channels, heads } = size;
         let mut linear = || Linear::new(device, rng, channels, channels);
         Self {
             to_q: linear(),
@@ -160,7 +176,7 @@ impl<D: UNetDevice> AttentionBlock<D> {
             to_out: linear(),
             group_norm: GroupNorm::new(device, common.groups, channels, common.eps),
             heads,
-            scale,
+            scale: common.scale,
         }
     }
 }
@@ -170,13 +186,13 @@ impl<D: UNetDevice> AttentionBlock<D> {
     // ANCHOR: attention_forward
     /// `(batch, channels, h, w)` to the same shape.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>) -> Images<D, T> {
-        let direct = x.with_empty_tape();
+        let residual = x.with_empty_tape();
         let h = self.group_norm.forward(x);
         let k = self.to_k.forward_pixels(h.with_empty_tape());
         let v = self.to_v.forward_pixels(h.with_empty_tape());
         let q = self.to_q.forward_pixels(h);
         let h = ops::attention(q, k, v, self.heads);
-        rescale(self.to_out.forward_pixels_plus_images(h, direct), self.scale)
+        rescale(self.to_out.forward_pixels_plus_images(h, residual), self.scale)
     }
     // ANCHOR_END: attention_forward
 }
@@ -225,7 +241,7 @@ impl<D: UNetDevice> Upsample<D> {
                 channels,
                 channels,
                 3,
-                Conv2dOptions::new(1, 1),
+                Conv2dOptions::padded(1),
             ),
         }
     }
@@ -238,12 +254,12 @@ impl<D: UNetDevice> Upsample<D> {
 // ANCHOR_END: up
 
 // ANCHOR: stage
-/// One level of the network on its way down or up: residual blocks, each with attention
-/// behind it or not, then a change of size except at the end.
+/// One level of the network on its way down or up: residual blocks, each followed by
+/// attention or not, then a change of size except at the end.
 #[derive(Clone, Debug)]
 pub struct Stage<D: UNetDevice> {
     pub resnets: Vec<ResnetBlock<D>>,
-    /// As many as `resnets`, or none.
+    /// As many as `resnets`, or none; in the middle one.
     pub attentions: Vec<AttentionBlock<D>>,
     pub downsample: Option<Downsample<D>>,
     pub upsample: Option<Upsample<D>>,

@@ -11,12 +11,15 @@ mod config;
 mod error;
 pub mod model_dir;
 mod outline;
+mod plan;
 mod preset;
+mod stages;
 mod summary;
 mod unet;
 
 pub use blocks::{
-    time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample,
+    time_embedding, AttentionBlock, AttentionSize, Common, Downsample, ResnetBlock,
+    ResnetSize, Stage, Upsample,
 };
 pub use check::{MAX_CHANNELS, MAX_LAYERS, MAX_LEVELS, MAX_SIDE};
 pub use config::{BlockType, SampleSize, UNetConfig};
@@ -24,7 +27,7 @@ pub use error::ConfigError;
 pub use outline::add_attention;
 pub use preset::Preset;
 pub use summary::{summary, StageSummary};
-pub use unet::{Companion, UNet};
+pub use unet::{BlockHook, UNet};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../book/ch04.md")]

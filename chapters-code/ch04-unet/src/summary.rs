@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 use ops::layers::{Parameter, Parameters};
 use ops::{Images, UNetDevice};
 
-use crate::unet::Companion;
+use crate::unet::BlockHook;
 use crate::UNet;
 
 /// One stage: the shape that leaves it and what it takes.
@@ -39,7 +39,7 @@ pub fn summary<D: UNetDevice>(unet: &mut UNet<D>, x_t: Images<D>) -> Vec<StageSu
 /// Notes the shape that leaves each stage.
 struct Shapes<'a>(&'a mut Vec<StageSummary>);
 
-impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for Shapes<'_> {
+impl<D: UNetDevice, T: Tape<f32, D>> BlockHook<D, T> for Shapes<'_> {
     fn after(&mut self, stage: &str, _: usize, x: Images<D, T>) -> Images<D, T> {
         let (_, c, h, w) = *x.shape();
         self.0.retain(|known| known.name != stage);

@@ -1,14 +1,12 @@
-//! The network: down, through the middle, and up again, with a bridge across at every
-//! step.
+//! The network: down, through the middle, and up again, with a skip across at every
+//! size.
 
 use dfdx::prelude::*;
 use ops::layers::{Conv2d, GroupNorm, Linear};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
-use crate::blocks::{
-    time_embedding, AttentionBlock, Common, Downsample, ResnetBlock, Stage, Upsample,
-};
+use crate::blocks::{time_embedding, Common, Downsample, Stage, Upsample};
 use crate::{ConfigError, UNetConfig};
 
 // ANCHOR: unet
@@ -27,25 +25,26 @@ pub struct UNet<D: UNetDevice> {
 }
 // ANCHOR_END: unet
 
-// ANCHOR: companion
-/// Goes through the network beside the image, and may have its say between the blocks.
-/// Chapter 8 conditions with it.
-pub trait Companion<D: UNetDevice, T: Tape<f32, D>> {
-    /// Sees the time embedding `(batch, time_width)` before the blocks do, and may
-    /// change it.
+// ANCHOR: hook
+/// Called between the blocks of a network with what passes there. Chapter 8 conditions
+/// with it.
+pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
+    /// Takes the time embedding `(batch, time_width)` before the blocks do, and returns
+    /// what they see.
     fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
         time
     }
 
-    /// Sees what leaves block number `block` of a stage, and may change it.
+    /// Takes what leaves block number `block` of a stage, and returns what the next one
+    /// sees.
     fn after(&mut self, _stage: &str, _block: usize, x: Images<D, T>) -> Images<D, T> {
         x
     }
 }
 
-/// Nobody.
-impl<D: UNetDevice, T: Tape<f32, D>> Companion<D, T> for () {}
-// ANCHOR_END: companion
+/// Changes nothing.
+impl<D: UNetDevice, T: Tape<f32, D>> BlockHook<D, T> for () {}
+// ANCHOR_END: hook
 
 impl<D: UNetDevice> UNet<D> {
     // ANCHOR: new
@@ -59,115 +58,38 @@ impl<D: UNetDevice> UNet<D> {
         rng: &mut impl Rng,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let channels = &config.block_out_channels;
-        let (levels, layers) = (channels.len(), config.layers_per_block);
-        let (first, last) = (channels[0], channels[levels - 1]);
+        let first = config.block_out_channels[0];
         let common = Common {
             groups: config.norm_num_groups,
             eps: config.norm_eps as f32,
             time_width: config.time_width(),
+            scale: 1.0,
         };
-        let same = Conv2dOptions::new(1, 1);
+        let same = Conv2dOptions::padded(1);
 
         let conv_in = Conv2d::new(device, rng, config.in_channels, first, 3, same);
         let time_linear_1 = Linear::new(device, rng, first, common.time_width);
         let time_linear_2 =
             Linear::new(device, rng, common.time_width, common.time_width);
 
+        let plan = config.plan();
         let mut down = Vec::new();
-        // The channels of every bridge, in the order in which the way down builds them.
-        let mut bridges = vec![first];
-        let mut current = first;
-        for (level, &width) in channels.iter().enumerate() {
-            let mut stage = Stage {
-                resnets: vec![],
-                attentions: vec![],
-                downsample: None,
-                upsample: None,
-            };
-            for _ in 0..layers {
-                stage
-                    .resnets
-                    .push(ResnetBlock::new(device, rng, common, current, width, 1.0));
-                if config.down_block_types[level].has_attention() {
-                    stage.attentions.push(AttentionBlock::new(
-                        device,
-                        rng,
-                        common,
-                        width,
-                        config.heads(width),
-                        1.0,
-                    ));
-                }
-                current = width;
-                bridges.push(width);
-            }
-            if level + 1 < levels {
-                stage.downsample = Some(Downsample::new(
-                    device,
-                    rng,
-                    width,
-                    config.downsample_padding,
-                ));
-                bridges.push(width);
-            }
+        for plan in &plan.down {
+            let mut stage = Stage::new(device, rng, common, plan);
+            let padding = config.downsample_padding;
+            stage.downsample = plan
+                .resizes
+                .then(|| Downsample::new(device, rng, plan.channels, padding));
             down.push(stage);
         }
-
-        let scale = config.mid_block_scale_factor as f32;
-        let mut resnet = || ResnetBlock::new(device, rng, common, last, last, scale);
-        let resnets = vec![resnet(), resnet()];
-        let mid_common = Common {
-            groups: config.attn_norm_num_groups.unwrap_or(common.groups),
-            ..common
-        };
-        let attentions = if config.add_attention {
-            vec![AttentionBlock::new(
-                device,
-                rng,
-                mid_common,
-                last,
-                config.heads(last),
-                scale,
-            )]
-        } else {
-            vec![]
-        };
-        let middle = Stage { resnets, attentions, downsample: None, upsample: None };
-
+        let groups = config.attn_norm_num_groups.unwrap_or(common.groups);
+        let scaled = Common { scale: config.mid_block_scale_factor as f32, ..common };
+        let middle = Stage::middle(device, rng, scaled, groups, &plan.middle);
         let mut up = Vec::new();
-        for (i, &width) in channels.iter().rev().enumerate() {
-            let mut stage = Stage {
-                resnets: vec![],
-                attentions: vec![],
-                downsample: None,
-                upsample: None,
-            };
-            for _ in 0..layers + 1 {
-                let bridge = bridges.pop().expect("as many bridges up as down");
-                stage.resnets.push(ResnetBlock::new(
-                    device,
-                    rng,
-                    common,
-                    current + bridge,
-                    width,
-                    1.0,
-                ));
-                if config.up_block_types[i].has_attention() {
-                    stage.attentions.push(AttentionBlock::new(
-                        device,
-                        rng,
-                        common,
-                        width,
-                        config.heads(width),
-                        1.0,
-                    ));
-                }
-                current = width;
-            }
-            if i + 1 < levels {
-                stage.upsample = Some(Upsample::new(device, rng, width));
-            }
+        for plan in &plan.up {
+            let mut stage = Stage::new(device, rng, common, plan);
+            stage.upsample =
+                plan.resizes.then(|| Upsample::new(device, rng, plan.channels));
             up.push(stage);
         }
 
@@ -208,7 +130,7 @@ impl<D: UNetDevice> UNet<D> {
         self.forward_with(x_t, timesteps, &mut ())
     }
 
-    /// [`UNet::forward`] with a companion.
+    /// [`UNet::forward`] with a hook.
     ///
     /// # Panics
     /// As [`UNet::forward`].
@@ -216,7 +138,7 @@ impl<D: UNetDevice> UNet<D> {
         &self,
         x_t: Images<D, T>,
         timesteps: &[usize],
-        companion: &mut impl Companion<D, T>,
+        hook: &mut impl BlockHook<D, T>,
     ) -> Images<D, T> {
         let (batch, _, h, w) = *x_t.shape();
         assert_eq!(timesteps.len(), batch, "one timestep per image");
@@ -241,60 +163,51 @@ impl<D: UNetDevice> UNet<D> {
             shift,
         );
         let time = ops::silu(self.time_linear_1.forward(time.put_tape(T::default())));
-        let time = ops::silu(companion.time(self.time_linear_2.forward(time)));
-        // Every block gets a copy; how it came about is remembered once, with the
-        // image.
+        let time = ops::silu(hook.time(self.time_linear_2.forward(time)));
+        // Every block gets a copy. The tape of the time is kept once, with the image's.
         let (time, time_tape) = time.split_tape();
         let (x_t, tape) = x_t.split_tape();
         // ANCHOR_END: time
 
         // ANCHOR: down
         let mut x = self.conv_in.forward(x_t.put_tape(tape.merge(time_tape)));
-        x = companion.after("conv_in", 0, x);
-        let mut bridges = vec![x.with_empty_tape()];
+        x = hook.after("conv_in", 0, x);
+        let mut skips = vec![x.with_empty_tape()];
         for (level, stage) in self.down.iter().enumerate() {
             let name = format!("down_blocks.{level}");
             for i in 0..stage.resnets.len() {
-                x = companion.after(&name, i, stage.block(i, x, time.retaped()));
-                bridges.push(x.with_empty_tape());
+                x = hook.after(&name, i, stage.block(i, x, time.retaped()));
+                skips.push(x.with_empty_tape());
             }
             if let Some(downsample) = &stage.downsample {
-                x = companion.after(
+                x = hook.after(
                     &format!("{name}.downsamplers.0"),
                     0,
                     downsample.forward(x),
                 );
-                bridges.push(x.with_empty_tape());
+                skips.push(x.with_empty_tape());
             }
         }
         // ANCHOR_END: down
 
         // ANCHOR: up
         for i in 0..self.middle.resnets.len() {
-            x = companion.after(
-                "mid_block",
-                i,
-                self.middle.block(i, x, time.retaped()),
-            );
+            x = hook.after("mid_block", i, self.middle.block(i, x, time.retaped()));
         }
 
         for (level, stage) in self.up.iter().enumerate() {
             let name = format!("up_blocks.{level}");
             for i in 0..stage.resnets.len() {
-                let bridge = bridges.pop().expect("as many bridges up as down");
-                x = ops::concat_channels(x, bridge);
-                x = companion.after(&name, i, stage.block(i, x, time.retaped()));
+                let skip = skips.pop().expect("as many skips up as down");
+                x = ops::concat_channels(x, skip);
+                x = hook.after(&name, i, stage.block(i, x, time.retaped()));
             }
             if let Some(upsample) = &stage.upsample {
-                x = companion.after(
-                    &format!("{name}.upsamplers.0"),
-                    0,
-                    upsample.forward(x),
-                );
+                x = hook.after(&format!("{name}.upsamplers.0"), 0, upsample.forward(x));
             }
         }
         x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));
-        companion.after("conv_out", 0, x)
+        hook.after("conv_out", 0, x)
     }
     // ANCHOR_END: up
 }

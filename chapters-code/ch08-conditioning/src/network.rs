@@ -1,6 +1,6 @@
 //! The U-Net of chapter 4 that can be told more than the timestep.
 
-use ch04_unet::{Companion, ConfigError, UNet, UNetConfig};
+use ch04_unet::{BlockHook, ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
 use ops::layers::{join, Linear, Parameter, Parameters};
 use ops::params::Outline;
@@ -194,7 +194,7 @@ impl<D: UNetDevice> ConditionalUNet<D> {
                 self.unet.forward_with(
                     x_t,
                     timesteps,
-                    &mut Aside(Some(embedding.forward(&labels))),
+                    &mut ClassHook(Some(embedding.forward(&labels))),
                 )
             }
             Conditioner::Text(reader) => {
@@ -204,7 +204,7 @@ impl<D: UNetDevice> ConditionalUNet<D> {
                 self.unet.forward_with(
                     x_t,
                     timesteps,
-                    &mut Reading { reader, text, tape: Some(tape) },
+                    &mut TextHook { reader, text, tape: Some(tape) },
                 )
             }
         }
@@ -212,11 +212,11 @@ impl<D: UNetDevice> ConditionalUNet<D> {
     // ANCHOR_END: forward
 }
 
-// ANCHOR: aside
+// ANCHOR: class_hook
 /// Adds the label's vector to the time embedding.
-struct Aside<D: UNetDevice, T: Tape<f32, D>>(Option<Rows<D, T>>);
+struct ClassHook<D: UNetDevice, T: Tape<f32, D>>(Option<Rows<D, T>>);
 
-impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> {
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D, T> {
     fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
         match self.0.take() {
             Some(label) => time + label,
@@ -224,26 +224,26 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Aside<D, T> 
         }
     }
 }
-// ANCHOR_END: aside
+// ANCHOR_END: class_hook
 
-// ANCHOR: reading
+// ANCHOR: text_hook
 /// Carries what was read to every place where the network looks at it. The mean of all
-/// words goes along with the time, to every block; where to put which word is for the
-/// looks to find out.
-struct Reading<'a, D: UNetDevice, T> {
+/// words is added to the time, and so reaches every block; where which word belongs is
+/// for the looks to find out.
+struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,
     /// How the text was read; remembered once, where it is first used.
     tape: Option<T>,
 }
 
-impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Reading<'_, D, T> {
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> TextHook<'_, D, T> {
     fn text(&mut self) -> Images<D, T> {
         self.text.clone().put_tape(self.tape.take().unwrap_or_default())
     }
 }
 
-impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reading<'_, D, T> {
+impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for TextHook<'_, D, T> {
     fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
         time + self.reader.pool.forward(self.text().mean::<_, Axes2<2, 3>>())
     }
@@ -255,7 +255,7 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> Companion<D, T> for Reading<'_, 
         }
     }
 }
-// ANCHOR_END: reading
+// ANCHOR_END: text_hook
 
 fn label(condition: &Condition) -> Option<usize> {
     match condition {

@@ -1,7 +1,9 @@
 //! Words as something to tell the network: an encoder that reads them, and
 //! cross-attention that looks at what was read.
 
-use ch04_unet::{add_attention, AttentionBlock, Common, ConfigError, UNetConfig};
+use ch04_unet::{
+    add_attention, AttentionBlock, AttentionSize, Common, ConfigError, UNetConfig,
+};
 use ch04_unet::{MAX_CHANNELS, MAX_LAYERS};
 use dfdx::prelude::*;
 use ops::layers::{GroupNorm, Linear};
@@ -49,16 +51,11 @@ struct TransformerBlock<D: UNetDevice> {
 impl<D: UNetDevice> TransformerBlock<D> {
     fn new(device: &D, rng: &mut impl Rng, config: &TextConfig) -> Self {
         let width = config.width;
-        let common = Common { groups: config.groups, eps: EPS, time_width: 0 };
+        let common =
+            Common { groups: config.groups, eps: EPS, time_width: 0, scale: 1.0 };
+        let size = AttentionSize { channels: width, heads: config.heads };
         Self {
-            attention: AttentionBlock::new(
-                device,
-                rng,
-                common,
-                width,
-                config.heads,
-                1.0,
-            ),
+            attention: AttentionBlock::new(device, rng, common, size),
             norm: GroupNorm::new(device, config.groups, width, EPS),
             widen: Linear::new(device, rng, width, 4 * width),
             narrow: Linear::new(device, rng, 4 * width, width),
@@ -67,9 +64,9 @@ impl<D: UNetDevice> TransformerBlock<D> {
 
     fn forward<T: Tape<f32, D> + Merge<T>>(&self, x: Images<D, T>) -> Images<D, T> {
         let x = self.attention.forward(x);
-        let direct = x.with_empty_tape();
+        let residual = x.with_empty_tape();
         let h = ops::silu(self.widen.forward_pixels(self.norm.forward(x)));
-        self.narrow.forward_pixels_plus_images(h, direct)
+        self.narrow.forward_pixels_plus_images(h, residual)
     }
 }
 // ANCHOR_END: transformer
@@ -287,9 +284,9 @@ ops::parameters!(TransformerBlock { attention, norm, widen, narrow });
 ops::parameters!(TextEncoder { words, places, blocks, norm });
 
 // ANCHOR: cross_attention
-/// Lets every pixel look at every word, beside a direct way. Values and output have no
-/// bias: where nothing was read, nothing is added, and the network is the one of
-/// chapter 4.
+/// Lets every pixel look at every word, with a residual connection past it. Values and
+/// output have no bias: where nothing was read, nothing is added, and the network is the
+/// one of chapter 4.
 #[derive(Clone, Debug)]
 pub struct CrossAttention<D: UNetDevice> {
     norm: GroupNorm<D>,
@@ -331,12 +328,12 @@ impl<D: UNetDevice> CrossAttention<D> {
         x: Images<D, T>,
         text: Images<D, T>,
     ) -> Images<D, T> {
-        let direct = x.with_empty_tape();
+        let residual = x.with_empty_tape();
         let k = self.to_k.forward_pixels(text.with_empty_tape());
         let v = self.to_v.forward_pixels(text);
         let q = self.to_q.forward_pixels(self.norm.forward(x));
         self.to_out
-            .forward_pixels_plus_images(ops::attention(q, k, v, self.heads), direct)
+            .forward_pixels_plus_images(ops::attention(q, k, v, self.heads), residual)
     }
     // ANCHOR_END: look
 }

@@ -153,7 +153,7 @@ impl<D: UNetDevice> Classifier<D> {
                 channels,
                 width,
                 3,
-                Conv2dOptions::new(stride, 1),
+                Conv2dOptions::padded(1).with_stride(stride),
             );
             stages.push((conv, GroupNorm::new(device, 8, width, 1e-5)));
             channels = width;

@@ -40,9 +40,14 @@ pub struct Conv2dOptions {
 }
 
 impl Conv2dOptions {
-    /// The same padding on all four sides.
-    pub fn new(stride: usize, padding: usize) -> Self {
-        Self { stride, pad_before: padding, pad_after: padding }
+    /// Stride 1, and this many zeros on each of the four sides.
+    pub fn padded(padding: usize) -> Self {
+        Self { stride: 1, pad_before: padding, pad_after: padding }
+    }
+
+    /// The same padding with another stride.
+    pub fn with_stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
     }
 }
 

@@ -162,7 +162,7 @@ mod tests {
         let device = crate::open_device(0).unwrap();
         let rng = &mut <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(1);
         Network {
-            conv: Conv2d::new(&device, rng, 3, 8, 3, Conv2dOptions::new(1, 1)),
+            conv: Conv2d::new(&device, rng, 3, 8, 3, Conv2dOptions::padded(1)),
             linear: Linear::new(&device, rng, 8, 5),
             norm: GroupNorm::new(&device, 2, 8, 1e-5),
         }

@@ -208,7 +208,7 @@ impl Conv {
 fn conv2d_of_many_channels() {
     every_level(|| {
         let mut rng = rng(11);
-        let one = Conv2dOptions::new(1, 1);
+        let one = Conv2dOptions::padded(1);
         let sizes = [
             Conv { batch: 2, cin: 16, cout: 16, h: 8, w: 8, kernel: 3, o: one },
             Conv { batch: 1, cin: 17, cout: 35, h: 13, w: 10, kernel: 3, o: one },
@@ -223,7 +223,7 @@ fn conv2d_of_many_channels() {
                 h: 9,
                 w: 12,
                 kernel: 3,
-                o: Conv2dOptions::new(1, 0),
+                o: Conv2dOptions::padded(0),
             },
             Conv {
                 batch: 2,
@@ -232,7 +232,7 @@ fn conv2d_of_many_channels() {
                 h: 6,
                 w: 9,
                 kernel: 3,
-                o: Conv2dOptions::new(1, 2),
+                o: Conv2dOptions::padded(2),
             },
             Conv {
                 batch: 2,
@@ -262,7 +262,7 @@ fn conv2d_of_many_channels() {
                 h: 30,
                 w: 31,
                 kernel: 3,
-                o: Conv2dOptions::new(2, 1),
+                o: Conv2dOptions::padded(1).with_stride(2),
             },
             Conv { batch: 5, cin: 3, cout: 5, h: 26, w: 25, kernel: 3, o: one },
             Conv {
@@ -272,7 +272,7 @@ fn conv2d_of_many_channels() {
                 h: 3,
                 w: 2,
                 kernel: 1,
-                o: Conv2dOptions::new(1, 0),
+                o: Conv2dOptions::padded(0),
             },
         ];
         for conv in sizes {
@@ -312,7 +312,7 @@ fn the_number_of_threads_changes_nothing() {
                 let (gamma, beta) =
                     (dev.tensor_from_vec(gamma.clone(), (cin,)), dev.zeros_like(&(cin,)));
                 let h = ops::group_norm(x.leaky_trace(), &gamma, &beta, 1, 1e-5, true);
-                let y = ops::conv2d(h, &w, None, Conv2dOptions::new(stride, 1));
+                let y = ops::conv2d(h, &w, None, Conv2dOptions::padded(1).with_stride(stride));
                 let result = host(&y);
                 let grads = backward(y, &c0);
                 [result, host(&grads.get(&x)), host(&grads.get(&w)), host(&grads.get(&gamma))]
@@ -340,7 +340,7 @@ fn a_layer_keeps_no_weight_that_has_changed() {
     use ops::layers::Conv2d;
     use ops::params::{from_host, to_host, HostTensor, NamedTensors};
 
-    let o = Conv2dOptions::new(1, 1);
+    let o = Conv2dOptions::padded(1);
     let cases = [
         (1, 24, 24, 28),
         (1, 17, 35, 14),
@@ -404,10 +404,18 @@ fn conv2d() {
         let fixed = [
             // The sizes at which the fast paths change: rows of a vector and one more, one channel,
             // one pixel.
-            Conv { batch: 1, cin: 1, cout: 1, h: 1, w: 1, kernel: 1, o: Conv2dOptions::new(1, 0) },
-            Conv { batch: 1, cin: 1, cout: 5, h: 3, w: 17, kernel: 3, o: Conv2dOptions::new(1, 1) },
-            Conv { batch: 9, cin: 2, cout: 3, h: 4, w: 4, kernel: 3, o: Conv2dOptions::new(1, 1) },
-            Conv { batch: 2, cin: 3, cout: 4, h: 7, w: 5, kernel: 3, o: Conv2dOptions::new(2, 1) },
+            Conv { batch: 1, cin: 1, cout: 1, h: 1, w: 1, kernel: 1, o: Conv2dOptions::padded(0) },
+            Conv { batch: 1, cin: 1, cout: 5, h: 3, w: 17, kernel: 3, o: Conv2dOptions::padded(1) },
+            Conv { batch: 9, cin: 2, cout: 3, h: 4, w: 4, kernel: 3, o: Conv2dOptions::padded(1) },
+            Conv {
+                batch: 2,
+                cin: 3,
+                cout: 4,
+                h: 7,
+                w: 5,
+                kernel: 3,
+                o: Conv2dOptions::padded(1).with_stride(2),
+            },
             Conv {
                 batch: 1,
                 cin: 2,
@@ -426,8 +434,8 @@ fn conv2d() {
                 kernel: 3,
                 o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
             },
-            Conv { batch: 1, cin: 1, cout: 2, h: 4, w: 4, kernel: 1, o: Conv2dOptions::new(1, 1) },
-            Conv { batch: 2, cin: 9, cout: 4, h: 3, w: 3, kernel: 3, o: Conv2dOptions::new(1, 0) },
+            Conv { batch: 1, cin: 1, cout: 2, h: 4, w: 4, kernel: 1, o: Conv2dOptions::padded(1) },
+            Conv { batch: 2, cin: 9, cout: 4, h: 3, w: 3, kernel: 3, o: Conv2dOptions::padded(0) },
         ];
         for conv in fixed {
             conv.check(&mut rng);
@@ -612,7 +620,7 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
             random(&mut rng, cout * cin),
             random(&mut rng, cout),
         ];
-        let conv = Conv { batch, cin, cout, h, w, kernel: 1, o: Conv2dOptions::new(1, 0) };
+        let conv = Conv { batch, cin, cout, h, w, kernel: 1, o: Conv2dOptions::padded(0) };
         let x = dev.tensor_from_vec(inputs[0].clone(), (batch, cin, h, w));
         let weight = dev.tensor_from_vec(inputs[1].clone(), (cout, cin));
         let bias = dev.tensor_from_vec(inputs[2].clone(), (cout,));
@@ -924,7 +932,7 @@ fn a_convolution_reads_a_normalisation() {
             let gamma = dev.tensor_from_vec(random(&mut rng, cin), (cin,));
             let beta = dev.tensor_from_vec(random(&mut rng, cin), (cin,));
             let c = random(&mut rng, batch * cout * side.div_ceil(stride).pow(2));
-            let options = Conv2dOptions::new(stride, 1);
+            let options = Conv2dOptions::padded(1).with_stride(stride);
             let later = ops::group_norm_for_conv(x.leaky_trace(), &gamma, &beta, 4, 1e-5);
             let now = ops::group_norm(x.leaky_trace(), &gamma, &beta, 4, 1e-5, true);
             let (y, expected) =
