@@ -89,12 +89,12 @@ fn problem_of_command(line: &str) -> Option<String> {
 
 #[test]
 fn commands_are_understood() {
-    let readme = Page {
-        path: "README.md".into(),
-        text: std::fs::read_to_string(folder().join("../README.md")).unwrap(),
-    };
+    let at_the_top = ["README.md", "CONTRIBUTING.md"].map(|name| Page {
+        path: name.into(),
+        text: std::fs::read_to_string(folder().join("..").join(name)).unwrap(),
+    });
     let (mut problems, mut seen) = (Vec::new(), BTreeSet::new());
-    for page in pages().iter().chain([&readme]) {
+    for page in pages().iter().chain(&at_the_top) {
         for (line, command) in commands(&page.text) {
             if seen.insert(command.clone()) {
                 problems.extend(
