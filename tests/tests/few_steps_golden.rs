@@ -3,10 +3,12 @@
 
 use book_tests::{assert_close, json, parse, Fixture};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch07_ddim::{pairs, Ddim, DpmSolver, TimestepSpacing};
+use ch03_forward::{Diffusion, PredictionType};
+use ch06_sampling::{walk, Solver};
+use ch07_ddim::{Ddim, DpmSolver, TimestepSpacing};
 
-fn linear() -> Schedule {
-    Schedule::new(BetaSchedule::Linear, 1000)
+fn linear(prediction_type: PredictionType) -> Diffusion {
+    Diffusion { schedule: Schedule::new(BetaSchedule::Linear, 1000), prediction_type }
 }
 
 #[test]
@@ -31,24 +33,23 @@ fn visited_timesteps() {
 fn ddim_steps() {
     let device = ops::open_device(0).unwrap();
     let fixture = Fixture::read("few_steps.safetensors");
-    let [x_t, noise, answer] =
+    let [x_t, noise, output] =
         ["sample", "noise", "model_output.0"].map(|name| fixture.images(&device, name));
-    let schedule = linear();
     let cases = json("few_steps.json");
     let cases = cases["steps"].as_array().unwrap();
     assert!(cases.len() >= 243);
     for case in cases {
-        let ddim = Ddim {
-            schedule: &schedule,
-            prediction_type: parse(&case["prediction_type"]),
+        let mut ddim = Ddim {
+            diffusion: linear(parse(&case["prediction_type"])),
             clip: case["clip_sample"].as_bool().unwrap().then_some(1.0),
             use_clipped_model_output: case["use_clipped_model_output"].as_bool().unwrap(),
             eta: case["eta"].as_f64().unwrap(),
         };
         let t = case["timestep"].as_u64().unwrap() as usize;
         let key = case["key"].as_str().unwrap();
-        let found = ddim.step(t, parse(&case["previous"]), &x_t, &answer, Some(&noise));
-        assert_close(key, &found, &fixture.images(&device, key), 1e-5);
+        let (prev, denoise) = (parse(&case["previous"]), |_: &_, _| output.clone());
+        let found = ddim.step(&x_t, t, prev, &denoise, &mut || noise.clone());
+        assert_close(key, &found.next, &fixture.images(&device, key), 1e-5);
     }
 }
 
@@ -56,23 +57,24 @@ fn ddim_steps() {
 fn dpm_solver_walks() {
     let device = ops::open_device(0).unwrap();
     let fixture = Fixture::read("few_steps.safetensors");
-    let schedule = linear();
     let cases = json("few_steps.json");
     let cases = cases["walks"].as_array().unwrap();
     assert!(cases.len() >= 9);
     for case in cases {
-        let prediction_type = parse(&case["prediction_type"]);
-        let mut solver = DpmSolver::new(Ddim::new(&schedule, prediction_type, None, 0.0));
-        let mut x = fixture.images(&device, "sample");
+        let solver = DpmSolver::new(linear(parse(&case["prediction_type"])), None);
+        let x = fixture.images(&device, "sample");
         let timesteps: Vec<usize> = parse(&case["timesteps"]);
-        for (i, (t, prev)) in pairs(&timesteps).enumerate() {
-            x = solver.step(t, prev, &x, &fixture.images(&device, &format!("model_output.{i}")));
+        let denoise = |_: &_, t: usize| {
+            let i = timesteps.iter().position(|&visited| visited == t).unwrap();
+            fixture.images(&device, &format!("model_output.{i}"))
+        };
+        for (i, step) in walk(solver, x, &timesteps, vec![], denoise).enumerate() {
             let key = format!(
                 "walk.{}.{}.{i}",
                 case["spacing"].as_str().unwrap(),
                 case["prediction_type"].as_str().unwrap()
             );
-            assert_close(&key, &x, &fixture.images(&device, &key), 1e-5);
+            assert_close(&key, &step.next, &fixture.images(&device, &key), 1e-5);
         }
     }
 }

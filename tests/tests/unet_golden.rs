@@ -59,18 +59,18 @@ fn check(name: &str) {
     let x = golden.images(&device, "sample");
     let timesteps = golden.timesteps();
 
-    let plain = model.unet.forward(x.clone(), &timesteps).as_vec();
+    let plain = model.network.forward(x.clone(), &timesteps).as_vec();
     let error = relative_error(&plain, &golden.f32s("output"));
     println!("{name}: output off by {error:e}");
     assert!(error < 1e-4, "{name}: output is off by {error}");
 
-    let taped = model.unet.forward(x.leaky_trace(), &timesteps);
+    let taped = model.network.forward(x.leaky_trace(), &timesteps);
     assert_eq!(taped.as_vec(), plain, "recording a tape changes nothing");
     let loss = (taped - golden.images(&device, "target")).square().mean::<Rank0, _>();
     assert!(relative_error(&loss.as_vec(), &golden.f32s("loss")) < 1e-5);
     let gradients = loss.backward();
     assert!(relative_error(&gradients.get(&x).as_vec(), &golden.f32s("grad_sample")) < 1e-3);
-    let parameters = model.unet.parameters();
+    let parameters = model.network.parameters();
     assert!(parameters.len() > 50);
     for parameter in parameters {
         let (name, found) = (&parameter.name, parameter.gradient(&gradients));

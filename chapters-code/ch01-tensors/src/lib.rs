@@ -86,6 +86,12 @@ pub enum Split {
 }
 
 // ANCHOR: batch
+/// The values of the images with these numbers, one image after the other.
+pub fn values(dataset: &dyn Dataset, indices: &[usize]) -> Vec<f32> {
+    let images: Vec<Vec<f32>> = indices.par_iter().map(|&i| dataset.image(i)).collect();
+    images.concat()
+}
+
 /// The images with these numbers, as a tensor `(batch, channels, height, width)` in
 /// [-1, 1].
 pub fn batch<D: UNetDevice>(
@@ -93,9 +99,9 @@ pub fn batch<D: UNetDevice>(
     dataset: &dyn Dataset,
     indices: &[usize],
 ) -> Images<D> {
-    let images: Vec<Vec<f32>> = indices.par_iter().map(|&i| dataset.image(i)).collect();
     let [channels, height, width] = dataset.shape();
-    ops::tensor(device, images.concat(), (indices.len(), channels, height, width))
+    let shape = (indices.len(), channels, height, width);
+    ops::tensor(device, values(dataset, indices), shape)
 }
 // ANCHOR_END: batch
 

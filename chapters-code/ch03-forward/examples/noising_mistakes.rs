@@ -2,13 +2,13 @@
 
 use ch01_tensors::{batch, Cats, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{q_sample, rng, standard_normal};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 use rand::Rng;
 
 type Wrong = fn(
-    &Schedule,
+    &Diffusion,
     &Images<AutoDevice>,
     usize,
     &Images<AutoDevice>,
@@ -17,62 +17,66 @@ type Wrong = fn(
 // ANCHOR: mistakes
 /// Forgets the root: too little noise at the beginning, too little image later.
 fn no_root(
-    s: &Schedule,
+    d: &Diffusion,
     x0: &Images<AutoDevice>,
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
-    x0.clone() * s.alpha_bar[t] as f32 + eps.clone() * (1.0 - s.alpha_bar[t]) as f32
+    let a = d.schedule.alpha_bar[t];
+    x0.clone() * a as f32 + eps.clone() * (1.0 - a) as f32
 }
 
 /// Uniform noise in 0..1, as random number generators give it: its mean is not 0 and
 /// its variance not 1.
 fn uniform(
-    s: &Schedule,
+    d: &Diffusion,
     x0: &Images<AutoDevice>,
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
     let mut rng = rng(7, t as u64);
     let values = (0..eps.shape().num_elements()).map(|_| rng.gen()).collect();
-    q_sample(s, x0, &[t], &eps.device().tensor_from_vec(values, *eps.shape()))
+    d.q_sample(x0, &[t], &eps.device().tensor_from_vec(values, *eps.shape()))
 }
 
 /// Does not shrink the image: the values grow beyond what the network will ever see
 /// when it samples.
 fn not_shrunk(
-    s: &Schedule,
+    d: &Diffusion,
     x0: &Images<AutoDevice>,
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
-    x0.clone() + eps.clone() * (1.0 - s.alpha_bar[t]).sqrt() as f32
+    x0.clone() + eps.clone() * (1.0 - d.schedule.alpha_bar[t]).sqrt() as f32
 }
 
 /// An image in 0..1 where -1..1 is expected: black is grey already, and all is too
 /// bright until the noise has won.
 fn wrong_range(
-    s: &Schedule,
+    d: &Diffusion,
     x0: &Images<AutoDevice>,
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
-    q_sample(s, &(x0.clone() * 0.5 + 0.5), &[t], eps)
+    d.q_sample(&(x0.clone() * 0.5 + 0.5), &[t], eps)
 }
 // ANCHOR_END: mistakes
 
 fn right(
-    s: &Schedule,
+    d: &Diffusion,
     x0: &Images<AutoDevice>,
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
-    q_sample(s, x0, &[t], eps)
+    d.q_sample(x0, &[t], eps)
 }
 
 fn main() -> Result<(), figures::FigureError> {
     let device = cli::device(0).expect("a device");
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let diffusion = Diffusion {
+        schedule: Schedule::new(BetaSchedule::Linear, 1000),
+        prediction_type: PredictionType::Epsilon,
+    };
     let x0 = batch(&device, &Cats::new(Split::Train), &[5]);
     let eps = standard_normal(&device, *x0.shape(), &mut rng(0, 0));
     let ways: [Wrong; 5] = [right, no_root, uniform, not_shrunk, wrong_range];
@@ -80,7 +84,7 @@ fn main() -> Result<(), figures::FigureError> {
         .into_iter()
         .map(|way| {
             let strip = (0..10)
-                .flat_map(|i| way(&schedule, &x0, i * 111, &eps).as_vec())
+                .flat_map(|i| way(&diffusion, &x0, i * 111, &eps).as_vec())
                 .collect();
             device.tensor_from_vec(strip, (10, 3, 16, 16))
         })

@@ -2,7 +2,7 @@
 
 use ch01_tensors::{batch, Cats, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{q_sample, rng, standard_normal};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
@@ -17,7 +17,11 @@ fn main() -> Result<(), figures::FigureError> {
     let timesteps: Vec<usize> = (0..COLUMNS).map(|i| i * 111).collect();
     let rows: Vec<Images<AutoDevice>> = BetaSchedule::ALL
         .into_iter()
-        .map(|kind| q_sample(&Schedule::new(kind, 1000), &x0, &timesteps, &eps))
+        .map(|kind| {
+            let schedule = Schedule::new(kind, 1000);
+            let prediction_type = PredictionType::Epsilon;
+            Diffusion { schedule, prediction_type }.q_sample(&x0, &timesteps, &eps)
+        })
         .collect();
     figures::save_png("noising_schedules.png", &figures::image_rows(&rows, 6))
 }

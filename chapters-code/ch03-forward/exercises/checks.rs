@@ -1,11 +1,16 @@
 //! What an answer must pass.
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{q_sample, rng, standard_normal};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use ops::AutoDevice;
 
 use super::answers::{drowned, jump_on, noise_in};
+
+fn linear() -> Diffusion {
+    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    Diffusion { schedule, prediction_type: PredictionType::Epsilon }
+}
 
 #[test]
 fn where_noise_and_image_weigh_the_same() {
@@ -28,12 +33,12 @@ fn where_noise_and_image_weigh_the_same() {
 #[test]
 fn the_noise_comes_back() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let diffusion = linear();
     let [x0, eps] = [0, 1]
         .map(|stream| standard_normal(&device, (2, 1, 4, 4), &mut rng(5, stream)));
     for t in [100, 500, 999] {
-        let x_t = q_sample(&schedule, &x0, &[t, t], &eps);
-        let found = noise_in(&schedule, &x0, &x_t, t).as_vec();
+        let x_t = diffusion.q_sample(&x0, &[t, t], &eps);
+        let found = noise_in(&diffusion.schedule, &x0, &x_t, t).as_vec();
         let worst = found
             .iter()
             .zip(eps.as_vec())
@@ -46,17 +51,17 @@ fn the_noise_comes_back() {
 #[test]
 fn two_jumps_are_as_good_as_one() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let diffusion = linear();
     let shape = (1, 1, 200, 200);
     let x0 = device.ones_like(&shape);
     let [first, second] =
         [0, 1].map(|stream| standard_normal(&device, shape, &mut rng(6, stream)));
-    let x_s = q_sample(&schedule, &x0, &[150], &first);
-    let values = jump_on(&schedule, &x_s, 150, 400, &second).as_vec();
+    let x_s = diffusion.q_sample(&x0, &[150], &first);
+    let values = jump_on(&diffusion.schedule, &x_s, 150, 400, &second).as_vec();
     let n = values.len() as f64;
     let mean = values.iter().map(|&v| v as f64).sum::<f64>() / n;
     let variance = values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / n;
-    let alpha_bar = schedule.alpha_bar[400];
+    let alpha_bar = diffusion.schedule.alpha_bar[400];
     assert!(
         (mean - alpha_bar.sqrt()).abs() < 0.02,
         "the mean is {mean}, not {}",

@@ -5,9 +5,7 @@
 //! exceed less than once in a thousand times (3.3 standard deviations).
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{
-    predict_x0, q_sample, q_step, rng, standard_normal, target, PredictionType,
-};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use ops::{AutoDevice as Dev, Images};
 
@@ -16,6 +14,11 @@ const N: usize = 20_000;
 /// One image per pixel: `N` independent copies of the value `x`.
 fn constant(device: &Dev, x: f32) -> Images<Dev> {
     device.tensor_from_vec(vec![x; N], (1, 1, 100, N / 100))
+}
+
+fn diffusion(kind: BetaSchedule, timesteps: usize) -> Diffusion {
+    let schedule = Schedule::new(kind, timesteps);
+    Diffusion { schedule, prediction_type: PredictionType::Epsilon }
 }
 
 fn moments(x: &Images<Dev>) -> (f64, f64) {
@@ -42,28 +45,21 @@ fn assert_moments(what: &str, x: &Images<Dev>, mean: f64, variance: f64) {
 fn jump_and_chain_have_the_moments_of_the_closed_form() {
     let device = ops::open_device(0).unwrap();
     for kind in BetaSchedule::ALL {
-        let schedule = Schedule::new(kind, 50);
+        let diffusion = diffusion(kind, 50);
         let x0 = constant(&device, 0.8);
         let (mut chain, mut noise) = (x0.clone(), rng(1, 0));
         for t in 0..50 {
-            chain = q_step(
-                &schedule,
-                chain,
-                t,
-                standard_normal(&device, *x0.shape(), &mut noise),
-            );
+            let eps = standard_normal(&device, *x0.shape(), &mut noise);
+            chain = diffusion.q_step(&chain, t, &eps);
             let eps = standard_normal(&device, *x0.shape(), &mut rng(2, t as u64));
-            let jump = q_sample(&schedule, &x0, &[t], &eps);
+            let jump = diffusion.q_sample(&x0, &[t], &eps);
             if t % 10 == 9 || t == 0 {
-                let mean = 0.8f32 as f64 * schedule.alpha_bar[t].sqrt();
-                let variance = 1.0 - schedule.alpha_bar[t];
-                assert_moments(&format!("{kind:?} jump to {t}"), &jump, mean, variance);
-                assert_moments(
-                    &format!("{kind:?} chain to {t}"),
-                    &chain,
-                    mean,
-                    variance,
-                );
+                let alpha_bar = diffusion.schedule.alpha_bar[t];
+                let mean = 0.8f32 as f64 * alpha_bar.sqrt();
+                for (way, x_t) in [("jump", &jump), ("chain", &chain)] {
+                    let what = format!("{kind:?} {way} to {t}");
+                    assert_moments(&what, x_t, mean, 1.0 - alpha_bar);
+                }
             }
         }
     }
@@ -75,32 +71,26 @@ fn jump_and_chain_have_the_moments_of_the_closed_form() {
 #[test]
 fn jump_and_chain_agree_in_distribution() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 100);
+    let diffusion = diffusion(BetaSchedule::Linear, 100);
     // A start that is far from Gaussian: half the values at -1, half at 1.
     let start: Vec<f32> = (0..N).map(|i| if i % 2 == 0 { -1.0 } else { 1.0 }).collect();
     let x0 = device.tensor_from_vec(start, (1, 1, 100, N / 100));
     let mut chain = x0.clone();
     let mut noise = rng(3, 0);
     for t in 0..40 {
-        chain = q_step(
-            &schedule,
-            chain,
-            t,
-            standard_normal(&device, *x0.shape(), &mut noise),
-        );
+        let eps = standard_normal(&device, *x0.shape(), &mut noise);
+        chain = diffusion.q_step(&chain, t, &eps);
     }
-    let jump = q_sample(
-        &schedule,
-        &x0,
-        &[39],
-        &standard_normal(&device, *x0.shape(), &mut rng(3, 1)),
-    );
+    let jump_to = |t: usize, stream: u64| {
+        let eps = standard_normal(&device, *x0.shape(), &mut rng(3, stream));
+        diffusion.q_sample(&x0, &[t], &eps)
+    };
     let sorted = |x: &Images<Dev>| {
         let mut values = x.as_vec();
         values.sort_by(f32::total_cmp);
         values
     };
-    let (a, b) = (sorted(&chain), sorted(&jump));
+    let (a, b) = (sorted(&chain), sorted(&jump_to(39, 1)));
     let distance = a.iter().enumerate().map(|(i, v)| {
         let below = b.partition_point(|w| w <= v);
         (i as f64 + 1.0 - below as f64).abs() / N as f64
@@ -109,12 +99,7 @@ fn jump_and_chain_agree_in_distribution() {
     let critical = 1.95 * (2.0 / N as f64).sqrt();
     assert!(distance < critical, "{distance} is not below {critical}");
     // The test can fail: against the jump to timestep 60 it does.
-    let later = sorted(&q_sample(
-        &schedule,
-        &x0,
-        &[60],
-        &standard_normal(&device, *x0.shape(), &mut rng(3, 2)),
-    ));
+    let later = sorted(&jump_to(60, 2));
     let other = a.iter().enumerate().map(|(i, v)| {
         (i as f64 - later.partition_point(|w| w <= v) as f64).abs() / N as f64
     });
@@ -124,30 +109,32 @@ fn jump_and_chain_agree_in_distribution() {
 #[test]
 fn the_end_is_standard_normal() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let diffusion = diffusion(BetaSchedule::Linear, 1000);
     let eps = standard_normal(&device, (1, 1, 100, N / 100), &mut rng(4, 0));
     assert_moments("noise", &eps, 0.0, 1.0);
-    let x_t = q_sample(&schedule, &constant(&device, 0.5), &[999], &eps);
+    let x_t = diffusion.q_sample(&constant(&device, 0.5), &[999], &eps);
     assert_moments(
         "the end",
         &x_t,
-        0.5 * schedule.alpha_bar[999].sqrt(),
-        1.0 - schedule.alpha_bar[999],
+        0.5 * diffusion.schedule.alpha_bar[999].sqrt(),
+        1.0 - diffusion.schedule.alpha_bar[999],
     );
 }
 
 #[test]
 fn every_image_has_its_own_timestep() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 100);
+    let diffusion = diffusion(BetaSchedule::SquaredcosCapV2, 100);
     let x0 = standard_normal(&device, (3, 2, 2, 2), &mut rng(5, 0));
     let eps = standard_normal(&device, (3, 2, 2, 2), &mut rng(5, 1));
-    let together = q_sample(&schedule, &x0, &[7, 50, 99], &eps).as_vec();
+    let together = diffusion.q_sample(&x0, &[7, 50, 99], &eps).as_vec();
     for (i, t) in [7, 50, 99].into_iter().enumerate() {
-        let alone = q_sample(&schedule, &x0, &[t; 3], &eps).as_vec();
+        let alone = diffusion.q_sample(&x0, &[t; 3], &eps).as_vec();
         assert_eq!(together[i * 8..][..8], alone[i * 8..][..8]);
-        let (signal, noise) =
-            (schedule.alpha_bar[t].sqrt(), (1.0 - schedule.alpha_bar[t]).sqrt());
+        let (signal, noise) = (
+            diffusion.schedule.alpha_bar[t].sqrt(),
+            (1.0 - diffusion.schedule.alpha_bar[t]).sqrt(),
+        );
         for (j, found) in together.iter().enumerate().skip(i * 8).take(8) {
             let expected =
                 signal * x0.as_vec()[j] as f64 + noise * eps.as_vec()[j] as f64;
@@ -157,22 +144,28 @@ fn every_image_has_its_own_timestep() {
 }
 
 #[test]
-fn x0_comes_back_from_each_kind_of_answer() {
+fn x0_and_eps_follow_from_each_kind_of_output() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 100);
+    let usual = diffusion(BetaSchedule::Linear, 100);
     let x0 = standard_normal(&device, (2, 1, 4, 4), &mut rng(6, 0));
     let eps = standard_normal(&device, (2, 1, 4, 4), &mut rng(6, 1));
     for timesteps in [[0, 3], [20, 60]] {
-        let x_t = q_sample(&schedule, &x0, &timesteps, &eps);
+        let x_t = usual.q_sample(&x0, &timesteps, &eps);
         for kind in [
             PredictionType::Epsilon,
             PredictionType::Sample,
             PredictionType::VPrediction,
         ] {
-            let answer = target(kind, &schedule, &x0, &timesteps, &eps);
-            let back = predict_x0(kind, &schedule, &x_t, &timesteps, &answer);
-            for (a, b) in back.as_vec().iter().zip(x0.as_vec()) {
-                assert!((a - b).abs() < 1e-5, "{kind:?}: {a} instead of {b}");
+            let diffusion = Diffusion { prediction_type: kind, ..usual.clone() };
+            let output = diffusion.target(&x0, &timesteps, &eps);
+            let found = [
+                (diffusion.x0(&x_t, &timesteps, &output), &x0),
+                (diffusion.eps(&x_t, &timesteps, &output), &eps),
+            ];
+            for (found, wanted) in found {
+                for (a, b) in found.as_vec().iter().zip(wanted.as_vec()) {
+                    assert!((a - b).abs() < 1e-5, "{kind:?}: {a} instead of {b}");
+                }
             }
         }
     }

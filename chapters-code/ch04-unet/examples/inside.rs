@@ -1,7 +1,7 @@
 //! What the network that comes with the book computes on its way, for a few noisy cats.
 
 use ch01_tensors::{batch, Cats, Split};
-use ch03_forward::{predict_x0, q_sample, rng, standard_normal};
+use ch03_forward::{rng, standard_normal};
 use ch04_unet::{model_dir, BlockHook};
 use dfdx::prelude::*;
 use figures::Picture;
@@ -76,17 +76,11 @@ fn main() -> anyhow::Result<()> {
     let model = model_dir::load(&device, &cli::model_or_shipped(None, "cats"))?;
     let x0 = batch(&device, &Cats::new(Split::HeldOut), &[0, 1, 2, 3, 4, 5]);
     let eps = standard_normal(&device, *x0.shape(), &mut rng(0, 0));
-    let x_t = q_sample(&model.schedule, &x0, &[TIMESTEP; COUNT], &eps);
+    let x_t = model.diffusion.q_sample(&x0, &[TIMESTEP; COUNT], &eps);
     let mut recorder = Recorder::default();
-    let answer =
-        model.unet.forward_with(x_t.clone(), &[TIMESTEP; COUNT], &mut recorder);
-    let seen = predict_x0(
-        model.scheduler.prediction_type,
-        &model.schedule,
-        &x_t,
-        &[TIMESTEP; COUNT],
-        &answer,
-    );
+    let output =
+        model.network.forward_with(x_t.clone(), &[TIMESTEP; COUNT], &mut recorder);
+    let seen = model.diffusion.x0(&x_t, &[TIMESTEP; COUNT], &output);
 
     let [shown, drawn] = [x_t, seen].map(|images| images.as_vec());
     let inside: Vec<Vec<f32>> =

@@ -45,13 +45,13 @@ fn model() -> TempDir {
     folder
 }
 
-fn load(folder: &Path) -> Result<model_dir::Model<AutoDevice>, ModelError> {
+fn load(folder: &Path) -> Result<model_dir::Model<UNet<AutoDevice>>, ModelError> {
     model_dir::load(&ops::open_device(0).unwrap(), folder)
 }
 
 fn loaded(folder: &Path) -> (NamedTensors, SchedulerConfig, Vec<String>) {
     let mut model = load(folder).unwrap();
-    (params::to_host(&mut model.unet), model.scheduler, model.notes)
+    (params::to_host(&mut model.network), model.scheduler, model.notes)
 }
 
 fn rejected(folder: &Path) -> String {

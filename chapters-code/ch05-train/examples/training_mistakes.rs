@@ -2,7 +2,7 @@
 //! which it should not.
 
 use ch01_tensors::{batch, Cats, Split};
-use ch03_forward::{predict_x0, q_sample, rng, standard_normal, PredictionType};
+use ch03_forward::{rng, standard_normal};
 use ch04_unet::model_dir::SchedulerConfig;
 use ch04_unet::{Preset, UNet};
 use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
@@ -13,7 +13,7 @@ use ops::{AutoDevice, Images};
 const STEPS: usize = 200;
 const COUNT: usize = 8;
 
-type Answer = fn(
+type Forward = fn(
     &UNet<AutoDevice>,
     Images<AutoDevice, OwnedTape<f32, AutoDevice>>,
     &[usize],
@@ -23,7 +23,7 @@ type Answer = fn(
 fn train(
     device: &AutoDevice,
     optimizer: OptimizerConfig,
-    answer: Answer,
+    forward: Forward,
     same_noise: bool,
 ) -> Images<AutoDevice> {
     let config = TrainConfig {
@@ -44,7 +44,7 @@ fn train(
         }
         // A loss that is not a number ends it, as it would end a real training.
         if trainer
-            .learn(&batch, |unet, x_t, timesteps, _| answer(unet, x_t, timesteps))
+            .learn(&batch, |unet, x_t, timesteps, _| forward(unet, x_t, timesteps))
             .is_err()
         {
             break;
@@ -53,12 +53,10 @@ fn train(
     let x0 = batch(device, &Cats::new(Split::HeldOut), &[0, 1, 2, 3, 4, 5, 6, 7]);
     let eps = standard_normal(device, (COUNT, 3, 16, 16), &mut rng(1, 0));
     let timesteps = [150; COUNT];
-    let x_t = q_sample(&trainer.schedule, &x0, &timesteps, &eps);
-    let said =
-        answer(&trainer.unet, x_t.clone().put_tape(OwnedTape::default()), &timesteps)
-            .split_tape()
-            .0;
-    predict_x0(PredictionType::Epsilon, &trainer.schedule, &x_t, &timesteps, &said)
+    let x_t = trainer.diffusion.q_sample(&x0, &timesteps, &eps);
+    let taped = x_t.clone().put_tape(OwnedTape::default());
+    let (output, _) = forward(&trainer.network, taped, &timesteps).split_tape();
+    trainer.diffusion.x0(&x_t, &timesteps, &output)
 }
 
 fn main() -> Result<(), figures::FigureError> {
@@ -73,7 +71,7 @@ fn main() -> Result<(), figures::FigureError> {
         ..Default::default()
     };
     // The network is never told the timestep.
-    let untold: Answer =
+    let untold: Forward =
         |unet, x_t, timesteps| unet.forward(x_t, &vec![0; timesteps.len()]);
     // ANCHOR_END: mistakes
     let rows = [

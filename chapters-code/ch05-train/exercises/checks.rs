@@ -1,7 +1,7 @@
 //! What an answer must pass.
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{rng, standard_normal, PredictionType};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch05_train::l_simple;
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
@@ -31,19 +31,16 @@ fn averages_follow_slowly() {
 #[test]
 fn simple_answers_have_simple_losses() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let diffusion = Diffusion {
+        schedule: Schedule::new(BetaSchedule::Linear, 1000),
+        prediction_type: PredictionType::Epsilon,
+    };
     let [x0, eps] = [0, 1]
         .map(|stream| standard_normal(&device, (1, 1, 200, 200), &mut rng(7, stream)));
     let loss = |answer: &dyn Fn() -> Images<AutoDevice>| {
-        l_simple::<_, NoneTape>(
-            &schedule,
-            PredictionType::Epsilon,
-            &x0,
-            &[500],
-            &eps,
-            |_, _| answer(),
-        )
-        .as_vec()[0] as f64
+        let network = |_, _: &[usize]| answer();
+        l_simple::<_, NoneTape>(&diffusion, &x0, &[500], &eps, network).as_vec()[0]
+            as f64
     };
     let measured = [loss(&|| eps.clone() * 0.0), loss(&|| eps.clone() * 0.5)];
     for (found, measured) in losses_of_simple_answers().into_iter().zip(measured) {

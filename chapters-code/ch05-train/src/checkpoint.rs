@@ -93,9 +93,9 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// # Errors
     /// If a file cannot be written; what was there before is then still whole.
     pub fn save_state(&mut self, directory: &Path) -> Result<(), CheckpointError> {
-        let outline = Outline::for_model(&mut self.unet);
+        let outline = Outline::for_model(&mut self.network);
         let mut tensors = NamedTensors::new();
-        for (name, tensor) in params::to_host(&mut self.unet) {
+        for (name, tensor) in params::to_host(&mut self.network) {
             tensors.insert(format!("weights.{name}"), tensor);
         }
         let flat = [&self.ema.average, &self.optimizer.m, &self.optimizer.v];
@@ -134,7 +134,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let outline = outline(&config).map_err(bad)?;
         let (step, tensors) =
             read_state(&directory.join(TRAINING).join(STATE), &outline)?;
-        let trainer = Self::of(device, config.clone(), |rng| network(&config, rng));
+        let trainer =
+            Self::with_network(device, config.clone(), |rng| network(&config, rng));
         let mut trainer = trainer.map_err(bad)?;
         trainer.step = step;
         trainer.set_state(&tensors);
@@ -143,8 +144,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 
     /// Takes over the tensors of a state that fits.
     fn set_state(&mut self, tensors: &NamedTensors) {
-        params::set(&mut self.unet, "weights", tensors);
-        let outline = Outline::for_model(&mut self.unet);
+        params::set(&mut self.network, "weights", tensors);
+        let outline = Outline::for_model(&mut self.network);
         let flat =
             [&mut self.ema.average, &mut self.optimizer.m, &mut self.optimizer.v];
         for (kind, flat) in FLAT.into_iter().zip(flat) {

@@ -1,8 +1,7 @@
 use std::ops::Range;
 
 use ch01_tensors::Dataset;
-use ch02_schedule::Schedule;
-use ch03_forward::{standard_normal, PredictionType, Purpose};
+use ch03_forward::{standard_normal, Diffusion, Purpose};
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 
@@ -10,6 +9,9 @@ use crate::l_simple;
 
 /// The timesteps are split into this many equal ranges.
 pub const BUCKETS: usize = 10;
+
+/// Held-out images that go through the network together.
+const PIECE: usize = 64;
 
 /// The loss on images that the network has not seen, for early, middle and late
 /// timesteps apart.
@@ -27,31 +29,47 @@ impl HeldoutLoss {
 }
 
 // ANCHOR: heldout
-/// The loss of a network's answers on the first `count` images of a held-out dataset,
-/// in each range of timesteps, over which the images are spread evenly. `seed` decides
-/// the noise, so that two networks, or two moments of one, meet the same task: only
-/// losses of one seed can be compared.
+/// The loss on the first `count` images of a held-out dataset, in each range of
+/// timesteps, over which the images are spread evenly. `network` computes the output
+/// for x_t at the timesteps of some of the images; the last argument says which.
+/// Losses are comparable only for equal seeds, which fix the noise.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
-    schedule: &Schedule,
-    kind: PredictionType,
+    diffusion: &Diffusion,
     dataset: &dyn Dataset,
     count: usize,
     seed: u64,
-    answer: impl Fn(Images<D>, &[usize]) -> Images<D>,
+    network: impl Fn(Images<D>, &[usize], Range<usize>) -> Images<D>,
 ) -> HeldoutLoss {
     let indices: Vec<usize> = (0..count.min(dataset.len())).collect();
     let x0 = ch01_tensors::batch(device, dataset, &indices);
     let mut rng = Purpose::HeldOut.rng(seed, 0);
+    let total = diffusion.schedule.len();
     let buckets = std::array::from_fn(|bucket| {
-        let last = (bucket + 1) * schedule.len() / BUCKETS;
-        let first = (bucket * schedule.len() / BUCKETS).min(last.saturating_sub(1));
+        let last = (bucket + 1) * total / BUCKETS;
+        let first = (bucket * total / BUCKETS).min(last.saturating_sub(1));
         let timesteps = spread(first..last.max(first + 1), indices.len());
         let eps = standard_normal(device, *x0.shape(), &mut rng);
-        l_simple::<D, NoneTape>(schedule, kind, &x0, &timesteps, &eps, &answer).as_vec()
-            [0]
+        let network = |x_t, timesteps: &[usize]| in_pieces(&x_t, timesteps, &network);
+        l_simple::<D, NoneTape>(diffusion, &x0, &timesteps, &eps, network).as_vec()[0]
     });
     HeldoutLoss { buckets }
+}
+
+/// The output of `network` for at most [`PIECE`] images at a time, because what it
+/// keeps of each image is far larger than the image.
+fn in_pieces<D: UNetDevice>(
+    x_t: &Images<D>,
+    timesteps: &[usize],
+    network: impl Fn(Images<D>, &[usize], Range<usize>) -> Images<D>,
+) -> Images<D> {
+    let (device, count) = (x_t.device(), timesteps.len());
+    let pieces = (0..count).step_by(PIECE).map(|first| first..count.min(first + PIECE));
+    let outputs = pieces.flat_map(|images| {
+        let x_t = ops::part(device, x_t, images.clone());
+        network(x_t, &timesteps[images.clone()], images).as_vec()
+    });
+    ops::tensor(device, outputs.collect(), *x_t.shape())
 }
 
 /// `count` timesteps, spread evenly over a range: if there are more than timesteps,

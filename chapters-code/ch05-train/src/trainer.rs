@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use ch01_tensors::{flip_horizontally, Dataset, Purpose, Shuffle, FIRST_WEIGHTS};
-use ch02_schedule::Schedule;
-use ch03_forward::standard_normal;
+use ch03_forward::{standard_normal, Diffusion};
 use ch04_unet::model_dir::{Model, SchedulerConfig};
 use ch04_unet::{ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
@@ -41,7 +40,7 @@ impl TrainConfig {
     /// Names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.unet.check()?;
-        self.scheduler.schedule()?;
+        self.scheduler.diffusion()?;
         self.optimizer.check()?;
         ConfigError::check_size("batch_size", self.batch_size, 1..=MAX_BATCH)?;
         let need = "it must be a number from 0 to below 1";
@@ -86,22 +85,20 @@ pub struct Batch<D: UNetDevice> {
 // ANCHOR_END: batch
 
 // ANCHOR: trainer
-// ANCHOR: trainer
 /// A network in training. `N` is the U-Net, or a network that has one inside.
 #[derive(Debug)]
 pub struct Trainer<D: UNetDevice, N = UNet<D>> {
     pub config: TrainConfig,
-    pub unet: N,
+    pub network: N,
     pub optimizer: Optimizer<D>,
     pub ema: Ema<D>,
     /// Steps done.
     pub step: u64,
-    pub schedule: Schedule,
+    pub diffusion: Diffusion,
     device: D,
     replicas: Replicas<D, N>,
     shuffle: Option<Shuffle>,
 }
-// ANCHOR_END: trainer
 // ANCHOR_END: trainer
 
 impl<D: UNetDevice> Trainer<D> {
@@ -111,7 +108,7 @@ impl<D: UNetDevice> Trainer<D> {
     /// If the configuration cannot be built.
     pub fn new(device: &D, config: TrainConfig) -> Result<Self, ConfigError> {
         let unet = config.unet.clone();
-        Self::of(device, config, |rng| UNet::new(device, &unet, rng))
+        Self::with_network(device, config, |rng| UNet::new(device, &unet, rng))
     }
 
     // ANCHOR: train_step
@@ -128,42 +125,31 @@ impl<D: UNetDevice> Trainer<D> {
         self.learn(&batch, |unet, x_t, timesteps, _| unet.forward(x_t, timesteps))
     }
     // ANCHOR_END: train_step
-
-    /// The model as it would be used: with averaged weights.
-    pub fn model(&self) -> Model<D> {
-        let scheduler = self.config.scheduler.clone();
-        Model {
-            unet: self.averaged(),
-            schedule: self.schedule.clone(),
-            scheduler,
-            notes: Vec::new(),
-        }
-    }
 }
 
 impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
-    /// A training of what `network` makes with the random numbers that the seed stands
-    /// for.
+    /// Trains what `network` builds from the random numbers that the seed decides.
     ///
     /// # Errors
     /// If the configuration cannot be built.
-    pub fn of(
+    pub fn with_network(
         device: &D,
         config: TrainConfig,
         network: impl FnOnce(&mut ChaCha8Rng) -> Result<N, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let schedule = config.scheduler.schedule()?;
-        let mut unet = network(&mut Purpose::Training.rng(config.seed, FIRST_WEIGHTS))?;
-        let optimizer = Optimizer::new(config.optimizer.clone(), &mut unet);
-        let ema = Ema::new(config.ema_decay, &mut unet);
-        let replicas = Replicas::new(device, &unet);
+        let diffusion = config.scheduler.diffusion()?;
+        let mut network =
+            network(&mut Purpose::Training.rng(config.seed, FIRST_WEIGHTS))?;
+        let optimizer = Optimizer::new(config.optimizer.clone(), &mut network);
+        let ema = Ema::new(config.ema_decay, &mut network);
+        let replicas = Replicas::new(device, &network);
         Ok(Self {
             config,
-            unet,
+            network,
             optimizer,
             ema,
             step: 0,
-            schedule,
+            diffusion,
             device: device.clone(),
             replicas,
             shuffle: None,
@@ -181,8 +167,9 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let mut rng = Purpose::Training.rng(seed, step);
 
         let x0 = training_batch(&self.device, dataset, &indices, &mut rng);
+        let total = self.diffusion.schedule.len();
         let timesteps: Vec<usize> =
-            indices.iter().map(|_| rng.gen_range(0..self.schedule.len())).collect();
+            indices.iter().map(|_| rng.gen_range(0..total)).collect();
         let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
         (Batch { indices, x0, timesteps, eps }, rng)
     }
@@ -195,7 +182,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     fn loss_and_gradient(
         &mut self,
         batch: &Batch<D>,
-        answer: impl Fn(
+        forward: impl Fn(
                 &N,
                 Images<D, OwnedTape<f32, D>>,
                 &[usize],
@@ -203,21 +190,21 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
             ) -> Images<D, OwnedTape<f32, D>>
             + MaybeSync,
     ) -> Result<(f32, Gradient<D>), String> {
-        let (schedule, kind) = (&self.schedule, self.config.scheduler.prediction_type);
+        let diffusion = &self.diffusion;
         let count = batch.timesteps.len();
-        self.replicas.follow(&self.unet);
-        let halves = self.replicas.run(count, |unet, device, images| {
+        self.replicas.follow(&self.network);
+        let halves = self.replicas.run(count, |network, device, images| {
             let [x0, eps] = [&batch.x0, &batch.eps]
                 .map(|all| ops::part(device, all, images.clone()));
             let timesteps = &batch.timesteps[images.clone()];
             let share = images.len() as f32 / count as f32;
-            let loss = l_simple(schedule, kind, &x0, timesteps, &eps, |x_t, t| {
-                answer(unet, x_t, t, images)
+            let loss = l_simple(diffusion, &x0, timesteps, &eps, |x_t, t| {
+                forward(network, x_t, t, images)
             }) * share;
             let value = loss.as_vec()[0];
-            let gradient = loss
-                .try_backward()
-                .and_then(|gradients| ops::gradient_of(&mut unet.clone(), gradients));
+            let gradient = loss.try_backward().and_then(|gradients| {
+                ops::gradient_of(&mut network.clone(), gradients)
+            });
             gradient.map(|gradient| (value, gradient)).map_err(|e| e.to_string())
         });
         let halves = halves.into_iter().collect::<Result<Vec<_>, String>>()?;
@@ -227,7 +214,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR_END: gradient
 
     // ANCHOR: learn
-    /// One step on this batch. `answer` is what the network says to x_t at the
+    /// One step on this batch. `forward` computes the network's output for x_t at the
     /// timesteps of some images of the batch; the last argument says which.
     ///
     /// # Errors
@@ -235,7 +222,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     pub fn learn(
         &mut self,
         batch: &Batch<D>,
-        answer: impl Fn(
+        forward: impl Fn(
                 &N,
                 Images<D, OwnedTape<f32, D>>,
                 &[usize],
@@ -245,13 +232,13 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     ) -> Result<StepReport, TrainError> {
         let step = self.step;
         let (loss, gradient) = self
-            .loss_and_gradient(batch, answer)
+            .loss_and_gradient(batch, forward)
             .map_err(|problem| TrainError::Device { step, problem })?;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { step, loss });
         }
-        let gradient_norm = self.optimizer.update(step, &mut self.unet, &gradient);
-        self.ema.update(step, &mut self.unet);
+        let gradient_norm = self.optimizer.update(step, &mut self.network, &gradient);
+        self.ema.update(step, &mut self.network);
         self.step += 1;
         let learning_rate = crate::learning_rate(&self.optimizer.config, step);
         Ok(StepReport { step, loss, gradient_norm, learning_rate })
@@ -266,11 +253,22 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         self.config.optimizer = self.optimizer.config.clone();
     }
 
+    /// The model as it would be used: with averaged weights.
+    pub fn model(&self) -> Model<N> {
+        Model {
+            network: self.averaged(),
+            diffusion: self.diffusion.clone(),
+            scheduler: self.config.scheduler.clone(),
+            notes: Vec::new(),
+        }
+    }
+
     /// The network with averaged weights.
     pub fn averaged(&self) -> N {
-        self.ema.apply(&self.unet)
+        self.ema.apply(&self.network)
     }
 }
+
 // ANCHOR: training_batch
 /// Images to learn from; half of them mirrored, where the mirror image could be in the
 /// set too.
@@ -280,16 +278,15 @@ pub fn training_batch<D: UNetDevice>(
     indices: &[usize],
     rng: &mut impl Rng,
 ) -> Images<D> {
-    let images = ch01_tensors::batch(device, dataset, indices);
-    if !dataset.may_flip() {
-        return images;
-    }
-    let (shape, mut values) = (*images.shape(), images.as_vec());
-    for image in values.chunks_mut(shape.1 * shape.2 * shape.3) {
-        if rng.gen() {
-            flip_horizontally(image, shape.3);
+    let mut values = ch01_tensors::values(dataset, indices);
+    let [channels, height, width] = dataset.shape();
+    if dataset.may_flip() {
+        for image in values.chunks_mut(channels * height * width) {
+            if rng.gen() {
+                flip_horizontally(image, width);
+            }
         }
     }
-    ops::tensor(device, values, shape)
+    ops::tensor(device, values, (indices.len(), channels, height, width))
 }
 // ANCHOR_END: training_batch

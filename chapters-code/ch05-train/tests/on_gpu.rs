@@ -33,8 +33,7 @@ fn train_and_sample<D: UNetDevice>(device: &D) -> (Vec<f32>, Vec<f32>) {
     let mut trainer = Trainer::new(device, config()).unwrap();
     let dataset = Cats::new(Split::Train);
     let losses = (0..20).map(|_| trainer.train_step(&dataset).unwrap().loss).collect();
-    let images =
-        sample_images(device, &trainer.model(), [3, 16, 16], 0, 1, 0, |_, _, _| {});
+    let images = sample_images(device, &trainer.model(), [3, 16, 16], 0..1, 0);
     (losses, images.as_vec())
 }
 

@@ -112,12 +112,15 @@ fn a_resumed_training_equals_one_that_was_never_stopped() {
     let mut second = Trainer::load(&device, folder.path()).unwrap();
     again.extend(run(&mut second, 7));
     assert_eq!(losses, again);
-    assert_eq!(to_host(&mut whole.unet), to_host(&mut second.unet));
-    assert_eq!(to_host(&mut whole.model().unet), to_host(&mut second.model().unet));
+    assert_eq!(to_host(&mut whole.network), to_host(&mut second.network));
+    assert_eq!(
+        to_host(&mut whole.model().network),
+        to_host(&mut second.model().network)
+    );
     // The model directory holds the averages, and loads.
     second.save(folder.path()).unwrap();
     let mut loaded = model_dir::load(&device, folder.path()).unwrap();
-    assert_eq!(to_host(&mut loaded.unet), to_host(&mut second.model().unet));
+    assert_eq!(to_host(&mut loaded.network), to_host(&mut second.model().network));
     assert_eq!(loaded.scheduler, second.config.scheduler);
 }
 
@@ -137,14 +140,14 @@ fn another_seed_is_another_training() {
 fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
     let device = ops::open_device(0).unwrap();
     let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
-    let parameters = trainer.unet.parameters().into_iter();
+    let parameters = trainer.network.parameters().into_iter();
     let mut bias = parameters.last().unwrap();
     assert_eq!(bias.name, "conv_out.bias");
     bias.copy_from(&[f32::NAN, 0.0, 0.0]);
-    let before = to_host(&mut trainer.unet)["conv_in.weight"].clone();
+    let before = to_host(&mut trainer.network)["conv_in.weight"].clone();
     let error = trainer.train_step(&Cats::new(Split::Train)).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
-    assert_eq!(to_host(&mut trainer.unet)["conv_in.weight"], before);
+    assert_eq!(to_host(&mut trainer.network)["conv_in.weight"], before);
     assert_eq!(trainer.step, 0);
 }
 
@@ -179,15 +182,13 @@ fn two_halves_say_what_the_whole_batch_says() {
     let mut trainer = Trainer::new(&device, config).unwrap();
     let (Batch { x0, timesteps, eps, .. }, _) =
         trainer.next_batch(&Cats::new(Split::Train));
-    let unet = trainer.unet.clone();
-    let answer = |x_t, timesteps: &[usize]| unet.forward(x_t, timesteps);
+    let unet = trainer.network.clone();
     let loss = l_simple::<_, OwnedTape<f32, Dev>>(
-        &trainer.schedule,
-        PredictionType::Epsilon,
+        &trainer.diffusion,
         &x0,
         &timesteps,
         &eps,
-        answer,
+        |x_t, timesteps| unet.forward(x_t, timesteps),
     );
     let value = loss.as_vec()[0];
     let mut unet = unet.clone();
@@ -222,7 +223,7 @@ fn the_number_of_threads_changes_nothing() {
         let device = ops::open_device(0).unwrap();
         let config = TrainConfig { batch_size: 20, ..config(PredictionType::Epsilon) };
         let mut trainer = Trainer::new(&device, config).unwrap();
-        (run(&mut trainer, 3), to_host(&mut trainer.unet))
+        (run(&mut trainer, 3), to_host(&mut trainer.network))
     };
     let with = |threads| {
         rayon::ThreadPoolBuilder::new()
@@ -312,21 +313,32 @@ fn heldout_losses_are_comparable() {
     let device = ops::open_device(0).unwrap();
     let trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
     let heldout = Cats::new(Split::HeldOut);
-    let answer = |x_t, timesteps: &[usize]| trainer.unet.forward(x_t, timesteps);
-    let measure = |seed| {
-        heldout_loss(
-            &device,
-            &trainer.schedule,
-            PredictionType::Epsilon,
-            &heldout,
-            32,
-            seed,
-            answer,
-        )
-    };
+    let network = |x_t, timesteps: &[usize], _| trainer.network.forward(x_t, timesteps);
+    let measure =
+        |seed| heldout_loss(&device, &trainer.diffusion, &heldout, 32, seed, network);
     assert_eq!(measure(1), measure(1), "the same task every time");
     assert_ne!(measure(1), measure(2));
     // An untrained network answers about 0, so its error is about the variance of the
     // noise.
     assert!((measure(1).mean() - 1.0).abs() < 0.4, "{}", measure(1).mean());
+}
+
+/// Memory must not grow with the number of held-out images: at most 64 of them go
+/// through the network together, and each does once in every range of timesteps.
+#[test]
+fn heldout_images_go_through_the_network_in_pieces() {
+    let device: Dev = ops::open_device(0).unwrap();
+    let diffusion = config(PredictionType::Epsilon).scheduler.diffusion().unwrap();
+    let seen = std::cell::RefCell::new(Vec::new());
+    let heldout = Cats::new(Split::HeldOut);
+    let loss = heldout_loss(&device, &diffusion, &heldout, 150, 0, |x_t, t, images| {
+        assert_eq!((x_t.shape().0, t.len()), (images.len(), images.len()));
+        seen.borrow_mut().push(images);
+        x_t * 0.0
+    });
+    let seen = seen.into_inner();
+    assert_eq!(seen.len(), 10 * 3);
+    assert!(seen.chunks(3).all(|pieces| pieces == [0..64, 64..128, 128..150]));
+    // A network that always predicts 0 is off by the variance of the noise.
+    assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
 }

@@ -1,6 +1,10 @@
 //! The same noise, drawn as it should be, and in four ways in which it should not.
 
-use ch06_sampling::{noise_per_image, posterior_mean, program, sources, Sampler};
+use ch02_schedule::Schedule;
+use ch06_sampling::{
+    all_timesteps, clipped_x0, denoiser, noise_per_image, posterior_mean, program,
+    sources, walk, Ancestral, Denoiser, Outcome, Solver,
+};
 use ops::AutoDevice;
 
 type Images = ops::Images<AutoDevice>;
@@ -8,23 +12,43 @@ type Images = ops::Images<AutoDevice>;
 /// Images in a row.
 const COUNT: usize = 6;
 
-/// One step from x_t, given the network's answer for it and fresh noise.
-type Step = fn(&Sampler, usize, &Images, &Images, &Images) -> Images;
+/// The image before x_t, given t, the predicted x0 and fresh noise.
+type Rule = fn(&Schedule, &Images, usize, &Images, &Images) -> Images;
 
-fn right(s: &Sampler, t: usize, x: &Images, eps: &Images, noise: &Images) -> Images {
-    s.p_sample(t, x, eps, noise)
+/// Ancestral sampling by another rule.
+struct Changed(Ancestral, Rule);
+
+impl Solver<AutoDevice> for Changed {
+    fn step(
+        &mut self,
+        x_t: &Images,
+        t: usize,
+        _prev: Option<usize>,
+        denoise: &Denoiser<AutoDevice>,
+        noise: &mut dyn FnMut() -> Images,
+    ) -> Outcome<AutoDevice> {
+        let Self(Ancestral { diffusion, clip, .. }, rule) = self;
+        let x0 = clipped_x0(diffusion, *clip, x_t, t, &denoise(x_t, t));
+        let next = rule(&diffusion.schedule, x_t, t, &x0, &noise());
+        Outcome { x0, next }
+    }
+}
+
+fn right(s: &Schedule, x_t: &Images, t: usize, x0: &Images, noise: &Images) -> Images {
+    let deviation = s.posterior_variance(t).sqrt();
+    posterior_mean(s, x_t, t, x0) + noise.clone() * deviation as f32
 }
 
 // ANCHOR: mistakes
 /// Adds noise after the last step as well.
 fn noise_at_the_end(
-    s: &Sampler,
+    s: &Schedule,
+    x_t: &Images,
     t: usize,
-    x: &Images,
-    eps: &Images,
+    x0: &Images,
     noise: &Images,
 ) -> Images {
-    let next = s.p_sample(t, x, eps, noise);
+    let next = right(s, x_t, t, x0, noise);
     if t > 0 {
         next
     } else {
@@ -33,33 +57,31 @@ fn noise_at_the_end(
 }
 
 /// Adds no noise at all.
-fn no_noise(s: &Sampler, t: usize, x: &Images, eps: &Images, _: &Images) -> Images {
-    posterior_mean(s.schedule, t, &s.x0_prediction(t, x, eps), x)
+fn no_noise(s: &Schedule, x_t: &Images, t: usize, x0: &Images, _: &Images) -> Images {
+    posterior_mean(s, x_t, t, x0)
 }
 
 /// Takes the variance for the deviation: far too little noise.
 fn variance_for_deviation(
-    s: &Sampler,
+    s: &Schedule,
+    x_t: &Images,
     t: usize,
-    x: &Images,
-    eps: &Images,
+    x0: &Images,
     noise: &Images,
 ) -> Images {
-    no_noise(s, t, x, eps, noise)
-        + noise.clone() * s.schedule.posterior_variance(t) as f32
+    posterior_mean(s, x_t, t, x0) + noise.clone() * s.posterior_variance(t) as f32
 }
 
 /// Takes away all the noise that the network sees, in every step, and keeps nothing of
 /// what is there.
 fn no_patience(
-    s: &Sampler,
+    s: &Schedule,
+    _: &Images,
     t: usize,
-    x: &Images,
-    eps: &Images,
+    x0: &Images,
     noise: &Images,
 ) -> Images {
-    s.x0_prediction(t, x, eps)
-        + noise.clone() * s.schedule.posterior_variance(t).sqrt() as f32
+    x0.clone() + noise.clone() * s.posterior_variance(t).sqrt() as f32
 }
 // ANCHOR_END: mistakes
 
@@ -67,21 +89,15 @@ fn main() -> anyhow::Result<()> {
     let device = cli::device(0)?;
     let (model, _) = program::open(&device, None)?;
     let [channels, height, width] = model.image_shape(None)?;
-    let steps: [Step; 5] =
+    let rules: [Rule; 5] =
         [right, noise_at_the_end, no_noise, variance_for_deviation, no_patience];
-    let sampler = Sampler::of(&model);
-    let mut rows = Vec::new();
-    for step in steps {
+    let timesteps = all_timesteps(&model.diffusion.schedule);
+    let denoise = denoiser(&device, &model.network);
+    let rows = rules.map(|rule| {
         let mut rngs = sources(3, 0..COUNT as u64);
-        let mut x =
-            noise_per_image(&device, (COUNT, channels, height, width), &mut rngs);
-        for t in (0..sampler.schedule.len()).rev() {
-            let eps = model.unet.forward(x.clone(), &[t; COUNT]);
-            let noise =
-                noise_per_image(&device, (COUNT, channels, height, width), &mut rngs);
-            x = step(&sampler, t, &x, &eps, &noise);
-        }
-        rows.push(x);
-    }
+        let x = noise_per_image(&device, (COUNT, channels, height, width), &mut rngs);
+        let solver = Changed(Ancestral::for_model(&model), rule);
+        walk(solver, x, &timesteps, rngs, &denoise).finish()
+    });
     Ok(figures::save_png("sampling_mistakes.png", &figures::image_rows(&rows, 6))?)
 }

@@ -1,24 +1,27 @@
 //! What an answer must pass.
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{predict_x0, rng, standard_normal, PredictionType};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch06_sampling::posterior_mean;
 use dfdx::prelude::*;
 use ops::AutoDevice;
 
 use super::answers::{error_in_x0, mean_from_eps, quiet_end};
 
+fn diffusion(kind: BetaSchedule) -> Diffusion {
+    let schedule = Schedule::new(kind, 1000);
+    Diffusion { schedule, prediction_type: PredictionType::Epsilon }
+}
+
 #[test]
 fn errors_grow_with_the_noise() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let diffusion = diffusion(BetaSchedule::Linear);
     let (x_t, eps) =
         (device.zeros_like(&(1, 1, 1, 1)), device.ones_like(&(1, 1, 1, 1)));
     for t in [0, 300, 999] {
-        let moved = predict_x0(PredictionType::Epsilon, &schedule, &x_t, &[t], &eps)
-            .as_vec()[0]
-            .abs() as f64;
-        let found = error_in_x0(&schedule, t);
+        let moved = diffusion.x0(&x_t, &[t], &eps).as_vec()[0].abs() as f64;
+        let found = error_in_x0(&diffusion.schedule, t);
         assert!((found / moved - 1.0).abs() < 1e-4, "t = {t}: {found}, not {moved}");
     }
 }
@@ -26,13 +29,14 @@ fn errors_grow_with_the_noise() {
 #[test]
 fn both_ways_to_the_mean_agree() {
     let device: AutoDevice = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
+    let diffusion = diffusion(BetaSchedule::SquaredcosCapV2);
+    let schedule = &diffusion.schedule;
     let [x_t, eps] = [0, 1]
         .map(|stream| standard_normal(&device, (1, 1, 4, 4), &mut rng(8, stream)));
     for t in [1, 200, 900] {
-        let x0 = predict_x0(PredictionType::Epsilon, &schedule, &x_t, &[t], &eps);
-        let wanted = posterior_mean(&schedule, t, &x0, &x_t).as_vec();
-        let found = mean_from_eps(&schedule, t, &x_t, &eps).as_vec();
+        let x0 = diffusion.x0(&x_t, &[t], &eps);
+        let wanted = posterior_mean(schedule, &x_t, t, &x0).as_vec();
+        let found = mean_from_eps(schedule, t, &x_t, &eps).as_vec();
         let worst =
             found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-3, "t = {t}: off by {worst}");

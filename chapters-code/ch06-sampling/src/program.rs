@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ch04_unet::model_dir::{self, Model};
-use ch04_unet::UNetConfig;
-use ops::AutoDevice;
+use ch04_unet::{UNet, UNetConfig};
+use ops::{AutoDevice, Images, UNetDevice};
 
 /// Images that go through a network together.
 pub const BATCH: usize = 64;
@@ -38,6 +38,18 @@ pub fn check_memory(
     )
 }
 
+/// Checks images that were drawn.
+///
+/// # Errors
+/// If they hold a number that is not finite.
+pub fn check_finite<D: UNetDevice>(images: &Images<D>) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        images.as_vec().iter().all(|v| v.is_finite()),
+        "the network's answers are not finite numbers: the model is damaged or did not learn"
+    );
+    Ok(())
+}
+
 /// The model in the directory that the program was told, or the cats that come with the
 /// book, and where it is. Says so if the model can do more than is used here.
 ///
@@ -46,7 +58,7 @@ pub fn check_memory(
 pub fn open(
     device: &AutoDevice,
     told: Option<&Path>,
-) -> anyhow::Result<(Model<AutoDevice>, PathBuf)> {
+) -> anyhow::Result<(Model<UNet<AutoDevice>>, PathBuf)> {
     let directory = cli::model_or_shipped(told, "cats");
     let model = model_dir::load(device, &directory)?;
     cli::notes(&model.notes);

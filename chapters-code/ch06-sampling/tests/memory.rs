@@ -21,14 +21,14 @@ fn a_hundred_drawings_need_no_more_memory_than_one() {
     let scheduler = SchedulerConfig { num_train_timesteps: 2, ..Default::default() };
     let config = Preset::Tiny.config([3, 16, 16]);
     let model = Model {
-        unet: UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap(),
-        schedule: scheduler.schedule().unwrap(),
+        network: UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap(),
+        diffusion: scheduler.diffusion().unwrap(),
         scheduler,
         notes: Vec::new(),
     };
     let draw = |times| {
         for _ in 0..times {
-            sample_images(&device, &model, [3, 16, 16], 0, 64, 0, |_, _, _| {});
+            sample_images(&device, &model, [3, 16, 16], 0..64, 0);
         }
     };
     draw(5);

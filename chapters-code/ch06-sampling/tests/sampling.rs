@@ -1,25 +1,29 @@
-//! The sampler with denoisers that are known exactly, so that what comes out is known
+//! The walk with denoisers that are known exactly, so that what comes out is known
 //! too.
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{q_sample, rng, standard_normal, target, PredictionType};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::model_dir::VarianceType;
-use ch06_sampling::{gaussian_denoiser, noise_per_image, step_variance, Sampler};
+use ch06_sampling::{
+    all_timesteps, clipped_x0, gaussian_denoiser, noise_per_image, step_variance, walk,
+    Ancestral, Solver,
+};
 use dfdx::prelude::*;
 use ops::{AutoDevice as Dev, Images};
 
 const KINDS: [PredictionType; 3] =
     [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction];
 
-fn sampler(
-    schedule: &Schedule,
-    prediction_type: PredictionType,
-    variance_type: VarianceType,
-) -> Sampler<'_> {
-    Sampler { schedule, prediction_type, variance_type, clip: None }
+fn linear(timesteps: usize, prediction_type: PredictionType) -> Diffusion {
+    let schedule = Schedule::new(BetaSchedule::Linear, timesteps);
+    Diffusion { schedule, prediction_type }
 }
 
-/// What theory gives for the sampler with [`gaussian_denoiser`]: every step is a linear
+fn ancestral(diffusion: &Diffusion, variance_type: VarianceType) -> Ancestral {
+    Ancestral { diffusion: diffusion.clone(), variance_type, clip: None }
+}
+
+/// What theory gives for the walk with [`gaussian_denoiser`]: every step is a linear
 /// map plus noise, so mean and variance follow.
 fn expected_moments(
     schedule: &Schedule,
@@ -45,28 +49,32 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
     let device = ops::open_device(0).unwrap();
     let (mean, variance) = (0.3, 0.25);
     let n = 4000;
-    for (timesteps, kind) in
-        [(50, BetaSchedule::SquaredcosCapV2), (200, BetaSchedule::SquaredcosCapV2)]
-    {
-        let schedule = Schedule::new(kind, timesteps);
+    for steps in [50, 200] {
+        let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, steps);
         for variance_type in [VarianceType::FixedSmall, VarianceType::FixedLarge] {
             for prediction_type in KINDS {
-                let mut rngs = [rng(1, 0)];
-                let x = noise_per_image(&device, (1, 1, 40, n / 40), &mut rngs);
-                let sampler = sampler(&schedule, prediction_type, variance_type);
+                let schedule = schedule.clone();
+                let diffusion = Diffusion { schedule, prediction_type };
+                let solver = ancestral(&diffusion, variance_type);
                 let denoise = |x: &Images<Dev>, t: usize| {
-                    gaussian_denoiser(&schedule, prediction_type, mean, variance, x, t)
+                    gaussian_denoiser(&diffusion, mean, variance, x, t)
                 };
-                let values =
-                    sampler.sample(x, &mut rngs, denoise, |_, _, _| {}).as_vec();
+                let mut rngs = vec![rng(1, 0)];
+                let x = noise_per_image(&device, (1, 1, 40, n / 40), &mut rngs);
+                let timesteps = all_timesteps(&diffusion.schedule);
+                let walk = walk(solver, x, &timesteps, rngs, denoise);
+                let values = walk.finish().as_vec();
                 let m = values.iter().map(|&v| v as f64).sum::<f64>() / n as f64;
                 let v = values.iter().map(|&x| (x as f64 - m).powi(2)).sum::<f64>()
                     / (n - 1) as f64;
-                let (em, ev) =
-                    expected_moments(&schedule, variance_type, mean, variance);
-                let what = format!(
-                    "{timesteps} steps, {variance_type:?}, {prediction_type:?}"
+                let (em, ev) = expected_moments(
+                    &diffusion.schedule,
+                    variance_type,
+                    mean,
+                    variance,
                 );
+                let what =
+                    format!("{steps} steps, {variance_type:?}, {prediction_type:?}");
                 assert!(
                     (m - em).abs() < 3.3 * (ev / n as f64).sqrt(),
                     "{what}: mean {m} instead of {em}"
@@ -103,20 +111,18 @@ fn many_small_steps_lead_to_the_data() {
 #[test]
 fn a_network_that_knows_the_noise_returns_the_image() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let x0 = standard_normal(&device, (2, 3, 4, 4), &mut rng(2, 0)) * 0.3;
     for prediction_type in KINDS {
-        let sampler = sampler(&schedule, prediction_type, VarianceType::FixedSmall);
-        // Given x_t, the noise in it is (x_t - √ᾱ x0) / √(1-ᾱ).
-        let denoise = |x: &Images<Dev>, t: usize| {
-            let a = schedule.alpha_bar[t];
-            let eps =
-                (x.clone() - x0.clone() * a.sqrt() as f32) / (1.0 - a).sqrt() as f32;
-            target(prediction_type, &schedule, &x0, &[t, t], &eps)
+        let diffusion = linear(1000, prediction_type);
+        let denoise = |x_t: &Images<Dev>, t: usize| {
+            let eps = diffusion.eps_given_x0(x_t, &[t, t], &x0);
+            diffusion.target(&x0, &[t, t], &eps)
         };
-        let mut rngs = [rng(3, 0), rng(3, 1)];
+        let mut rngs = vec![rng(3, 0), rng(3, 1)];
         let x = noise_per_image(&device, *x0.shape(), &mut rngs);
-        let found = sampler.sample(x, &mut rngs, denoise, |_, _, _| {});
+        let timesteps = all_timesteps(&diffusion.schedule);
+        let solver = ancestral(&diffusion, VarianceType::FixedSmall);
+        let found = walk(solver, x, &timesteps, rngs, denoise).finish();
         for (a, b) in found.as_vec().iter().zip(x0.as_vec()) {
             assert!((a - b).abs() < 1e-4, "{prediction_type:?}: {a} instead of {b}");
         }
@@ -126,38 +132,34 @@ fn a_network_that_knows_the_noise_returns_the_image() {
 #[test]
 fn clipping_bounds_the_prediction() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let sampler = Sampler {
-        clip: Some(1.0),
-        ..sampler(&schedule, PredictionType::Epsilon, VarianceType::FixedSmall)
-    };
+    let diffusion = linear(1000, PredictionType::Epsilon);
     let x_t = standard_normal(&device, (1, 1, 8, 8), &mut rng(4, 0));
     let wrong = standard_normal(&device, (1, 1, 8, 8), &mut rng(4, 1));
-    let bounded = sampler.x0_prediction(900, &x_t, &wrong).as_vec();
+    let bounded = clipped_x0(&diffusion, Some(1.0), &x_t, 900, &wrong).as_vec();
     assert!(
         bounded.iter().all(|v| v.abs() <= 1.0)
             && bounded.iter().any(|v| v.abs() == 1.0)
     );
-    let free =
-        Sampler { clip: None, ..sampler }.x0_prediction(900, &x_t, &wrong).as_vec();
+    let free = clipped_x0(&diffusion, None, &x_t, 900, &wrong).as_vec();
     assert!(free.iter().any(|v| v.abs() > 1.0));
 }
 
 #[test]
 fn the_last_step_adds_no_noise() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 10);
+    let diffusion = linear(10, PredictionType::Epsilon);
     let eps = standard_normal(&device, (1, 1, 4, 4), &mut rng(5, 0));
     let x0 = standard_normal(&device, (1, 1, 4, 4), &mut rng(5, 1));
-    let noise = standard_normal(&device, (1, 1, 4, 4), &mut rng(5, 2));
+    let noise = || panic!("it asked for noise");
     for kind in [VarianceType::FixedSmall, VarianceType::FixedLarge] {
-        let sampler = sampler(&schedule, PredictionType::Epsilon, kind);
-        let x_t = q_sample(&schedule, &x0, &[0], &eps);
-        let last = sampler.p_sample(0, &x_t, &eps, &noise).as_vec();
+        let x_t: Images<Dev> = diffusion.q_sample(&x0, &[0], &eps);
+        let denoise = |_: &Images<Dev>, _| eps.clone();
+        let mut solver = ancestral(&diffusion, kind);
+        let last = solver.step(&x_t, 0, None, &denoise, &mut { noise }).next.as_vec();
         for (a, b) in last.iter().zip(x0.as_vec()) {
             assert!((a - b).abs() < 1e-5);
         }
-        assert!(step_variance(&schedule, kind, 1) > 0.0);
+        assert!(step_variance(&diffusion.schedule, kind, 1) > 0.0);
     }
 }
 
@@ -171,4 +173,35 @@ fn an_image_does_not_depend_on_its_neighbours() {
         together[4..8],
         noise_per_image(&device, (1, 1, 2, 2), &mut one).as_vec()
     );
+}
+
+/// A walk that is watched, or left for a while, ends where one ends that is not.
+#[test]
+fn a_walk_is_an_iterator_over_steps_that_join() {
+    let device: Dev = ops::open_device(0).unwrap();
+    let diffusion = linear(10, PredictionType::Epsilon);
+    let timesteps = all_timesteps(&diffusion.schedule);
+    let denoise =
+        |x: &Images<Dev>, t: usize| gaussian_denoiser(&diffusion, 0.3, 0.25, x, t);
+    let start = || {
+        let mut rngs = vec![rng(8, 0), rng(8, 1)];
+        let x = noise_per_image(&device, (2, 1, 4, 4), &mut rngs);
+        let solver = ancestral(&diffusion, VarianceType::FixedSmall);
+        walk(solver, x, &timesteps, rngs, denoise)
+    };
+    let steps: Vec<_> = start().collect();
+    assert!(steps.iter().map(|step| step.t).eq(timesteps.iter().copied()));
+    for pair in steps.windows(2) {
+        assert_eq!(pair[0].next.as_vec(), pair[1].x_t.as_vec());
+    }
+    let mut half = start();
+    assert_eq!(half.by_ref().take(5).count(), 5);
+    let last = steps[9].next.as_vec();
+    assert_eq!(half.finish().as_vec(), last);
+    assert_eq!(start().finish().as_vec(), last);
+    // Without a step there is nothing but the start.
+    let x = steps[0].x_t.clone();
+    let solver = ancestral(&diffusion, VarianceType::FixedSmall);
+    let nowhere = walk(solver, x.clone(), &[], vec![], denoise);
+    assert_eq!(nowhere.finish().as_vec(), x.as_vec());
 }

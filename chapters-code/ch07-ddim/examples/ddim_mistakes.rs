@@ -1,6 +1,6 @@
 //! What becomes of images when one walks in few steps and does not take care.
 
-use ch06_sampling::{noise_per_image, program, sources};
+use ch06_sampling::{noise_per_image, program, sources, walk};
 use ch07_ddim::{slerp, Ddim, TimestepSpacing};
 use ops::{AutoDevice, Images};
 
@@ -12,13 +12,12 @@ fn main() -> anyhow::Result<()> {
     let (model, _) = program::open(&device, None)?;
     let [channels, height, width] = model.image_shape(None)?;
     let shape = (COUNT, channels, height, width);
-    let all = || sources(5, 0..COUNT as u64);
-    let noise = noise_per_image(&device, shape, &mut all());
+    let noise = noise_per_image(&device, shape, &mut sources(5, 0..COUNT as u64));
     let draw = |x: Images<AutoDevice>, timesteps: &[usize]| {
         let denoise = |x: &Images<AutoDevice>, t: usize| {
-            model.unet.forward(x.clone(), &[t; COUNT])
+            model.network.forward(x.clone(), &[t; COUNT])
         };
-        Ddim::of(&model, 0.0).sample(x, timesteps, &mut all(), denoise)
+        walk(Ddim::for_model(&model, 0.0), x, timesteps, vec![], denoise).finish()
     };
     let right = TimestepSpacing::Trailing.timesteps(1000, 20, 0);
 
@@ -28,9 +27,10 @@ fn main() -> anyhow::Result<()> {
     // The network is told the timestep where the step ends, not where it begins.
     let off_by_one = {
         let denoise = |x: &Images<AutoDevice>, t: usize| {
-            model.unet.forward(x.clone(), &[t.saturating_sub(50); COUNT])
+            model.network.forward(x.clone(), &[t.saturating_sub(50); COUNT])
         };
-        Ddim::of(&model, 0.0).sample(noise.clone(), &right, &mut all(), denoise)
+        let ddim = Ddim::for_model(&model, 0.0);
+        walk(ddim, noise.clone(), &right, vec![], denoise).finish()
     };
     // From noise to noise along a straight line, and as it should be, along a circle.
     let (from, to) = (

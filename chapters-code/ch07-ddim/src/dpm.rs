@@ -3,17 +3,21 @@
 //! Equation and algorithm numbers are those of Lu et al. 2022, "DPM-Solver++: Fast
 //! Solver for Guided Sampling of Diffusion Probabilistic Models".
 
+use ch03_forward::Diffusion;
+use ch04_unet::model_dir::Model;
+use ch06_sampling::{clipped_x0, Denoiser, Outcome, Solver};
 use ops::{Images, UNetDevice};
 
-use crate::{alpha_bar, pairs, Ddim};
+use crate::alpha_bar;
 
 // ANCHOR: dpm
 /// The multistep solver of second order (Lu et al. 2022, algorithm 2). It takes the
 /// prediction of the clean image to move along a line in the half-logarithm λ of the
 /// signal-to-noise ratio, whose slope it knows from the step before.
 #[derive(Clone, Debug)]
-pub struct DpmSolver<'a, D: UNetDevice> {
-    ddim: Ddim<'a>,
+pub struct DpmSolver<D: UNetDevice> {
+    diffusion: Diffusion,
+    clip: Option<f32>,
     /// λ and the clean image that was predicted there, one step ago.
     before: Option<(f64, Images<D>)>,
 }
@@ -24,58 +28,51 @@ fn lambda(alpha_bar: f64) -> f64 {
 }
 // ANCHOR_END: dpm
 
-impl<'a, D: UNetDevice> DpmSolver<'a, D> {
-    /// A walk that has not begun. Clipping and prediction type are those of `ddim`.
-    pub fn new(ddim: Ddim<'a>) -> Self {
-        Self { ddim, before: None }
+impl<D: UNetDevice> DpmSolver<D> {
+    /// A solver for a walk that has not begun. Predicted images are clipped to ±
+    /// `clip`.
+    pub fn new(diffusion: Diffusion, clip: Option<f32>) -> Self {
+        Self { diffusion, clip, before: None }
     }
 
-    // ANCHOR: step
-    /// One step, from x_t to x_prev; `prev` is `None` for the last one, which ends at
-    /// the predicted image.
-    pub fn step(
+    /// The solver that a model asks for.
+    pub fn for_model<N>(model: &Model<N>) -> Self {
+        Self::new(model.diffusion.clone(), model.scheduler.clip())
+    }
+}
+
+// ANCHOR: step
+impl<D: UNetDevice> Solver<D> for DpmSolver<D> {
+    fn step(
         &mut self,
+        x_t: &Images<D>,
         t: usize,
         prev: Option<usize>,
-        x_t: &Images<D>,
-        answer: &Images<D>,
-    ) -> Images<D> {
-        let x0 = self.ddim.x0_prediction(t, x_t, answer);
-        let (now, then) =
-            (self.ddim.schedule.alpha_bar[t], alpha_bar(self.ddim.schedule, prev));
+        denoise: &Denoiser<D>,
+        _noise: &mut dyn FnMut() -> Images<D>,
+    ) -> Outcome<D> {
+        let schedule = &self.diffusion.schedule;
+        let (now, then) = (schedule.alpha_bar[t], alpha_bar(schedule, prev));
+        let x0 = clipped_x0(&self.diffusion, self.clip, x_t, t, &denoise(x_t, t));
         let before = self.before.replace((lambda(now), x0.clone()));
         if prev.is_none() {
-            return x0; // λ is infinite at the clean image
+            return Outcome { next: x0.clone(), x0 }; // λ is infinite at the clean image
         }
         let h = lambda(then) - lambda(now);
         // The clean image, a half step ahead on the line through the last two
         // predictions.
         let ahead = match before {
-            None => x0,
+            None => x0.clone(),
             Some((at, earlier)) => {
                 let r = (lambda(now) - at) / h;
                 let bend = (0.5 / r) as f32;
-                x0 * (1.0 + bend) - earlier * bend
+                x0.clone() * (1.0 + bend) - earlier * bend
             }
         };
         let (of_x, of_x0) =
             (((1.0 - then) / (1.0 - now)).sqrt(), -then.sqrt() * (-h).exp_m1());
-        x_t.clone() * of_x as f32 + ahead * of_x0 as f32
-    }
-    // ANCHOR_END: step
-
-    /// All steps, from `x`, which is noise, over `timesteps`, the noisiest first, to an
-    /// image. `denoise` answers for x_t at t.
-    pub fn sample(
-        mut self,
-        mut x: Images<D>,
-        timesteps: &[usize],
-        denoise: impl Fn(&Images<D>, usize) -> Images<D>,
-    ) -> Images<D> {
-        for (t, prev) in pairs(timesteps) {
-            let answer = denoise(&x, t);
-            x = self.step(t, prev, &x, &answer);
-        }
-        x
+        let next = x_t.clone() * of_x as f32 + ahead * of_x0 as f32;
+        Outcome { x0, next }
     }
 }
+// ANCHOR_END: step

@@ -1,8 +1,9 @@
-//! How a program is told in which steps to walk.
+//! The flags that say in which steps to walk.
 
+use ch04_unet::model_dir::Model;
+use ch06_sampling::Solver;
 use clap::ValueEnum;
-use ops::{Images, UNetDevice};
-use rand::Rng;
+use ops::UNetDevice;
 
 use crate::{Ddim, DpmSolver, TimestepSpacing};
 
@@ -18,7 +19,7 @@ impl Spacing {
     /// The timesteps to visit of `len`.
     ///
     /// # Errors
-    /// If there are not so many.
+    /// If there are fewer.
     pub fn timesteps(&self, len: usize, steps: u32) -> anyhow::Result<Vec<usize>> {
         let steps = steps as usize;
         anyhow::ensure!(
@@ -31,10 +32,10 @@ impl Spacing {
 
 /// How to get from one timestep to the next.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Way {
+pub struct SolverArgs {
     /// How to get from one timestep to the next
     #[arg(long, value_enum, default_value = "ddim")]
-    pub solver: Solver,
+    pub solver: SolverKind,
     /// How much fresh noise a DDIM step adds: 0 none, 1 as much as ancestral sampling
     #[arg(long, default_value_t = 0.0, value_parser = eta, allow_negative_numbers = true)]
     pub eta: f64,
@@ -42,7 +43,7 @@ pub struct Way {
 
 /// How to get from one timestep to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Solver {
+pub enum SolverKind {
     /// Denoising diffusion implicit models
     Ddim,
     /// DPM-Solver++ (2M)
@@ -50,41 +51,34 @@ pub enum Solver {
     DpmSolver,
 }
 
-fn eta(text: &str) -> Result<f64, String> {
+/// Reads an eta.
+///
+/// # Errors
+/// If it is not a number from 0 to 1.
+pub fn eta(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(eta) if (0.0..=1.0).contains(&eta) => Ok(eta),
         _ => Err("eta is a number from 0 to 1".into()),
     }
 }
 
-impl Way {
-    /// Draws images from `x`, which is noise. `ddim` says what the network's answers
-    /// mean; its eta is that of the flags.
+impl SolverArgs {
+    /// The solver that the flags ask for, for a walk with this model.
     ///
     /// # Errors
-    /// If the flags contradict each other, or the network's answers are not finite.
-    pub fn go<D: UNetDevice>(
+    /// If the flags contradict each other.
+    pub fn for_model<D: UNetDevice, N>(
         &self,
-        ddim: Ddim,
-        timesteps: &[usize],
-        x: Images<D>,
-        rngs: &mut [impl Rng],
-        denoise: impl Fn(&Images<D>, usize) -> Images<D>,
-    ) -> anyhow::Result<Images<D>> {
+        model: &Model<N>,
+    ) -> anyhow::Result<Box<dyn Solver<D>>> {
         anyhow::ensure!(
-            self.solver == Solver::Ddim || self.eta == 0.0,
+            self.solver == SolverKind::Ddim || self.eta == 0.0,
             "--eta {}: only DDIM adds noise",
             self.eta
         );
-        let ddim = Ddim { eta: self.eta, ..ddim };
-        let images = match self.solver {
-            Solver::Ddim => ddim.sample(x, timesteps, rngs, denoise),
-            Solver::DpmSolver => DpmSolver::new(ddim).sample(x, timesteps, denoise),
-        };
-        anyhow::ensure!(
-            images.as_vec().iter().all(|v| v.is_finite()),
-            "the network's answers are not finite numbers: the model is damaged or did not learn"
-        );
-        Ok(images)
+        Ok(match self.solver {
+            SolverKind::Ddim => Box::new(Ddim::for_model(model, self.eta)),
+            SolverKind::DpmSolver => Box::new(DpmSolver::for_model(model)),
+        })
     }
 }

@@ -1,10 +1,10 @@
 //! DDIM and DPM-Solver++ with denoisers that are known exactly.
 
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{rng, standard_normal, PredictionType};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::model_dir::VarianceType;
-use ch06_sampling::{gaussian_denoiser, noise_per_image, Sampler};
-use ch07_ddim::{alpha_bar, pairs, slerp, Ddim, DpmSolver, TimestepSpacing};
+use ch06_sampling::{gaussian_denoiser, noise_per_image, pairs, walk, Ancestral};
+use ch07_ddim::{alpha_bar, slerp, Ddim, DpmSolver, TimestepSpacing};
 use ops::{AutoDevice as Dev, Images};
 
 const KINDS: [PredictionType; 3] =
@@ -18,8 +18,14 @@ const SPACINGS: [TimestepSpacing; 4] = [
 const MEAN: f64 = 0.3;
 const VARIANCE: f64 = 0.25;
 
-fn ddim(schedule: &Schedule, prediction_type: PredictionType, eta: f64) -> Ddim<'_> {
-    Ddim::new(schedule, prediction_type, None, eta)
+/// With a cosine schedule of a thousand timesteps.
+fn cosine(prediction_type: PredictionType) -> Diffusion {
+    let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
+    Diffusion { schedule, prediction_type }
+}
+
+fn best(diffusion: &Diffusion) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + '_ {
+    |x, t| gaussian_denoiser(diffusion, MEAN, VARIANCE, x, t)
 }
 
 fn moments(values: &[f32]) -> (f64, f64) {
@@ -56,12 +62,10 @@ fn every_spacing_visits_as_many_timesteps_as_it_should() {
 /// noise.
 fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
+    let schedule = &ddim.diffusion.schedule;
     for (t, prev) in pairs(timesteps) {
-        let (now, then, sigma) = (
-            ddim.schedule.alpha_bar[t],
-            alpha_bar(ddim.schedule, prev),
-            ddim.sigma(t, prev),
-        );
+        let (now, then) = (schedule.alpha_bar[t], alpha_bar(schedule, prev));
+        let sigma = ddim.sigma(t, prev);
         // x0 = constant + gain · x, eps = (x - √ᾱ x0) / √(1-ᾱ)
         let gain = now.sqrt() * VARIANCE / (now * VARIANCE + 1.0 - now);
         let constant = MEAN * (1.0 - gain * now.sqrt());
@@ -79,21 +83,18 @@ fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
 #[test]
 fn gaussian_data_come_out_with_the_moments_of_theory() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     let n = 4000;
     for steps in [10, 20, 50] {
         for eta in [0.0, 0.5, 1.0] {
             for kind in KINDS {
-                let ddim = ddim(&schedule, kind, eta);
+                let ddim = Ddim::new(cosine(kind), None, eta);
                 let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
-                let mut rngs = [rng(1, 0)];
+                let mut rngs = vec![rng(1, 0)];
                 let x = noise_per_image(&device, (1, 1, 40, n / 40), &mut rngs);
                 let start = moments(&x.as_vec());
-                let denoise = |x: &Images<Dev>, t: usize| {
-                    gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
-                };
-                let (m, v) =
-                    moments(&ddim.sample(x, &timesteps, &mut rngs, denoise).as_vec());
+                let denoise = best(&ddim.diffusion);
+                let walk = walk(ddim.clone(), x, &timesteps, rngs, denoise);
+                let (m, v) = moments(&walk.finish().as_vec());
                 let (em, ev) = expected_moments(&ddim, &timesteps);
                 let what = format!("{steps} steps, eta {eta}, {kind:?}");
                 assert!(
@@ -122,28 +123,22 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
 #[test]
 fn the_second_order_solver_comes_closer_to_the_data() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     let start = standard_normal(&device, (1, 1, 50, 40), &mut rng(4, 0));
     let of_start = moments(&start.as_vec());
     for kind in KINDS {
-        let denoise = |x: &Images<Dev>, t: usize| {
-            gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
-        };
+        let diffusion = cosine(kind);
+        let denoise = best(&diffusion);
         // Where an infinitely fine walk leads: deviations shrink from 1 to that of the
         // data.
         let error = |variance: f64| (variance / of_start.1).sqrt() - VARIANCE.sqrt();
         for steps in [10, 20, 50] {
             let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
-            let ddim = ddim(&schedule, kind, 0.0);
-            let mut nobody: [rand_chacha::ChaCha8Rng; 0] = []; // no noise is asked for
-            let first = moments(
-                &ddim.sample(start.clone(), &timesteps, &mut nobody, denoise).as_vec(),
-            );
-            let second = moments(
-                &DpmSolver::new(ddim)
-                    .sample(start.clone(), &timesteps, denoise)
-                    .as_vec(),
-            );
+            let first = Ddim::new(diffusion.clone(), None, 0.0);
+            let first = walk(first, start.clone(), &timesteps, vec![], &denoise);
+            let first = moments(&first.finish().as_vec());
+            let second = DpmSolver::new(diffusion.clone(), None);
+            let second = walk(second, start.clone(), &timesteps, vec![], &denoise);
+            let second = moments(&second.finish().as_vec());
             let (first, second) = (error(first.1).abs(), error(second.1).abs());
             assert!(
                 second < first / 2.0,
@@ -156,29 +151,25 @@ fn the_second_order_solver_comes_closer_to_the_data() {
 #[test]
 fn eta_1_on_all_timesteps_is_ancestral_sampling() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 40);
     let timesteps: Vec<usize> = (0..40).rev().collect();
     for kind in KINDS {
-        let denoise = |x: &Images<Dev>, t: usize| {
-            gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
-        };
-        let variance_type = VarianceType::FixedSmall;
-        let ancestral = Sampler {
-            schedule: &schedule,
-            prediction_type: kind,
-            variance_type,
+        let schedule = Schedule::new(BetaSchedule::Linear, 40);
+        let diffusion = Diffusion { schedule, prediction_type: kind };
+        let denoise = best(&diffusion);
+        let ancestral = Ancestral {
+            diffusion: diffusion.clone(),
+            variance_type: VarianceType::FixedSmall,
             clip: None,
         };
-        let mut rngs = [rng(5, 0), rng(5, 1)];
+        let ddim = Ddim::new(diffusion.clone(), None, 1.0);
+        let mut rngs = vec![rng(5, 0), rng(5, 1)];
         let x = noise_per_image(&device, (2, 3, 4, 4), &mut rngs);
-        let mut same_rngs = rngs.clone();
-        let expected =
-            ancestral.sample(x.clone(), &mut rngs, denoise, |_, _, _| {}).as_vec();
-        let found = ddim(&schedule, kind, 1.0)
-            .sample(x, &timesteps, &mut same_rngs, denoise)
-            .as_vec();
-        for (f, e) in found.iter().zip(&expected) {
-            assert!((f - e).abs() < 2e-5, "{kind:?}: {f} instead of {e}");
+        let expected = walk(ancestral, x.clone(), &timesteps, rngs.clone(), &denoise);
+        let found = walk(ddim, x, &timesteps, rngs, &denoise);
+        for (found, expected) in found.zip(expected) {
+            for (f, e) in found.next.as_vec().iter().zip(expected.next.as_vec()) {
+                assert!((f - e).abs() < 2e-5, "{kind:?}: {f} instead of {e}");
+            }
         }
     }
 }
@@ -186,20 +177,17 @@ fn eta_1_on_all_timesteps_is_ancestral_sampling() {
 #[test]
 fn inversion_leads_back() {
     let device = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     let image = standard_normal(&device, (2, 1, 4, 4), &mut rng(6, 0))
         * VARIANCE.sqrt() as f32
         + MEAN as f32;
     for kind in KINDS {
-        let denoise = |x: &Images<Dev>, t: usize| {
-            gaussian_denoiser(&schedule, kind, MEAN, VARIANCE, x, t)
-        };
-        let ddim = ddim(&schedule, kind, 0.0);
+        let ddim = Ddim::new(cosine(kind), None, 0.0);
+        let denoise = best(&ddim.diffusion);
         let error = |steps: usize| {
             let timesteps = TimestepSpacing::Linspace.timesteps(1000, steps, 0);
-            let noise = ddim.invert(image.clone(), &timesteps, denoise);
-            let mut nobody: [rand_chacha::ChaCha8Rng; 0] = []; // no noise is asked for
-            let back = ddim.sample(noise, &timesteps, &mut nobody, denoise).as_vec();
+            let noise = ddim.invert(image.clone(), &timesteps, &denoise);
+            let walk = walk(ddim.clone(), noise, &timesteps, vec![], &denoise);
+            let back = walk.finish().as_vec();
             back.iter()
                 .zip(image.as_vec())
                 .map(|(b, i)| (b - i).powi(2) as f64)

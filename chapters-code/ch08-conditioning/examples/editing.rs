@@ -4,7 +4,7 @@ use ch01_tensors::cats::{
     draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose,
 };
 use ch06_sampling::sources;
-use ch07_ddim::TimestepSpacing;
+use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{from_image, inpaint, model, Condition, Guidance};
 use ops::{AutoDevice, Images};
 
@@ -18,14 +18,15 @@ const EYES: std::ops::Range<usize> = 6..10;
 
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
-    let model = model::load(&device, &cli::shipped("cats-text"))?;
+    let (model, file) = model::load(&device, &cli::shipped("cats-text"))?;
     let denoiser = |prompt: &str| -> anyhow::Result<_> {
         let (conditions, negative) =
-            (vec![model.read(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
+            (vec![file.read(prompt)?; COUNT], vec![Condition::Nothing; COUNT]);
         Ok(Guidance { conditions, negative, guidance_scale: 1.5 }
             .denoiser(&device, &model.network))
     };
-    let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
+    let timesteps =
+        TimestepSpacing::Trailing.timesteps(model.diffusion.schedule.len(), 50, 0);
     let rngs = || sources(0, 0..COUNT as u64);
     let images = |values: Vec<f32>| -> Images<AutoDevice> {
         ops::tensor(&device, values.repeat(COUNT), (COUNT, 3, SIZE, SIZE))
@@ -48,22 +49,22 @@ fn main() -> anyhow::Result<()> {
     for strength in [0.3, 0.5, 0.7] {
         let white = denoiser("a white cat")?;
         rows.push(from_image(
-            &model.ddim(0.0),
+            &Ddim::for_model(&model, 0.0),
             image.clone(),
             strength,
             &timesteps,
-            &mut rngs(),
+            rngs(),
             white,
         ));
     }
     let blue = denoiser("a cat with blue eyes")?;
     rows.push(inpaint(
-        &model.ddim(1.0),
+        &Ddim::for_model(&model, 1.0),
         &image,
         &masked,
         &timesteps,
         5,
-        &mut rngs(),
+        rngs(),
         blue,
     ));
     figures::save_png("editing.png", &figures::image_rows(&rows, 5))?;

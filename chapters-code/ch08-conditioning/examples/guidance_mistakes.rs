@@ -1,6 +1,6 @@
 //! Guidance done right, and in three ways in which it goes wrong.
 
-use ch06_sampling::{noise_per_image, sources};
+use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition, Guidance};
 use ops::{AutoDevice, Images};
@@ -10,23 +10,24 @@ const COUNT: usize = 8;
 
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
-    let model = model::load(&device, &cli::shipped("cats-text"))?;
+    let (model, file) = model::load(&device, &cli::shipped("cats-text"))?;
     let wanted =
-        model.read("a solid black cat with yellow eyes on a pink background")?;
-    let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
+        file.read("a solid black cat with yellow eyes on a pink background")?;
+    let timesteps =
+        TimestepSpacing::Trailing.timesteps(model.diffusion.schedule.len(), 50, 0);
     let draw =
         |ddim: Ddim,
-         answer: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
+         denoise: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>| {
             let mut rngs = sources(2, 0..COUNT as u64);
             let x = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
-            ddim.sample(x, &timesteps, &mut rngs, answer)
+            walk(ddim, x, &timesteps, rngs, denoise).finish()
         };
     let guidance = |guidance_scale| Guidance {
         conditions: vec![wanted.clone(); COUNT],
         negative: vec![Condition::Nothing; COUNT],
         guidance_scale,
     };
-    let right = guidance(1.5);
+    let (right, usual) = (guidance(1.5), Ddim::for_model(&model, 0.0));
 
     // ANCHOR: mistakes
     // The wrong sign: away from what was asked for.
@@ -40,7 +41,7 @@ fn main() -> anyhow::Result<()> {
     // Far too much of it, and what is cut off from the predicted image is nowhere made
     // up for.
     let too_strong = guidance(12.0);
-    let torn = Ddim { use_clipped_model_output: false, ..model.ddim(0.0) };
+    let torn = Ddim { use_clipped_model_output: false, ..usual.clone() };
     // A silent prompt where nothing should have been said: an empty sentence is also
     // something that the network was told.
     let silence =
@@ -48,10 +49,10 @@ fn main() -> anyhow::Result<()> {
     // ANCHOR_END: mistakes
 
     let rows = [
-        draw(model.ddim(0.0), &|x, t| right.answer(&model.network, x, t)),
-        draw(model.ddim(0.0), &wrong_sign),
+        draw(usual.clone(), &|x, t| right.answer(&model.network, x, t)),
+        draw(usual.clone(), &wrong_sign),
         draw(torn, &|x, t| too_strong.answer(&model.network, x, t)),
-        draw(model.ddim(0.0), &|x, t| silence.answer(&model.network, x, t)),
+        draw(usual, &|x, t| silence.answer(&model.network, x, t)),
     ];
     Ok(figures::save_png("guidance_mistakes.png", &figures::image_rows(&rows, 5))?)
 }

@@ -2,8 +2,8 @@
 //! both?
 
 use ch01_tensors::cats::{attributes_of, Fur, Pattern};
-use ch06_sampling::{noise_per_image, sources};
-use ch07_ddim::TimestepSpacing;
+use ch06_sampling::{noise_per_image, sources, walk};
+use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition};
 use ops::{AutoDevice, Images};
 
@@ -14,12 +14,13 @@ const SCALE: f32 = 1.5;
 
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
-    let model = model::load(&device, &cli::shipped("cats-text"))?;
-    let timesteps = TimestepSpacing::Trailing.timesteps(model.schedule.len(), 50, 0);
+    let (model, file) = model::load(&device, &cli::shipped("cats-text"))?;
+    let timesteps =
+        TimestepSpacing::Trailing.timesteps(model.diffusion.schedule.len(), 50, 0);
     for wishes in [&["a striped grey cat"][..], &["a grey cat", "a striped cat"]] {
         let conditions: Vec<Condition> =
-            wishes.iter().map(|prompt| model.read(prompt)).collect::<Result<_, _>>()?;
-        let answer = |x: &Images<AutoDevice>, t: usize| {
+            wishes.iter().map(|prompt| file.read(prompt)).collect::<Result<_, _>>()?;
+        let denoise = |x: &Images<AutoDevice>, t: usize| {
             let ask = |wish: &Condition| {
                 model.network.forward(
                     x.clone(),
@@ -33,8 +34,8 @@ fn main() -> anyhow::Result<()> {
         };
         let mut rngs = sources(2, 0..COUNT as u64);
         let noise = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
-        let cats =
-            model.ddim(0.0).sample(noise, &timesteps, &mut rngs, answer).as_vec();
+        let ddim = Ddim::for_model(&model, 0.0);
+        let cats = walk(ddim, noise, &timesteps, rngs, denoise).finish().as_vec();
         let drawn = cats.chunks(cats.len() / COUNT).map(attributes_of);
         let right = drawn
             .filter(|cat| cat.fur == Fur::Grey && cat.pattern == Pattern::Striped)

@@ -1,12 +1,12 @@
 //! Changing an image with a network that was only trained to draw.
 
 use ch02_schedule::Schedule;
-use ch03_forward::q_sample;
-use ch06_sampling::noise_per_image;
-use ch07_ddim::{pairs, Ddim};
+use ch03_forward::Diffusion;
+use ch06_sampling::{noise_per_image, pairs, walk, Solver};
+use ch07_ddim::Ddim;
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
-use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 
 // ANCHOR: from_image
 /// Image to image (SDEdit, Meng et al. 2022, whose algorithm 1 is written for noise
@@ -21,17 +21,17 @@ pub fn from_image<D: UNetDevice>(
     image: Images<D>,
     strength: f64,
     timesteps: &[usize],
-    rngs: &mut [impl Rng],
+    mut rngs: Vec<ChaCha8Rng>,
     denoise: impl Fn(&Images<D>, usize) -> Images<D>,
 ) -> Images<D> {
     assert!((0.0..=1.0).contains(&strength), "a strength of {strength}");
-    let beyond = strength * ddim.schedule.len() as f64;
+    let beyond = strength * ddim.diffusion.schedule.len() as f64;
     let rest: Vec<usize> =
         timesteps.iter().copied().filter(|&t| (t as f64) < beyond).collect();
     let Some(&start) = rest.first() else { return image };
-    let eps = noise_per_image(image.device(), *image.shape(), rngs);
-    let x_t = q_sample(ddim.schedule, &image, &vec![start; image.shape().0], &eps);
-    ddim.sample(x_t, &rest, rngs, denoise)
+    let eps = noise_per_image(image.device(), *image.shape(), &mut rngs);
+    let x_t = ddim.diffusion.q_sample(&image, &vec![start; image.shape().0], &eps);
+    walk(ddim.clone(), x_t, &rest, rngs, denoise).finish()
 }
 // ANCHOR_END: from_image
 
@@ -63,31 +63,26 @@ pub fn inpaint<D: UNetDevice>(
     mask: &Images<D>,
     timesteps: &[usize],
     resamplings: usize,
-    rngs: &mut [impl Rng],
+    mut rngs: Vec<ChaCha8Rng>,
     denoise: impl Fn(&Images<D>, usize) -> Images<D>,
 ) -> Images<D> {
+    let (mut solver, Diffusion { schedule, .. }) = (ddim.clone(), &ddim.diffusion);
     let (device, shape) = (image.device(), *image.shape());
+    let mut noise = || noise_per_image(device, shape, &mut rngs);
     let keep = mask.clone().negate() + 1.0;
-    let mut x = noise_per_image(device, shape, rngs);
+    let mut x = noise();
     for (t, prev) in pairs(timesteps) {
         for again in (0..resamplings.max(1)).rev() {
-            let answer = denoise(&x, t);
-            let noise = noise_per_image(device, shape, rngs);
-            let drawn = ddim.step(t, prev, &x, &answer, Some(&noise));
+            let fresh = noise();
+            let step = solver.step(&x, t, prev, &denoise, &mut || fresh.clone());
+            let drawn = step.next * mask.clone();
             let Some(prev) = prev else {
-                return drawn * mask.clone() + image.clone() * keep;
+                return drawn + image.clone() * keep;
             };
-            let eps = noise_per_image(device, shape, rngs);
-            let known = q_sample(ddim.schedule, image, &vec![prev; shape.0], &eps);
-            x = drawn * mask.clone() + known * keep.clone();
+            let known = ddim.diffusion.q_sample(image, &vec![prev; shape.0], &noise());
+            x = drawn + known * keep.clone();
             if again > 0 {
-                x = jump_on(
-                    ddim.schedule,
-                    x,
-                    prev,
-                    t,
-                    noise_per_image(device, shape, rngs),
-                );
+                x = jump_on(schedule, x, prev, t, noise());
             }
         }
     }

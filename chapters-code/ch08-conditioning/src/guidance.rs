@@ -61,13 +61,13 @@ impl Guidance {
         let replicas = Replicas::new(device, network);
         move |x_t, t| {
             replicas.answer(x_t, |network, x_t, images| {
-                self.of(images).answer(network, &x_t, t)
+                self.for_images(images).answer(network, &x_t, t)
             })
         }
     }
 
     /// What is asked for in some of the images.
-    fn of(&self, images: Range<usize>) -> Self {
+    fn for_images(&self, images: Range<usize>) -> Self {
         let [conditions, negative] =
             [&self.conditions, &self.negative].map(|all| all[images.clone()].to_vec());
         Self { conditions, negative, ..*self }

@@ -10,10 +10,8 @@
 
 use std::path::Path;
 
-use ch02_schedule::Schedule;
 use ch04_unet::model_dir::{self, Model, ModelError, SchedulerConfig, CONDITIONING};
 use ch04_unet::{ConfigError, UNetConfig};
-use ch07_ddim::Ddim;
 use ops::params;
 use ops::UNetDevice;
 use serde::{Deserialize, Serialize};
@@ -41,6 +39,20 @@ pub struct ConditioningFile {
 }
 
 impl ConditioningFile {
+    /// A prompt as the network reads it.
+    ///
+    /// # Errors
+    /// If it has a word that the model does not know, or too many, or the model reads
+    /// no prompts.
+    pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
+        match &self.conditioning {
+            ConditioningConfig::Text(text) => text.read(prompt),
+            ConditioningConfig::Class { num_classes } => {
+                Err(PromptError::Unread { num_classes: *num_classes })
+            }
+        }
+    }
+
     /// The class that `label` names, or that has this number: a name comes first.
     ///
     /// # Errors
@@ -119,42 +131,8 @@ pub enum LabelError {
     Count { before: usize, now: usize },
 }
 
-/// A conditional network and the schedule that it was trained with.
-#[derive(Clone, Debug)]
-pub struct ConditionalModel<D: UNetDevice> {
-    pub network: ConditionalUNet<D>,
-    pub file: ConditioningFile,
-    pub schedule: Schedule,
-    pub scheduler: SchedulerConfig,
-    /// As [`model_dir::Model::notes`].
-    pub notes: Vec<String>,
-}
-
-impl<D: UNetDevice> ConditionalModel<D> {
-    /// The sampler that the model asks for.
-    pub fn ddim(&self, eta: f64) -> Ddim<'_> {
-        Ddim::new(
-            &self.schedule,
-            self.scheduler.prediction_type,
-            self.scheduler.clip(),
-            eta,
-        )
-    }
-
-    /// A prompt as the network reads it.
-    ///
-    /// # Errors
-    /// If it has a word that the model does not know, or too many, or the model reads
-    /// no prompts.
-    pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
-        match &self.file.conditioning {
-            ConditioningConfig::Text(text) => text.read(prompt),
-            ConditioningConfig::Class { num_classes } => {
-                Err(PromptError::Unread { num_classes: *num_classes })
-            }
-        }
-    }
-}
+/// A model whose network can be told what to draw.
+pub type ConditionalModel<D> = Model<ConditionalUNet<D>>;
 
 /// A conditional model that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +160,7 @@ pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
     Ok(file)
 }
 
-/// Reads a conditional model.
+/// Reads a conditional model, and what it can be told.
 ///
 /// # Errors
 /// If a file is missing or damaged, describes something that this crate cannot build,
@@ -190,18 +168,16 @@ pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
 pub fn load<D: UNetDevice>(
     device: &D,
     directory: &Path,
-) -> Result<ConditionalModel<D>, ConditionalError> {
+) -> Result<(ConditionalModel<D>, ConditioningFile), ConditionalError> {
     let model = model_dir::load(device, directory)?;
     if !model_dir::is_conditional(directory) {
         return Err(ConditionalError::Unconditional(directory.display().to_string()));
     }
     let file = load_file(directory)?;
     let folder = directory.join(CONDITIONING);
-    let Model { unet, schedule, scheduler, notes } = model;
     let conditioner =
-        read_conditioner(device, &folder, unet.config(), &file.conditioning)?;
-    let network = ConditionalUNet { unet, conditioner };
-    Ok(ConditionalModel { network, file, schedule, scheduler, notes })
+        read_conditioner(device, &folder, model.network.config(), &file.conditioning)?;
+    Ok((model.map(|unet| ConditionalUNet { unet, conditioner }), file))
 }
 
 /// Reads what conditions need. The weights are compared with the configuration before

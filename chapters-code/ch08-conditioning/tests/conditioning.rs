@@ -3,7 +3,7 @@
 use ch01_tensors::cats::{Attributes, Ears};
 use ch01_tensors::{Cats, Dataset, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{rng, standard_normal, PredictionType};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::{Preset, UNetConfig};
 use ch05_train::{l_simple, OptimizerConfig, TrainConfig, Trainer};
@@ -159,28 +159,18 @@ fn gradients_reach_what_reads_the_words() {
     ];
     for (conditioning, told) in [class, text()].into_iter().zip(told) {
         let (device, mut network) = network(&conditioning);
-        let schedule = Schedule::new(BetaSchedule::Linear, 1000);
         let x0 = standard_normal(&device, (2, 3, 8, 8), &mut rng(3, 0));
         let eps = standard_normal(&device, (2, 3, 8, 8), &mut rng(4, 0));
         let loss = |network: &ConditionalUNet<Dev>| {
             let answer = |x_t, timesteps: &[usize]| {
                 network.forward::<NoneTape>(x_t, timesteps, &told)
             };
-            l_simple(&schedule, PredictionType::Epsilon, &x0, &[200, 700], &eps, answer)
-                .as_vec()[0] as f64
+            l_simple(&linear(), &x0, &[200, 700], &eps, answer).as_vec()[0] as f64
         };
         let answer = |x_t, timesteps: &[usize]| {
             network.forward::<OwnedTape<f32, Dev>>(x_t, timesteps, &told)
         };
-        let gradients = l_simple(
-            &schedule,
-            PredictionType::Epsilon,
-            &x0,
-            &[200, 700],
-            &eps,
-            answer,
-        )
-        .backward();
+        let gradients = l_simple(&linear(), &x0, &[200, 700], &eps, answer).backward();
         let parameters = network.conditioner.parameters();
         let learnt =
             parameters.iter().map(|p| (p.name.clone(), p.gradient(&gradients)));
@@ -372,7 +362,7 @@ fn squares(
     };
     let network =
         |rng: &mut _| ConditionalUNet::new(device, &unet([1, 8, 8]), conditioning, rng);
-    let mut trainer = Trainer::of(device, config, network).unwrap();
+    let mut trainer = Trainer::with_network(device, config, network).unwrap();
     for _ in 0..steps {
         train_step(&mut trainer, conditioning, 0.2, &Squares).unwrap();
     }
@@ -418,7 +408,7 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
         model::save(folder.path(), &unet([3, 8, 8]), &mut network, &file, &scheduler)
             .unwrap();
 
-        let again = model::load(&device, folder.path()).unwrap();
+        let (again, again_file) = model::load(&device, folder.path()).unwrap();
         let x = standard_normal(&device, (1, 3, 8, 8), &mut rng(2, 0));
         let told = match conditioning {
             ConditioningConfig::Class { .. } => Condition::Label(1),
@@ -428,11 +418,11 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
             network.forward(x.clone(), &[7], std::slice::from_ref(&told)).as_vec()
         };
         assert_eq!(answer(&again.network), answer(&network));
-        assert_eq!((&again.file, &again.scheduler), (&file, &scheduler));
+        assert_eq!((&again_file, &again.scheduler), (&file, &scheduler));
 
         let plain = model_dir::load(&device, folder.path()).unwrap();
         assert_eq!(
-            plain.unet.forward(x.clone(), &[7]).as_vec(),
+            plain.network.forward(x.clone(), &[7]).as_vec(),
             network.unet.forward(x.clone(), &[7]).as_vec()
         );
         assert!(model_dir::is_conditional(folder.path()));
@@ -499,12 +489,13 @@ fn moments(values: &[f32]) -> (f64, f64) {
     )
 }
 
-fn gaussian<'a>(
-    schedule: &'a Schedule,
-) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + 'a {
-    move |x, t| {
-        gaussian_denoiser(schedule, PredictionType::Epsilon, MEAN, VARIANCE, x, t)
-    }
+fn linear() -> Diffusion {
+    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    Diffusion { schedule, prediction_type: PredictionType::Epsilon }
+}
+
+fn best(diffusion: &Diffusion) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + '_ {
+    |x, t| gaussian_denoiser(diffusion, MEAN, VARIANCE, x, t)
 }
 
 /// With the best possible answers for pixels from N(MEAN, VARIANCE), what is painted
@@ -512,8 +503,7 @@ fn gaussian<'a>(
 #[test]
 fn inpainting_keeps_what_it_must_and_draws_the_rest() {
     let device: Dev = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let ddim = Ddim::new(&schedule, PredictionType::Epsilon, None, 1.0);
+    let ddim = Ddim::new(linear(), None, 1.0);
     let shape = (16, 1, 16, 16);
     let image = standard_normal(&device, shape, &mut rng(1, 0));
     let painted: Vec<bool> = (0..16 * 256).map(|i| i % 256 < 128).collect();
@@ -521,15 +511,15 @@ fn inpainting_keeps_what_it_must_and_draws_the_rest() {
         .tensor_from_vec(painted.iter().map(|&p| p as u8 as f32).collect(), shape);
     for (steps, resamplings) in [(1000, 1), (1000, 3)] {
         let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
-        let mut rngs: Vec<_> = (0..16).map(|i| rng(2, i)).collect();
+        let rngs: Vec<_> = (0..16).map(|i| rng(2, i)).collect();
         let found = inpaint(
             &ddim,
             &image,
             &mask,
             &timesteps,
             resamplings,
-            &mut rngs,
-            gaussian(&schedule),
+            rngs,
+            best(&ddim.diffusion),
         )
         .as_vec();
         let new: Vec<f32> =
@@ -550,20 +540,19 @@ fn inpainting_keeps_what_it_must_and_draws_the_rest() {
 #[test]
 fn strength_goes_from_the_image_to_any_image() {
     let device: Dev = ops::open_device(0).unwrap();
-    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
-    let ddim = Ddim::new(&schedule, PredictionType::Epsilon, None, 0.0);
+    let ddim = Ddim::new(linear(), None, 0.0);
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, 100, 0);
     let image = device.ones_like(&(8, 1, 16, 16)); // far from what the network knows
     let mut distances = Vec::new();
     for strength in [0.0, 0.2, 0.5, 1.0] {
-        let mut rngs: Vec<_> = (0..8).map(|i| rng(2, i)).collect();
+        let rngs: Vec<_> = (0..8).map(|i| rng(2, i)).collect();
         let found = from_image(
             &ddim,
             image.clone(),
             strength,
             &timesteps,
-            &mut rngs,
-            gaussian(&schedule),
+            rngs,
+            best(&ddim.diffusion),
         )
         .as_vec();
         distances.push(moments(&found).0);

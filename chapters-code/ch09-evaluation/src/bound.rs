@@ -20,13 +20,13 @@ use ops::{Images, UNetDevice};
 pub fn bound_term<D: UNetDevice>(
     schedule: &Schedule,
     kind: VarianceType,
+    x_t: &Images<D>,
     t: usize,
     x0: &Images<D>,
-    x_t: &Images<D>,
     x0_pred: &Images<D>,
 ) -> Vec<f64> {
-    let best = posterior_mean(schedule, t, x0, x_t).as_vec();
-    let mean = posterior_mean(schedule, t, x0_pred, x_t).as_vec();
+    let best = posterior_mean(schedule, x_t, t, x0).as_vec();
+    let mean = posterior_mean(schedule, x_t, t, x0_pred).as_vec();
     let nats: Vec<f64> = if t == 0 {
         // Both variances are unknown here: that of the step before takes their place,
         // as in the paper's published code.

@@ -45,7 +45,7 @@ fn measured(schedule: &Schedule, count: usize, timesteps: &[usize]) -> Vec<f64> 
         let x_t = x0.clone() * a.sqrt() as f32 + eps * (1.0 - a).sqrt() as f32;
         let guess = x_t.as_vec().into_iter().map(|x| best_guess(a, x as f64).0 as f32);
         let x0_pred = device.tensor_from_vec(guess.collect(), *x0.shape());
-        bound_term(schedule, KIND, t, &x0, &x_t, &x0_pred)[0]
+        bound_term(schedule, KIND, &x_t, t, &x0, &x0_pred)[0]
     };
     timesteps.iter().map(term).collect()
 }
@@ -92,7 +92,7 @@ fn the_bytes_share_all_of_the_mass() {
     let bytes: Vec<f32> = (0..=255).map(ch01_tensors::from_byte).collect();
     let x0: Images<AutoDevice> = device.tensor_from_vec(bytes, (256, 1, 1, 1));
     let guess: Images<AutoDevice> = x0.clone() * 0.0 + 0.1;
-    let bits = bound_term(&schedule, KIND, 0, &x0, &guess, &guess);
+    let bits = bound_term(&schedule, KIND, &guess, 0, &x0, &guess);
     let shares: f64 = bits.iter().map(|bits| (-bits).exp2()).sum();
     assert!((shares - 1.0).abs() < 1e-5, "{shares}");
     let cheapest = (0..256).min_by(|&a, &b| bits[a].total_cmp(&bits[b])).unwrap();
@@ -106,7 +106,7 @@ fn the_larger_variance_costs_more() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let x: Images<AutoDevice> = device.zeros_like(&(1, 1, 2, 2));
-    let bits = |kind| bound_term(&schedule, kind, 1, &x, &x, &x)[0];
+    let bits = |kind| bound_term(&schedule, kind, &x, 1, &x, &x)[0];
     assert_eq!(bits(VarianceType::FixedSmall), 0.0);
     let ratio = schedule.posterior_variance(1) / schedule.betas[1];
     let expected = 0.5 * (ratio - 1.0 - ratio.ln()) / std::f64::consts::LN_2;

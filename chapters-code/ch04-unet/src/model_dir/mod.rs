@@ -16,7 +16,7 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-use ch02_schedule::Schedule;
+use ch03_forward::Diffusion;
 use ops::params::{self, NamedTensors, ParamsError};
 use ops::UNetDevice;
 use serde_json::Value;
@@ -67,11 +67,13 @@ pub enum ModelError {
     WrongPipeline { path: PathBuf, found: String },
 }
 
-/// A trained network and the schedule that it was trained with.
+/// A trained network `N`, such as a [`UNet`], and the forward process that it was
+/// trained to reverse.
 #[derive(Clone, Debug)]
-pub struct Model<D: UNetDevice> {
-    pub unet: UNet<D>,
-    pub schedule: Schedule,
+pub struct Model<N> {
+    pub network: N,
+    pub diffusion: Diffusion,
+    /// What `diffusion` was made of, and how to sample.
     pub scheduler: SchedulerConfig,
     /// What the reader of the model should know: a sentence each, such as which fields
     /// were ignored.
@@ -91,14 +93,22 @@ pub enum ShapeError {
     WrongSize { side: usize, factor: usize },
 }
 
-impl<D: UNetDevice> Model<D> {
+impl<N> Model<N> {
+    /// The model with what `network` makes of its network.
+    pub fn map<M>(self, network: impl FnOnce(N) -> M) -> Model<M> {
+        let Self { network: own, diffusion, scheduler, notes } = self;
+        Model { network: network(own), diffusion, scheduler, notes }
+    }
+}
+
+impl<D: UNetDevice> Model<UNet<D>> {
     /// Channels, height and width of the images that the model draws, of the given side
     /// or of its own.
     ///
     /// # Errors
     /// If the network does not give what it takes, or cannot take images of that size.
     pub fn image_shape(&self, side: Option<usize>) -> Result<[usize; 3], ShapeError> {
-        let config = self.unet.config();
+        let config = self.network.config();
         let (takes, gives) = (config.in_channels, config.out_channels);
         if takes != gives {
             return Err(ShapeError::DoesNotDenoise { takes, gives });
@@ -157,26 +167,24 @@ impl Layout {
     }
 
     /// The scheduler's configuration, or the default where there is none, and the
-    /// schedule that it describes.
-    fn schedule(
+    /// forward process that it describes.
+    fn scheduler(
         &self,
         notes: &mut Vec<String>,
-    ) -> Result<(SchedulerConfig, Schedule), ModelError> {
+    ) -> Result<(SchedulerConfig, Diffusion), ModelError> {
         let Some(path) = &self.scheduler else {
             let config = SchedulerConfig::default();
             let folder = self.unet.display();
             notes.push(format!(
                 "{folder}: there is no {SCHEDULER}; taking the schedule of the paper"
             ));
-            return Ok((
-                config.clone(),
-                config.schedule().expect("the default is a schedule"),
-            ));
+            let diffusion = config.diffusion().expect("the default has a schedule");
+            return Ok((config, diffusion));
         };
         let config: SchedulerConfig = read_config(path, notes)?;
         let bad = |source| ModelError::Config { path: path.clone(), source };
-        let schedule = config.schedule().map_err(bad)?;
-        Ok((config, schedule))
+        let diffusion = config.diffusion().map_err(bad)?;
+        Ok((config, diffusion))
     }
 
     /// The network. Its weights are compared with its configuration before it is built.
@@ -221,12 +229,12 @@ fn check_pipeline(index: PathBuf) -> Result<(), ModelError> {
 pub fn load<D: UNetDevice>(
     device: &D,
     directory: &Path,
-) -> Result<Model<D>, ModelError> {
+) -> Result<Model<UNet<D>>, ModelError> {
     let mut notes = Vec::new();
     let layout = Layout::find(directory)?;
-    let (scheduler, schedule) = layout.schedule(&mut notes)?;
-    let unet = layout.network(device, &mut notes)?;
-    Ok(Model { unet, schedule, scheduler, notes })
+    let (scheduler, diffusion) = layout.scheduler(&mut notes)?;
+    let network = layout.network(device, &mut notes)?;
+    Ok(Model { network, diffusion, scheduler, notes })
 }
 
 /// Writes a model directory. Each file is replaced in one step.

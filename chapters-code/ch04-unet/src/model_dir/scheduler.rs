@@ -1,5 +1,5 @@
 use ch02_schedule::{betas, BetaSchedule, Schedule};
-use ch03_forward::PredictionType;
+use ch03_forward::{Diffusion, PredictionType};
 use serde::{Deserialize, Serialize};
 
 use super::DiffusersConfig;
@@ -110,11 +110,16 @@ impl DiffusersConfig for SchedulerConfig {
 pub const MAX_TIMESTEPS: usize = 100_000;
 
 impl SchedulerConfig {
-    /// The schedule that the config describes.
+    /// The forward process that the config describes.
     ///
     /// # Errors
     /// Names a field whose value is not supported.
-    pub fn schedule(&self) -> Result<Schedule, ConfigError> {
+    pub fn diffusion(&self) -> Result<Diffusion, ConfigError> {
+        let schedule = self.schedule()?;
+        Ok(Diffusion { schedule, prediction_type: self.prediction_type })
+    }
+
+    fn schedule(&self) -> Result<Schedule, ConfigError> {
         self.check()?;
         let betas = match &self.trained_betas {
             None => {

@@ -114,12 +114,12 @@ pub fn run<S: Session>(
         out.display(),
         sets.train.len(),
         sets.train.name(),
-        ops::params::count(&mut trainer.unet),
+        ops::params::count(&mut trainer.network),
         cli::memory::size(needs::memory(&trainer.config)?),
         trainer.step,
         trainer.config.batch_size,
     );
-    if let Some(warning) = needs::warning(&trainer.schedule) {
+    if let Some(warning) = needs::warning(&trainer.diffusion.schedule) {
         cli::print::note(warning);
     }
     let signals = Signals::listen()?;

@@ -9,7 +9,7 @@ use ch03_forward::{rng, standard_normal};
 use ch04_unet::model_dir::{self, Model};
 use ch04_unet::UNet;
 use ch05_train::{Batch, OptimizerConfig, TrainConfig, Trainer};
-use ch06_sampling::{denoiser, noise_per_image, sources, Sampler};
+use ch06_sampling::{denoiser, noise_per_image, sources, Ancestral, Solver};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 use rand::Rng;
@@ -35,7 +35,7 @@ const TIMESTEP: usize = 500;
 
 struct Inputs {
     device: AutoDevice,
-    model: Model<AutoDevice>,
+    model: Model<UNet<AutoDevice>>,
     x0: Images<AutoDevice>,
     eps: Images<AutoDevice>,
     timesteps: Vec<usize>,
@@ -72,7 +72,7 @@ fn forward<T: Tape<f32, AutoDevice> + Merge<T>>(
 fn train(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0, eps, timesteps } = inputs;
     let config = TrainConfig {
-        unet: model.unet.config().clone(),
+        unet: model.network.config().clone(),
         scheduler: model.scheduler.clone(),
         optimizer: OptimizerConfig::default(),
         batch_size: x0.shape().0,
@@ -80,12 +80,12 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
         seed: 0,
     };
     let mut trainer = Trainer::new(&device, config)?;
-    trainer.unet = model.unet;
+    trainer.network = model.network;
     let mut batch = Batch { indices: (0..timesteps.len()).collect(), x0, timesteps, eps };
     let first = trainer.learn(&batch, forward)?;
     let mut random = rng(0, 0);
     serve(first.loss as f64, || {
-        batch.timesteps.fill_with(|| random.gen_range(0..trainer.schedule.len()));
+        batch.timesteps.fill_with(|| random.gen_range(0..trainer.diffusion.schedule.len()));
         batch.eps = standard_normal(&device, *batch.x0.shape(), &mut random);
         trainer.learn(&batch, forward)?;
         device.synchronize();
@@ -97,15 +97,14 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
 fn sample(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0: x_t, .. } = inputs;
     let batch = x_t.shape().0;
-    let denoise = denoiser(&device, &model.unet);
+    let denoise = denoiser(&device, &model.network);
     let answer = denoise(&x_t, TIMESTEP).as_vec();
     let check = answer.iter().map(|v| v.abs() as f64).sum::<f64>() / answer.len() as f64;
-    let sampler = Sampler::of(&model);
+    let mut solver = Ancestral::for_model(&model);
     let mut random = sources(0, 0..batch as u64);
     serve(check, || {
-        let answer = denoise(&x_t, TIMESTEP);
-        let noise = noise_per_image(&device, *x_t.shape(), &mut random);
-        sampler.p_sample(TIMESTEP, &x_t, &answer, &noise);
+        let mut noise = || noise_per_image(&device, *x_t.shape(), &mut random);
+        solver.step(&x_t, TIMESTEP, Some(TIMESTEP - 1), &denoise, &mut noise);
         device.synchronize();
         Ok(())
     })

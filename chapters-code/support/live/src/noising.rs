@@ -2,7 +2,7 @@
 
 use ch01_tensors::{batch, Cats, Dataset, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{q_sample, rng, signal_and_noise, standard_normal};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use serde::Deserialize;
 
@@ -36,11 +36,14 @@ impl Noising {
             cats.len() - 1
         );
         let device = crate::device();
-        let schedule = Schedule::new(self.schedule, TIMESTEPS);
+        let diffusion = Diffusion {
+            schedule: Schedule::new(self.schedule, TIMESTEPS),
+            prediction_type: PredictionType::Epsilon,
+        };
         let x0 = batch(&device, &cats, &[self.cat]);
         let eps = standard_normal(&device, *x0.shape(), &mut rng(0, self.cat as u64));
-        let x_t = q_sample(&schedule, &x0, &[t], &eps);
-        let (signal, noise) = signal_and_noise(&schedule, &[t]);
+        let x_t = diffusion.q_sample(&x0, &[t], &eps);
+        let (signal, noise) = diffusion.signal_and_noise(&[t]);
         let caption =
             format!("t = {t}: {:.3} of the cat and {:.3} of the noise", signal[0], noise[0]);
         show(frame(&[&x0, &x_t, &eps], 3, caption));

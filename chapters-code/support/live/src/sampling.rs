@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ch04_unet::model_dir;
-use ch06_sampling::{denoiser, noise_per_image, sample_images, sources};
+use ch06_sampling::{ancestral_walk, denoiser, noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition, Guidance};
 use dfdx::prelude::*;
@@ -33,11 +33,11 @@ impl Ancestral {
         let device = crate::device();
         let model = model_dir::load(&device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
-        sample_images(&device, &model, shape, 0, 1, self.seed, |t, x0, x| {
-            if t % EVERY == 0 {
-                show(frame(&[x, &x0()], 2, format!("t = {t}")));
+        for step in ancestral_walk(&device, &model, shape, 0..1, self.seed) {
+            if step.t % EVERY == 0 {
+                show(frame(&[&step.next, &step.x0], 2, format!("t = {}", step.t)));
             }
-        });
+        }
         Ok(())
     }
 }
@@ -61,13 +61,13 @@ impl FewSteps {
         let device = crate::device();
         let model = model_dir::load(&device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
-        walk(
-            &Ddim::of(&model, self.eta),
+        show_walk(
+            Ddim::for_model(&model, self.eta),
             &device,
             shape,
             self.steps,
             self.seed,
-            denoiser(&device, &model.unet),
+            denoiser(&device, &model.network),
             show,
         )
     }
@@ -91,22 +91,23 @@ impl Prompt {
             "a guidance scale is a number not below 0"
         );
         let device = crate::device();
-        let model = model::load(&device, Path::new(CATS_TEXT))?;
+        let (model, file) = model::load(&device, Path::new(CATS_TEXT))?;
         let shape =
             model.network.unet.config().input_shape().expect("the book's model says what it draws");
         let guidance = Guidance {
-            conditions: vec![model.read(&self.prompt)?; COUNT],
+            conditions: vec![file.read(&self.prompt)?; COUNT],
             negative: vec![Condition::Nothing; COUNT],
             guidance_scale,
         };
         let denoise = guidance.denoiser(&device, &model.network);
-        walk(&model.ddim(0.0), &device, shape, self.steps, self.seed, denoise, show)
+        let ddim = Ddim::for_model(&model, 0.0);
+        show_walk(ddim, &device, shape, self.steps, self.seed, denoise, show)
     }
 }
 
 /// Draws cats in a few steps, and shows each step.
-fn walk(
-    ddim: &Ddim,
+fn show_walk(
+    ddim: Ddim,
     device: &Cpu,
     [channels, height, width]: [usize; 3],
     steps: usize,
@@ -114,19 +115,17 @@ fn walk(
     denoise: impl Fn(&Images<Cpu>, usize) -> Images<Cpu>,
     show: &mut dyn FnMut(Frame),
 ) -> anyhow::Result<()> {
-    let len = ddim.schedule.len();
+    let len = ddim.diffusion.schedule.len();
     anyhow::ensure!((1..=len).contains(&steps), "{steps} steps: the model knows 1 to {len}");
     let timesteps = TimestepSpacing::Trailing.timesteps(len, steps, 0);
     let mut rngs = sources(seed, 0..COUNT as u64);
     let noise = noise_per_image(device, (COUNT, channels, height, width), &mut rngs);
-    let show = std::cell::RefCell::new(show);
-    let images = ddim.sample(noise, &timesteps, &mut rngs, |x_t, t| {
-        let answer = denoise(x_t, t);
-        let x0 = ddim.x0_prediction(t, x_t, &answer);
-        (show.borrow_mut())(frame(&[x_t, &x0], COUNT, format!("t = {t}")));
-        answer
-    });
+    let mut walk = walk(ddim, noise, &timesteps, rngs, denoise);
+    for step in walk.by_ref() {
+        show(frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t)));
+    }
+    let images = walk.finish();
     let caption = format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
-    (show.borrow_mut())(frame(&[&images, &images], COUNT, caption));
+    show(frame(&[&images, &images], COUNT, caption));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The figures show what the chapters' functions say, and refuse what they cannot show.
 
 use ch04_unet::model_dir;
-use ch06_sampling::{denoiser, noise_per_image, sources};
+use ch06_sampling::{denoiser, noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use live::Frame;
 
@@ -21,8 +21,9 @@ fn a_walk_ends_at_the_cats_of_chapter_7() {
     let mut rngs = sources(5, 0..4);
     let noise = noise_per_image(&device, (4, 3, 16, 16), &mut rngs);
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, 6, 0);
-    let cats =
-        Ddim::of(&model, 0.5).sample(noise, &timesteps, &mut rngs, denoiser(&device, &model.unet));
+    let ddim = Ddim::for_model(&model, 0.5);
+    let denoise = denoiser(&device, &model.network);
+    let cats = walk(ddim, noise, &timesteps, rngs, denoise).finish();
 
     let frames = frames(r#"{"figure": "few_steps", "steps": 6, "eta": 0.5, "seed": 5}"#).unwrap();
     assert_eq!(frames.len(), 7);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ch01_tensors::{DataArgs, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{q_sample, q_step, rng, standard_normal};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use clap::Parser;
 use dfdx::prelude::*;
 use figures::{palette, Axes};
@@ -43,7 +43,10 @@ fn main() -> std::process::ExitCode {
             ("--histograms", &args.histograms, "svg"),
         ])?;
         let total = args.num_timesteps as usize;
-        let schedule = Schedule::new(args.schedule, total);
+        let diffusion = Diffusion {
+            schedule: Schedule::new(args.schedule, total),
+            prediction_type: PredictionType::Epsilon,
+        };
         let shown: Vec<usize> = match args.timesteps.as_slice() {
             [] => {
                 let columns = 10.min(total);
@@ -87,21 +90,17 @@ fn main() -> std::process::ExitCode {
         let mut noise = rng(args.seed, 1);
         let mut done = 0;
         for &t in &order {
-            let x_t = q_sample(&schedule, &x0, &vec![t; indices.len()], &eps);
+            let x_t = diffusion.q_sample(&x0, &vec![t; indices.len()], &eps);
             while done <= t {
-                chain = q_step(
-                    &schedule,
-                    chain,
-                    done,
-                    standard_normal(&device, *x0.shape(), &mut noise),
-                );
+                let eps = standard_normal(&device, *x0.shape(), &mut noise);
+                chain = diffusion.q_step(&chain, done, &eps);
                 done += 1;
             }
             let ((m1, s1), (m2, s2)) =
                 (ch01_tensors::statistics(&x_t), ch01_tensors::statistics(&chain));
             cli::println!(
                 "{t:>8} {:>10.5} {m1:>6.3}/{s1:.3} {m2:>12.3}/{s2:.3}",
-                schedule.alpha_bar[t]
+                diffusion.schedule.alpha_bar[t]
             );
             let values = x_t.as_vec();
             for (row, image) in rows.iter_mut().zip(values.chunks(per_image)) {

@@ -45,7 +45,7 @@ fn main() -> std::process::ExitCode {
             Some(directory) => {
                 let model = model_dir::load(&device, directory)?;
                 cli::notes(&model.notes);
-                model.unet
+                model.network
             }
             None => {
                 let [channels, size] = match args.preset {

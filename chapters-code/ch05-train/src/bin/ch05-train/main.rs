@@ -40,9 +40,9 @@ impl Session for Unconditional {
 
     fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss {
         let (model, seed) = (self.trainer.model(), self.trainer.config.seed);
-        let kind = model.scheduler.prediction_type;
-        let answer = |x_t, timesteps: &[usize]| model.unet.forward(x_t, timesteps);
-        heldout_loss(&self.device, &model.schedule, kind, dataset, count, seed, answer)
+        let network =
+            |x_t, timesteps: &[usize], _| model.network.forward(x_t, timesteps);
+        heldout_loss(&self.device, &model.diffusion, dataset, count, seed, network)
     }
 
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {
@@ -52,15 +52,8 @@ impl Session for Unconditional {
             .unet
             .input_shape()
             .expect("a training knows its images");
-        sample_images(
-            &self.device,
-            &self.trainer.model(),
-            shape,
-            0,
-            count,
-            seed,
-            |_, _, _| {},
-        )
+        let model = self.trainer.model();
+        sample_images(&self.device, &model, shape, 0..count as u64, seed)
     }
 
     fn save(&mut self, directory: &Path) -> anyhow::Result<()> {

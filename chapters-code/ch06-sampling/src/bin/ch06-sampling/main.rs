@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ch04_unet::model_dir::VarianceType;
 use ch06_sampling::program::{self, BATCH};
-use ch06_sampling::sample_images;
+use ch06_sampling::{ancestral_walk, Step};
 use clap::Parser;
 use cli::progress::Progress;
 use dfdx::prelude::*;
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
 
 /// Draw images with a trained model
 #[derive(Parser)]
@@ -106,9 +106,9 @@ fn main() -> std::process::ExitCode {
         let shape = model.image_shape(args.image_size.map(|side| side as usize));
         let shape = shape.with_context(|| directory.display().to_string())?;
 
-        let (count, total) = (args.count as usize, model.schedule.len());
+        let (count, total) = (args.count as usize, model.diffusion.schedule.len());
         args.check_sizes(shape, total)?;
-        program::check_memory(model.unet.config(), shape, count, BATCH)?;
+        program::check_memory(model.network.config(), shape, count, BATCH)?;
         let batches = count.div_ceil(BATCH);
         let mut progress = Progress::new((batches * total) as u64, 0);
         let mut drawn: Vec<f32> = Vec::new();
@@ -116,31 +116,21 @@ fn main() -> std::process::ExitCode {
         for batch in 0..batches {
             let first = batch * BATCH;
             let size = BATCH.min(count - first);
-            let images = sample_images(
-                &device,
-                &model,
-                shape,
-                first as u64,
-                size,
-                args.seed,
-                |t, x0, x| {
-                    progress.update((batch * total + total - t) as u64, || {
-                        format!("timestep {t}")
-                    });
-                    if batch == 0 {
-                        film.record(&args, total, t, x0, x);
-                    }
-                },
-            );
+            let images = first as u64..(first + size) as u64;
+            let mut walk = ancestral_walk(&device, &model, shape, images, args.seed);
+            for step in walk.by_ref() {
+                let done = batch * total + total - step.t;
+                progress.update(done as u64, || format!("timestep {}", step.t));
+                if batch == 0 {
+                    film.record(&args, total, &step);
+                }
+            }
+            let images = walk.finish();
+            program::check_finite(&images)
+                .with_context(|| directory.display().to_string())?;
             drawn.extend(images.as_vec());
         }
         progress.finish();
-        if drawn.iter().any(|v| !v.is_finite()) {
-            anyhow::bail!(
-                "{}: the network's answers are not finite numbers: the model is damaged or did not learn",
-                directory.display()
-            );
-        }
         let images = ops::tensor(&device, drawn, (count, shape[0], shape[1], shape[2]));
         let columns = columns(count);
         save(&args.out, &figures::image_grid(&images, columns, args.scale as usize))?;
@@ -161,25 +151,18 @@ struct Film {
 }
 
 impl Film {
-    fn record(
-        &mut self,
-        args: &Args,
-        total: usize,
-        t: usize,
-        x0: &dyn Fn() -> Images<AutoDevice>,
-        x: &Images<AutoDevice>,
-    ) {
-        let step = total - 1 - t;
+    fn record(&mut self, args: &Args, total: usize, step: &Step<AutoDevice>) {
+        let done = total - step.t;
         // `n` moments, evenly spread, the last one among them.
-        let chosen = |n: usize| {
-            t == 0 || (step * n / total != (step + 1) * n / total && step + 1 != total)
-        };
-        let columns = columns(x.shape().0);
+        let chosen =
+            |n: usize| done == total || ((done - 1) * n / total != done * n / total);
+        let columns = columns(step.next.shape().0);
         if args.trajectory.is_some() && chosen(FRAMES) {
-            self.frames.push(figures::image_grid(x, columns, args.scale as usize));
+            let frame = figures::image_grid(&step.next, columns, args.scale as usize);
+            self.frames.push(frame);
         }
         if args.x0_strip.is_some() && chosen(COLUMNS) {
-            self.predictions.push(x0().as_vec());
+            self.predictions.push(step.x0.as_vec());
         }
     }
 

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch06_sampling::{denoiser, noise_per_image, program, sources};
-use ch07_ddim::flags::Way;
-use ch07_ddim::Ddim;
+use ch06_sampling::{denoiser, noise_per_image, program, sources, walk};
+use ch07_ddim::flags::SolverArgs;
 
 use crate::Common;
 
@@ -14,7 +13,7 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    way: Way,
+    solver: SolverArgs,
     /// How many images in a row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
@@ -36,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         model.image_shape(None).with_context(|| name.clone())?;
     let count = args.count as usize;
     program::check_memory(
-        model.unet.config(),
+        model.network.config(),
         [channels, height, width],
         count,
         count,
@@ -47,17 +46,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         [channels, height, width],
         args.common.scale as usize,
     )?;
-    let denoise = denoiser(&device, &model.unet);
+    let denoise = denoiser(&device, &model.network);
     let (mut rows, mut seconds) = (Vec::new(), Vec::new());
     for &steps in &args.steps {
         let timesteps = args.common.timesteps(&model, steps)?;
         let mut rngs = sources(args.seed, 0..count as u64);
         let x = noise_per_image(&device, (count, channels, height, width), &mut rngs);
         let start = std::time::Instant::now();
-        let images = args
-            .way
-            .go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, &denoise)
-            .with_context(|| name.clone())?;
+        let solver = args.solver.for_model(&model).with_context(|| name.clone())?;
+        let images = walk(solver, x, &timesteps, rngs, &denoise).finish();
+        program::check_finite(&images).with_context(|| name.clone())?;
         seconds.push(start.elapsed().as_secs_f64() / count as f64);
         rows.push(images);
     }

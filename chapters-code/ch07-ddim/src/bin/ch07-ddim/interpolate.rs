@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch06_sampling::{denoiser, noise_per_image, program, sources};
+use ch06_sampling::{denoiser, noise_per_image, program, sources, walk};
 use ch07_ddim::{slerp, Ddim};
 use cli::progress::Progress;
 use ops::{AutoDevice, Images};
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     )?;
     let together = args.frames as usize;
     program::check_memory(
-        model.unet.config(),
+        model.network.config(),
         [channels, height, width],
         frames,
         together,
@@ -63,10 +63,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             )
         })
         .collect();
-    let denoise = denoiser(&device, &model.unet);
+    let denoise = denoiser(&device, &model.network);
     let mut progress = Progress::new((args.count * args.frames) as u64, 0);
     let mut film = Vec::new();
-    let mut unused = sources(args.seed, 0..1); // eta 0 asks for no noise
     for (i, from) in noises.iter().enumerate() {
         let to = &noises[(i + 1) % noises.len()];
         let between: Vec<f32> = (0..args.frames)
@@ -77,8 +76,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let count = args.frames as usize;
         let x: Images<AutoDevice> =
             ops::tensor(&device, between, (count, channels, height, width));
-        let images =
-            Ddim::of(&model, 0.0).sample(x, &timesteps, &mut unused, &denoise).as_vec();
+        let ddim = Ddim::for_model(&model, 0.0);
+        let images = walk(ddim, x, &timesteps, vec![], &denoise).finish().as_vec();
         for values in images.chunks(channels * height * width) {
             let picture = figures::Picture { values, channels, height, width };
             film.push(figures::grid(&[picture], 1, args.common.scale as usize));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch01_tensors::{DataArgs, Split};
-use ch06_sampling::{denoiser, program, sources};
+use ch06_sampling::{denoiser, program, walk};
 use ch07_ddim::{psnr, Ddim};
 
 use crate::Common;
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         name
     );
     let count = (args.count as usize).min(data.len());
-    program::check_memory(model.unet.config(), shape, count, count)?;
+    program::check_memory(model.network.config(), shape, count, count)?;
     figures::check_grid(
         count * (1 + 2 * args.steps.len()),
         count,
@@ -50,16 +50,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     )?;
     let images =
         ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
-    let denoise = denoiser(&device, &model.unet);
+    let denoise = denoiser(&device, &model.network);
     // What has been cut off cannot be led back.
-    let ddim = Ddim { clip: None, ..Ddim::of(&model, 0.0) };
-    let mut unused = sources(0, 0..1); // eta 0 asks for no noise
+    let ddim = Ddim { clip: None, ..Ddim::for_model(&model, 0.0) };
     let mut rows = vec![images.clone()];
     for &steps in &args.steps {
         let timesteps = args.common.timesteps(&model, steps)?;
         let start = std::time::Instant::now();
         let noise = ddim.invert(images.clone(), &timesteps, &denoise);
-        let back = ddim.sample(noise.clone(), &timesteps, &mut unused, &denoise);
+        let walk = walk(ddim.clone(), noise.clone(), &timesteps, vec![], &denoise);
+        let back = walk.finish();
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
         let (_, deviation) = ch01_tensors::statistics(&noise);
         let (variance, seconds) = (deviation.powi(2), seconds / count as f64);

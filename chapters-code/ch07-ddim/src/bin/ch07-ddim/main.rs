@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use ch04_unet::model_dir::Model;
+use ch04_unet::UNet;
 use ch06_sampling::program::{self, BATCH};
-use ch06_sampling::{denoiser, noise_per_image, sources};
-use ch07_ddim::flags::{Spacing, Way};
-use ch07_ddim::Ddim;
+use ch06_sampling::{denoiser, noise_per_image, sources, walk};
+use ch07_ddim::flags::{SolverArgs, Spacing};
 use clap::Parser;
 use cli::progress::Progress;
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
 
 /// Draw images with a trained model in few steps
 #[derive(Parser)]
@@ -58,7 +58,9 @@ pub struct Common {
 
 impl Common {
     /// The device, the model, and where it is.
-    pub fn open(&self) -> anyhow::Result<(AutoDevice, Model<AutoDevice>, String)> {
+    pub fn open(
+        &self,
+    ) -> anyhow::Result<(AutoDevice, Model<UNet<AutoDevice>>, String)> {
         cli::set_threads(self.threads.map(|t| t as usize))?;
         let device = cli::device(0)?;
         let (mut model, directory) = program::open(&device, self.model.as_deref())?;
@@ -69,10 +71,10 @@ impl Common {
     /// The timesteps to visit.
     pub fn timesteps(
         &self,
-        model: &Model<AutoDevice>,
+        model: &Model<UNet<AutoDevice>>,
         steps: u32,
     ) -> anyhow::Result<Vec<usize>> {
-        self.spacing.timesteps(model.schedule.len(), steps)
+        self.spacing.timesteps(model.diffusion.schedule.len(), steps)
     }
 }
 
@@ -90,7 +92,7 @@ struct Draw {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
     #[command(flatten)]
-    way: Way,
+    solver: SolverArgs,
     /// Side of the images, if the model does not say
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     image_size: Option<u32>,
@@ -123,7 +125,7 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
         args.common.scale as usize,
     )?;
     program::check_memory(
-        model.unet.config(),
+        model.network.config(),
         [channels, height, width],
         count,
         BATCH,
@@ -131,21 +133,21 @@ fn draw(args: &Draw) -> anyhow::Result<()> {
 
     let mut progress = Progress::new((count.div_ceil(BATCH) * steps) as u64, 0);
     let start = std::time::Instant::now();
-    let mut drawn: Vec<f32> = Vec::new();
-    let done = std::cell::Cell::new(0);
-    let answer = denoiser(&device, &model.unet);
+    let (mut drawn, mut done) = (Vec::new(), 0);
+    let denoise = denoiser(&device, &model.network);
     for first in (0..count).step_by(BATCH) {
         let size = BATCH.min(count - first);
         let mut rngs = sources(args.seed, first as u64..(first + size) as u64);
         let x = noise_per_image(&device, (size, channels, height, width), &mut rngs);
-        let denoise = |x: &Images<AutoDevice>, t: usize| {
-            done.set(done.get() + 1);
-            answer(x, t)
-        };
-        let images =
-            args.way.go(Ddim::of(&model, 0.0), &timesteps, x, &mut rngs, denoise);
-        drawn.extend(images.with_context(|| name.clone())?.as_vec());
-        progress.update(done.get(), || format!("{} of {count} images", first + size));
+        let solver = args.solver.for_model(&model).with_context(|| name.clone())?;
+        let mut walk = walk(solver, x, &timesteps, rngs, &denoise);
+        for _ in walk.by_ref() {
+            done += 1;
+            progress.update(done, || format!("{first} of {count} images"));
+        }
+        let images = walk.finish();
+        program::check_finite(&images).with_context(|| name.clone())?;
+        drawn.extend(images.as_vec());
     }
     progress.finish();
     let seconds = start.elapsed().as_secs_f64();

@@ -11,6 +11,7 @@ use ch05_train::session::{self, Session};
 use ch05_train::{
     heldout_loss, HeldoutLoss, StepReport, TrainConfig, TrainError, Trainer,
 };
+use ch06_sampling::walk;
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::captions::{self, phrase, Asked, SeenCats};
 use ch08_conditioning::model::{self, ConditioningFile};
@@ -105,7 +106,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
             let config = args.training.config(dataset.shape())?;
             file.conditioning.check(&config.unet)?;
             let unet = config.unet.clone();
-            let trainer = Trainer::of(device, config, |rng| {
+            let trainer = Trainer::with_network(device, config, |rng| {
                 ConditionalUNet::new(device, &unet, &file.conditioning, rng)
             })?;
             Ok(Conditional { device: device.clone(), trainer, file })
@@ -214,25 +215,17 @@ impl Session for Conditional {
                 condition_of(&self.file.conditioning, dataset, index, &mut rng)
             })
             .collect();
-        let kind = trainer.config.scheduler.prediction_type;
-        let answer =
-            |x_t, timesteps: &[usize]| network.forward(x_t, timesteps, &conditions);
-        heldout_loss(
-            &self.device,
-            &trainer.schedule,
-            kind,
-            dataset,
-            count,
-            seed,
-            answer,
-        )
+        let network = |x_t, timesteps: &[usize], images| {
+            network.forward(x_t, timesteps, &conditions[images])
+        };
+        heldout_loss(&self.device, &trainer.diffusion, dataset, count, seed, network)
     }
 
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {
-        let network = self.trainer.averaged();
-        let config = &self.trainer.config;
+        let model = self.trainer.model();
+        let unet = model.network.unet.config();
         let [channels, height, width] =
-            config.unet.input_shape().expect("a training knows its images");
+            unet.input_shape().expect("a training knows its images");
         let mut rng = Purpose::Preview.rng(seed, 0);
         let conditions = (0..count).map(|i| example(&self.file, i, &mut rng)).collect();
         let guidance = Guidance {
@@ -246,16 +239,11 @@ impl Session for Conditional {
             (count, channels, height, width),
             &mut rngs,
         );
-        let schedule = &self.trainer.schedule;
-        let (prediction_type, clip) =
-            (config.scheduler.prediction_type, config.scheduler.clip());
-        let timesteps = TimestepSpacing::Trailing.timesteps(
-            schedule.len(),
-            DRAWN_IN.min(schedule.len()),
-            0,
-        );
-        let ddim = Ddim::new(schedule, prediction_type, clip, 0.0);
-        ddim.sample(x, &timesteps, &mut rngs, guidance.denoiser(&self.device, &network))
+        let total = model.diffusion.schedule.len();
+        let timesteps =
+            TimestepSpacing::Trailing.timesteps(total, DRAWN_IN.min(total), 0);
+        let denoise = guidance.denoiser(&self.device, &model.network);
+        walk(Ddim::for_model(&model, 0.0), x, &timesteps, rngs, denoise).finish()
     }
 
     fn save(&mut self, directory: &Path) -> anyhow::Result<()> {

@@ -10,18 +10,17 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use ch01_tensors::{DataArgs, Split};
-use ch04_unet::model_dir;
 use ch06_sampling::program::{check_memory, BATCH};
 use ch07_ddim::flags::Spacing;
 use ch08_conditioning::flags::guidance_scale;
-use ch08_conditioning::model;
 use ch09_evaluation::classifier as trained;
 use clap::Parser;
 use rayon::prelude::*;
 
 use self::evaluator::Judge;
 use self::report::{Drawn, Report, Row};
-use self::target::{draw, told, way, NamedWay, Setting, Subject, Told};
+use self::target::{draw, named_solver, open, told};
+use self::target::{NamedSolver, Setting, Subject, Told};
 
 /// Measure how good a model's images are
 #[derive(Parser)]
@@ -62,8 +61,8 @@ struct Args {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     count: u32,
     /// How to draw: ddpm, ddim, ddim:ETA, dpm-solver++
-    #[arg(long, value_delimiter = ',', default_value = "ddim", value_parser = way)]
-    samplers: Vec<NamedWay>,
+    #[arg(long, value_delimiter = ',', default_value = "ddim", value_parser = named_solver)]
+    samplers: Vec<NamedSolver>,
     /// How many timesteps to visit (ddpm visits all)
     #[arg(long, value_delimiter = ',', default_values_t = [50], value_parser = clap::value_parser!(u32).range(1..))]
     steps: Vec<u32>,
@@ -99,24 +98,21 @@ fn evaluate(args: Args) -> anyhow::Result<()> {
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let directory = cli::model_or_shipped(args.model.as_deref(), "cats-text");
-    let subject = if model_dir::is_conditional(&directory) {
-        Subject::Conditional(Box::new(model::load(&device, &directory)?))
-    } else {
-        Subject::Plain(Box::new(model_dir::load(&device, &directory)?))
-    };
-    cli::notes(subject.notes());
+    let subject = open(&device, &directory)?;
+    cli::notes(&subject.notes);
+    let unet = subject.network.unet();
     let (train, heldout) =
         (args.data.open(Split::Train)?, args.data.open(Split::HeldOut)?);
     cli::notes(train.notes());
     anyhow::ensure!(
-        subject.input_shape() == Some(train.shape()),
+        unet.input_shape() == Some(train.shape()),
         "{} draws images of {:?} (channels, height, width), but {} has {:?}: say which images it learnt from with --dataset",
         directory.display(),
-        subject.input_shape(),
+        unet.input_shape(),
         train.name(),
         train.shape()
     );
-    check_memory(subject.unet(), train.shape(), args.count as usize, BATCH)?;
+    check_memory(unet, train.shape(), args.count as usize, BATCH)?;
     let own = || cli::shipped(&format!("classifier-{}", train.name()));
     let classifier_dir = args.classifier.clone().unwrap_or_else(own);
     let classifier = trained::load(&device, &classifier_dir)?;
@@ -160,7 +156,7 @@ fn evaluate(args: Args) -> anyhow::Result<()> {
         }
         let measures = judge.measure(&asked, &drawn);
         last = drawn;
-        let conditional = matches!(subject, Subject::Conditional(_));
+        let conditional = subject.network.is_conditional();
         let name = Drawn {
             sampler: setting.sampler.name.clone(),
             steps: Some(setting.steps as usize),
@@ -174,14 +170,15 @@ fn evaluate(args: Args) -> anyhow::Result<()> {
 
 /// Every sampler with every number of steps and every guidance scale.
 fn settings<'a>(args: &'a Args, subject: &Subject) -> Vec<Setting<'a>> {
-    let all_steps = [subject.schedule().len() as u32];
-    let scales = match subject {
-        Subject::Plain(_) => &[1.0],
-        Subject::Conditional(_) => &args.guidance_scales[..],
+    let all_steps = [subject.diffusion.schedule.len() as u32];
+    let scales = if subject.network.is_conditional() {
+        &args.guidance_scales[..]
+    } else {
+        &[1.0]
     };
     let mut settings = Vec::new();
     for sampler in &args.samplers {
-        let steps = if sampler.way.is_some() { &args.steps[..] } else { &all_steps };
+        let steps = if sampler.solver.is_some() { &args.steps[..] } else { &all_steps };
         for &steps in steps {
             let one = |&guidance_scale| Setting { sampler, steps, guidance_scale };
             settings.extend(scales.iter().map(one));

@@ -1,107 +1,122 @@
 //! What is evaluated, what it is told, and how it draws.
 
+use std::path::Path;
+
 use anyhow::Context;
 use ch01_tensors::Dataset;
-use ch02_schedule::Schedule;
 use ch03_forward::Purpose;
-use ch04_unet::model_dir::{Model, SchedulerConfig};
-use ch04_unet::UNetConfig;
-use ch06_sampling::{denoiser, noise_per_image, sources, Sampler};
-use ch07_ddim::flags::{Solver, Spacing, Way};
-use ch07_ddim::Ddim;
+use ch04_unet::model_dir::{self, Model};
+use ch04_unet::{UNet, UNetConfig};
+use ch06_sampling::program::{check_finite, BATCH};
+use ch06_sampling::{denoiser, noise_per_image, sources, walk};
+use ch06_sampling::{Ancestral, Denoiser, Solver};
+use ch07_ddim::flags::{SolverArgs, SolverKind, Spacing};
 use ch08_conditioning::captions::{phrase, Asked};
-use ch08_conditioning::model::ConditionalModel;
-use ch08_conditioning::{Condition, ConditioningConfig, Guidance};
+use ch08_conditioning::model::{self, ConditioningFile};
+use ch08_conditioning::{Condition, ConditionalUNet, ConditioningConfig, Guidance};
+use clap::ValueEnum;
 use cli::progress::Progress;
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
 use rand::seq::SliceRandom;
 
-use ch06_sampling::program::BATCH;
-
-/// A way to draw; `None` is ancestral sampling.
+/// A solver by name; `None` is ancestral sampling.
 #[derive(Clone, Debug)]
-pub(super) struct NamedWay {
+pub(super) struct NamedSolver {
     pub(super) name: String,
-    pub(super) way: Option<Way>,
+    pub(super) solver: Option<SolverArgs>,
 }
 
-pub(super) fn way(text: &str) -> Result<NamedWay, String> {
-    let ddim = |eta| Some(Way { solver: Solver::Ddim, eta });
-    let way = match text.split_once(':') {
-        None if text == "ddpm" => None,
-        None if text == "ddim" => ddim(0.0),
-        None if text == "dpm-solver++" => {
-            Some(Way { solver: Solver::DpmSolver, eta: 0.0 })
-        }
-        Some(("ddim", eta)) => ddim(
-            eta.parse()
-                .ok()
-                .filter(|eta| (0.0..=1.0).contains(eta))
-                .ok_or("eta is a number from 0 to 1")?,
-        ),
-        _ => return Err("a sampler is ddpm, ddim, ddim:ETA or dpm-solver++".into()),
+/// The solver of ancestral sampling.
+const ANCESTRAL: &str = "ddpm";
+
+pub(super) fn named_solver(text: &str) -> Result<NamedSolver, String> {
+    let name = text.to_string();
+    if text == ANCESTRAL {
+        return Ok(NamedSolver { name, solver: None });
+    }
+    let (kind, eta) =
+        text.split_once(':').map_or((text, None), |(kind, eta)| (kind, Some(eta)));
+    let solver = SolverKind::from_str(kind, false).map_err(|_| unknown_solver())?;
+    let eta = match eta {
+        None => 0.0,
+        Some(eta) if solver == SolverKind::Ddim => ch07_ddim::flags::eta(eta)?,
+        Some(_) => return Err(unknown_solver()),
     };
-    Ok(NamedWay { name: text.to_string(), way })
+    Ok(NamedSolver { name, solver: Some(SolverArgs { solver, eta }) })
+}
+
+/// Which solvers there are.
+fn unknown_solver() -> String {
+    let mut names = vec![ANCESTRAL.to_string()];
+    for kind in SolverKind::value_variants() {
+        names.extend(kind.to_possible_value().map(|value| value.get_name().into()));
+        if *kind == SolverKind::Ddim {
+            names.push("ddim:ETA".into());
+        }
+    }
+    let last = names.pop().unwrap_or_default();
+    format!("a sampler is {} or {last}", names.join(", "))
+}
+
+impl NamedSolver {
+    fn for_model(
+        &self,
+        model: &Subject,
+    ) -> anyhow::Result<Box<dyn Solver<AutoDevice>>> {
+        match &self.solver {
+            Some(solver) => solver.for_model(model),
+            None => Ok(Box::new(Ancestral::for_model(model))),
+        }
+    }
 }
 
 /// What is evaluated.
-pub(super) enum Subject {
-    Plain(Box<Model<AutoDevice>>),
-    Conditional(Box<ConditionalModel<AutoDevice>>),
+pub(super) type Subject = Model<Network>;
+
+/// The network of what is evaluated.
+pub(super) enum Network {
+    Plain(Box<UNet<AutoDevice>>),
+    Conditional(Box<ConditionalUNet<AutoDevice>>, ConditioningFile),
 }
 
-/// Answers for x_t at t.
-type Denoiser = Box<dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>>;
-
-impl Subject {
-    pub(super) fn schedule(&self) -> &Schedule {
-        match self {
-            Self::Plain(model) => &model.schedule,
-            Self::Conditional(model) => &model.schedule,
-        }
+/// Reads what is evaluated.
+pub(super) fn open(device: &AutoDevice, directory: &Path) -> anyhow::Result<Subject> {
+    if !model_dir::is_conditional(directory) {
+        let model = model_dir::load(device, directory)?;
+        return Ok(model.map(|unet| Network::Plain(Box::new(unet))));
     }
+    let (model, file) = model::load(device, directory)?;
+    Ok(model.map(|network| Network::Conditional(Box::new(network), file)))
+}
 
-    pub(super) fn scheduler(&self) -> &SchedulerConfig {
-        match self {
-            Self::Plain(model) => &model.scheduler,
-            Self::Conditional(model) => &model.scheduler,
-        }
-    }
-
-    pub(super) fn notes(&self) -> &[String] {
-        match self {
-            Self::Plain(model) => &model.notes,
-            Self::Conditional(model) => &model.notes,
-        }
+impl Network {
+    pub(super) fn is_conditional(&self) -> bool {
+        matches!(self, Self::Conditional(..))
     }
 
     pub(super) fn unet(&self) -> &UNetConfig {
         match self {
-            Self::Plain(model) => model.unet.config(),
-            Self::Conditional(model) => model.network.unet.config(),
+            Self::Plain(unet) => unet.config(),
+            Self::Conditional(network, _) => network.unet.config(),
         }
     }
 
-    pub(super) fn input_shape(&self) -> Option<[usize; 3]> {
-        self.unet().input_shape()
-    }
-
-    /// What answers for images of which `asked` is asked.
+    /// The denoiser for images of which `asked` is asked.
     fn denoiser(
         &self,
         device: &AutoDevice,
         asked: &[Told],
         guidance_scale: f64,
-    ) -> Denoiser {
+    ) -> Box<Denoiser<'static, AutoDevice>> {
         match self {
-            Self::Plain(model) => Box::new(denoiser(device, &model.unet)),
-            Self::Conditional(model) => {
+            Self::Plain(unet) => Box::new(denoiser(device, unet)),
+            Self::Conditional(network, _) => {
                 let conditions =
                     asked.iter().map(|told| told.condition.clone()).collect();
                 let negative = vec![Condition::Nothing; asked.len()];
                 Box::new(
                     Guidance { conditions, negative, guidance_scale }
-                        .denoiser(device, &model.network),
+                        .denoiser(device, network),
                 )
             }
         }
@@ -132,8 +147,10 @@ pub(super) fn told(
     let one = |i: usize| {
         let like = order[i % order.len()];
         let nothing = Told { condition: Condition::Nothing, like, asked: None };
-        let Subject::Conditional(model) = subject else { return Ok(nothing) };
-        Ok(match &model.file.conditioning {
+        let Network::Conditional(_, file) = &subject.network else {
+            return Ok(nothing);
+        };
+        Ok(match &file.conditioning {
             ConditioningConfig::Class { .. } => {
                 Told { condition: Condition::Label(heldout.label(like)), ..nothing }
             }
@@ -159,7 +176,7 @@ pub(super) fn told(
 /// A row of the table: how its images are drawn.
 #[derive(Clone, Copy)]
 pub(super) struct Setting<'a> {
-    pub(super) sampler: &'a NamedWay,
+    pub(super) sampler: &'a NamedSolver,
     pub(super) steps: u32,
     pub(super) guidance_scale: f64,
 }
@@ -173,11 +190,9 @@ pub(super) fn draw(
     told: &[Told],
     seed: u64,
 ) -> anyhow::Result<Vec<Vec<f32>>> {
-    let schedule = subject.schedule();
-    let (prediction_type, clip) =
-        (subject.scheduler().prediction_type, subject.scheduler().clip());
-    let [channels, height, width] = subject.input_shape().expect("checked before");
-    let timesteps = spacing.timesteps(schedule.len(), steps)?;
+    let [channels, height, width] =
+        subject.network.unet().input_shape().expect("checked before");
+    let timesteps = spacing.timesteps(subject.diffusion.schedule.len(), steps)?;
     let mut progress = Progress::new(told.len() as u64, 0);
     let mut drawn = Vec::new();
     for (batch, told) in told.chunks(BATCH).enumerate() {
@@ -185,22 +200,10 @@ pub(super) fn draw(
         let mut rngs = sources(seed, first as u64..(first + told.len()) as u64);
         let x =
             noise_per_image(device, (told.len(), channels, height, width), &mut rngs);
-        let denoise = subject.denoiser(device, told, guidance_scale);
-        let images = match &sampler.way {
-            Some(way) => way.go(
-                Ddim::new(schedule, prediction_type, clip, 0.0),
-                &timesteps,
-                x,
-                &mut rngs,
-                denoise,
-            )?,
-            None => {
-                let variance_type = subject.scheduler().variance_type;
-                let sampler =
-                    Sampler { schedule, prediction_type, variance_type, clip };
-                sampler.sample(x, &mut rngs, denoise, |_, _, _| {})
-            }
-        };
+        let denoise = subject.network.denoiser(device, told, guidance_scale);
+        let solver = sampler.for_model(subject)?;
+        let images = walk(solver, x, &timesteps, rngs, denoise).finish();
+        check_finite(&images)?;
         drawn.extend(
             images.as_vec().chunks(channels * height * width).map(<[f32]>::to_vec),
         );

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use ch01_tensors::{read_image, Color};
-use ch07_ddim::flags::{Solver, Way};
+use ch07_ddim::flags::{SolverArgs, SolverKind};
+use ch07_ddim::Ddim;
 use ch08_conditioning::flags::guidance_scale;
 use ch08_conditioning::{from_image, inpaint};
 
@@ -14,7 +15,7 @@ pub struct VaryArgs {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    way: Way,
+    solver: SolverArgs,
     /// How strongly to insist on what is asked for
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
     guidance_scale: f64,
@@ -43,7 +44,7 @@ fn strength(text: &str) -> Result<f64, String> {
 /// Image to image.
 pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     anyhow::ensure!(
-        args.way.solver == Solver::Ddim,
+        args.solver.solver == SolverKind::Ddim,
         "--solver: images are varied with ddim only"
     );
     let ready = args.common.open(&args.out)?;
@@ -63,7 +64,7 @@ pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
                 let images = ready.images(image.values.repeat(rngs.len()));
                 let denoise = guidance.denoiser(&ready.device, &ready.model.network);
                 Ok(from_image(
-                    &ready.model.ddim(args.way.eta),
+                    &Ddim::for_model(&ready.model, args.solver.eta),
                     images,
                     strength,
                     &ready.timesteps,
@@ -143,7 +144,8 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
                 ready.images(repaint.repeat(rngs.len())),
             );
             let denoise = guidance.denoiser(&ready.device, &ready.model.network);
-            let ddim = ready.model.ddim(1.0); // as RePaint does: with the noise of ancestral sampling
+            // As RePaint does: with the noise of ancestral sampling.
+            let ddim = Ddim::for_model(&ready.model, 1.0);
             Ok(inpaint(
                 &ddim,
                 &images,

@@ -6,14 +6,15 @@ mod sample;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ch06_sampling::program::{check_memory, BATCH};
-use ch06_sampling::{noise_per_image, sources};
-use ch07_ddim::flags::{Spacing, Way};
-use ch08_conditioning::model::{self, ConditionalModel};
+use ch06_sampling::program::{check_finite, check_memory, BATCH};
+use ch06_sampling::{noise_per_image, sources, walk};
+use ch07_ddim::flags::{SolverArgs, Spacing};
+use ch08_conditioning::model::{self, ConditionalModel, ConditioningFile};
 use ch08_conditioning::{Condition, Guidance};
 use cli::progress::Progress;
 pub use edit::{inpainting, vary, InpaintArgs, VaryArgs};
 use ops::{AutoDevice, Images};
+use rand_chacha::ChaCha8Rng;
 pub use sample::{sample, scales, SampleArgs, ScalesArgs};
 
 /// What every command needs.
@@ -52,6 +53,7 @@ pub struct Common {
 struct Ready {
     device: AutoDevice,
     model: ConditionalModel<AutoDevice>,
+    file: ConditioningFile,
     /// `[channels, height, width]`
     shape: [usize; 3],
     timesteps: Vec<usize>,
@@ -67,14 +69,15 @@ impl Common {
         let shipped = if self.label.is_some() { "mnist-class" } else { "cats-text" };
         let directory = cli::model_or_shipped(self.model.as_deref(), shipped);
         let name = directory.display().to_string();
-        let model = model::load(&device, &directory)?;
+        let (model, file) = model::load(&device, &directory)?;
         cli::notes(&model.notes);
         let unet = model.network.unet.config();
         let shape = unet
             .input_shape()
             .with_context(|| format!("{name}: the config has no sample_size"))?;
-        let timesteps = self.spacing.timesteps(model.schedule.len(), self.steps)?;
-        Ok(Ready { device, model, shape, timesteps, name })
+        let total = model.diffusion.schedule.len();
+        let timesteps = self.spacing.timesteps(total, self.steps)?;
+        Ok(Ready { device, model, file, shape, timesteps, name })
     }
 
     /// What the flags ask for.
@@ -97,12 +100,12 @@ impl Common {
 impl Ready {
     /// A prompt as the network reads it.
     fn read(&self, prompt: &str) -> anyhow::Result<Condition> {
-        self.model.read(prompt).with_context(|| self.name.clone())
+        self.file.read(prompt).with_context(|| self.name.clone())
     }
 
     /// A class that the network knows.
     fn class(&self, label: &str) -> anyhow::Result<Condition> {
-        self.model.file.class(label).with_context(|| self.name.clone())
+        self.file.class(label).with_context(|| self.name.clone())
     }
 
     fn images(&self, values: Vec<f32>) -> Images<AutoDevice> {
@@ -119,23 +122,19 @@ impl Ready {
         negative: &Condition,
         guidance_scale: f64,
         seed: u64,
-        draw: impl Fn(
-            Guidance,
-            &mut [rand_chacha::ChaCha8Rng],
-        ) -> anyhow::Result<Images<AutoDevice>>,
+        draw: impl Fn(Guidance, Vec<ChaCha8Rng>) -> anyhow::Result<Images<AutoDevice>>,
     ) -> anyhow::Result<Vec<f32>> {
         let mut progress = Progress::new(conditions.len() as u64, 0);
         let mut drawn = Vec::new();
         for (batch, conditions) in conditions.chunks(BATCH).enumerate() {
             let (first, size) = (batch * BATCH, conditions.len());
-            let mut rngs = sources(seed, first as u64..(first + size) as u64);
+            let rngs = sources(seed, first as u64..(first + size) as u64);
             let guidance = Guidance {
                 conditions: conditions.to_vec(),
                 negative: vec![negative.clone(); size],
                 guidance_scale,
             };
-            let images =
-                draw(guidance, &mut rngs).with_context(|| self.name.clone())?;
+            let images = draw(guidance, rngs).with_context(|| self.name.clone())?;
             drawn.extend(images.as_vec());
             progress
                 .update((first + size) as u64, || format!("{} images", first + size));
@@ -148,7 +147,7 @@ impl Ready {
     fn draw_from_noise(
         &self,
         common: &Common,
-        way: &Way,
+        solver: &SolverArgs,
         conditions: &[Condition],
         guidance_scale: f64,
     ) -> anyhow::Result<Vec<f32>> {
@@ -159,14 +158,14 @@ impl Ready {
             &negative,
             guidance_scale,
             common.seed,
-            |guidance, rngs| {
-                let x = noise_per_image(
-                    &self.device,
-                    (rngs.len(), channels, height, width),
-                    rngs,
-                );
+            |guidance, mut rngs| {
+                let shape = (rngs.len(), channels, height, width);
+                let x = noise_per_image(&self.device, shape, &mut rngs);
                 let denoise = guidance.denoiser(&self.device, &self.model.network);
-                way.go(self.model.ddim(0.0), &self.timesteps, x, rngs, denoise)
+                let solver = solver.for_model(&self.model)?;
+                let images = walk(solver, x, &self.timesteps, rngs, denoise).finish();
+                check_finite(&images)?;
+                Ok(images)
             },
         )
     }

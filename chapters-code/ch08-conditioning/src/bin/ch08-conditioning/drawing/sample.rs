@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ch07_ddim::flags::Way;
+use ch07_ddim::flags::SolverArgs;
 use ch08_conditioning::flags::guidance_scale;
 use ch08_conditioning::Condition;
 
@@ -14,7 +14,7 @@ pub struct SampleArgs {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    way: Way,
+    solver: SolverArgs,
     /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was
     /// trained
     #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
@@ -62,7 +62,7 @@ pub fn sample(args: SampleArgs) -> anyhow::Result<()> {
     let start = std::time::Instant::now();
     let drawn = ready.draw_from_noise(
         &args.common,
-        &args.way,
+        &args.solver,
         &conditions,
         args.guidance_scale,
     )?;
@@ -78,7 +78,7 @@ pub struct ScalesArgs {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    way: Way,
+    solver: SolverArgs,
     /// Guidance scales, a row for each
     #[arg(long, value_delimiter = ',', default_values_t = [0.0, 1.0, 2.0, 4.0, 8.0], value_parser = guidance_scale)]
     guidance_scales: Vec<f64>,
@@ -100,7 +100,7 @@ pub fn scales(args: ScalesArgs) -> anyhow::Result<()> {
     for &scale in &args.guidance_scales {
         rows.extend(ready.draw_from_noise(
             &args.common,
-            &args.way,
+            &args.solver,
             &conditions,
             scale,
         )?);
