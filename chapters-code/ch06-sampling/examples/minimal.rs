@@ -47,7 +47,8 @@ fn main() -> anyhow::Result<()> {
             cli::println!("step {step:>4}: loss {:.3}", loss.as_vec()[0]);
         }
 
-        let gradient = gradient_of(&mut unet, loss.backward())?;
+        let gradient =
+            gradient_of(&mut unet, loss.backward()).expect("the device works");
         optimizer.update(step, &mut unet, &gradient);
         average.update(step, &mut unet);
     }
