@@ -54,7 +54,7 @@ mod tape;
 
 pub use conv_input::{group_norm_for_conv, ConvInput};
 pub use conv_weight::ConvWeight;
-pub use cpu::forced::{force_simd, SimdLevel};
+pub use cpu::simd::{force_simd, SimdLevel};
 pub use device::UNetDevice;
 pub use functions::*;
 pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};

@@ -1,6 +1,6 @@
 //! Attention, a few pixels at a time, so that there is never a matrix of all pixels by all places.
 //!
-//! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept turned around: the
+//! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept transposed: the
 //! weights pᵀ `(m, n)` of some columns, which are pixels, lie side by side in vectors. Then softmax
 //! runs down columns, many at a time, and all products are sums of rows, as [`Tiles`] wants them:
 //!
@@ -13,29 +13,29 @@
 use rayon::prelude::*;
 
 use super::elementwise::exp;
-use super::forced::{arch, vectorized};
-use super::tiles::{any, lanes, runs, with_scratch, Run, Starts, Tiles, ROWS, SLACK};
-use super::transpose::{add_turned, turn_around};
+use super::simd::{arch, vectorized};
+use super::tiles::{lanes, runs, scratch_slice, with_scratch, Run, Starts, Tiles, ROWS, SLACK};
+use super::transpose::{add_transposed, transpose};
 use crate::shapes::AttentionShape;
 
 /// Pixels that are in work together: their weights stay in the nearest cache or the next.
 const COLUMNS: usize = 64;
 
-/// A matrix in memory, row after row.
+/// A matrix in memory, row after row, with more numbers after each row.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct PaddedRows<'a> {
     values: &'a [f32],
     /// From one row to the next.
     step: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> PaddedRows<'a> {
     /// A copy of `from`, whose rows have `len` numbers. Behind each row there are as many more as
     /// [`Tiles`] may read, and enough that rows do not lie a power of two apart, where they would
     /// fight for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
         let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
-        let to = any(to, rows.next_multiple_of(ROWS) * step);
+        let to = scratch_slice(to, rows.next_multiple_of(ROWS) * step);
         for (from, to) in from.chunks(len).zip(to.chunks_mut(step)) {
             to[..len].copy_from_slice(from);
         }
@@ -46,23 +46,23 @@ impl<'a> Rows<'a> {
 /// Which way the left factor of a product is read.
 #[derive(Clone, Copy)]
 enum Left {
-    AsItIs,
-    TurnedAround,
+    Plain,
+    Transposed,
 }
 
 /// `out (rows, …) = a (rows, depth) · b (depth, …)`, or added to it; `to` says which columns of b
 /// and of the result are meant.
 fn product(
     [rows, depth]: [usize; 2],
-    (a, left): (Rows, Left),
-    b: Rows,
+    (a, left): (PaddedRows, Left),
+    b: PaddedRows,
     to: &[Run],
     (out, out_row): (&mut [f32], usize),
     accumulate: bool,
 ) {
     let (a_row, a_column) = match left {
-        Left::AsItIs => (a.step, 1),
-        Left::TurnedAround => (1, a.step),
+        Left::Plain => (a.step, 1),
+        Left::Transposed => (1, a.step),
     };
     let starts = &Starts::new((0..depth).map(|k| k * b.step).collect());
     let (a, b, a_panel) = (a.values, b.values, ROWS * a_row);
@@ -85,9 +85,9 @@ fn product(
 struct Head<'a> {
     /// Numbers per pixel, pixels, places.
     dims: [usize; 3],
-    q: Rows<'a>,
-    k: Rows<'a>,
-    v: Rows<'a>,
+    q: PaddedRows<'a>,
+    k: PaddedRows<'a>,
+    v: PaddedRows<'a>,
 }
 
 impl<'a> Head<'a> {
@@ -98,9 +98,9 @@ impl<'a> Head<'a> {
     ) -> Self {
         Self {
             dims,
-            q: Rows::copy(q, n, to_q),
-            k: Rows::copy(k, m, to_k),
-            v: Rows::copy(v, m, to_v),
+            q: PaddedRows::copy(q, n, to_q),
+            k: PaddedRows::copy(k, m, to_k),
+            v: PaddedRows::copy(v, m, to_v),
         }
     }
 
@@ -108,7 +108,7 @@ impl<'a> Head<'a> {
     /// over these.
     fn weights(&self, columns: &[Run], width: usize, p: &mut [f32]) -> [f32; COLUMNS] {
         let [d, _, m] = self.dims;
-        product([m, d], (self.k, Left::TurnedAround), self.q, columns, (p, width), false);
+        product([m, d], (self.k, Left::Transposed), self.q, columns, (p, width), false);
         let factor = 1.0 / (d as f32).sqrt();
         vectorized(
             #[inline(always)]
@@ -146,7 +146,7 @@ impl<'a> Head<'a> {
 
 /// The same runs the other way: from a buffer of some pixels to the columns `first` and following
 /// of all `n`.
-fn back(first: usize, n: usize) -> Vec<Run> {
+fn columns_to_image(first: usize, n: usize) -> Vec<Run> {
     runs(0, first, COLUMNS.min(n - first), lanes()).collect()
 }
 
@@ -161,10 +161,17 @@ pub(super) fn forward(s: &AttentionShape, q: &[f32], k: &[f32], v: &[f32], y: &m
         with_scratch(|[p, to_q, to_k, to_v]| {
             let head = Head::new([d, n, m], [q, k, v], [to_q, to_k, to_v]);
             head.columns(|first, columns, width| {
-                let p = any(p, m.next_multiple_of(ROWS) * width);
+                let p = scratch_slice(p, m.next_multiple_of(ROWS) * width);
                 let parts = head.weights(columns, width, &mut p[..m * width]);
-                let p = Rows { values: p, step: width };
-                product([d, m], (head.v, Left::AsItIs), p, &back(first, n), (y, n), false);
+                let p = PaddedRows { values: p, step: width };
+                product(
+                    [d, m],
+                    (head.v, Left::Plain),
+                    p,
+                    &columns_to_image(first, n),
+                    (y, n),
+                    false,
+                );
                 let count = COLUMNS.min(n - first);
                 vectorized(
                     #[inline(always)]
@@ -210,19 +217,21 @@ fn one_head_backward(
     let [d, n, m] = head.dims;
     let (lanes, factor) = (lanes(), 1.0 / (d as f32).sqrt());
     let wide = d.next_multiple_of(lanes);
-    let [p, g, to_dy, q_turned, dy_turned, dk_turned, dv_turned] = scratch;
-    let (q_turned, dy_turned) = (any(q_turned, n * wide), any(dy_turned, n * wide));
-    turn_around(q, n, q_turned, wide);
-    turn_around(dy, n, dy_turned, wide);
-    let (dk_turned, dv_turned) = (any(dk_turned, m * wide), any(dv_turned, m * wide));
-    let dy = Rows::copy(dy, n, to_dy);
+    let [p, g, to_dy, q_transposed, dy_transposed, dk_transposed, dv_transposed] = scratch;
+    let (q_transposed, dy_transposed) =
+        (scratch_slice(q_transposed, n * wide), scratch_slice(dy_transposed, n * wide));
+    transpose(q, n, q_transposed, wide);
+    transpose(dy, n, dy_transposed, wide);
+    let (dk_transposed, dv_transposed) =
+        (scratch_slice(dk_transposed, m * wide), scratch_slice(dv_transposed, m * wide));
+    let dy = PaddedRows::copy(dy, n, to_dy);
     let all: Vec<Run> = runs(0, 0, wide, lanes).collect();
     head.columns(|first, columns, width| {
         let count = COLUMNS.min(n - first);
         let rows = m.next_multiple_of(ROWS) * width;
-        let (p, g) = (any(p, rows), any(g, rows));
+        let (p, g) = (scratch_slice(p, rows), scratch_slice(g, rows));
         let parts = head.weights(columns, width, &mut p[..m * width]);
-        product([m, d], (head.v, Left::TurnedAround), dy, columns, (g, width), false);
+        product([m, d], (head.v, Left::Transposed), dy, columns, (g, width), false);
         vectorized(
             #[inline(always)]
             |_| {
@@ -240,14 +249,14 @@ fn one_head_backward(
                 }
             },
         );
-        let [p, g] = [&*p, &*g].map(|values| Rows { values, step: width });
-        product([d, m], (head.k, Left::AsItIs), g, &back(first, n), (dq, n), true);
+        let [p, g] = [&*p, &*g].map(|values| PaddedRows { values, step: width });
+        product([d, m], (head.k, Left::Plain), g, &columns_to_image(first, n), (dq, n), true);
         // Down the columns of these pixels: what they have to say about every place.
-        let [q, dy] = [&*q_turned, &*dy_turned]
-            .map(|turned| Rows { values: &turned[first * wide..], step: wide });
-        product([m, count], (g, Left::AsItIs), q, &all, (dk_turned, wide), first > 0);
-        product([m, count], (p, Left::AsItIs), dy, &all, (dv_turned, wide), first > 0);
+        let [q, dy] = [&*q_transposed, &*dy_transposed]
+            .map(|transposed| PaddedRows { values: &transposed[first * wide..], step: wide });
+        product([m, count], (g, Left::Plain), q, &all, (dk_transposed, wide), first > 0);
+        product([m, count], (p, Left::Plain), dy, &all, (dv_transposed, wide), first > 0);
     });
-    add_turned(dk_turned, wide, dk, m);
-    add_turned(dv_turned, wide, dv, m);
+    add_transposed(dk_transposed, wide, dk, m);
+    add_transposed(dv_transposed, wide, dv, m);
 }

@@ -19,11 +19,11 @@
 use rayon::prelude::*;
 
 use super::base::Base;
-use super::dense::{matmul, Matrix};
 use super::elementwise::accumulate;
-use super::forced::vectorized;
-use super::tiles::{any, with_scratch, SLACK};
-use super::transpose::add_turned;
+use super::gemm::{matmul, Matrix};
+use super::simd::vectorized;
+use super::tiles::{scratch_slice, with_scratch, SLACK};
+use super::transpose::add_transposed;
 use super::winograd;
 use crate::shapes::{Added, ConvShape, Store};
 
@@ -38,11 +38,12 @@ pub(super) fn forward(
 ) {
     let base = Base::Added(added);
     if winograd::suits(s, memo) {
-        let weight = winograd::Weight { w, of_output: s.depth(), of_input: 9, turned: false };
+        let weight =
+            winograd::Filter { w, output_stride: s.depth(), input_stride: 9, flipped: false };
         return winograd::correlate(s, x, weight, memo, base, y);
     }
     match s.narrow() {
-        Some(reversed) => spread(&reversed, &turned(s, w), x, s, base, y),
+        Some(reversed) => spread(&reversed, &flipped(s, w), x, s, base, y),
         None => gather(s, x, w, base, y),
     }
 }
@@ -53,13 +54,17 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], store: Store,
     if s.is_reversible() {
         let reversed = s.reversed();
         if winograd::suits(&reversed, None) {
-            let weight =
-                winograd::Weight { w, of_output: s.taps(), of_input: s.depth(), turned: true };
+            let weight = winograd::Filter {
+                w,
+                output_stride: s.taps(),
+                input_stride: s.depth(),
+                flipped: true,
+            };
             return winograd::correlate(&reversed, dy, weight, None, base, dx);
         }
     }
     match s.narrow() {
-        Some(reversed) => gather(&reversed, dy, &turned(s, w), base, dx),
+        Some(reversed) => gather(&reversed, dy, &flipped(s, w), base, dx),
         // An input has the place that an output has elsewhere: only its size counts here.
         None => spread(s, w, dy, &ConvShape { cout: s.cin, ho: s.h, wo: s.w, ..*s }, base, dx),
     }
@@ -74,22 +79,22 @@ pub(super) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f3
         Some(reversed) => {
             let mut gradient = vec![0.0; dw.len()];
             weight_gradient(&reversed, dy, x, &mut gradient);
-            reversed.turn(&gradient, dw);
+            reversed.flip(&gradient, dw);
         }
         None => weight_gradient(s, x, dy, dw),
     }
 }
 
 /// A weight for [`ConvShape::narrow`].
-fn turned(s: &ConvShape, w: &[f32]) -> Vec<f32> {
-    let mut turned = vec![0.0; w.len()];
-    s.turn(w, &mut turned);
-    turned
+fn flipped(s: &ConvShape, w: &[f32]) -> Vec<f32> {
+    let mut flipped = vec![0.0; w.len()];
+    s.flip(w, &mut flipped);
+    flipped
 }
 
 /// Numbers of an unfolded image that are made before they are used: as many as the second cache
-/// holds beside the rest.
-const TOGETHER: usize = 64 * 1024;
+/// holds next to the rest.
+const UNFOLDED_LEN: usize = 64 * 1024;
 
 /// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts
 /// of its channels: with the image's number, the first of the channels, and the channels.
@@ -117,7 +122,7 @@ fn shared(
 /// `y = base + w · unfold(x)`
 fn gather(s: &ConvShape, x: &[f32], w: &[f32], base: Base, y: &mut [f32]) {
     let (taps, depth, pixels, image) = (s.taps(), s.depth(), s.pixels(), s.cin * s.h * s.w);
-    let together = (TOGETHER / (taps * pixels)).max(1);
+    let together = (UNFOLDED_LEN / (taps * pixels)).max(1);
     shared(s.batch, s.cout, pixels, y, |n, first, y| {
         base.fill(s, n, first, y);
         let (x, w, rows) = (&x[n * image..][..image], &w[first * depth..], y.len() / pixels);
@@ -134,7 +139,7 @@ fn gather(s: &ConvShape, x: &[f32], w: &[f32], base: Base, y: &mut [f32]) {
         with_scratch(|[buffer, border]| {
             for (i, x) in x.chunks(together * s.h * s.w).enumerate() {
                 let some = x.len() / (s.h * s.w) * taps;
-                let unfolded = any(buffer, some * pixels);
+                let unfolded = scratch_slice(buffer, some * pixels);
                 unfold(s, x, unfolded, pixels, border);
                 let w = Matrix::rows(&w[i * together * taps..], depth);
                 matmul([rows, pixels, some], w, Matrix::rows(unfolded, pixels), 1.0, 1.0, y);
@@ -146,7 +151,7 @@ fn gather(s: &ConvShape, x: &[f32], w: &[f32], base: Base, y: &mut [f32]) {
 /// `dx = base + fold(wᵀ · dy)`; `input` is what `base` is told.
 fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, dx: &mut [f32]) {
     let (taps, depth, pixels, result) = (s.taps(), s.depth(), s.pixels(), s.cout * s.pixels());
-    let together = (TOGETHER / (taps * pixels)).max(1);
+    let together = (UNFOLDED_LEN / (taps * pixels)).max(1);
     shared(s.batch, s.cin, s.h * s.w, dx, |n, first, dx| {
         base.fill(input, n, first, dx);
         let (dy, w) = (Matrix::rows(&dy[n * result..][..result], pixels), &w[first * taps..]);
@@ -163,7 +168,7 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
         with_scratch(|[buffer, border]| {
             for (i, dx) in dx.chunks_mut(together * s.h * s.w).enumerate() {
                 let some = dx.len() / (s.h * s.w) * taps;
-                let unfolded = any(buffer, some * pixels);
+                let unfolded = scratch_slice(buffer, some * pixels);
                 let w = Matrix::columns(&w[i * together * taps..], depth);
                 matmul([some, pixels, s.cout], w, dy, 1.0, 0.0, unfolded);
                 fold(s, unfolded, dx, border);
@@ -175,17 +180,17 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
 /// Images are summed in this many groups, whatever the number of threads, so that the result is the
 /// same.
 const GROUPS: usize = 4;
-/// The pixels of so many images are taken together for the gradient of a weight that they are at
-/// least so many: else a product is too short, but to bring them side by side takes time, too.
-const LONG: usize = 48;
+/// Images are concatenated until a product has at least this many columns; shorter products are
+/// inefficient, and so is copying more images.
+const MIN_PRODUCT_LEN: usize = 48;
 
-/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed turned around: one of its
-/// factors has to be turned for it, and the gradient is smaller than the unfolded image.
+/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed transposed: one of its
+/// factors has to be transposed for it, and the gradient is smaller than the unfolded image.
 fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, pixels) = (s.depth(), s.pixels());
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
     let per_group = s.batch.div_ceil(GROUPS);
-    let together = LONG.div_ceil(pixels).min(per_group);
+    let together = MIN_PRODUCT_LEN.div_ceil(pixels).min(per_group);
     let groups = x.par_chunks(per_group * image).zip(dy.par_chunks(per_group * result));
     let sum_group = |(x, dy): (&[f32], &[f32])| {
         let mut sums = vec![0.0; depth * s.cout + SLACK];
@@ -195,11 +200,13 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
                 let row = x.len() / image * pixels;
                 let x = match together {
                     1 if s.is_pointwise() => x,
-                    _ => unfold_side_by_side(s, x, any(unfolded, depth * row), row, border),
+                    _ => {
+                        unfold_side_by_side(s, x, scratch_slice(unfolded, depth * row), row, border)
+                    }
                 };
                 let dy = match together {
                     1 => dy,
-                    _ => copy_side_by_side(s, dy, any(gradient, s.cout * row), row),
+                    _ => copy_side_by_side(s, dy, scratch_slice(gradient, s.cout * row), row),
                 };
                 let (x, dy) = (Matrix::rows(x, row), Matrix::columns(dy, row));
                 matmul([depth, s.cout, row], x, dy, 1.0, 1.0, &mut sums);
@@ -211,7 +218,7 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let mut partial = partial.into_iter();
     let mut total = partial.next().expect("a batch has images");
     partial.for_each(|sums| accumulate(&sums, &mut total));
-    add_turned(&total, s.cout, dw, depth);
+    add_transposed(&total, s.cout, dw, depth);
 }
 
 /// Unfolds some images side by side.
@@ -290,7 +297,7 @@ impl Bordered {
 /// Unfolds some channels `(h, w)`; the rows of the result are `row` apart.
 fn unfold(s: &ConvShape, x: &[f32], to: &mut [f32], row: usize, buffer: &mut Vec<f32>) {
     let Bordered { len, positions, step, pieces } = &Bordered::new(s);
-    let channel = any(buffer, *len);
+    let channel = scratch_slice(buffer, *len);
     channel.fill(0.0);
     vectorized(
         #[inline(always)]
@@ -337,7 +344,7 @@ fn copy_position(from: &[f32], step: usize, width: usize, to: &mut [f32]) {
 /// Adds the numbers of some unfolded channels to the pixels that they came from.
 fn fold(s: &ConvShape, unfolded: &[f32], x: &mut [f32], buffer: &mut Vec<f32>) {
     let Bordered { len, positions, step, pieces } = &Bordered::new(s);
-    let channel = any(buffer, *len);
+    let channel = scratch_slice(buffer, *len);
     vectorized(
         #[inline(always)]
         |_| {

@@ -30,7 +30,7 @@ impl ConvShape {
     }
 
     /// The convolution whose gradient this one is, if its result is so narrow that this pays:
-    /// output and input change sides, and the kernel is turned by 180 degrees.
+    /// output and input change sides, and the kernel is rotated by 180 degrees.
     pub(super) fn narrow(&self) -> Option<Self> {
         (self.is_reversible() && !self.is_pointwise() && 8 * self.cout <= self.cin)
             .then(|| self.reversed())
@@ -50,9 +50,9 @@ impl ConvShape {
         }
     }
 
-    /// From a weight `(cout, cin, k, k)` to `(cin, cout, k, k)` with every kernel turned by 180
+    /// From a weight `(cout, cin, k, k)` to `(cin, cout, k, k)` with every kernel rotated by 180
     /// degrees, added to what is there.
-    pub(super) fn turn(&self, w: &[f32], to: &mut [f32]) {
+    pub(super) fn flip(&self, w: &[f32], to: &mut [f32]) {
         let taps = self.taps();
         for (o, w) in w.chunks(self.depth()).enumerate() {
             for (c, w) in w.chunks(taps).enumerate() {

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::forced::{vectorized, Arithmetic};
+use super::simd::{vectorized, Arithmetic};
 use crate::shapes::{AdamW, RowCopy, Store, UpsampleShape};
 
 /// Numbers per piece of work: enough to outweigh handing it to a thread.
@@ -41,9 +41,9 @@ pub(super) fn silu_slope(math: Arithmetic, x: f32) -> f32 {
 }
 
 /// Partial sums that the compiler keeps in vector registers.
-pub(super) const LANES: usize = 16;
+pub(super) const PARTIAL_SUMS: usize = 16;
 
-/// The sum, in [`LANES`] partial sums.
+/// The sum, in [`PARTIAL_SUMS`] partial sums.
 #[inline(always)]
 pub(super) fn sum(x: &[f32]) -> f32 {
     fold(x, |v| v)
@@ -52,15 +52,15 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 /// The sum of `f` over `x`.
 #[inline(always)]
 pub(super) fn fold(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let mut chunks = x.chunks_exact(LANES);
+    let mut sums = [0.0f32; PARTIAL_SUMS];
+    let mut chunks = x.chunks_exact(PARTIAL_SUMS);
     for chunk in &mut chunks {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane += f(v);
+        for (sum, &v) in sums.iter_mut().zip(chunk) {
+            *sum += f(v);
         }
     }
     let rest: f32 = chunks.remainder().iter().map(|&v| f(v)).sum();
-    lanes.iter().sum::<f32>() + rest
+    sums.iter().sum::<f32>() + rest
 }
 
 pub(super) fn accumulate(a: &[f32], y: &mut [f32]) {

@@ -4,11 +4,11 @@ mod attention;
 mod base;
 mod conv;
 mod conv_shape;
-mod dense;
 mod elementwise;
-pub(crate) mod forced;
+mod gemm;
 mod memory;
 mod norm;
+pub(crate) mod simd;
 mod stale;
 mod threads;
 mod tiles;
@@ -64,13 +64,13 @@ impl Kernels for Cpu {
     }
 
     fn linear(&self, s: &LinearShape, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
-        dense::linear(s, x, w, b, y)
+        gemm::linear(s, x, w, b, y)
     }
     fn linear_backward_input(&self, s: &LinearShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
-        dense::linear_backward_input(s, w, dy, dx)
+        gemm::linear_backward_input(s, w, dy, dx)
     }
     fn linear_backward_weight(&self, s: &LinearShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-        dense::linear_backward_weight(s, x, dy, dw)
+        gemm::linear_backward_weight(s, x, dy, dw)
     }
 
     fn group_norm(

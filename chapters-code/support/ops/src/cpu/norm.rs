@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::{fold, sigmoid, silu_slope, sum, LANES, PIECE};
-use super::forced::{vectorized, Arithmetic};
+use super::elementwise::{fold, sigmoid, silu_slope, sum, PARTIAL_SUMS, PIECE};
+use super::simd::{vectorized, Arithmetic};
 use crate::shapes::NormShape;
 
 /// The variance is that of the whole population, as in PyTorch.
@@ -132,24 +132,27 @@ impl<F: Fn(f32, f32) -> f32> Gradient<F> {
     /// One channel. Returns the sums of dz and of dz · (x - mean).
     #[inline(always)]
     fn channel(&self, x: &[f32], dy: &[f32], dz: &mut [f32]) -> [f32; 2] {
-        let mut totals = [[0.0; LANES]; 2];
-        let (mut xs, mut dys, mut dzs) =
-            (x.chunks_exact(LANES), dy.chunks_exact(LANES), dz.chunks_exact_mut(LANES));
+        let mut totals = [[0.0; PARTIAL_SUMS]; 2];
+        let (mut xs, mut dys, mut dzs) = (
+            x.chunks_exact(PARTIAL_SUMS),
+            dy.chunks_exact(PARTIAL_SUMS),
+            dz.chunks_exact_mut(PARTIAL_SUMS),
+        );
         for ((x, dy), dz) in (&mut xs).zip(&mut dys).zip(&mut dzs) {
             self.some(x, dy, dz, &mut totals);
         }
         self.some(xs.remainder(), dys.remainder(), dzs.into_remainder(), &mut totals);
-        totals.map(|lanes| lanes.iter().sum())
+        totals.map(|sums| sums.iter().sum())
     }
 
-    /// At most [`LANES`] numbers, added to partial sums.
+    /// At most [`PARTIAL_SUMS`] numbers, added to partial sums.
     #[inline(always)]
     fn some(
         &self,
         x: &[f32],
         dy: &[f32],
         dz: &mut [f32],
-        [total, weighted]: &mut [[f32; LANES]; 2],
+        [total, weighted]: &mut [[f32; PARTIAL_SUMS]; 2],
     ) {
         for i in 0..dz.len() {
             dz[i] = (self.of)(x[i], dy[i]);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::forced::arch;
+use super::simd::arch;
 
 /// Rows of the result in one tile. Eight sums keep both multipliers of a core busy, and with two
 /// vectors of `b` and one of `a` they fit into the sixteen registers of AVX2 (twelve sums did not:
@@ -12,7 +12,7 @@ use super::forced::arch;
 pub(super) const ROWS: usize = 4;
 /// Vectors of the result in one tile.
 pub(super) const VECTORS: usize = 2;
-/// Numbers behind the end of a buffer that a vector may read but nobody uses.
+/// Numbers after the end of a buffer that a vector may read but nobody uses.
 pub(super) const SLACK: usize = 16;
 
 /// A run of at most one vector of neighbouring results.
@@ -77,10 +77,11 @@ impl WithSimd for Tiles<'_> {
         let panels = self.rows.div_ceil(ROWS);
         let depth = self.starts.offsets.len();
         let last_a =
-            (panels - 1) * self.a_panel + (ROWS - 1) * self.a_row + (depth - 1) * self.a_column;
+            reach([(panels - 1, self.a_panel), (ROWS - 1, self.a_row), (depth - 1, self.a_column)]);
         assert!(last_a < self.a.len());
-        let reach = self.starts.max + self.runs.iter().map(|r| r.source).max().unwrap_or(0);
-        assert!(reach + S::F32_LANES <= self.b.len());
+        let last_run = self.runs.iter().map(|run| run.source).max().unwrap_or(0);
+        let end_b = reach([(1, self.starts.max), (1, last_run), (1, S::F32_LANES)]);
+        assert!(end_b <= self.b.len());
         for runs in self.runs.chunks(VECTORS) {
             // As many panels together as the registers hold, and about as many each time.
             let times = panels.div_ceil(panels_together(S::F32_LANES, runs.len()));
@@ -108,7 +109,14 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// How many panels of four rows make one tile, with so many runs: as many as the registers hold.
+/// How far this many steps of these lengths go. Where a `usize` cannot say it, its largest value,
+/// which is beyond every slice.
+#[inline(always)]
+pub(super) fn reach<const N: usize>(steps: [(usize, usize); N]) -> usize {
+    steps.iter().fold(0, |sum: usize, (count, len)| sum.saturating_add(count.saturating_mul(*len)))
+}
+
+/// How many panels of four rows make one tile, with this many runs: as many as the registers hold.
 /// Eight sums keep both multipliers of a core busy; more of them make more of every number that is
 /// fetched.
 const fn panels_together(lanes: usize, runs: usize) -> usize {
@@ -244,8 +252,8 @@ pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; 
     result
 }
 
-/// So many numbers of a buffer, with any values.
-pub(super) fn any(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+/// The first `len` numbers of a buffer, which grows if it has to, with any values.
+pub(super) fn scratch_slice(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }

@@ -5,9 +5,10 @@ use std::any::TypeId;
 
 use pulp::{Simd, WithSimd};
 
-use super::forced::arch;
+use super::simd::arch;
+use super::tiles::reach;
 
-/// Channels and pixels that are turned around together.
+/// Channels and pixels that are transposed together.
 const BLOCK: usize = 8;
 
 /// Where the pixels of a plane go: pixel `first + i` to the vector that starts at `at[i]`.
@@ -31,10 +32,8 @@ impl Pixels {
         let pixels = self.at.len();
         let blocks = if blocks_pay(simd) { pixels / BLOCK } else { 0 };
         let whole = channels / BLOCK * BLOCK;
-        assert!(
-            (channels - 1) * plane + self.first + pixels <= planes.len()
-                && channels <= S::F32_LANES
-        );
+        let end = reach([(channels - 1, plane), (1, self.first), (1, pixels)]);
+        assert!(end <= planes.len() && channels <= S::F32_LANES);
         for first in (0..whole).step_by(BLOCK) {
             for block in 0..blocks {
                 let from = &planes[first * plane + self.first + block * BLOCK..];
@@ -43,8 +42,8 @@ impl Pixels {
                 // SAFETY: `blocks_pay`, or there would be no block. The assertion above keeps the
                 // last pixel of the last of these planes inside, and so all eight pixels of all
                 // eight planes.
-                let turned = unsafe { turn(from.as_ptr(), plane) };
-                for (&at, values) in at.iter().zip(turned) {
+                let columns = unsafe { transpose_block(from.as_ptr(), plane) };
+                for (&at, values) in at.iter().zip(columns) {
                     to[at + first..][..BLOCK].copy_from_slice(&values);
                 }
             }
@@ -99,8 +98,8 @@ impl Pixels {
                 }
                 // SAFETY: `blocks_pay`, or there would be no block, and `rows` has eight times
                 // eight numbers.
-                let turned = unsafe { turn(rows.as_flattened().as_ptr(), BLOCK) };
-                for (i, values) in turned.iter().enumerate().take(channels - first) {
+                let columns = unsafe { transpose_block(rows.as_flattened().as_ptr(), BLOCK) };
+                for (i, values) in columns.iter().enumerate().take(channels - first) {
                     take(first + i, self.first + block * BLOCK, values);
                 }
             }
@@ -115,14 +114,14 @@ impl Pixels {
 
 /// Turns a matrix `(rows, columns)` around: its rows become the first columns of `to`, whose own
 /// rows have `width` numbers.
-pub(super) fn turn_around(from: &[f32], columns: usize, to: &mut [f32], width: usize) {
+pub(super) fn transpose(from: &[f32], columns: usize, to: &mut [f32], width: usize) {
     let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
     pixels.scatter_all(from, from.len() / columns, to)
 }
 
 /// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix
 /// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers behind.
-pub(super) fn add_turned(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
+pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
     struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
     impl WithSimd for Add<'_> {
         type Output = ();
@@ -170,7 +169,7 @@ fn blocks_pay<S: Simd>(_: S) -> bool {
 /// All of these numbers exist, and the processor has AVX (see [`blocks_pay`]).
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn turn(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
+unsafe fn transpose_block(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
     use std::arch::x86_64::*;
     // SAFETY: the caller says that the numbers exist, at any address, and that there is AVX, which
     // is all that these instructions want.
@@ -219,6 +218,6 @@ unsafe fn turn(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
 /// # Safety
 /// None is needed: nothing calls this, see [`blocks_pay`].
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn turn(_: *const f32, _: usize) -> [[f32; BLOCK]; BLOCK] {
+unsafe fn transpose_block(_: *const f32, _: usize) -> [[f32; BLOCK]; BLOCK] {
     unreachable!("blocks_pay is false")
 }

@@ -2,6 +2,7 @@
 
 use gemm::Parallelism;
 
+use super::tiles::reach;
 use crate::shapes::LinearShape;
 
 /// A view of a matrix in memory.
@@ -21,6 +22,10 @@ impl<'a> Matrix<'a> {
     pub(super) fn columns(data: &'a [f32], height: usize) -> Self {
         Self { data, row_step: 1, column_step: height }
     }
+    /// Whether it has as many rows and columns.
+    fn has(&self, rows: usize, columns: usize) -> bool {
+        reach([(rows - 1, self.row_step), (columns - 1, self.column_step)]) < self.data.len()
+    }
 }
 
 /// Terms of a sum that the `gemm` crate adds up without looking at the sizes of the caches, so that
@@ -36,10 +41,7 @@ pub(super) fn matmul(
     keep: f32,
     c: &mut [f32],
 ) {
-    let reach = |x: &Matrix, rows: usize, columns: usize| {
-        (rows - 1) * x.row_step + (columns - 1) * x.column_step
-    };
-    assert!(reach(&a, m, k) < a.data.len() && reach(&b, k, n) < b.data.len() && m * n <= c.len());
+    assert!(a.has(m, k) && b.has(k, n) && reach([(m, n)]) <= c.len());
     for first in (0..k).step_by(TERMS) {
         let keep = if first == 0 { keep } else { 1.0 };
         // SAFETY: the assertion holds for the last row and column of each matrix, and so for all;
