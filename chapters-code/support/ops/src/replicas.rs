@@ -90,20 +90,39 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
     }
 
     /// The answer to a batch of images, put together from answers to its parts; `answer` is told
-    /// which images a part holds.
+    /// which images a part holds. Where there is one part, nothing is copied.
+    ///
+    /// # Panics
+    /// If there are several parts and an answer is not contiguous.
     pub fn answer(
         &self,
         x: &Images<D>,
         answer: impl Fn(&N, Images<D>, Range<usize>) -> Images<D> + MaybeSync,
     ) -> Images<D> {
-        let said = self.run(x.shape().0, |network, device, images| {
-            let said = answer(network, part(device, x, images.clone()), images);
-            (*said.shape(), said.as_vec())
+        let batch = x.shape().0;
+        let mut answers = self.run(batch, |network, device, images| {
+            let x = if images.len() == batch { x.clone() } else { part(device, x, images.clone()) };
+            answer(network, x, images)
         });
-        let (_, channels, height, width) = said[0].0;
-        let values = said.into_iter().flat_map(|(_, values)| values).collect();
-        crate::tensor(x.device(), values, (x.shape().0, channels, height, width))
+        if answers.len() == 1 {
+            return answers.remove(0);
+        }
+        concatenated(x.device(), &answers)
     }
+}
+
+/// One batch of the images of several, on `device`.
+fn concatenated<D: UNetDevice>(device: &D, parts: &[Images<D>]) -> Images<D> {
+    let batch = parts.iter().map(|part| part.shape().0).sum();
+    let (_, channels, height, width) = *parts[0].shape();
+    device.output((batch, channels, height, width), |mut all| {
+        let mut start = 0;
+        for part in parts {
+            let copy = RowCopy::one(part.shape().num_elements(), 0, start);
+            device.copy_rows(&copy, D::read(part), D::reborrow(&mut all), Store::Overwrite);
+            start += copy.len;
+        }
+    })
 }
 
 /// Some images of a batch, on `device`.
@@ -114,7 +133,7 @@ pub fn part<D: UNetDevice>(device: &D, all: &Images<D>, images: Range<usize>) ->
     let (batch, channels, height, width) = *all.shape();
     assert!(images.end <= batch, "there are {batch} images, not {}", images.end);
     let image = channels * height * width;
-    let copy = RowCopy::one(images.start * image, images.len() * image);
+    let copy = RowCopy::one(images.len() * image, images.start * image, 0);
     device.output((images.len(), channels, height, width), |some| {
         device.copy_rows(&copy, D::read(all), some, Store::Overwrite)
     })

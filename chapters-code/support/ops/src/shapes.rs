@@ -86,7 +86,8 @@ pub struct AttentionShape {
     pub places: usize,
 }
 
-/// Where rows are in memory: row i begins at `start + i · stride`.
+/// Where rows are in memory: row i begins at `start + i · stride`, and ends before
+/// `(i + 1) · stride`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowLayout {
     pub start: usize,
@@ -103,9 +104,9 @@ pub struct RowCopy {
 }
 
 impl RowCopy {
-    /// One row of `len` elements, from `start` on, to the beginning.
-    pub fn one(start: usize, len: usize) -> Self {
-        let [from, to] = [start, 0].map(|start| RowLayout { start, stride: len });
+    /// One row of `len` elements that begins at `from` and goes to `to`.
+    pub fn one(len: usize, from: usize, to: usize) -> Self {
+        let [from, to] = [from, to].map(|start| RowLayout { start, stride: start + len });
         Self { rows: 1, len, from, to }
     }
 

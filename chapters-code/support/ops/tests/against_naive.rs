@@ -820,8 +820,12 @@ fn replicas_work_on_halves_and_answer_in_order() {
                     replicas.follow(&dev.tensor_from_vec(vec![5.0, 6.0, 7.0], (3,)));
                     let x = dev
                         .tensor_from_vec((0..count).map(|i| i as f32).collect(), (count, 1, 1, 1));
+                    let address = |x: &Images<Cpu>| &x[[0; 4]] as *const f32 as usize;
+                    let whole = address(&x);
                     let answer = replicas.answer(&x, |network, x, images| {
                         assert_eq!(host(&x)[0], images.start as f32);
+                        // The whole batch is not copied.
+                        assert_eq!(address(&x) == whole, images.len() == count);
                         x + host(network)[0]
                     });
                     assert_eq!(

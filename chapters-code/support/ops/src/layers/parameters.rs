@@ -190,7 +190,7 @@ impl<D: UNetDevice> Parameter<'_, D> {
 
 /// A copy of `tensor` on another device.
 fn copy_on<S: Shape, D: UNetDevice>(device: &D, tensor: &Tensor<S, f32, D>) -> Tensor<S, f32, D> {
-    let all = RowCopy::one(0, tensor.shape().num_elements());
+    let all = RowCopy::one(tensor.shape().num_elements(), 0, 0);
     device.output(*tensor.shape(), |copy| {
         device.copy_rows(&all, D::read(tensor), copy, Store::Overwrite)
     })
