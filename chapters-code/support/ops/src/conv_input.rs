@@ -3,8 +3,8 @@
 use dfdx::prelude::*;
 
 use crate::device::UNetDevice;
-use crate::group_norm::{self, group_norm};
 use crate::memory::{Images, Rows, Vector};
+use crate::norm::{self, group_norm};
 use crate::shapes::{NormShape, Store};
 
 /// Images for a convolution to read, or their group normalisation followed by SiLU. The convolution
@@ -38,7 +38,7 @@ pub fn group_norm_for_conv<D: UNetDevice, T: Tape<f32, D>>(
     groups: usize,
     eps: f32,
 ) -> ConvInput<D, T> {
-    let s = group_norm::shape(*x.shape(), gamma, beta, groups, eps, true);
+    let s = norm::shape(*x.shape(), gamma, beta, groups, eps, true);
     ConvInput { images: x, norm: Some(Norm { s, gamma: gamma.clone(), beta: beta.clone() }) }
 }
 
@@ -71,7 +71,7 @@ impl<D: UNetDevice> ConvInput<D> {
         let Some(Norm { s, gamma, beta }) = norm else {
             return ReadyInput { images, normalized: None };
         };
-        let (values, statistics) = group_norm::normalise(&s, &images, &gamma, &beta);
+        let (values, statistics) = norm::normalise(&s, &images, &gamma, &beta);
         ReadyInput {
             images,
             normalized: Some(Normalized { norm: Norm { s, gamma, beta }, statistics, values }),
@@ -115,6 +115,6 @@ impl<D: UNetDevice> ReadyInput<D> {
         drop(values); // the gradient, as long, may use the same memory
         let dy =
             self.images.device().output(*self.images.shape(), |dy| gradient(dy, Store::Overwrite));
-        group_norm::gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)
+        norm::gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)
     }
 }

@@ -4,9 +4,9 @@ use dfdx::prelude::*;
 
 use crate::device::UNetDevice;
 
-/// A weight, and, if there is one, what the device made of it the last time. Who gives a memo says
-/// that the weight has not changed since the memo was new: [`crate::layers::Conv2d`] does, and
-/// knows.
+/// A weight, and, if there is one, the memo of what the device made of it before. Passing a memo
+/// asserts that the weight has not changed since the memo was created: [`crate::layers::Conv2d`]
+/// passes one, because it knows.
 pub struct ConvWeight<'a, D: UNetDevice, S: Shape = (usize, usize, usize, usize)> {
     /// `(cout, cin, k, k)`
     pub(crate) values: &'a Tensor<S, f32, D>,

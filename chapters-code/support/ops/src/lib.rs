@@ -12,23 +12,23 @@
 //! | [`silu`] | x · sigmoid(x) |
 //! | [`upsample_nearest`] | nearest-neighbour resizing to any larger size |
 //! | [`attention`] | scaled dot-product attention between the pixels of an image |
-//! | [`concat_channels`] | what skip connections carry, behind what comes from below |
+//! | [`concat_channels`] | the channels of a skip connection after those from below |
 //!
 //! Every function takes an input that may carry a gradient tape, and parameters that need none: the
-//! backward pass finds a parameter's gradient by the parameter's own id. A parameter is therefore
-//! read with `gradients.get(&parameter)` after `loss.backward()`.
+//! backward pass finds a parameter's gradient by the parameter's own id. Read it with
+//! `gradients.get(&parameter)` after `loss.backward()`.
 //!
-//! A function here consumes the gradient of its output while it runs backward, so that memory is
-//! free for the next one. After `backward`, only leaves (inputs and parameters) hold their
-//! gradients.
+//! The backward pass of a function consumes the gradient of its output, so that its memory is free
+//! for the next one. After `backward`, only leaves (inputs and parameters) hold their gradients.
 //!
-//! [`layers`] adds parameters to the functions and lists them by name, so that an optimiser, a moving
-//! optimiser, a moving average or a file can reach each of them.
+//! [`layers`] combines parameters with the functions and lists them by name, so that an optimiser, a
+//! moving average or a file can reach each of them.
 //!
 //! [`Replicas`] work on parts of a batch side by side.
 //!
-//! Generic code asks for a [`UNetDevice`]. That is three traits, which are implemented per device:
-//! [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are our own: threads over the batch, and vector instructions that are chosen while the program runs.
+//! Generic code asks for a [`UNetDevice`]. That is the sum of three traits, which are implemented
+//! per device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are
+//! our own: threads over the batch, and vector instructions that are chosen while the program runs.
 //! The threads are rayon's. A caller that is none of them is woken after every kernel, which takes
 //! as long as a small one: `ThreadPoolBuilder::use_current_thread` makes it one of them, and
 //! [`Replicas`] hand over once for all of their work.
@@ -41,10 +41,10 @@ mod cuda;
 mod device;
 mod functions;
 mod gradient;
-mod group_norm;
 mod kernels;
 pub mod layers;
 mod memory;
+mod norm;
 mod open;
 mod parallel;
 pub mod params;
@@ -58,9 +58,9 @@ pub use cpu::simd::{force_simd, SimdLevel};
 pub use device::UNetDevice;
 pub use functions::*;
 pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};
-pub use group_norm::group_norm;
 pub use kernels::Kernels;
 pub use memory::{Buffer, Images, Memory, Rows, Vector};
+pub use norm::group_norm;
 pub use open::{open_device, AutoDevice, CUDA};
 pub use parallel::{MaybeSend, MaybeSync, Parallel};
 pub use replicas::{part, Replicas};

@@ -24,8 +24,8 @@ pub trait MaybeSync {}
 #[cfg(feature = "cuda")]
 impl<T> MaybeSync for T {}
 
-/// How a device works on parts of a batch side by side, see [`crate::Replicas`]. As it stands here,
-/// it does not: one part, one worker.
+/// How a device works on parts of a batch side by side, see [`crate::Replicas`]. By default it
+/// does not: one part, one worker.
 pub trait Parallel: Clone {
     /// Into how many parts a batch is cut.
     const BATCH_PARTS: usize = 1;

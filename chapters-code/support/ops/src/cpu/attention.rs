@@ -1,7 +1,7 @@
 //! Attention, a few pixels at a time, so that there is never a matrix of all pixels by all places.
 //!
 //! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept transposed: the
-//! weights pᵀ `(m, n)` of some columns, which are pixels, lie side by side in vectors. Then softmax
+//! weights pᵀ `(m, n)` of some columns, which are pixels, are side by side in vectors. Then softmax
 //! runs down columns, many at a time, and all products are sums of rows, as [`Tiles`] wants them:
 //!
 //! ```text
@@ -31,7 +31,7 @@ struct PaddedRows<'a> {
 
 impl<'a> PaddedRows<'a> {
     /// A copy of `from`, whose rows have `len` numbers. Behind each row there are as many more as
-    /// [`Tiles`] may read, and enough that rows do not lie a power of two apart, where they would
+    /// [`Tiles`] may read, and enough that rows are not a power of two apart, where they would
     /// fight for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
         let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
@@ -251,7 +251,7 @@ fn one_head_backward(
         );
         let [p, g] = [&*p, &*g].map(|values| PaddedRows { values, step: width });
         product([d, m], (head.k, Left::Plain), g, &columns_to_image(first, n), (dq, n), true);
-        // Down the columns of these pixels: what they have to say about every place.
+        // Down the columns of these pixels: their share of the gradients of every place.
         let [q, dy] = [&*q_transposed, &*dy_transposed]
             .map(|transposed| PaddedRows { values: &transposed[first * wide..], step: wide });
         product([m, count], (g, Left::Plain), q, &all, (dk_transposed, wide), first > 0);

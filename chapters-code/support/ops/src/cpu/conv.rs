@@ -2,7 +2,7 @@
 //!
 //! Most convolutions of a U-Net are 3×3 with many channels; those go the short way of [`winograd`].
 //! The others are matrix products. With an image *unfolded* to a matrix of (channel and kernel
-//! position) × (pixel of the result), where each number stands as often as the kernel reads it, and
+//! position) × (pixel of the result), where each number occurs as often as the kernel reads it, and
 //! with the weight as a matrix of (output channel) × (channel and kernel position),
 //!
 //! ```text
@@ -196,7 +196,7 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         let mut sums = vec![0.0; depth * s.cout + SLACK];
         with_scratch(|[unfolded, gradient, border]| {
             for (x, dy) in x.chunks(together * image).zip(dy.chunks(together * result)) {
-                // The pixels of these images lie side by side: in a row for each channel.
+                // The pixels of these images are side by side: in a row for each channel.
                 let row = x.len() / image * pixels;
                 let x = match together {
                     1 if s.is_pointwise() => x,
@@ -252,14 +252,14 @@ fn copy_side_by_side<'a>(
 }
 
 /// A channel with its border of zeros. Of every row, the columns that a kernel position sees one
-/// after the other lie side by side: for a stride of 2, first the even ones, then the odd ones.
+/// after the other are side by side: for a stride of 2, first the even ones, then the odd ones.
 struct Bordered {
     len: usize,
     /// Where each kernel position finds its inputs for the first row of outputs.
     positions: Vec<usize>,
     /// From there to the next row of outputs.
     step: usize,
-    /// What there is of the channel: where it lies in here, and in the channel, and how many
+    /// What there is of the channel: where it is in here, and in the channel, and how many
     /// numbers, `stride` apart there.
     pieces: Vec<[usize; 3]>,
 }

@@ -1,4 +1,4 @@
-//! What the sizes of a convolution say about how to compute it.
+//! What follows from the sizes of a convolution.
 
 use crate::shapes::ConvShape;
 

@@ -123,8 +123,8 @@ pub(super) fn sum_per_channel(
     });
 }
 
-/// Every output has the input that `i · inputs / outputs` says. Twice as many as inputs is what a
-/// U-Net asks for: there the compiler can see two by two.
+/// Every output has the input at `i · inputs / outputs`. Twice as many outputs as inputs is what a
+/// U-Net asks for: there the compiler can take two by two.
 pub(super) fn upsample(s: &UpsampleShape, x: &[f32], y: &mut [f32]) {
     let &UpsampleShape { h, w, ho, wo, .. } = s;
     y.par_chunks_mut(ho * wo)

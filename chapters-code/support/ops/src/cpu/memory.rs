@@ -25,7 +25,7 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     assert!(len > 0, "a tensor without elements");
     let origin: *const f32 = &t[S::Concrete::default()];
     // dfdx keeps strides private, but tells the address of any element: a tensor is contiguous if a
-    // step along each axis goes as far as the axes behind it are long.
+    // step along each axis goes as far as the axes after it are long.
     let at = |index| &t[index] as *const f32 as usize;
     let distance = |index| at(index).wrapping_sub(origin as usize) / size_of::<f32>();
     let (mut expected, mut last) = (1, S::Concrete::default());

@@ -2,7 +2,7 @@
 //!
 //! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes
 //! longer than a small kernel lasts. A step of training or sampling is a chain of hundreds of
-//! kernels, so here a thread that ran out of work goes on looking for a moment, as the threads of
+//! kernels, so here a thread that ran out of work keeps looking for a moment, as the threads of
 //! OpenMP do.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use dfdx::tensor::Cache;
 
 use crate::parallel::Parallel;
 
-/// How long a thread goes on looking for work after the start of the last kernel, or after its own
+/// How long a thread keeps looking for work after the start of the last kernel, or after its own
 /// last work.
 const PATIENCE: Duration = Duration::from_micros(500);
 

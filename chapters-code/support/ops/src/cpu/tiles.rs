@@ -109,8 +109,8 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// How far this many steps of these lengths go. Where a `usize` cannot say it, its largest value,
-/// which is beyond every slice.
+/// How far this many steps of these lengths go. Where a `usize` cannot hold it, its largest
+/// value, which is beyond every slice.
 #[inline(always)]
 pub(super) fn reach<const N: usize>(steps: [(usize, usize); N]) -> usize {
     steps.iter().fold(0, |sum: usize, (count, len)| sum.saturating_add(count.saturating_mul(*len)))
@@ -158,7 +158,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
     for &start in &t.starts.offsets {
         let mut b = [zero; N];
         for j in 0..N {
-            // SAFETY: the caller says that a vector can be read here.
+            // SAFETY: the caller guarantees that a vector can be read here.
             b[j] = unsafe { load::<S>(bases[j].add(start)) };
         }
         for p in 0..P {
@@ -170,7 +170,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
                 }
             }
         }
-        // After the last term this may lie beyond the end, and is not read.
+        // After the last term this may be beyond the end; it is not read then.
         a = a.wrapping_add(column);
     }
     for p in 0..P {
@@ -190,7 +190,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
 /// As many numbers as a vector has can be read from there on.
 #[inline(always)]
 pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
-    // SAFETY: the caller says so; the address need not be a multiple of the vector's size.
+    // SAFETY: the caller guarantees this; the address need not be a multiple of the vector's size.
     unsafe { std::ptr::read_unaligned(from as *const S::f32s) }
 }
 
@@ -200,7 +200,7 @@ pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
 /// As many numbers as a vector has can be written from there on.
 #[inline(always)]
 pub(super) unsafe fn save<S: Simd>(to: *mut f32, vector: S::f32s) {
-    // SAFETY: the caller says so; the address need not be a multiple of the vector's size.
+    // SAFETY: the caller guarantees this; the address need not be a multiple of the vector's size.
     unsafe { std::ptr::write_unaligned(to as *mut S::f32s, vector) }
 }
 

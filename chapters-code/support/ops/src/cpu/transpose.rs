@@ -1,4 +1,4 @@
-//! Between planes, where the pixels of a channel lie side by side, and vectors, where channels do.
+//! Between planes, where the pixels of a channel are side by side, and vectors, where channels do.
 
 #[cfg(target_arch = "x86_64")]
 use std::any::TypeId;
@@ -57,7 +57,7 @@ impl Pixels {
         }
     }
 
-    /// Copies all `channels`, one plane after the other, to where this says, one channel behind the
+    /// Copies all `channels`, one plane after the other, to where this says, one channel after the
     /// other.
     pub fn scatter_all(&self, planes: &[f32], channels: usize, to: &mut [f32]) {
         struct All<'a>(&'a Pixels, &'a [f32], usize, &'a mut [f32]);
@@ -120,7 +120,7 @@ pub(super) fn transpose(from: &[f32], columns: usize, to: &mut [f32], width: usi
 }
 
 /// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix
-/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers behind.
+/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers after them.
 pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
     struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
     impl WithSimd for Add<'_> {
@@ -171,8 +171,8 @@ fn blocks_pay<S: Simd>(_: S) -> bool {
 #[inline(always)]
 unsafe fn transpose_block(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
     use std::arch::x86_64::*;
-    // SAFETY: the caller says that the numbers exist, at any address, and that there is AVX, which
-    // is all that these instructions want.
+    // SAFETY: the caller guarantees that the numbers exist, at any address, and that there is AVX,
+    // which is all that these instructions want.
     let columns = unsafe {
         let mut r = [_mm256_setzero_ps(); 8];
         for (i, r) in r.iter_mut().enumerate() {

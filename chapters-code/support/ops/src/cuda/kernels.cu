@@ -10,8 +10,8 @@ struct Adam { float learning_rate, beta1, beta2, eps, weight_decay, correction1,
 
 // ---- Products ----
 //
-// out(i, j) = sum over k of a(i, k) * b(k, j), where a and b need not lie in memory as matrices. A block makes 64 x 64
-// results, each thread 4 x 4 of them, while tiles of 16 k pass through shared memory. An operand says what it wants to know about
+// out(i, j) = sum over k of a(i, k) * b(k, j), where a and b need not be matrices in memory. A block makes 64 x 64
+// results, each thread 4 x 4 of them, while tiles of 16 k pass through shared memory. An operand defines what it wants to know about
 // its index (i or j) and about k; that is worked out once, not for every product. ALONG_K: neighbours in k are neighbours in memory.
 
 #define TILE 64
@@ -61,7 +61,7 @@ __device__ void ops_product(const A &a, const B &b, const Out &out, long long bl
         }
 }
 
-// What lies in memory at the sum of two offsets, one from the index and one from k; -1 outside.
+// What is in memory at the sum of two offsets, one from the index and one from k; -1 outside.
 struct Offset { long long at; };
 __device__ Offset ops_offset(bool inside, long long at) { Offset o; o.at = inside ? at : -1; return o; }
 __device__ float ops_at(const float *p, Offset i, Offset k) { return i.at < 0 || k.at < 0 ? 0.0f : p[i.at + k.at]; }

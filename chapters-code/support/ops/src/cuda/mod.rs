@@ -119,7 +119,7 @@ pub struct DeviceWrite<'a> {
 /// watches that.
 fn address<S: Shape>(t: &Tensor<S, f32, Cuda>) -> u64 {
     const KEY: &str = "cu_device_ptr: ";
-    /// Collects text until the number behind KEY is complete, then stops the printing.
+    /// Collects text until the number after KEY is complete, then stops the printing.
     struct Find(String);
     impl std::fmt::Write for Find {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -169,17 +169,17 @@ fn allocate(device: &Cuda, len: usize) -> Buffer<Cuda> {
     })
 }
 
-/// Launches a kernel with so many blocks.
+/// Launches a kernel with this many blocks.
 macro_rules! launch_blocks {
     ($device:expr, $name:literal, $blocks:expr, ($($argument:expr),+ $(,)?)) => {{
         let blocks = u32::try_from($blocks).expect("a kernel has fewer than 2^32 blocks");
         let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
         let function = gpu($device).get_func(MODULE, $name).expect(concat!("there is a kernel ", $name));
-        // SAFETY: the arguments are those of the kernel of this name in kernels.cu, and its reads
-        // and writes stay within the lengths that the shapes give, which `functions.rs` has
-        // checked.
+        // SAFETY: the arguments have the number and types of the kernel of this name in kernels.cu.
+        // Its reads and writes stay within the lengths that the shapes give, and the functions of
+        // this crate take these from the tensors whose memory they pass.
         unsafe { function.launch(config, ($($argument,)+)) }
-            .unwrap_or_else(|e| panic!("the GPU refused the kernel {}: {e:?}", $name));
+            .unwrap_or_else(|e| panic!("the GPU rejected the kernel {}: {e:?}", $name));
     }};
 }
 
