@@ -1,5 +1,4 @@
-//! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as one
-//! likes.
+//! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as you like.
 //!
 //! A cat is its [`Attributes`], which its caption names, and a [`Pose`], which makes
 //! every cat a little different.
@@ -64,7 +63,7 @@ attribute!(
 // ANCHOR_END: attributes
 
 // ANCHOR: caption
-/// All that words can say about a cat.
+/// What a caption tells about a cat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attributes {
     pub fur: Fur,
@@ -76,7 +75,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// The cat in words: "a striped orange cat with green eyes and folded ears on a
-    /// pink background". Ears that are up go without saying.
+    /// pink background". Ears that are up are not mentioned.
     pub fn caption(&self) -> String {
         let ears = match self.ears {
             Ears::Up => "",
@@ -137,22 +136,22 @@ pub struct Pose {
 // ANCHOR_END: pose
 
 impl Pose {
-    /// In the middle of everything.
+    /// Centred and upright, of mean size and shade.
     pub const MIDDLE: Self =
         Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
 }
 
 // ANCHOR: nth
-/// Cat number `index` of the endless row that `seed` stands for. Attributes are uniform
-/// and independent.
+/// Cat number `index` of the endless sequence that `seed` decides. Attributes are
+/// uniform and independent.
 pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     let mut rng = Purpose::Cats.rng(seed, index);
     let attributes = Attributes {
-        fur: any(Fur::ALL, &mut rng),
-        pattern: any(Pattern::ALL, &mut rng),
-        eyes: any(Eyes::ALL, &mut rng),
-        ears: any(Ears::ALL, &mut rng),
-        background: any(Background::ALL, &mut rng),
+        fur: choose(Fur::ALL, &mut rng),
+        pattern: choose(Pattern::ALL, &mut rng),
+        eyes: choose(Eyes::ALL, &mut rng),
+        ears: choose(Ears::ALL, &mut rng),
+        background: choose(Background::ALL, &mut rng),
     };
     let pose = Pose {
         dx: rng.gen_range(-1.0..1.0),
@@ -164,9 +163,9 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     (attributes, pose)
 }
 
-/// One of all. A `usize` has 32 bits in a browser, and would use up the random numbers
-/// in another way; so 64 bits everywhere.
-fn any<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
+/// One of `all`, each with the same chance. Its number is drawn with 64 bits, because a
+/// `usize` has 32 in a browser and would use up other random numbers there.
+fn choose<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
     all[rng.gen_range(0..all.len() as u64) as usize]
 }
 // ANCHOR_END: nth

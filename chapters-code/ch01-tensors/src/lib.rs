@@ -35,7 +35,7 @@ pub fn from_byte(byte: u8) -> f32 {
     byte as f32 / 127.5 - 1.0
 }
 
-/// From a number in [-1, 1] to a byte. What lies outside is cut off.
+/// From a number in [-1, 1] to a byte. Values outside are clipped.
 pub fn to_byte(value: f32) -> u8 {
     ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8
 }
@@ -60,7 +60,7 @@ pub trait Dataset: Send + Sync {
     fn label(&self, index: usize) -> usize;
     /// The names of the classes, in the order of their numbers.
     fn classes(&self) -> Vec<String>;
-    /// One image in words.
+    /// What one image shows, in words.
     fn caption(&self, index: usize) -> String;
     /// What there is to know about one image, if it is a cat.
     fn attributes(&self, _index: usize) -> Option<Attributes> {
@@ -69,7 +69,7 @@ pub trait Dataset: Send + Sync {
     /// Whether the mirror image of an image could be in the set too: true of
     /// photographs, false of digits.
     fn may_flip(&self) -> bool;
-    /// What a reader should know about how the data set was read, in sentences.
+    /// What you should know about how the data set was read, in sentences.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! Batches in random order, without remembering anything but the seed and the step.
+//! Batches in a random order that depends on nothing but the seed and the step.
 
 use rand::seq::SliceRandom;
 
@@ -8,7 +8,7 @@ use crate::Purpose;
 /// Deals out the numbers `0..len` in random order, then shuffles again, and so on.
 ///
 /// What comes at a step follows from the seed and the step alone, so training can stop
-/// and go on anywhere.
+/// and continue anywhere.
 #[derive(Clone, Debug)]
 pub struct Shuffle {
     len: usize,

@@ -1,4 +1,4 @@
-//! Schedules that went wrong, beside two that did not.
+//! Schedules that went wrong, next to two that did not.
 
 use ch02_schedule::{betas, BetaSchedule, Schedule, BETA_END, BETA_START};
 use figures::{palette, Axes, Series};

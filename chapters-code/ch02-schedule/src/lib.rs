@@ -1,7 +1,7 @@
 //! Chapter 2: the noise schedule.
 //!
-//! A schedule says how much noise each of `T` steps adds. Everything else follows from
-//! these `T` numbers. Timesteps count from 0 here; the papers count from 1, so their β₁
+//! A schedule gives the amount of noise that each of `T` steps adds. Everything else
+//! follows from these `T` numbers. Timesteps count from 0 here; the papers count from 1, so their β₁
 //! is our `betas[0]`.
 //!
 //! DDPM is Ho, Jain & Abbeel 2020, <https://arxiv.org/abs/2006.11239>.
@@ -156,8 +156,8 @@ impl Schedule {
 }
 
 // ANCHOR: raised
-/// First and last beta for a walk of `timesteps` that ends in noise as the DDPM paper's
-/// thousand do: with fewer steps, each adds as much more.
+/// First and last beta of a schedule of `timesteps` that ends in noise like the DDPM
+/// paper's of a thousand: with fewer steps, each adds more in proportion.
 pub fn raised_betas(timesteps: usize) -> (f64, f64) {
     let factor = 1000.0 / timesteps as f64;
     ((factor * BETA_START).min(0.999), (factor * BETA_END).min(0.999))

@@ -11,8 +11,8 @@ pub struct Cats {
 }
 
 impl Cats {
-    /// Fifty thousand cats to learn from, or ten thousand others. There are as many as
-    /// one likes: see [`cats::nth`].
+    /// Fifty thousand cats to learn from, or ten thousand others. More can be drawn:
+    /// see [`cats::nth`].
     pub fn new(split: Split) -> Self {
         match split {
             Split::Train => Self { seed: 0, len: 50_000 },

@@ -1,10 +1,10 @@
-//! The drawing: simple shapes, looked at sixteen times per pixel and averaged, so that
+//! The drawing: simple shapes, sampled sixteen times per pixel and averaged, so that
 //! they can lie anywhere between pixels.
 
 use super::{Attributes, Background, Ears, Eyes, Fur, Pattern, Pose, SIZE};
 
-/// Looks per pixel, along each side.
-const LOOKS: usize = 4;
+/// Samples per pixel, along each side.
+const SAMPLES: usize = 4;
 
 type Color = [f32; 3];
 
@@ -108,8 +108,8 @@ const EAR: [(f32, f32); 3] = [(1.3, -3.2), (4.6, -6.3), (5.5, -0.6)];
 const INNER_EAR: [(f32, f32); 3] = [(2.5, -3.3), (4.3, -5.1), (4.8, -1.6)];
 const FOLDED_EAR: [(f32, f32); 3] = [(1.9, -3.9), (5.7, -3.0), (5.0, -0.3)];
 
-/// What is to be seen at a point of the head's own coordinates (origin between the eyes
-/// and the nose, y down).
+/// The colour at a point of the head's own coordinates (origin between the eyes and the
+/// nose, y down), or none where the background shows.
 fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Color> {
     let side = x.abs();
     let in_ear = |margin| match attributes.ears {
@@ -124,12 +124,12 @@ fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Colo
         if ellipse(x - 2.55 * x.signum(), eye_y, (0.55, -0.7), (0.55, 0.55)) {
             return Some(GLINT);
         }
-        return Some(match () {
-            _ if ellipse(eye_x, eye_y, (0.0, 0.0), (0.5, 1.1)) => PUPIL,
-            _ if ellipse(eye_x, eye_y, (0.0, 0.0), (1.55, 1.6)) => {
-                eye_color(attributes.eyes)
-            }
-            _ => RIM,
+        return Some(if ellipse(eye_x, eye_y, (0.0, 0.0), (0.5, 1.1)) {
+            PUPIL
+        } else if ellipse(eye_x, eye_y, (0.0, 0.0), (1.55, 1.6)) {
+            eye_color(attributes.eyes)
+        } else {
+            RIM
         });
     }
     if triangle(x, y, [(-0.95, 2.35), (0.95, 2.35), (0.0, 3.45)], 0.0) {
@@ -172,11 +172,14 @@ fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Colo
         let patched = attributes.pattern == Pattern::Patched
             && x > 0.0
             && attributes.ears == Ears::Up;
-        return Some(match () {
-            _ if inside => PINK,
-            _ if patched => coat.patch,
-            _ if attributes.ears == Ears::Folded => mix(coat.fur, coat.outline, 0.25),
-            _ => coat.fur,
+        return Some(if inside {
+            PINK
+        } else if patched {
+            coat.patch
+        } else if attributes.ears == Ears::Folded {
+            mix(coat.fur, coat.outline, 0.25)
+        } else {
+            coat.fur
         });
     }
     (head(x, y, 0.5) || in_ear(0.45)).then_some(coat.outline)
@@ -197,19 +200,20 @@ fn mix(a: Color, b: Color, share: f32) -> Color {
 /// Draws a cat: `3 × 16 × 16` values in [-1, 1], red, green and blue plane after plane.
 pub fn draw(attributes: &Attributes, pose: &Pose) -> Vec<f32> {
     let coat = coat(attributes.fur);
-    let behind = background_color(attributes.background);
+    let background = background_color(attributes.background);
     let (sin, cos) = pose.tilt.sin_cos();
     let middle = SIZE as f32 / 2.0;
     let mut image = vec![0.0; 3 * SIZE * SIZE];
     for row in 0..SIZE {
         for column in 0..SIZE {
             let mut sum = [0.0f32; 3];
-            for look in 0..LOOKS * LOOKS {
-                let offset = |i: usize| (i as f32 + 0.5) / LOOKS as f32;
-                let x = (column as f32 + offset(look % LOOKS) - middle - pose.dx)
+            for sample in 0..SAMPLES * SAMPLES {
+                let offset = |i: usize| (i as f32 + 0.5) / SAMPLES as f32;
+                let x = (column as f32 + offset(sample % SAMPLES) - middle - pose.dx)
                     / pose.size;
-                let y = (row as f32 + offset(look / LOOKS) - middle - 0.4 - pose.dy)
-                    / pose.size;
+                let y =
+                    (row as f32 + offset(sample / SAMPLES) - middle - 0.4 - pose.dy)
+                        / pose.size;
                 let color = match color_at(
                     cos * x + sin * y,
                     cos * y - sin * x,
@@ -217,14 +221,14 @@ pub fn draw(attributes: &Attributes, pose: &Pose) -> Vec<f32> {
                     &coat,
                 ) {
                     Some(color) => color.map(|c| (c * pose.shade).min(255.0)),
-                    None => behind,
+                    None => background,
                 };
                 for (sum, c) in sum.iter_mut().zip(color) {
                     *sum += c;
                 }
             }
             for (plane, sum) in sum.iter().enumerate() {
-                let mean = sum / (LOOKS * LOOKS) as f32;
+                let mean = sum / (SAMPLES * SAMPLES) as f32;
                 image[(plane * SIZE + row) * SIZE + column] = mean / 127.5 - 1.0;
             }
         }

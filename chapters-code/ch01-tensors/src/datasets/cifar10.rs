@@ -1,6 +1,8 @@
+//! CIFAR-10 in its binary version.
+
 use std::path::Path;
 
-use super::{DataError, MOST_BYTES};
+use super::{DataError, MAX_BYTES};
 use crate::{from_byte, Dataset, Split};
 
 const SIDE: usize = 32;
@@ -47,10 +49,10 @@ impl Cifar10 {
             }
             let read = |source| DataError::Read { path: path.clone(), source };
             let length = std::fs::metadata(&path).map_err(read)?.len();
-            if length > MOST_BYTES as u64 {
+            if length > MAX_BYTES as u64 {
                 let problem = format!(
                     "has {length} bytes: files of at most {} MiB are read",
-                    MOST_BYTES >> 20
+                    MAX_BYTES >> 20
                 );
                 return Err(DataError::bad(&path, problem));
             }

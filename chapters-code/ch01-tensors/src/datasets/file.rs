@@ -20,10 +20,10 @@ use super::DataError;
 use crate::from_byte;
 
 /// Pixels of the largest picture that is read.
-const MOST_PIXELS: u64 = 64_000_000;
+const MAX_PIXELS: u64 = 64_000_000;
 
 /// Bytes of memory that a decoder may take.
-const MOST_BYTES: u64 = 192 << 20;
+const MAX_BYTES: u64 = 192 << 20;
 
 /// Pictures that take more bytes than this are decoded one at a time.
 const LARGE: u64 = 16 << 20;
@@ -119,14 +119,14 @@ impl Opened {
                 ),
             ));
         };
-        if memory(format, facts.len(), 0) > MOST_BYTES {
+        if memory(format, facts.len(), 0) > MAX_BYTES {
             return Err(too_large(
                 path,
                 &format!("a file of {} MiB", facts.len() >> 20),
             ));
         }
         let headers = Headers::read(&mut input, format).map_err(failed)?;
-        if headers.lists > MOST_BYTES {
+        if headers.lists > MAX_BYTES {
             return Err(too_large(
                 path,
                 &format!("a list in its header takes {} MiB", headers.lists >> 20),
@@ -142,7 +142,7 @@ impl Opened {
         let pixels = decoder.total_bytes().max(headers.frame);
         let memory = memory(format, facts.len(), pixels).saturating_add(headers.passes);
         let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > MOST_PIXELS || memory > MOST_BYTES {
+        if u64::from(width) * u64::from(height) > MAX_PIXELS || memory > MAX_BYTES {
             let found =
                 format!("{width}x{height} pixels, {} MiB to decode", memory >> 20);
             return Err(too_large(path, &found));
@@ -179,7 +179,7 @@ fn decoder(
     format: ImageFormat,
 ) -> ImageResult<Box<dyn ImageDecoder>> {
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_alloc = Some(MAX_BYTES);
     let mut reader = ImageReader::with_format(input, format);
     reader.limits(limits);
     Ok(Box::new(reader.into_decoder()?))
@@ -199,8 +199,8 @@ fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
 fn too_large(path: &Path, found: &str) -> DataError {
     let most = format!(
         "{} million pixels and {} MiB",
-        MOST_PIXELS / 1_000_000,
-        MOST_BYTES >> 20
+        MAX_PIXELS / 1_000_000,
+        MAX_BYTES >> 20
     );
     DataError::bad(
         path,
@@ -208,8 +208,8 @@ fn too_large(path: &Path, found: &str) -> DataError {
     )
 }
 
-/// Runs a part of a decoder. Where it panics instead of returning an error, that is an
-/// error, too, and nothing is printed.
+/// Runs a part of a decoder. If it panics, that becomes an error, and nothing is
+/// printed.
 fn quietly<T>(
     path: &Path,
     part: impl FnOnce() -> ImageResult<T>,

@@ -1,4 +1,4 @@
-//! What the decoders do not tell about a file, read from its headers.
+//! What the decoders do not report about a file, read from its headers.
 
 use std::io::ErrorKind::{InvalidInput, UnexpectedEof};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageFormat, ImageResult};
 
-/// What a file asks for, as far as its decoder does not tell in time.
+/// What a file asks for, where its decoder reports it too late or not at all.
 #[derive(Default)]
 pub(super) struct Headers {
     /// How it asks to be turned, if the decoder is not to be asked.
@@ -39,7 +39,7 @@ impl Headers {
 
 /// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is
 /// at its start again after that. The decoder of PNG would not see a chunk that comes
-/// after the pixels, and that of WebP makes room for as many bytes as a chunk promises.
+/// after the pixels, and that of WebP makes room for as many bytes as a chunk announces.
 fn chunk_orientation(
     input: &mut BufReader<impl Read + Seek>,
     format: ImageFormat,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{DataError, MOST_BYTES};
+use super::{DataError, MAX_BYTES};
 use crate::{from_byte, Dataset, Split};
 
 /// Grey images with labels from a pair of IDX files.
@@ -146,10 +146,10 @@ impl<const N: usize> IdxFile<N> {
         let sizes = self.sizes;
         let promised =
             sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        let Some(promised) = promised.filter(|&bytes| bytes <= MOST_BYTES) else {
+        let Some(promised) = promised.filter(|&bytes| bytes <= MAX_BYTES) else {
             return Err(self.bad(format!(
                 "its header promises sizes {sizes:?}: files of at most {} MiB are read",
-                MOST_BYTES >> 20
+                MAX_BYTES >> 20
             )));
         };
         let data = self.read(promised + 1)?;

@@ -7,7 +7,7 @@ use image::ImageFormat;
 /// The kinds of pictures that are read, as a message names them.
 pub(super) const KINDS: &str = "PNG, JPEG, GIF, BMP, WebP or TIFF";
 
-/// What the first bytes of a file say about the rest.
+/// What the first bytes of a file tell about the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Picture(ImageFormat),

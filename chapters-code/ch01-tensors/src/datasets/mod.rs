@@ -16,8 +16,8 @@ use self::color::Color;
 use self::folder::FolderOptions;
 use crate::{Dataset, Split};
 
-/// Bytes of the longest file that is read whole.
-const MOST_BYTES: usize = 1 << 30;
+/// Size of the largest file that is read whole, in bytes.
+const MAX_BYTES: usize = 1 << 30;
 
 /// A dataset that the programs know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -76,7 +76,7 @@ fn channels(text: &str) -> Result<u32, String> {
 }
 
 impl DataArgs {
-    /// The flags that choose this dataset and say nothing else.
+    /// The flags that choose this dataset and leave out everything else.
     pub fn new(dataset: DatasetName) -> Self {
         Self {
             dataset,
@@ -90,12 +90,12 @@ impl DataArgs {
     /// Opens the dataset.
     ///
     /// # Errors
-    /// If its files are missing or damaged, or a flag means nothing for it.
+    /// If its files are missing or damaged, or a flag does nothing for it.
     pub fn open(&self, split: Split) -> Result<Box<dyn Dataset>, DataError> {
         open(self, split)
     }
 
-    /// A flag that was given but does nothing for the dataset, as its error.
+    /// Rejects a flag that does nothing for the dataset.
     fn check(&self) -> Result<(), DataError> {
         let folder = self.dataset == DatasetName::Folder;
         let flags = [
@@ -155,8 +155,8 @@ impl DataError {
 /// Opens the dataset that the flags choose.
 ///
 /// # Errors
-/// If a file is missing, truncated or of another format, or a flag means nothing for
-/// the dataset.
+/// If a file is missing, truncated or of another format, or a flag does nothing for the
+/// dataset.
 pub fn open(args: &DataArgs, split: Split) -> Result<Box<dyn Dataset>, DataError> {
     args.check()?;
     let name = args.dataset.word();

@@ -7,7 +7,7 @@ use super::find::{Picture, CAPTIONS};
 use crate::DataError;
 
 /// Bytes of the longest table that is read.
-const LONGEST: u64 = 256 << 20;
+const MAX_TABLE_BYTES: u64 = 256 << 20;
 
 /// The caption of each picture: its row in `captions.csv`, or its class where there is
 /// none, which a note then tells.
@@ -41,10 +41,10 @@ fn fill(
 ) -> Result<Option<String>, DataError> {
     let input = std::fs::File::open(path)
         .map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
-    if input.metadata().is_ok_and(|facts| facts.len() > LONGEST) {
+    if input.metadata().is_ok_and(|facts| facts.len() > MAX_TABLE_BYTES) {
         return Err(DataError::bad(
             path,
-            format!("is longer than {} MiB: shorten it", LONGEST >> 20),
+            format!("is longer than {} MiB: shorten it", MAX_TABLE_BYTES >> 20),
         ));
     }
     let mut table = csv::Reader::from_reader(input);

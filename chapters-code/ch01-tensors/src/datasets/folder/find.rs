@@ -13,7 +13,7 @@ use crate::DataError;
 pub(super) const CAPTIONS: &str = "captions.csv";
 
 /// How many entries below the second level are looked at.
-const MOST_NESTED: usize = 10_000;
+const MAX_NESTED: usize = 10_000;
 
 /// A picture, and the subfolder that it is in (empty if in none).
 pub(super) struct Picture {
@@ -77,7 +77,7 @@ pub(super) fn find(root: &Path) -> Result<Found, DataError> {
         seen: HashSet::new(),
         skipped: BTreeMap::new(),
         nested: Vec::new(),
-        left: MOST_NESTED,
+        left: MAX_NESTED,
     };
     let mut files = Vec::new();
     let mut folders = Vec::new();
