@@ -21,14 +21,20 @@ pub fn png(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
 
 /// The first chunk of a PNG file. Color types: 0 grey, 2 RGB, 3 palette, 4 grey with
 /// alpha, 6 RGB with alpha.
-pub fn header(width: u32, height: u32, bits: u8, color_type: u8) -> (&'static [u8; 4], Vec<u8>) {
+pub fn header(
+    width: u32,
+    height: u32,
+    bits: u8,
+    color_type: u8,
+) -> (&'static [u8; 4], Vec<u8>) {
     let sizes = [width.to_be_bytes(), height.to_be_bytes()].concat();
     (b"IHDR", [sizes.as_slice(), &[bits, color_type, 0, 0, 0]].concat())
 }
 
 /// The pixels of a PNG file: rows, each with a zero in front.
 pub fn pixels(rows: &[u8]) -> (&'static [u8; 4], Vec<u8>) {
-    let mut zipped = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut zipped =
+        flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     zipped.write_all(rows).unwrap();
     (b"IDAT", zipped.finish().unwrap())
 }
@@ -39,8 +45,12 @@ pub fn end() -> (&'static [u8; 4], Vec<u8>) {
 
 /// EXIF with nothing but an orientation, 1 to 8.
 pub fn exif(orientation: u8) -> Vec<u8> {
-    [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]]
-        .concat()
+    [
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(),
+        &[orientation, 0, 0, 0],
+        &[0; 4],
+    ]
+    .concat()
 }
 
 /// A file of this format that is to be turned.
@@ -52,16 +62,22 @@ pub fn turned(image: &RgbImage, format: &str, orientation: u8) -> Vec<u8> {
             image,
             orientation,
         ),
-        "webp" => {
-            with_exif(image::codecs::webp::WebPEncoder::new_lossless(&mut file), image, orientation)
-        }
-        "png" => with_exif(image::codecs::png::PngEncoder::new(&mut file), image, orientation),
+        "webp" => with_exif(
+            image::codecs::webp::WebPEncoder::new_lossless(&mut file),
+            image,
+            orientation,
+        ),
+        "png" => with_exif(
+            image::codecs::png::PngEncoder::new(&mut file),
+            image,
+            orientation,
+        ),
         "tiff" => return tiff(image, orientation),
         _ => {
             // A PNG file with its EXIF after the pixels.
-            let rows = image
-                .rows()
-                .flat_map(|row| std::iter::once(0).chain(row.flat_map(|pixel| pixel.0)));
+            let rows = image.rows().flat_map(|row| {
+                std::iter::once(0).chain(row.flat_map(|pixel| pixel.0))
+            });
             let first = header(image.width(), image.height(), 8, 2);
             return png(&[
                 first,
@@ -76,7 +92,9 @@ pub fn turned(image: &RgbImage, format: &str, orientation: u8) -> Vec<u8> {
 
 fn with_exif(mut encoder: impl ImageEncoder, image: &RgbImage, orientation: u8) {
     encoder.set_exif_metadata(exif(orientation)).unwrap();
-    encoder.write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8).unwrap();
+    encoder
+        .write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8)
+        .unwrap();
 }
 
 /// A TIFF file: header, pixels, one directory.

@@ -1,4 +1,4 @@
-//! What drawn images are judged by.
+//! What drawn images are measured with.
 
 use std::path::Path;
 
@@ -7,22 +7,24 @@ use ch01_tensors::Dataset;
 use ch08_conditioning::captions::{Asked, Unseen};
 use ch08_conditioning::Condition;
 use ch09_evaluation::classifier::{self, Classifier};
-use ch09_evaluation::{frechet_distance, kernel_distance, nearest};
+use ch09_evaluation::{frechet_distance, kernel_distance, nearest, share_within};
 use ops::AutoDevice;
 use rayon::prelude::*;
 
 use crate::report::{Measured, Measures, Unit};
-use crate::target::Told;
+use crate::target::Request;
 use ch06_sampling::program::BATCH;
 
 /// Training images in whose features the distances are measured.
-const COMPARED: usize = 10_000;
+const REFERENCE_IMAGES: usize = 10_000;
+/// The nearest neighbour up to which a member of a crowd reaches.
+pub(super) const NEIGHBOURS: usize = 3;
 /// Numbers of training images that are kept in memory (256 MB): to draw a cat takes
 /// longer than to compare with it.
 const KEPT: usize = 64 << 20;
 
-/// What drawn images are judged by.
-pub(super) struct Judge<'a> {
+/// What drawn images are measured with.
+pub(super) struct Evaluator<'a> {
     device: &'a AutoDevice,
     classifier: &'a Classifier<AutoDevice>,
     train: &'a dyn Dataset,
@@ -43,7 +45,7 @@ struct Kinds {
     shares: Vec<f64>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Evaluator<'a> {
     pub(super) fn new(
         device: &'a AutoDevice,
         classifier: &'a Classifier<AutoDevice>,
@@ -51,8 +53,9 @@ impl<'a> Judge<'a> {
         heldout: &'a dyn Dataset,
     ) -> Self {
         let size: usize = train.shape().iter().product();
-        let kept = images(train, 0..train.len().min((KEPT / size).max(COMPARED)));
-        let compared = &kept[..kept.len().min(COMPARED)];
+        let kept =
+            images(train, 0..train.len().min((KEPT / size).max(REFERENCE_IMAGES)));
+        let compared = &kept[..kept.len().min(REFERENCE_IMAGES)];
         let features = classifier::features_of(device, classifier, compared);
         let real: Vec<Vec<usize>> = (0..heldout.len())
             .into_par_iter()
@@ -75,26 +78,26 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Everything about some crowds of images, one for each list of what was asked for.
+    /// Measures some crowds of images, one for each list of requests.
     pub(super) fn measure(
         &self,
-        asked: &[Vec<Told>],
+        requests: &[Vec<Request>],
         drawn: &[Vec<Vec<f32>>],
     ) -> Vec<Measures> {
         // All crowds at once, so that images that are not kept are read once.
         let nearest = self.nearest(&drawn.concat());
         let mut nearest = nearest.into_iter().map(|(_, difference)| difference);
-        let crowds = asked.iter().zip(drawn);
+        let crowds = requests.iter().zip(drawn);
         crowds
-            .map(|(told, drawn)| {
-                self.measure_one(told, drawn, nearest.by_ref().take(drawn.len()))
+            .map(|(requests, drawn)| {
+                self.measure_one(requests, drawn, nearest.by_ref().take(drawn.len()))
             })
             .collect()
     }
 
     fn measure_one(
         &self,
-        told: &[Told],
+        requests: &[Request],
         drawn: &[Vec<f32>],
         nearest: impl Iterator<Item = f64>,
     ) -> Measures {
@@ -107,25 +110,34 @@ impl<'a> Judge<'a> {
             value: Some(value),
             real: None,
         };
+        let share = |name: &str, value| Measured {
+            name: name.into(),
+            unit: Unit::Percent,
+            value: Some(value),
+            real: None,
+        };
+        // A crowd reaches the farther the smaller it is: compare crowds of one size.
+        let reference = &self.features[..self.features.len().min(features.len())];
         let mut columns = vec![
             number("Fréchet", 3, frechet_distance(&features, &self.features)),
             number("kernel", 4, kernel_distance(&features, &self.features)),
+            share("precision", share_within(&features, reference, NEIGHBOURS)),
+            share("recall", share_within(reference, &features, NEIGHBOURS)),
             number("nearest", 3, distances[distances.len() / 2]),
         ];
         let found = self.found(drawn);
         let mut lines: Vec<_> =
             self.kinds.iter().enumerate().map(|(at, k)| k.line(at, &found)).collect();
-        match (&told[0].condition, told[0].asked) {
+        match (&requests[0].condition, requests[0].asked) {
             (Condition::Label(_), _) => {
-                let right = told
-                    .iter()
-                    .zip(&found)
-                    .map(|(t, f)| f[0] == self.heldout.label(t.like));
+                let pairs = requests.iter().zip(&found);
+                let right =
+                    pairs.map(|(request, f)| f[0] == self.heldout.label(request.like));
                 columns.push(percent("right", right));
             }
             (Condition::Words(_), Some(_)) => {
                 let asked: Vec<Asked> =
-                    told.iter().filter_map(|told| told.asked).collect();
+                    requests.iter().filter_map(|request| request.asked).collect();
                 let cats: Vec<Attributes> =
                     drawn.par_iter().map(|image| attributes_of(image)).collect();
                 columns.extend(right_cats(&asked, &cats));
@@ -157,9 +169,11 @@ impl<'a> Judge<'a> {
     /// it.
     fn nearest(&self, drawn: &[Vec<f32>]) -> Vec<(usize, f64)> {
         let mut best = nearest(drawn, &self.kept);
-        for first in (self.kept.len()..self.train.len()).step_by(COMPARED) {
-            let some =
-                images(self.train, first..self.train.len().min(first + COMPARED));
+        for first in (self.kept.len()..self.train.len()).step_by(REFERENCE_IMAGES) {
+            let some = images(
+                self.train,
+                first..self.train.len().min(first + REFERENCE_IMAGES),
+            );
             for (best, (number, difference)) in
                 best.iter_mut().zip(nearest(drawn, &some))
             {

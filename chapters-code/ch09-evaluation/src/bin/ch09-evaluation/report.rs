@@ -52,7 +52,8 @@ impl Measure {
     /// The same figure from several seeds.
     fn of(seeds: &[&Measured]) -> Self {
         let first = seeds[0];
-        let values: Vec<f64> = seeds.iter().filter_map(|measured| measured.value).collect();
+        let values: Vec<f64> =
+            seeds.iter().filter_map(|measured| measured.value).collect();
         let value = (!values.is_empty()).then(|| Spread::from_values(&values));
         Self { name: first.name.clone(), unit: first.unit, value, real: first.real }
     }
@@ -67,7 +68,12 @@ impl fmt::Display for Measure {
         let Some(Spread { mean, deviation }) = self.value else {
             return f.write_str("–");
         };
-        write!(f, "{:.digits$} ± {:.digits$}{unit}", factor * mean, factor * deviation)?;
+        write!(
+            f,
+            "{:.digits$} ± {:.digits$}{unit}",
+            factor * mean,
+            factor * deviation
+        )?;
         match self.real {
             Some(real) => write!(f, " ({:.digits$})", factor * real),
             None => Ok(()),
@@ -105,24 +111,35 @@ pub(super) struct Drawn {
 
 impl Row {
     /// A row from what was measured with each seed.
-    pub(super) fn of(drawn: Drawn, seconds: &[f64], count: usize, seeds: &[Measures]) -> Self {
+    pub(super) fn of(
+        drawn: Drawn,
+        seconds: &[f64],
+        count: usize,
+        seeds: &[Measures],
+    ) -> Self {
         let at = |column: usize| -> Vec<&Measured> {
             seeds.iter().map(|seed| &seed.columns[column]).collect()
         };
         let line = |line: usize| {
             let first = &seeds[0].lines[line];
             let measures = (0..first.1.len()).map(|i| {
-                Measure::of(&seeds.iter().map(|s| &s.lines[line].1[i]).collect::<Vec<_>>())
+                Measure::of(
+                    &seeds.iter().map(|s| &s.lines[line].1[i]).collect::<Vec<_>>(),
+                )
             });
             Line { title: first.0.clone(), measures: measures.collect() }
         };
-        let speeds: Vec<f64> = seconds.iter().map(|seconds| count as f64 / seconds).collect();
+        let speeds: Vec<f64> =
+            seconds.iter().map(|seconds| count as f64 / seconds).collect();
         Self {
             sampler: drawn.sampler,
             steps: drawn.steps,
             guidance_scale: drawn.guidance_scale,
-            images_per_second: (!speeds.is_empty()).then(|| Spread::from_values(&speeds)),
-            columns: (0..seeds[0].columns.len()).map(|column| Measure::of(&at(column))).collect(),
+            images_per_second: (!speeds.is_empty())
+                .then(|| Spread::from_values(&speeds)),
+            columns: (0..seeds[0].columns.len())
+                .map(|column| Measure::of(&at(column)))
+                .collect(),
             lines: (0..seeds[0].lines.len()).map(line).collect(),
         }
     }
@@ -135,7 +152,9 @@ impl Row {
     fn name(&self) -> String {
         let mut name = self.sampler.clone();
         name += &self.steps.map_or(String::new(), |steps| format!(", {steps} steps"));
-        name += &self.guidance_scale.map_or(String::new(), |scale| format!(", guidance {scale}"));
+        name += &self
+            .guidance_scale
+            .map_or(String::new(), |scale| format!(", guidance {scale}"));
         name
     }
 
@@ -145,7 +164,8 @@ impl Row {
     }
 
     fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
-        let spreads = self.measures().filter_map(|m| m.value).chain(self.images_per_second);
+        let spreads =
+            self.measures().filter_map(|m| m.value).chain(self.images_per_second);
         let numbers = spreads.flat_map(|spread| [spread.mean, spread.deviation]);
         let numbers = numbers.chain(self.measures().filter_map(|m| m.real));
         numbers.chain(self.guidance_scale).chain(self.steps.map(|steps| steps as f64))
@@ -181,7 +201,10 @@ impl Report {
         let report: Self = model_dir::read_json(path)?;
         for row in report.all_rows() {
             let (path, name) = (path.display(), row.name());
-            ensure!(row.distance().is_some(), "{path}: the row '{name}' has no distance");
+            ensure!(
+                row.distance().is_some(),
+                "{path}: the row '{name}' has no distance"
+            );
             for number in row.numbers() {
                 let measured = number.is_finite() && number.abs() <= LARGEST;
                 ensure!(
@@ -214,7 +237,8 @@ impl Report {
     }
 
     fn table(&self) -> String {
-        let names: Vec<&str> = self.real.columns.iter().map(|m| m.name.as_str()).collect();
+        let names: Vec<&str> =
+            self.real.columns.iter().map(|m| m.name.as_str()).collect();
         let mut text = format!(
             "{}, {} images for each row and seed, {} seeds: mean ± standard deviation. \
              The classifier reads {:.2} % of the held-out images correctly.\n\n\
@@ -242,7 +266,10 @@ impl Report {
             text += &format!("\n{} (of all real images, in brackets):\n\n", row.name());
             for Line { title, measures } in &row.lines {
                 let measures = measures.iter().map(|m| format!("{} {m}", m.name));
-                text += &format!("- {title}: {}\n", measures.collect::<Vec<_>>().join(", "));
+                text += &format!(
+                    "- {title}: {}\n",
+                    measures.collect::<Vec<_>>().join(", ")
+                );
             }
         }
         text
@@ -254,13 +281,16 @@ impl Report {
         let plot = |name: &str, x: &str, x_scale, at: &dyn Fn(&Row) -> Option<f64>| {
             let mut series: Vec<(Series, Vec<f64>)> = Vec::new();
             for row in &self.rows {
-                let (Some(x), Some(Spread { mean, deviation })) = (at(row), row.distance()) else {
+                let (Some(x), Some(Spread { mean, deviation })) =
+                    (at(row), row.distance())
+                else {
                     continue;
                 };
                 let color = palette::SERIES[series.len() % palette::SERIES.len()];
                 let place = series.iter().position(|(s, _)| s.name == row.sampler);
                 let place = place.unwrap_or_else(|| {
-                    let empty = Series { name: row.sampler.clone(), points: Vec::new(), color };
+                    let empty =
+                        Series { name: row.sampler.clone(), points: Vec::new(), color };
                     series.push((empty, Vec::new()));
                     series.len() - 1
                 });
@@ -276,17 +306,22 @@ impl Report {
             // No sampler can do better.
             if let Some(Spread { mean, deviation }) = self.real.distance() {
                 let points = vec![(low, mean), (high, mean)];
-                let real = Series { name: "real images".into(), points, color: palette::INK };
+                let real =
+                    Series { name: "real images".into(), points, color: palette::INK };
                 series.push((real, vec![deviation; 2]));
             }
             let axes = Axes { x_scale, ..Axes::new(x, "Fréchet distance").log_y() };
             anyhow::Ok(figures::spread_plot(out.join(name), &axes, &series)?)
         };
-        plot("quality_steps.svg", "steps", Scale::Logarithmic, &|row| row.steps.map(|s| s as f64))?;
+        plot("quality_steps.svg", "steps", Scale::Logarithmic, &|row| {
+            row.steps.map(|s| s as f64)
+        })?;
         plot("quality_seconds.svg", "seconds per image", Scale::Logarithmic, &|row| {
             row.images_per_second.map(|v| 1.0 / v.mean)
         })?;
-        plot("quality_guidance.svg", "guidance scale", Scale::Linear, &|row| row.guidance_scale)
+        plot("quality_guidance.svg", "guidance scale", Scale::Linear, &|row| {
+            row.guidance_scale
+        })
     }
 }
 
