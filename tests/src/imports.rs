@@ -9,7 +9,16 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 type Segments = Vec<String>;
 
 /// The sources of one crate: its modules, by their paths.
-pub struct Sources(BTreeMap<Segments, Module>);
+pub struct Sources {
+    modules: BTreeMap<Segments, Module>,
+    /// The attributes of items that are not read.
+    left_out: &'static [&'static str],
+}
+
+/// The attribute of what only tests compile.
+pub const TESTS: &str = "[cfg(test)]";
+/// The attribute of what a library shares with programs.
+pub const PROGRAM: &str = "[cfg(feature=\"program\")]";
 
 /// A module, in a file of its own or inside its parent's.
 struct Module {
@@ -23,12 +32,12 @@ struct Module {
 }
 
 impl Sources {
-    /// Reads the crate whose root is `file`. Code behind `#[cfg(test)]` is left out.
+    /// Reads the crate whose root is `file`, without the items that have one of these attributes.
     ///
     /// # Panics
     /// If a file cannot be read, or does not consist of Rust's tokens.
-    pub fn read(file: &Path) -> Self {
-        let mut sources = Self(BTreeMap::new());
+    pub fn read(file: &Path, left_out: &'static [&'static str]) -> Self {
+        let mut sources = Self { modules: BTreeMap::new(), left_out };
         let folder = file.parent().expect("a root is in a folder");
         sources.read_file(Vec::new(), file, folder);
         sources
@@ -38,21 +47,19 @@ impl Sources {
     fn read_file(&mut self, module: Segments, file: &Path, folder: &Path) {
         let text = std::fs::read_to_string(file)
             .unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
-        let tokens: TokenStream = text
-            .parse()
-            .unwrap_or_else(|e| panic!("{} is no Rust: {e}", file.display()));
+        let tokens: TokenStream =
+            text.parse().unwrap_or_else(|e| panic!("{} is no Rust: {e}", file.display()));
         self.add(module.clone(), file);
         self.scan(&Vec::from_iter(tokens), &module, folder);
     }
 
     fn add(&mut self, module: Segments, file: &Path) {
         let (defined, used, named) = Default::default();
-        self.0
-            .insert(module, Module { file: file.to_path_buf(), defined, used, named });
+        self.modules.insert(module, Module { file: file.to_path_buf(), defined, used, named });
     }
 
     fn module(&mut self, path: &[String]) -> &mut Module {
-        self.0.get_mut(path).expect("a module is added before it is read")
+        self.modules.get_mut(path).expect("a module is added before it is read")
     }
 
     /// Reads the tokens of a module, or of a block in it.
@@ -62,19 +69,17 @@ impl Sources {
             let taken = match (word(first).as_str(), &tokens[1..]) {
                 ("#", [TokenTree::Group(attribute), ..]) => {
                     let attribute = attribute.to_string().replace(' ', "");
-                    let path = attribute
-                        .strip_prefix("[path=\"")
-                        .map(|path| path.trim_end_matches("\"]"));
+                    let path =
+                        attribute.strip_prefix("[path=\"").map(|path| path.trim_end_matches("\"]"));
                     path_attribute = path.map(PathBuf::from).or(path_attribute);
-                    if attribute == "[cfg(test)]" {
+                    if self.left_out.contains(&attribute.as_str()) {
                         end_of_item(tokens)
                     } else {
                         2
                     }
                 }
                 ("use", rest) => {
-                    let end =
-                        rest.iter().position(|token| word(token) == ";").unwrap_or(0);
+                    let end = rest.iter().position(|token| word(token) == ";").unwrap_or(0);
                     let mut used = Vec::new();
                     use_tree(&rest[..end], &[], &mut used);
                     let named = used.iter().map(|(_, path)| path.clone());
@@ -84,8 +89,7 @@ impl Sources {
                 }
                 ("mod", [name, TokenTree::Group(body), ..]) => {
                     let name = word(name);
-                    let (inner, file) =
-                        (below(module, &name), self.module(module).file.clone());
+                    let (inner, file) = (below(module, &name), self.module(module).file.clone());
                     self.add(inner.clone(), &file);
                     self.scan(&inside(body), &inner, &folder.join(name));
                     3
@@ -120,17 +124,10 @@ impl Sources {
         }
     }
 
-    /// Every path that the crate's code names, with its file, except in modules of these names.
-    pub fn named_outside(
-        &self,
-        modules: &[&str],
-    ) -> impl Iterator<Item = (&Path, &Segments)> {
-        let outside = |path: &Segments| {
-            !path.iter().any(|segment| modules.contains(&segment.as_str()))
-        };
-        let kept: Vec<_> = self.0.iter().filter(|(path, _)| outside(path)).collect();
-        kept.into_iter().flat_map(|(_, module)| {
-            module.named.iter().map(|path| (module.file.as_path(), path))
+    /// Every path that the crate's code names, with its file.
+    pub fn named(&self) -> impl Iterator<Item = (&Path, &[String])> {
+        self.modules.values().flat_map(|module| {
+            module.named.iter().map(|path| (module.file.as_path(), path.as_slice()))
         })
     }
 
@@ -141,24 +138,17 @@ impl Sources {
     /// defines, and a parent uses its children.
     pub fn circles(&self) -> BTreeSet<(&Path, &Path)> {
         let imports = self.imports();
-        imports
-            .iter()
-            .filter(|(a, b)| a < b && imports.contains(&(*b, *a)))
-            .copied()
-            .collect()
+        imports.iter().filter(|(a, b)| a < b && imports.contains(&(*b, *a))).copied().collect()
     }
 
     /// The pairs of files of which the first imports the second.
     fn imports(&self) -> BTreeSet<(&Path, &Path)> {
         let mut imports = BTreeSet::new();
-        for (from, module) in &self.0 {
-            let paths =
-                module.named.iter().filter_map(|path| self.absolute(from, path));
-            for to in
-                paths.map(|path| self.definer(&path, 0).unwrap_or(self.deepest(&path)))
-            {
+        for (from, module) in &self.modules {
+            let paths = module.named.iter().filter_map(|path| self.absolute(from, path));
+            for to in paths.map(|path| self.definer(&path, 0).unwrap_or(self.deepest(&path))) {
                 let family = to.starts_with(from) || from.starts_with(&to);
-                let (from, to) = (module.file.as_path(), self.0[&to].file.as_path());
+                let (from, to) = (module.file.as_path(), self.modules[&to].file.as_path());
                 if !family && from != to {
                     imports.insert((from, to));
                 }
@@ -174,7 +164,7 @@ impl Sources {
         match path[up..].first().map(String::as_str) {
             Some("crate") => Some(path[1..].to_vec()),
             Some("self") => Some([module, &path[1..]].concat()),
-            Some(name) if up > 0 || self.0.contains_key(&below(home, name)) => {
+            Some(name) if up > 0 || self.modules.contains_key(&below(home, name)) => {
                 Some([home, &path[up..]].concat())
             }
             _ => None,
@@ -183,20 +173,15 @@ impl Sources {
 
     /// The module at the beginning of an absolute path.
     fn deepest(&self, path: &[String]) -> Segments {
-        let is_module = |path: &&[String]| self.0.contains_key(*path);
-        (0..=path.len())
-            .rev()
-            .map(|n| &path[..n])
-            .find(is_module)
-            .unwrap_or_default()
-            .to_vec()
+        let is_module = |path: &&[String]| self.modules.contains_key(*path);
+        (0..=path.len()).rev().map(|n| &path[..n]).find(is_module).unwrap_or_default().to_vec()
     }
 
     /// The module that defines what an absolute path names, after following `use`.
     fn definer(&self, path: &[String], followed: usize) -> Option<Segments> {
         let home = self.deepest(path);
         let rest = &path[home.len()..];
-        let module = &self.0[&home];
+        let module = &self.modules[&home];
         let Some(name) = rest.first() else { return Some(home) };
         if name == "*" || module.defined.contains(name.trim_end_matches('!')) {
             return Some(home);
@@ -213,8 +198,7 @@ impl Sources {
 }
 
 /// What stands before the name of an item.
-const DEFINES: [&str; 8] =
-    ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];
+const DEFINES: [&str; 8] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];
 
 fn word(token: &TokenTree) -> String {
     match token {
@@ -272,11 +256,7 @@ fn path(tokens: &[TokenTree]) -> (Segments, usize) {
 }
 
 /// Adds the names that the tree of a `use` statement below `prefix` brings in, with their paths.
-fn use_tree(
-    tokens: &[TokenTree],
-    prefix: &[String],
-    used: &mut Vec<(String, Segments)>,
-) {
+fn use_tree(tokens: &[TokenTree], prefix: &[String], used: &mut Vec<(String, Segments)>) {
     for branch in tokens.split(|token| word(token) == ",") {
         let mut path = prefix.to_vec();
         let mut name = None;
@@ -309,7 +289,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let sources = Sources::read(&folder.path().join(files[0].0));
+        let sources = Sources::read(&folder.path().join(files[0].0), &[TESTS, PROGRAM]);
         (folder, sources)
     }
 
@@ -319,8 +299,7 @@ mod tests {
 
     #[test]
     fn two_files_that_import_each_other_are_a_circle() {
-        let root =
-            ("lib.rs", "mod a; mod b; pub use a::A; pub use self::b::{B, B as C};");
+        let root = ("lib.rs", "mod a; mod b; pub use a::A; pub use self::b::{B, B as C};");
         let a = ("a.rs", "use crate::b::B; pub struct A(B);");
         assert_eq!(circles(&[root, a, ("b.rs", "pub struct B;")]), 0, "one way");
         for back in [
@@ -337,10 +316,7 @@ mod tests {
             );
         }
         let by_other_name = ("a.rs", "pub struct A(super::C);");
-        assert_eq!(
-            circles(&[root, by_other_name, ("b.rs", "use crate::A; pub struct B;")]),
-            1
-        );
+        assert_eq!(circles(&[root, by_other_name, ("b.rs", "use crate::A; pub struct B;")]), 1);
         let test = "pub struct B; #[cfg(test)] mod tests { use crate::a::A; }";
         assert_eq!(circles(&[root, a, ("b.rs", test)]), 0, "tests may look anywhere");
     }
@@ -355,21 +331,16 @@ mod tests {
         let with = |c| [family[0], family[1], family[2], ("c.rs", c)];
         assert_eq!(circles(&with("use crate::A; pub struct C;")), 0);
         let [root, a, _, c] = with("use crate::a::b::B; pub struct C;");
-        assert_eq!(
-            circles(&[root, a, ("a/b.rs", "use crate::c::C; pub struct B;"), c]),
-            1
-        );
+        assert_eq!(circles(&[root, a, ("a/b.rs", "use crate::c::C; pub struct B;"), c]), 1);
     }
 
     #[test]
     fn every_path_is_seen() {
-        let text = "use std::{fs, process::{self, Command}}; mod program { fn f() { print!(); } }
+        let text = "use std::{fs, process::{self, Command}};
+            #[cfg(feature = \"program\")] mod session { fn f() { print!(); } }
             fn g() { if x != 3 { println!(\"{}\", std::thread::current()) } }";
         let (_folder, sources) = sources(&[("lib.rs", text)]);
-        let named: Vec<String> = sources
-            .named_outside(&["program"])
-            .map(|(_, path)| path.join("::"))
-            .collect();
+        let named: Vec<String> = sources.named().map(|(_, path)| path.join("::")).collect();
         for path in ["std::fs", "std::process", "std::process::Command", "println!"] {
             assert!(named.iter().any(|named| named == path), "no {path} in {named:?}");
         }
