@@ -410,7 +410,9 @@ mod tests {
 
     #[test]
     fn what_a_page_holds() {
-        let text = "# One *two*\n\n[a](b.md#c) ![d](figures/e.png)\n\n```rust,ignore\n{{#include f.rs:g}}\n```\n\n````text\n```\n[no](no)\n````\n$$x$$ {#eq:y}\n";
+        let text = "# One *two*\n\n[a](b.md#c) ![d](figures/e.png)\n\n\
+            ```rust,ignore\n{{#include f.rs:g}}\n```\n\n\
+            ````text\n```\n[no](no)\n````\n$$x$$ {#eq:y}\n";
         assert_eq!(fences(text).len(), 2);
         assert_eq!(include(&fences(text)[0].body), Some(("f.rs", Some("g"))));
         let found = links(text);

@@ -119,8 +119,10 @@ impl Form {
 mod tests {
     #[test]
     fn controls_are_read_as_the_script_reads_them() {
-        let page = "Text.\n\n<form class=\"live\" data-figure=\"f\" data-model=\"cats\" data-label=\"l\" hidden>\n\
-            <label>t <input type=\"range\" name=\"t\" min=\"0\" max=\"9\" step=\"0.5\" value=\"2.5\"></label>\n\
+        let page = "Text.\n\n<form class=\"live\" data-figure=\"f\" data-model=\"cats\" \
+            data-label=\"l\" hidden>\n\
+            <label>t <input type=\"range\" name=\"t\" min=\"0\" max=\"9\" step=\"0.5\" \
+            value=\"2.5\"></label>\n\
             <input type=\"text\" name=\"p\" value=\"a cat\">\n\
             <select name=\"s\"><option>one</option><option>two</option></select>\n</form>\n\nText.";
         let [form] = super::forms(page).try_into().unwrap();

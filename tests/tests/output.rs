@@ -501,7 +501,8 @@ fn a_full_disk_loses_no_output() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeeded(&start("ch05-train", folder, &train("model", "1", "")).output().unwrap());
-    let small = "train --condition class --steps 1 --batch-size 2 --num-timesteps 20 --samples 2 --out told";
+    let small = "train --condition class --steps 1 --batch-size 2 --num-timesteps 20 --samples 2 \
+        --out told";
     succeeded(&run("ch08-conditioning", folder, small));
     succeeded(&run(
         "ch08-conditioning",

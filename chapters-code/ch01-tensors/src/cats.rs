@@ -42,7 +42,9 @@ macro_rules! attribute {
 // ANCHOR: attributes
 attribute!(
     /// The colour of the fur.
-    Fur { Orange = "orange", Black = "black", Grey = "grey", White = "white", Brown = "brown" }
+    Fur {
+        Orange = "orange", Black = "black", Grey = "grey", White = "white", Brown = "brown"
+    }
 );
 attribute!(
     /// What is on the fur.

@@ -62,8 +62,9 @@ fn files_are_known_by_their_content_and_the_rest_is_counted() {
     );
     assert_eq!((0..3).map(|i| opened.label(i)).collect::<Vec<_>>(), [1, 1, 0]);
     let wanted = format!(
-        "{}: skipped 3 files that are not images (first: BMW.bmp), 1 image of a kind that is not read (cat/new.heic), \
-        3 hidden ones (first: .DS_Store) and 2 images below a second level of folders (first: cat/deep/1.png)",
+        "{}: skipped 3 files that are not images (first: BMW.bmp), 1 image of a kind \
+        that is not read (cat/new.heic), 3 hidden ones (first: .DS_Store) and 2 images \
+        below a second level of folders (first: cat/deep/1.png)",
         folder.display()
     );
     assert_eq!(opened.notes(), [wanted]);
@@ -127,7 +128,10 @@ fn captions_are_found_by_their_header_and_however_paths_are_spelt() {
     }
     let write = |text: &str| std::fs::write(folder.join("captions.csv"), text).unwrap();
     write(
-        "\u{feff}Caption , id,FILE\r\n\"one, a cat\",1,./Cat/1.png\r\ntwo,2,cat\\2.png\r\nthree,3,CAT/3.PNG\r\nfour,4,.\\Cat\\4.png\r\nfive,5,dog.png\r\n",
+        "\u{feff}Caption , id,FILE\r\n\
+        \"one, a cat\",1,./Cat/1.png\r\n\
+        two,2,cat\\2.png\r\nthree,3,CAT/3.PNG\r\n\
+        four,4,.\\Cat\\4.png\r\nfive,5,dog.png\r\n",
     );
     let opened = open(folder).unwrap();
     assert_eq!(captions(&opened), ["one, a cat", "two", "three", "four", "five"]);

@@ -150,7 +150,10 @@ impl UNetConfig {
         if fits(height) && fits(width) {
             return Ok(());
         }
-        let need = format!("with {levels} levels height and width must be multiples of {factor} up to {MAX_SIDE}");
+        let need = format!(
+            "with {levels} levels height and width must be multiples of {factor} up to \
+            {MAX_SIDE}"
+        );
         Err(ConfigError::new("sample_size", format_args!("{height}x{width}"), need))
     }
 }

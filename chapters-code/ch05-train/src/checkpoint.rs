@@ -36,7 +36,11 @@ pub enum CheckpointError {
     Params { path: PathBuf, source: ParamsError },
     #[error("{}: {source}", path.display())]
     Config { path: PathBuf, source: ConfigError },
-    #[error("{}: the metadata field 'step' is {found}, not a whole number up to {MAX_STEPS}", path.display())]
+    #[error(
+        "{}: the metadata field 'step' is {found}, not a whole number up to \
+        {MAX_STEPS}",
+        path.display()
+    )]
     NoStep { path: PathBuf, found: String },
 }
 

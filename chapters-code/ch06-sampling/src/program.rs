@@ -64,7 +64,8 @@ pub fn open(
     cli::notes(&model.notes);
     if model_dir::is_conditional(&directory) {
         cli::println!(
-            "{} can be told what to draw, and is told nothing here: see cargo run -p ch08-conditioning -- sample --help",
+            "{} can be told what to draw, and is told nothing here: see cargo run -p \
+            ch08-conditioning -- sample --help",
             directory.display()
         );
     }

@@ -125,9 +125,15 @@ pub enum LabelError {
     Unknown { label: String, known: String },
     #[error("the model reads prompts and knows no classes: use --prompt")]
     ReadsPrompts,
-    #[error("the model learnt class {number} as '{before}', but in this data set it is '{now}': continue with the classes that it began with, or train another model")]
+    #[error(
+        "the model learnt class {number} as '{before}', but in this data set it is \
+        '{now}': continue with the classes that it began with, or train another model"
+    )]
     Changed { number: usize, before: String, now: String },
-    #[error("the model learnt {before} classes, but this data set has {now}: continue with the classes that it began with, or train another model")]
+    #[error(
+        "the model learnt {before} classes, but this data set has {now}: continue with \
+        the classes that it began with, or train another model"
+    )]
     Count { before: usize, now: usize },
 }
 
@@ -139,7 +145,11 @@ pub type ConditionalModel<D> = Model<ConditionalUNet<D>>;
 pub enum ConditionalError {
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("{0} cannot be told what to draw: it has no folder '{CONDITIONING}' (train a conditional model with `cargo run -p ch08-conditioning -- train`, or draw from this one with ch06-sampling)")]
+    #[error(
+        "{0} cannot be told what to draw: it has no folder '{CONDITIONING}' (train a \
+        conditional model with `cargo run -p ch08-conditioning -- train`, or draw from \
+        this one with ch06-sampling)"
+    )]
     Unconditional(String),
 }
 

@@ -285,8 +285,8 @@ ops::parameters!(TextEncoder { words, places, blocks, norm });
 
 // ANCHOR: cross_attention
 /// Lets every pixel look at every word, with a residual connection past it. Values and
-/// output have no bias: where nothing was read, nothing is added, and the network is the
-/// one of chapter 4.
+/// output have no bias: where nothing was read, nothing is added, and the network is
+/// the one of chapter 4.
 #[derive(Clone, Debug)]
 pub struct CrossAttention<D: UNetDevice> {
     norm: GroupNorm<D>,

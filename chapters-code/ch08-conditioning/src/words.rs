@@ -16,7 +16,10 @@ pub enum PromptError {
     Empty(String),
     #[error("the prompt has {found} words, but the model reads at most {most}")]
     TooLong { found: usize, most: usize },
-    #[error("the model does not read prompts: say one of its {num_classes} classes with --label (from 0)")]
+    #[error(
+        "the model does not read prompts: say one of its {num_classes} classes with \
+        --label (from 0)"
+    )]
     Unread { num_classes: usize },
 }
 

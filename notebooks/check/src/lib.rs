@@ -218,7 +218,12 @@ fn outputs(made: &Output, count: usize) -> Value {
             (mime_type.clone(), value)
         };
         let data: Map<String, Value> = made.shown.iter().map(stored).collect();
-        outputs.push(json!({"data": data, "execution_count": count, "metadata": {}, "output_type": "execute_result"}));
+        outputs.push(json!({
+            "data": data,
+            "execution_count": count,
+            "metadata": {},
+            "output_type": "execute_result"
+        }));
     }
     Value::Array(outputs)
 }

@@ -127,7 +127,10 @@ fn main() -> ExitCode {
 fn report(count: u32, seed: u64) -> ExitCode {
     match kills(count, seed) {
         Ok(tried) => {
-            println!("{count} kills of {tried} trainings: all ended in the same bytes, with nothing left behind");
+            println!(
+                "{count} kills of {tried} trainings: all ended in the same bytes, with nothing \
+                left behind"
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

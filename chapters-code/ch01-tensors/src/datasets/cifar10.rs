@@ -59,7 +59,8 @@ impl Cifar10 {
             let bytes = std::fs::read(&path).map_err(read)?;
             if bytes.is_empty() || bytes.len() % RECORD != 0 {
                 let problem = format!(
-                    "has {} bytes, not a multiple of {RECORD}: the file is cut short or no CIFAR-10 batch",
+                    "has {} bytes, not a multiple of {RECORD}: the file is cut short \
+                    or no CIFAR-10 batch",
                     bytes.len()
                 );
                 return Err(DataError::bad(&path, problem));
@@ -67,7 +68,11 @@ impl Cifar10 {
             if let Some(i) = bytes.chunks(RECORD).position(|r| r[0] > 9) {
                 return Err(DataError::bad(
                     &path,
-                    format!("record {i} has label {}, not in 0..=9: this is no CIFAR-10 batch", bytes[i * RECORD]),
+                    format!(
+                        "record {i} has label {}, not in 0..=9: this is no CIFAR-10 \
+                        batch",
+                        bytes[i * RECORD]
+                    ),
                 ));
             }
             records.extend(bytes);

@@ -312,7 +312,8 @@ mod tests {
         };
         // Where the strips are (tag 273) and a profile (34675), with this many numbers
         // each.
-        let small = b"II*\0\x08\0\0\0\x02\0\x11\x01\x04\0\0\0\0\x01\0\0\0\0\x73\x87\x07\0\0\0\0\x02\0\0\0\0";
+        let small = b"II*\0\x08\0\0\0\x02\0\x11\x01\x04\0\0\0\0\x01\0\0\0\0\
+            \x73\x87\x07\0\0\0\0\x02\0\0\0\0";
         assert_eq!(lists(small), LISTED << 24);
         let large = b"MM\0*\0\0\0\x08\0\x01\x01\x11\0\x04\x01\0\0\0\0\0\0\0";
         assert_eq!(lists(large), LISTED << 24);

@@ -56,17 +56,21 @@ impl Idx {
         let ([count, height, width], [label_count]) = (images.sizes, labels.sizes);
         if label_count != count {
             return Err(labels.bad(format!(
-                "holds {label_count} labels, but {} holds {count} images: they do not belong together",
+                "holds {label_count} labels, but {} holds {count} images: they do not \
+                belong together",
                 images.path.display()
             )));
         }
         if images.sizes.contains(&0) {
-            return Err(images.bad(format!("holds {count} images of {height}x{width} pixels: nothing to learn from")));
+            return Err(images.bad(format!(
+                "holds {count} images of {height}x{width} pixels: nothing to learn from"
+            )));
         }
         let (label_path, labels) = (labels.path.clone(), labels.data()?);
         if let Some(label) = labels.iter().find(|&&label| label > 9) {
             let problem = format!(
-                "has a label {label}, but only files of ten classes, 0 to 9, are read here (EMNIST has files with more)"
+                "has a label {label}, but only files of ten classes, 0 to 9, are read \
+                here (EMNIST has files with more)"
             );
             return Err(DataError::bad(&label_path, problem));
         }
@@ -123,9 +127,10 @@ impl<const N: usize> IdxFile<N> {
         let header = self.read(length)?;
         if header.len() < length {
             let found = header.len();
-            return Err(
-                self.bad(format!("has {found} bytes, fewer than the {length} of an IDX header: fetch the file again"))
-            );
+            return Err(self.bad(format!(
+                "has {found} bytes, fewer than the {length} of an IDX header: fetch \
+                the file again"
+            )));
         }
         let number = |i: usize| {
             u32::from_be_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]])
@@ -133,8 +138,8 @@ impl<const N: usize> IdxFile<N> {
         let magic = 0x0800 + N as u32;
         if number(0) != magic {
             return Err(self.bad(format!(
-                "starts with magic number {:#010x}, but IDX bytes with {N} dimensions start with {magic:#010x}: this is \
-                another kind of file",
+                "starts with magic number {:#010x}, but IDX bytes with {N} dimensions \
+                start with {magic:#010x}: this is another kind of file",
                 number(0)
             )));
         }
@@ -162,8 +167,8 @@ impl<const N: usize> IdxFile<N> {
             data.len().to_string()
         };
         Err(self.bad(format!(
-            "its header promises sizes {sizes:?}, {promised} bytes, but {found} bytes follow: the file is cut short or \
-            damaged"
+            "its header promises sizes {sizes:?}, {promised} bytes, but {found} bytes \
+            follow: the file is cut short or damaged"
         )))
     }
 

@@ -134,13 +134,24 @@ pub enum DataError {
         "dataset '{0}' is read from files: say where they are with --data-dir DIR"
     )]
     NoDirectory(&'static str),
-    #[error("{flag} does nothing for dataset '{dataset}': leave it out, or choose another --dataset")]
+    #[error(
+        "{flag} does nothing for dataset '{dataset}': leave it out, or choose another \
+        --dataset"
+    )]
     Unused { flag: &'static str, dataset: &'static str },
-    #[error("cannot keep the images in a temporary file in {}: {source}; make room, or point TMPDIR elsewhere", folder.display())]
+    #[error(
+        "cannot keep the images in a temporary file in {}: {source}; make room, or \
+        point TMPDIR elsewhere",
+        folder.display()
+    )]
     Scratch { folder: PathBuf, source: std::io::Error },
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{} not found in {}: put the file there (gzipped or not), or point --data-dir at its folder", name, folder.display())]
+    #[error(
+        "{} not found in {}: put the file there (gzipped or not), or point --data-dir \
+        at its folder",
+        name, folder.display()
+    )]
     NotFound { name: String, folder: PathBuf },
     #[error("{}: {problem}", path.display())]
     Bad { path: PathBuf, problem: String },

@@ -61,7 +61,10 @@ pub enum ModelError {
         .0.display()
     )]
     Pickled(PathBuf),
-    #[error("{}: weight_map names '{shard}', but a shard is a file in the same folder", path.display())]
+    #[error(
+        "{}: weight_map names '{shard}', but a shard is a file in the same folder",
+        path.display()
+    )]
     Shard { path: PathBuf, shard: String },
     #[error("{}: the pipeline is a {found}, but only DDPMPipeline is read here", path.display())]
     WrongPipeline { path: PathBuf, found: String },
@@ -89,7 +92,10 @@ pub enum ShapeError {
     DoesNotDenoise { takes: usize, gives: usize },
     #[error("the config has no sample_size: say which with --image-size")]
     NoSize,
-    #[error("images of side {side} do not fit: this network needs a multiple of {factor} (--image-size)")]
+    #[error(
+        "images of side {side} do not fit: this network needs a multiple of {factor} \
+        (--image-size)"
+    )]
     WrongSize { side: usize, factor: usize },
 }
 

@@ -69,7 +69,8 @@ impl Default for SchedulerConfig {
 impl DiffusersConfig for SchedulerConfig {
     const CLASS: &'static str = "DDPMScheduler";
     const OTHERWISE: &'static str =
-        "; in Python, DDPMScheduler.from_config(pipeline.scheduler.config) makes one of another scheduler";
+        "; in Python, DDPMScheduler.from_config(pipeline.scheduler.config) makes one \
+        of another scheduler";
 
     /// What diffusers leaves in the file when another scheduler was turned into a
     /// `DDPMScheduler`, which ignores it.

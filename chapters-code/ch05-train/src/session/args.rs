@@ -21,7 +21,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the training in --out, with the settings that it began with
-    #[arg(long, conflicts_with_all = ["dataset", "image_size", "image_channels", "background", "preset", "batch_size", "learning_rate", "warmup_steps", "weight_decay", "max_gradient_norm", "seed", "schedule", "num_timesteps", "raise_betas", "prediction_type", "ema_decay"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "dataset", "image_size", "image_channels", "background", "preset",
+            "batch_size", "learning_rate", "warmup_steps", "weight_decay",
+            "max_gradient_norm", "seed", "schedule", "num_timesteps", "raise_betas",
+            "prediction_type", "ema_decay",
+        ],
+    )]
     pub resume: bool,
     /// Steps to train, those before a --resume included (default: by dataset)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
@@ -168,7 +176,8 @@ impl Args {
         });
         anyhow::ensure!(
             !self.raise_betas || self.schedule != BetaSchedule::SquaredcosCapV2,
-            "--raise-betas: the betas of --schedule squaredcos_cap_v2 follow the number of timesteps anyway"
+            "--raise-betas: the betas of --schedule squaredcos_cap_v2 follow the \
+            number of timesteps anyway"
         );
         let (beta_start, beta_end) = match self.raise_betas {
             true => raised_betas(self.num_timesteps as usize),

@@ -89,7 +89,8 @@ pub fn run<S: Session>(
             data.data_dir = Some(directory.clone());
         }
         let train_set = data.open(Split::Train).context(
-            "the images of this run cannot be opened; if they have moved, give their folder with --data-dir",
+            "the images of this run cannot be opened; if they have moved, give their \
+            folder with --data-dir",
         )?;
         let train_set = S::prepare(train_set);
         let mut session = resume(&device, &out, train_set.as_ref())?;
@@ -110,7 +111,8 @@ pub fn run<S: Session>(
     let total = args.steps().max(trainer.step);
     trainer.plan(total, args.cooldown(trainer.config.optimizer.cooldown));
     cli::println!(
-        "{}: {} images of {}, {} parameters, about {} of memory, steps {} to {total}, batch size {}",
+        "{}: {} images of {}, {} parameters, about {} of memory, steps {} to {total}, \
+        batch size {}",
         out.display(),
         sets.train.len(),
         sets.train.name(),
@@ -139,7 +141,8 @@ fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     match (args.resume, exists(out)) {
         (true, true) => Ok(()),
         (true, false) => anyhow::bail!(
-            "{} holds no training to resume: leave out --resume, or give the --out of one that was begun",
+            "{} holds no training to resume: leave out --resume, or give the --out of \
+            one that was begun",
             out.display()
         ),
         (false, true) => anyhow::bail!(
@@ -173,7 +176,8 @@ fn check_shape<N>(
     let (found, expected) = (dataset.shape(), trainer.config.unet.input_shape());
     if Some(found) != expected {
         anyhow::bail!(
-            "{}: the network takes images of {expected:?} (channels, height, width), but {} has {found:?}",
+            "{}: the network takes images of {expected:?} (channels, height, width), \
+            but {} has {found:?}",
             out.display(),
             dataset.name()
         );
@@ -256,7 +260,10 @@ impl Run {
 
     fn undrawn<S: Session>(&self) -> String {
         let command = self.args.resume_command(S::COMMAND);
-        format!("trained to the end and saved, but the last samples were not drawn; draw them with: {command}")
+        format!(
+            "trained to the end and saved, but the last samples were not drawn; draw \
+            them with: {command}"
+        )
     }
 
     fn train<S: Session>(
@@ -372,7 +379,10 @@ impl Run {
         };
         if images.as_vec().iter().any(|v| !v.is_finite()) {
             let step = session.trainer().step;
-            anyhow::bail!("the drawn images are not finite numbers at step {step}: try a smaller --learning-rate");
+            anyhow::bail!(
+                "the drawn images are not finite numbers at step {step}: try a smaller \
+                --learning-rate"
+            );
         }
         let (_, _, _, width) = *images.shape();
         figures::save_png(

@@ -65,8 +65,9 @@ pub(super) fn warning(schedule: &Schedule) -> Option<String> {
     let left = schedule.alpha_bar[schedule.len() - 1];
     (left > LEFT).then(|| {
         format!(
-            "warning: after {} timesteps {:.0} % of the image's variance is left, but sampling begins with \
-             nothing but noise: add --raise-betas (chapter 2 says why), or take more --num-timesteps",
+            "warning: after {} timesteps {:.0} % of the image's variance is left, but \
+            sampling begins with nothing but noise: add --raise-betas (chapter 2 says \
+            why), or take more --num-timesteps",
             schedule.len(),
             100.0 * left
         )

@@ -71,13 +71,20 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str
         .into_iter()
         .find(|f| flags.split(' ').any(|g| g == *f))
         .unwrap_or("neither avx2 nor avx512f");
-    writeln!(text, "Processor: {model} ({vectors}), {threads} threads. Medians of {turns} turns each, taken in turns; of {runs} runs the one with the median ratio. {versions}\n").unwrap();
-    text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch GFLOP/s | peak MiB | PyTorch peak MiB | memory / PyTorch | speed / one thread |\n";
+    writeln!(
+        text,
+        "Processor: {model} ({vectors}), {threads} threads. Medians of {turns} turns each, taken \
+        in turns; of {runs} runs the one with the median ratio. {versions}\n"
+    )
+    .unwrap();
+    text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch \
+        GFLOP/s | peak MiB | PyTorch peak MiB | memory / PyTorch | speed / one thread |\n";
     text += "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     for row in rows {
         text += &line(row);
         text.push('\n');
     }
-    text += "\nGFLOP/s count the multiplications and additions of a direct convolution, so a method that needs fewer can exceed what the processor can do.\n";
+    text += "\nGFLOP/s count the multiplications and additions of a direct convolution, so a \
+        method that needs fewer can exceed what the processor can do.\n";
     text
 }

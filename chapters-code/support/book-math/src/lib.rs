@@ -217,7 +217,10 @@ fn render_page(
                 match name {
                     Some(name) => {
                         let number = &places[name].1;
-                        out += &format!("<div class=\"equation\" id=\"eq-{name}\"><div>{math}</div><a href=\"#eq-{name}\">({number})</a></div>");
+                        out += &format!(
+                            "<div class=\"equation\" id=\"eq-{name}\"><div>{math}</div>\
+                            <a href=\"#eq-{name}\">({number})</a></div>"
+                        );
                     }
                     None => out += &format!("<div class=\"equation\"><div>{math}</div></div>"),
                 }

@@ -44,14 +44,14 @@ pub enum FigureError {
     #[error("cannot draw the plot: {0}")]
     Draw(String),
     #[error(
-        "the picture would be {}{width}x{height} pixels large, {gigabytes:.1} GB, but at most {MOST_PIXELS} pixels are \
-         drawn: ask for fewer images or a smaller scale",
+        "the picture would be {}{width}x{height} pixels large, {gigabytes:.1} GB, but at most \
+        {MOST_PIXELS} pixels are drawn: ask for fewer images or a smaller scale",
         if *frames == 1 { String::new() } else { format!("{frames} frames of ") }
     )]
     TooLarge { frames: usize, width: usize, height: usize, gigabytes: f64 },
     #[error(
-        "the film would be {width}x{height} pixels large, but a GIF has at most {most} on a side: ask for fewer images or \
-         a smaller scale"
+        "the film would be {width}x{height} pixels large, but a GIF has at most {most} on a side: \
+        ask for fewer images or a smaller scale"
     )]
     WideFilm { width: usize, height: usize, most: usize },
 }

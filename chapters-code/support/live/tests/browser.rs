@@ -94,7 +94,8 @@ fn a_browser_shows_what_the_processor_draws() {
     for settings in [
         r#"{"figure": "noising", "t": 300, "schedule": "squaredcos_cap_v2", "cat": 3}"#,
         r#"{"figure": "few_steps", "steps": 3, "eta": 0.5, "seed": 1}"#,
-        r#"{"figure": "prompt", "prompt": "a black cat with blue eyes", "guidance_scale": 2, "seed": 0, "steps": 2}"#,
+        r#"{"figure": "prompt", "prompt": "a black cat with blue eyes", "guidance_scale": 2,
+            "seed": 0, "steps": 2}"#,
     ] {
         let page = browser.draw(settings);
         assert!(page.problems.is_empty(), "{:?}", page.problems);

@@ -75,11 +75,13 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
         (r#"{"figure": "few_steps", "steps": 5, "eta": 0, "seed": 0, "speed": 3}"#, "speed"),
         (r#"{"figure": "ancestral", "seed": -1}"#, "-1"),
         (
-            r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 1, "seed": 0, "steps": 5}"#,
+            r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 1,
+                "seed": 0, "steps": 5}"#,
             "dog",
         ),
         (
-            r#"{"figure": "prompt", "prompt": "a cat", "guidance_scale": -1, "seed": 0, "steps": 5}"#,
+            r#"{"figure": "prompt", "prompt": "a cat", "guidance_scale": -1,
+                "seed": 0, "steps": 5}"#,
             "not below 0",
         ),
     ] {

@@ -99,8 +99,8 @@ impl<D: UNetDevice> ReadyInput<D> {
         }
     }
 
-    /// The way back. `gradient` computes the gradient of what the convolution read, and stores it in
-    /// the memory that it is given.
+    /// The way back. `gradient` computes the gradient of what the convolution read, and stores it
+    /// in the memory that it is given.
     pub fn backward(
         self,
         grads: &mut Gradients<f32, D>,

@@ -1,10 +1,10 @@
 //! The device that a build selects, or a sentence that says why there is none.
 
 // ANCHOR: auto_device
-/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
+/// The device that a build selects: `Cuda` with the feature `cuda`, `Cpu` without.
 #[cfg(not(feature = "cuda"))]
 pub type AutoDevice = dfdx::prelude::Cpu;
-/// The device that a build selects: `Cuda` with the cargo feature `cuda`, `Cpu` without.
+/// The device that a build selects: `Cuda` with the feature `cuda`, `Cpu` without.
 #[cfg(feature = "cuda")]
 pub type AutoDevice = dfdx::prelude::Cuda;
 // ANCHOR_END: auto_device

@@ -637,14 +637,18 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
 }
 
 // ANCHOR: naive_attention
-/// Attention of one head of one image, letter by letter: queries, keys and values are `d` channels
-/// of pixels each.
+/// Attention of one head of one image, letter by letter: queries, keys and values are
+/// `d` channels of pixels each.
 fn naive_attention(d: usize, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
     let (n, m) = (q.len() / d, k.len() / d);
     let mut y = vec![0.0; d * n];
     for i in 0..n {
-        let product = |j: usize| (0..d).map(|c| q[c * n + i] * k[c * m + j]).sum::<f64>();
-        let score: Vec<f64> = (0..m).map(|j| (product(j) / (d as f64).sqrt()).exp()).collect();
+        let product = |j: usize| -> f64 {
+            let products = (0..d).map(|c| q[c * n + i] * k[c * m + j]);
+            products.sum()
+        };
+        let score = |j| (product(j) / (d as f64).sqrt()).exp();
+        let score: Vec<f64> = (0..m).map(score).collect();
         let total: f64 = score.iter().sum();
         for c in 0..d {
             y[c * n + i] = (0..m).map(|j| score[j] / total * v[c * m + j]).sum();

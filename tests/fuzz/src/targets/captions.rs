@@ -21,7 +21,8 @@ pub const TARGETS: &[Target] = &[Target {
 fn seeds() -> Vec<Vec<u8>> {
     let tables = [
         "file,caption\na.png,a red one\nb/c.png,\"a blue one, large\"\n",
-        "\u{feff}Caption,more,FILE\r\nred,,.\\A.PNG\r\n\"two\nlines\",1,./b//c.png\r\nnone,2,d.png\r\n",
+        "\u{feff}Caption,more,FILE\r\nred,,.\\A.PNG\r\n\
+        \"two\nlines\",1,./b//c.png\r\nnone,2,d.png\r\n",
     ];
     tables.map(|table| table.as_bytes().to_vec()).into()
 }

@@ -25,7 +25,8 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"figure": "noising", "t": 300, "schedule": "linear", "cat": 3}"#,
         r#"{"figure": "ancestral", "seed": 1}"#,
         r#"{"figure": "few_steps", "seed": 1, "steps": 2, "eta": 0.5}"#,
-        r#"{"figure": "prompt", "prompt": "a black cat", "guidance_scale": 1.5, "seed": 1, "steps": 2}"#,
+        r#"{"figure": "prompt", "prompt": "a black cat", "guidance_scale": 1.5,
+            "seed": 1, "steps": 2}"#,
     ];
     settings.map(|settings| settings.as_bytes().to_vec()).into()
 }

@@ -36,7 +36,8 @@ pub fn scheduler() -> SchedulerConfig {
 }
 
 pub fn index() -> Vec<u8> {
-    br#"{"_class_name": "DDPMPipeline", "scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}"#
+    br#"{"_class_name": "DDPMPipeline", "scheduler": ["diffusers", "DDPMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"]}"#
         .to_vec()
 }
 

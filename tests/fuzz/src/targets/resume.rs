@@ -111,8 +111,9 @@ fn resume(folder: &Path) -> Result<Trainer<Cpu, Linear<Cpu>>, CheckpointError> {
 const METRICS: &str =
     "step,loss,gradient_norm,learning_rate\n0,1.02,3.5,0.0001\n1,0.97,3.1,0.0002\n";
 const HELDOUT: &str =
-    "step,bucket_0,bucket_1,bucket_2,bucket_3,bucket_4,bucket_5,bucket_6,bucket_7,bucket_8,bucket_9\n\
-                       2,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2,0.1,0.05\n4,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2,0.1,0.05\n";
+    "step,bucket_0,bucket_1,bucket_2,bucket_3,bucket_4,bucket_5,bucket_6,bucket_7,bucket_8,\
+    bucket_9\n2,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2,0.1,0.05\n\
+    4,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2,0.1,0.05\n";
 
 /// Reads inputs as one of the two tables of curves, and draws what was read.
 fn curves(folder: &Path, name: &str) -> Run {
@@ -125,7 +126,8 @@ fn curves(folder: &Path, name: &str) -> Run {
 }
 
 fn data_seeds() -> Vec<Vec<u8>> {
-    let all = r##"{"dataset": "folder", "data_dir": "somewhere", "image_size": 8, "image_channels": 1, "background": "#204060"}"##;
+    let all = r##"{"dataset": "folder", "data_dir": "somewhere", "image_size": 8,
+        "image_channels": 1, "background": "#204060"}"##;
     vec![
         all.into(),
         br#"{"dataset": "cats", "data_dir": null, "image_size": 48}"#.to_vec(),

@@ -43,7 +43,11 @@ fn main() -> std::process::ExitCode {
             dataset.name(),
             dataset.len()
         );
-        cli::println!("first {}: mean {mean:.3}, standard deviation {deviation:.3}, values in [-1, 1]", indices.len());
+        cli::println!(
+            "first {}: mean {mean:.3}, standard deviation {deviation:.3}, values in \
+            [-1, 1]",
+            indices.len()
+        );
         for i in indices.iter().take(3) {
             cli::println!(
                 "image {i}: label {}, \"{}\"",

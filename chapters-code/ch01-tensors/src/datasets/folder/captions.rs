@@ -93,7 +93,8 @@ fn without_caption(
     let (images, their) =
         if count == 1 { ("image has", "its") } else { ("images have", "their") };
     Some(format!(
-        "{}: {count} {images} no caption there (first: {}), so the name of {their} subfolder is used",
+        "{}: {count} {images} no caption there (first: {}), so the name of {their} \
+        subfolder is used",
         path.display(),
         names.paths[first]
     ))
@@ -115,8 +116,9 @@ fn column(
             Err(DataError::bad(
                 path,
                 format!(
-                    "line 1: there is {found} \"{name}\" in \"{}\": the first line must name the columns file and \
-                    caption, once each, separated by commas",
+                    "line 1: there is {found} \"{name}\" in \"{}\": the first line \
+                    must name the columns file and caption, once each, separated by \
+                    commas",
                     header.join(",")
                 ),
             ))
@@ -128,9 +130,12 @@ fn broken(path: &Path, error: &csv::Error) -> DataError {
     let line = error.position().map_or(1, csv::Position::line);
     let problem = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
-            "has {len} fields where the first line has {expected_len}: put a caption with a comma in quotation marks"
+            "has {len} fields where the first line has {expected_len}: put a caption \
+            with a comma in quotation marks"
         ),
-        csv::ErrorKind::Utf8 { .. } => "is not UTF-8: save the table as UTF-8".to_string(),
+        csv::ErrorKind::Utf8 { .. } => {
+            "is not UTF-8: save the table as UTF-8".to_string()
+        }
         _ => format!("cannot be read ({error}): repair it"),
     };
     DataError::bad(path, format!("line {line} {problem}"))

@@ -11,7 +11,11 @@ use figures::{palette, Axes, Scale, Series};
 #[derive(Parser)]
 struct Args {
     /// How many steps of noise
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+    )]
     timesteps: u32,
     /// Only this schedule
     #[arg(long, value_enum)]
@@ -74,9 +78,9 @@ fn main() -> std::process::ExitCode {
 }
 
 fn csv(schedules: &[(BetaSchedule, Schedule)]) -> String {
-    let mut out =
-        "schedule,timestep,beta,alpha,alpha_bar,snr,posterior_variance,posterior_mean_x0,posterior_mean_x_t\n"
-            .to_string();
+    let mut out = "schedule,timestep,beta,alpha,alpha_bar,snr,\
+        posterior_variance,posterior_mean_x0,posterior_mean_x_t\n"
+        .to_string();
     for (kind, s) in schedules {
         for t in 0..s.len() {
             let (x0, x_t) = s.posterior_mean_coefficients(t);

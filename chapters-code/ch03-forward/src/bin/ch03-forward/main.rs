@@ -55,7 +55,11 @@ fn main() -> std::process::ExitCode {
             given => given.iter().map(|&t| t as usize).collect(),
         };
         if let Some(t) = shown.iter().find(|&&t| t >= total) {
-            anyhow::bail!("--timesteps {t}: the schedule has timesteps 0 to {} (see --num-timesteps)", total - 1);
+            anyhow::bail!(
+                "--timesteps {t}: the schedule has timesteps 0 to {} (see \
+                --num-timesteps)",
+                total - 1
+            );
         }
         let dataset = args.data.open(Split::Train)?;
         cli::notes(dataset.notes());

@@ -27,7 +27,10 @@ impl Session for Unconditional {
     const COMMAND: &'static str = "cargo run -p ch05-train --";
 
     fn draw_command(directory: &str) -> String {
-        format!("cargo run -p ch06-sampling -- --model {directory} --count 16 --seed 1 --out samples.png")
+        format!(
+            "cargo run -p ch06-sampling -- --model {directory} --count 16 --seed 1 \
+            --out samples.png"
+        )
     }
 
     fn trainer(&mut self) -> &mut Trainer<AutoDevice> {

@@ -21,7 +21,12 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit, for each row
-    #[arg(long, value_delimiter = ',', default_values_t = [5, 10, 20, 50], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [5, 10, 20, 50],
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     steps: Vec<u32>,
     /// The picture to write (PNG)
     #[arg(long, default_value = "steps.png")]
@@ -63,7 +68,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for ((steps, images), seconds) in args.steps.iter().zip(&rows).zip(seconds) {
         let (_, difference) =
             ch01_tensors::statistics(&(images.clone() - last.clone()));
-        cli::println!("{steps} steps: {difference:.3} from those of {most}, {seconds:.3} s per image");
+        cli::println!(
+            "{steps} steps: {difference:.3} from those of {most}, {seconds:.3} s per \
+            image"
+        );
     }
     figures::save_png(
         &args.out,

@@ -19,7 +19,12 @@ pub struct Args {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     count: u32,
     /// How many timesteps to visit on each way; every number makes a row
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 20, 50, 200], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [10, 20, 50, 200],
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     steps: Vec<u32>,
     /// The picture to write (PNG): the images, then for every number of steps the noise
     /// and what it leads to
@@ -63,7 +68,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (decibels, seconds) = (psnr(&images, &back), start.elapsed().as_secs_f64());
         let (_, deviation) = ch01_tensors::statistics(&noise);
         let (variance, seconds) = (deviation.powi(2), seconds / count as f64);
-        cli::println!("{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, {seconds:.2} s per image");
+        cli::println!(
+            "{steps} steps: {decibels:.0} dB, variance of the noise {variance:.2}, \
+            {seconds:.2} s per image"
+        );
         rows.extend([noise, back]);
     }
     figures::save_png(

@@ -32,7 +32,12 @@ pub struct Args {
     condition: Option<Kind>,
     /// How often it is told nothing, from 0 to below 1 (default: 0.1; with --resume: as
     /// before)
-    #[arg(long, conflicts_with = "resume", value_parser = probability, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        conflicts_with = "resume",
+        value_parser = probability,
+        allow_negative_numbers = true,
+    )]
     dropout: Option<f64>,
 }
 
@@ -150,7 +155,8 @@ fn conditioning(
             };
             anyhow::ensure!(
                 vocabulary.len() <= MOST_WORDS,
-                "the captions of {} hold {} different words, but at most {MOST_WORDS} can be learnt: simplify them, or train with --condition class",
+                "the captions of {} hold {} different words, but at most {MOST_WORDS} \
+                can be learnt: simplify them, or train with --condition class",
                 dataset.name(),
                 vocabulary.len()
             );

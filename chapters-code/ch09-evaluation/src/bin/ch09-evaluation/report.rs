@@ -215,7 +215,11 @@ impl Report {
             for Measure { name: measure, unit, .. } in row.measures() {
                 let shown = !matches!(unit, Unit::Number(decimals) if *decimals > MOST_DECIMALS);
                 let most = MOST_DECIMALS;
-                ensure!(shown, "{path}: '{measure}' in the row '{name}' has more than {most} decimals: lower 'number'");
+                ensure!(
+                    shown,
+                    "{path}: '{measure}' in the row '{name}' has more than {most} \
+                    decimals: lower 'number'"
+                );
             }
         }
         Ok(report)

@@ -210,8 +210,8 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
                     v[i] = h.beta2 * v[i] + (1.0 - h.beta2) * g * g;
                     let m_hat = m[i] / h.bias_correction1;
                     let v_hat = v[i] / h.bias_correction2;
-                    p[i] -=
-                        h.learning_rate * (m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i]);
+                    let step = m_hat / (v_hat.sqrt() + h.eps) + h.weight_decay * p[i];
+                    p[i] -= h.learning_rate * step;
                 }
             },
         )

@@ -448,12 +448,16 @@ extern "C" __global__ void ops_copy_rows(long long rows, long long len, const fl
 }
 
 // ANCHOR: adamw
-extern "C" __global__ void ops_adamw(long long count, Adam h, float *p, const float *gradient, float *m, float *v) {
+extern "C" __global__ void ops_adamw(
+    long long count, Adam h, float *p, const float *gradient, float *m, float *v
+) {
     INDEX(count)
     float g = gradient[i] * h.scale;
     m[i] = h.beta1 * m[i] + (1.0f - h.beta1) * g;
     v[i] = h.beta2 * v[i] + (1.0f - h.beta2) * g * g;
-    p[i] -= h.learning_rate * (m[i] / h.correction1 / (sqrtf(v[i] / h.correction2) + h.eps) + h.weight_decay * p[i]);
+    float root = sqrtf(v[i] / h.correction2);
+    float step = m[i] / h.correction1 / (root + h.eps) + h.weight_decay * p[i];
+    p[i] -= h.learning_rate * step;
 }
 // ANCHOR_END: adamw
 

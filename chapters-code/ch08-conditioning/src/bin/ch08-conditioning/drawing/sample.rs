@@ -17,7 +17,12 @@ pub struct SampleArgs {
     solver: SolverArgs,
     /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was
     /// trained
-    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 1.5,
+        value_parser = guidance_scale,
+        allow_negative_numbers = true,
+    )]
     guidance_scale: f64,
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -80,7 +85,12 @@ pub struct ScalesArgs {
     #[command(flatten)]
     solver: SolverArgs,
     /// Guidance scales, a row for each
-    #[arg(long, value_delimiter = ',', default_values_t = [0.0, 1.0, 2.0, 4.0, 8.0], value_parser = guidance_scale)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [0.0, 1.0, 2.0, 4.0, 8.0],
+        value_parser = guidance_scale,
+    )]
     guidance_scales: Vec<f64>,
     /// How many images in a row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
