@@ -43,7 +43,8 @@ macro_rules! attribute {
 attribute!(
     /// The colour of the fur.
     Fur {
-        Orange = "orange", Black = "black", Grey = "grey", White = "white", Brown = "brown"
+        Orange = "orange", Black = "black", Grey = "grey", White = "white",
+        Brown = "brown"
     }
 );
 attribute!(
