@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{json, of_held, repair, Run, Target};
 
+#[rustfmt::skip] // its chapter decides how wide it is
 #[path = "../../../../chapters-code/ch09-evaluation/src/bin/ch09-evaluation/report.rs"]
 mod report;
 

@@ -8,6 +8,7 @@ mod evaluation;
 mod figures;
 mod idx;
 mod network;
+#[rustfmt::skip] // its chapter decides how wide it is
 #[path = "../../../../chapters-code/ch01-tensors/tests/pictures/mod.rs"]
 mod picture_files;
 mod pictures;
