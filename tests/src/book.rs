@@ -26,10 +26,7 @@ pub fn pages() -> Vec<Page> {
         .map(|link| link.target)
         .filter(|target| target.ends_with(".md"));
     paths
-        .map(|path| Page {
-            text: std::fs::read_to_string(folder().join(&path)).unwrap(),
-            path,
-        })
+        .map(|path| Page { text: std::fs::read_to_string(folder().join(&path)).unwrap(), path })
         .collect()
 }
 
@@ -118,11 +115,7 @@ fn slug(text: &str) -> String {
 /// with a colon.
 pub fn terms(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
-    lines
-        .windows(2)
-        .filter(|pair| pair[1].starts_with(": "))
-        .map(|pair| slug(pair[0]))
-        .collect()
+    lines.windows(2).filter(|pair| pair[1].starts_with(": ")).map(|pair| slug(pair[0])).collect()
 }
 
 /// Everything that can be linked to on a page: its headings and terms, as mdBook names them,
@@ -138,11 +131,8 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
         };
     }
     let named = |mark: &str, end: char| {
-        let names = text
-            .split(mark)
-            .skip(1)
-            .filter_map(|tail| tail.split(end).next())
-            .map(str::to_string);
+        let names =
+            text.split(mark).skip(1).filter_map(|tail| tail.split(end).next()).map(str::to_string);
         names.collect::<Vec<_>>()
     };
     anchors.extend(named("{#eq:", '}').into_iter().map(|name| format!("eq-{name}")));
@@ -167,9 +157,7 @@ pub fn commands(text: &str) -> Vec<(usize, String)> {
     for (i, line) in text.lines().enumerate() {
         let typed = line.trim().trim_start_matches("$ ");
         let inline = line.split('`').skip(1).step_by(2);
-        for command in
-            std::iter::once(typed).chain(inline).flat_map(|line| line.split(" && "))
-        {
+        for command in std::iter::once(typed).chain(inline).flat_map(|line| line.split(" && ")) {
             if command.starts_with("cargo ") && !command.contains('`') {
                 commands.push((i + 1, command.to_string()));
             }
@@ -190,10 +178,7 @@ pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
     let problems = |fence: &Fence| {
         let place = format!("{}:{}", page.path, fence.line);
         let problems = problems_of_fence(fence, doc_tested);
-        problems
-            .into_iter()
-            .map(move |problem| format!("{place}: {problem}"))
-            .collect::<Vec<_>>()
+        problems.into_iter().map(move |problem| format!("{place}: {problem}")).collect::<Vec<_>>()
     };
     fences(&page.text).iter().flat_map(problems).collect()
 }
@@ -243,8 +228,7 @@ fn problems_of_listing(file: &str, anchor: &str) -> Vec<String> {
         Ok(ends) => ends,
         Err(problems) => return problems,
     };
-    let printed =
-        lines[from + 1..to].iter().filter(|line| !line.trim().starts_with("// ANCHOR"));
+    let printed = lines[from + 1..to].iter().filter(|line| !line.trim().starts_with("// ANCHOR"));
     let mut problems = problems_of_width(printed.copied());
     if to - from > LONGEST_LISTING + 1 && anchor != "solutions" {
         problems.push(format!(
@@ -257,21 +241,14 @@ fn problems_of_listing(file: &str, anchor: &str) -> Vec<String> {
 /// Which lines are too wide for a page.
 fn problems_of_width<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wide = lines.filter(|line| line.chars().count() > WIDEST_LISTING);
-    wide.map(|line| format!("more than {WIDEST_LISTING} columns: {}", line.trim()))
-        .collect()
+    wide.map(|line| format!("more than {WIDEST_LISTING} columns: {}", line.trim())).collect()
 }
 
 /// What is wrong with the links and pictures of a page.
-pub fn problems_of_links(
-    page: &Page,
-    pages: &[Page],
-    figures: &BTreeSet<String>,
-) -> Vec<String> {
+pub fn problems_of_links(page: &Page, pages: &[Page], figures: &BTreeSet<String>) -> Vec<String> {
     let mut problems = Vec::new();
     for link in links(&page.text) {
-        let mut bad = |what: String| {
-            problems.push(format!("{}:{}: {what}", page.path, link.line))
-        };
+        let mut bad = |what: String| problems.push(format!("{}:{}: {what}", page.path, link.line));
         if link.text.trim().is_empty() {
             bad(format!("nothing says what {} is", link.target));
         }
@@ -290,9 +267,7 @@ pub fn problems_of_links(
             (Some(to), Some(anchor)) if !anchors(&to.text).contains(anchor) => {
                 bad(format!("{} has no #{anchor}", to.path))
             }
-            (None, _) if !folder().join(file).exists() => {
-                bad(format!("there is no {file}"))
-            }
+            (None, _) if !folder().join(file).exists() => bad(format!("there is no {file}")),
             _ => {}
         }
         if let (true, Some(figure)) = (link.picture, file.strip_prefix("figures/")) {
@@ -326,8 +301,7 @@ pub struct Making {
 
 /// Every command that makes something shown in the book.
 pub fn makings() -> Vec<Making> {
-    serde_json::from_slice(&std::fs::read(folder().join("makings.json")).unwrap())
-        .unwrap()
+    serde_json::from_slice(&std::fs::read(folder().join("makings.json")).unwrap()).unwrap()
 }
 
 impl Making {
@@ -337,8 +311,7 @@ impl Making {
         assert_eq!(words[..3], ["cargo", "run", "-p"], "{}", self.command);
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         for input in self.inputs.iter().map(|name| folder().join(name)) {
-            std::fs::copy(&input, empty.join(input.file_name().expect("it is a file")))
-                .unwrap();
+            std::fs::copy(&input, empty.join(input.file_name().expect("it is a file"))).unwrap();
         }
         let mut command = Command::new(env!("CARGO"));
         command
@@ -349,11 +322,7 @@ impl Making {
         let output = command.output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} failed: {error}", self.command);
-        format!(
-            "$ {}\n{}",
-            self.command,
-            masked(&String::from_utf8_lossy(&output.stdout))
-        )
+        format!("$ {}\n{}", self.command, masked(&String::from_utf8_lossy(&output.stdout)))
     }
 }
 
@@ -373,15 +342,9 @@ pub fn words(command: &str) -> Vec<&str> {
 fn masked(text: &str) -> String {
     let mut words: Vec<String> = text.split(' ').map(str::to_string).collect();
     for i in 1..words.len() {
-        let unit = words[i]
-            .trim_end_matches([',', '\n', ';'])
-            .lines()
-            .next()
-            .unwrap_or("")
-            .to_string();
-        if ["s", "images/s"].contains(&unit.as_str())
-            && words[i - 1].parse::<f64>().is_ok()
-        {
+        let unit =
+            words[i].trim_end_matches([',', '\n', ';']).lines().next().unwrap_or("").to_string();
+        if ["s", "images/s"].contains(&unit.as_str()) && words[i - 1].parse::<f64>().is_ok() {
             words[i - 1] = "…".into();
         }
     }
@@ -395,12 +358,7 @@ pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     if a.dimensions() != b.dimensions() {
         return 1.0;
     }
-    let beyond = a
-        .as_raw()
-        .iter()
-        .zip(b.as_raw())
-        .filter(|(a, b)| a.abs_diff(**b) > most)
-        .count();
+    let beyond = a.as_raw().iter().zip(b.as_raw()).filter(|(a, b)| a.abs_diff(**b) > most).count();
     beyond as f64 / a.as_raw().len() as f64
 }
 
@@ -416,10 +374,7 @@ mod tests {
         assert_eq!(fences(text).len(), 2);
         assert_eq!(include(&fences(text)[0].body), Some(("f.rs", Some("g"))));
         let found = links(text);
-        assert_eq!(
-            (found.len(), found[0].target.as_str(), found[1].picture),
-            (2, "b.md#c", true)
-        );
+        assert_eq!((found.len(), found[0].target.as_str(), found[1].picture), (2, "b.md#c", true));
         assert_eq!(anchors(text), ["eq-y", "one-two"].map(String::from).into());
         assert_eq!(terms("Big word\n: what it means\n\nNo: word\n"), ["big-word"]);
         assert_eq!(

@@ -37,25 +37,16 @@ pub fn forms(page: &str) -> Vec<Form> {
 
 fn form(text: &str) -> Form {
     let (tag, body) = text.split_once('>').unwrap();
-    assert!(
-        tag.ends_with(" hidden"),
-        "<form{tag}> would be there without anything to draw it"
-    );
-    assert!(
-        attribute(tag, "data-label").is_some(),
-        "<form{tag}> does not say what it shows"
-    );
+    assert!(tag.ends_with(" hidden"), "<form{tag}> would be there without anything to draw it");
+    assert!(attribute(tag, "data-label").is_some(), "<form{tag}> does not say what it shows");
     assert!(!text.contains("\n\n"), "a blank line ends HTML on a page: <form{tag}>");
     let inputs = body
         .split("<input ")
         .skip(1)
         .map(|rest| input(&format!(" {}", rest.split('>').next().unwrap())));
-    let selects = body
-        .split("<select ")
-        .skip(1)
-        .map(|rest| select(rest.split("</select>").next().unwrap()));
-    let figure =
-        attribute(tag, "data-figure").expect("a figure has a name").to_string();
+    let selects =
+        body.split("<select ").skip(1).map(|rest| select(rest.split("</select>").next().unwrap()));
+    let figure = attribute(tag, "data-figure").expect("a figure has a name").to_string();
     let model = attribute(tag, "data-model").map(str::to_string);
     Form { figure, model, controls: inputs.chain(selects).collect() }
 }
@@ -68,19 +59,12 @@ fn input(tag: &str) -> Control {
     };
     let name = get("name").expect("an input has a name");
     let others = [get("min"), get("max")].into_iter().flatten().map(value).collect();
-    Control {
-        name,
-        value: value(get("value").expect("an input stands somewhere")),
-        others,
-    }
+    Control { name, value: value(get("value").expect("an input stands somewhere")), others }
 }
 
 fn select(text: &str) -> Control {
-    let name = attribute(&format!(" {text}"), "name")
-        .expect("a choice has a name")
-        .to_string();
-    let options =
-        text.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
+    let name = attribute(&format!(" {text}"), "name").expect("a choice has a name").to_string();
+    let options = text.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
     let mut options = options.map(|option| Value::String(option.to_string()));
     Control {
         name,
@@ -92,26 +76,21 @@ fn select(text: &str) -> Control {
 impl Form {
     /// As the page shows it, and with each control put everywhere else that the page allows.
     pub fn settings(&self) -> Vec<String> {
-        let mut as_shown = Map::from_iter([(
-            "figure".to_string(),
-            Value::String(self.figure.clone()),
-        )]);
+        let mut as_shown =
+            Map::from_iter([("figure".to_string(), Value::String(self.figure.clone()))]);
         as_shown.extend(
-            self.controls
-                .iter()
-                .map(|control| (control.name.clone(), control.value.clone())),
+            self.controls.iter().map(|control| (control.name.clone(), control.value.clone())),
         );
-        let moved = self.controls.iter().flat_map(|control| {
-            control.others.iter().map(|other| (&control.name, other))
-        });
+        let moved = self
+            .controls
+            .iter()
+            .flat_map(|control| control.others.iter().map(|other| (&control.name, other)));
         let moved = moved.map(|(name, other)| {
             let mut settings = as_shown.clone();
             settings.insert(name.clone(), other.clone());
             Value::Object(settings).to_string()
         });
-        std::iter::once(Value::Object(as_shown.clone()).to_string())
-            .chain(moved)
-            .collect()
+        std::iter::once(Value::Object(as_shown.clone()).to_string()).chain(moved).collect()
     }
 }
 
@@ -141,8 +120,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "would be there")]
     fn a_form_is_hidden_until_it_works() {
-        super::forms(
-            "<form class=\"live\" data-figure=\"f\" data-label=\"l\">\n</form>",
-        );
+        super::forms("<form class=\"live\" data-figure=\"f\" data-label=\"l\">\n</form>");
     }
 }

@@ -47,17 +47,15 @@ impl Sources {
     fn read_file(&mut self, module: Segments, file: &Path, folder: &Path) {
         let text = std::fs::read_to_string(file)
             .unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
-        let tokens: TokenStream = text
-            .parse()
-            .unwrap_or_else(|e| panic!("{} is no Rust: {e}", file.display()));
+        let tokens: TokenStream =
+            text.parse().unwrap_or_else(|e| panic!("{} is no Rust: {e}", file.display()));
         self.add(module.clone(), file);
         self.scan(&Vec::from_iter(tokens), &module, folder);
     }
 
     fn add(&mut self, module: Segments, file: &Path) {
         let (defined, used, named) = Default::default();
-        self.modules
-            .insert(module, Module { file: file.to_path_buf(), defined, used, named });
+        self.modules.insert(module, Module { file: file.to_path_buf(), defined, used, named });
     }
 
     fn module(&mut self, path: &[String]) -> &mut Module {
@@ -71,9 +69,8 @@ impl Sources {
             let taken = match (word(first).as_str(), &tokens[1..]) {
                 ("#", [TokenTree::Group(attribute), ..]) => {
                     let attribute = attribute.to_string().replace(' ', "");
-                    let path = attribute
-                        .strip_prefix("[path=\"")
-                        .map(|path| path.trim_end_matches("\"]"));
+                    let path =
+                        attribute.strip_prefix("[path=\"").map(|path| path.trim_end_matches("\"]"));
                     path_attribute = path.map(PathBuf::from).or(path_attribute);
                     if self.left_out.contains(&attribute.as_str()) {
                         end_of_item(tokens)
@@ -82,8 +79,7 @@ impl Sources {
                     }
                 }
                 ("use", rest) => {
-                    let end =
-                        rest.iter().position(|token| word(token) == ";").unwrap_or(0);
+                    let end = rest.iter().position(|token| word(token) == ";").unwrap_or(0);
                     let mut used = Vec::new();
                     use_tree(&rest[..end], &[], &mut used);
                     let named = used.iter().map(|(_, path)| path.clone());
@@ -93,8 +89,7 @@ impl Sources {
                 }
                 ("mod", [name, TokenTree::Group(body), ..]) => {
                     let name = word(name);
-                    let (inner, file) =
-                        (below(module, &name), self.module(module).file.clone());
+                    let (inner, file) = (below(module, &name), self.module(module).file.clone());
                     self.add(inner.clone(), &file);
                     self.scan(&inside(body), &inner, &folder.join(name));
                     3
@@ -143,25 +138,17 @@ impl Sources {
     /// defines, and a parent uses its children.
     pub fn circles(&self) -> BTreeSet<(&Path, &Path)> {
         let imports = self.imports();
-        imports
-            .iter()
-            .filter(|(a, b)| a < b && imports.contains(&(*b, *a)))
-            .copied()
-            .collect()
+        imports.iter().filter(|(a, b)| a < b && imports.contains(&(*b, *a))).copied().collect()
     }
 
     /// The pairs of files of which the first imports the second.
     fn imports(&self) -> BTreeSet<(&Path, &Path)> {
         let mut imports = BTreeSet::new();
         for (from, module) in &self.modules {
-            let paths =
-                module.named.iter().filter_map(|path| self.absolute(from, path));
-            for to in
-                paths.map(|path| self.definer(&path, 0).unwrap_or(self.deepest(&path)))
-            {
+            let paths = module.named.iter().filter_map(|path| self.absolute(from, path));
+            for to in paths.map(|path| self.definer(&path, 0).unwrap_or(self.deepest(&path))) {
                 let family = to.starts_with(from) || from.starts_with(&to);
-                let (from, to) =
-                    (module.file.as_path(), self.modules[&to].file.as_path());
+                let (from, to) = (module.file.as_path(), self.modules[&to].file.as_path());
                 if !family && from != to {
                     imports.insert((from, to));
                 }
@@ -187,12 +174,7 @@ impl Sources {
     /// The module at the beginning of an absolute path.
     fn deepest(&self, path: &[String]) -> Segments {
         let is_module = |path: &&[String]| self.modules.contains_key(*path);
-        (0..=path.len())
-            .rev()
-            .map(|n| &path[..n])
-            .find(is_module)
-            .unwrap_or_default()
-            .to_vec()
+        (0..=path.len()).rev().map(|n| &path[..n]).find(is_module).unwrap_or_default().to_vec()
     }
 
     /// The module that defines what an absolute path names, after following `use`.
@@ -216,8 +198,7 @@ impl Sources {
 }
 
 /// What stands before the name of an item.
-const DEFINES: [&str; 8] =
-    ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];
+const DEFINES: [&str; 8] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];
 
 fn word(token: &TokenTree) -> String {
     match token {
@@ -275,11 +256,7 @@ fn path(tokens: &[TokenTree]) -> (Segments, usize) {
 }
 
 /// Adds the names that the tree of a `use` statement below `prefix` brings in, with their paths.
-fn use_tree(
-    tokens: &[TokenTree],
-    prefix: &[String],
-    used: &mut Vec<(String, Segments)>,
-) {
+fn use_tree(tokens: &[TokenTree], prefix: &[String], used: &mut Vec<(String, Segments)>) {
     for branch in tokens.split(|token| word(token) == ",") {
         let mut path = prefix.to_vec();
         let mut name = None;
@@ -322,8 +299,7 @@ mod tests {
 
     #[test]
     fn two_files_that_import_each_other_are_a_circle() {
-        let root =
-            ("lib.rs", "mod a; mod b; pub use a::A; pub use self::b::{B, B as C};");
+        let root = ("lib.rs", "mod a; mod b; pub use a::A; pub use self::b::{B, B as C};");
         let a = ("a.rs", "use crate::b::B; pub struct A(B);");
         assert_eq!(circles(&[root, a, ("b.rs", "pub struct B;")]), 0, "one way");
         for back in [
@@ -340,10 +316,7 @@ mod tests {
             );
         }
         let by_other_name = ("a.rs", "pub struct A(super::C);");
-        assert_eq!(
-            circles(&[root, by_other_name, ("b.rs", "use crate::A; pub struct B;")]),
-            1
-        );
+        assert_eq!(circles(&[root, by_other_name, ("b.rs", "use crate::A; pub struct B;")]), 1);
         let test = "pub struct B; #[cfg(test)] mod tests { use crate::a::A; }";
         assert_eq!(circles(&[root, a, ("b.rs", test)]), 0, "tests may look anywhere");
     }
@@ -358,10 +331,7 @@ mod tests {
         let with = |c| [family[0], family[1], family[2], ("c.rs", c)];
         assert_eq!(circles(&with("use crate::A; pub struct C;")), 0);
         let [root, a, _, c] = with("use crate::a::b::B; pub struct C;");
-        assert_eq!(
-            circles(&[root, a, ("a/b.rs", "use crate::c::C; pub struct B;"), c]),
-            1
-        );
+        assert_eq!(circles(&[root, a, ("a/b.rs", "use crate::c::C; pub struct B;"), c]), 1);
     }
 
     #[test]
@@ -370,8 +340,7 @@ mod tests {
             #[cfg(feature = \"program\")] mod session { fn f() { print!(); } }
             fn g() { if x != 3 { println!(\"{}\", std::thread::current()) } }";
         let (_folder, sources) = sources(&[("lib.rs", text)]);
-        let named: Vec<String> =
-            sources.named().map(|(_, path)| path.join("::")).collect();
+        let named: Vec<String> = sources.named().map(|(_, path)| path.join("::")).collect();
         for path in ["std::fs", "std::process", "std::process::Command", "println!"] {
             assert!(named.iter().any(|named| named == path), "no {path} in {named:?}");
         }

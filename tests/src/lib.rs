@@ -59,9 +59,6 @@ pub fn assert_close(
     let (found, expected) = (found.as_vec(), expected.as_vec());
     let scale = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     for (f, e) in found.iter().zip(&expected) {
-        assert!(
-            (f - e).abs() <= tolerance * scale,
-            "{what}: {f} instead of {e} (largest {scale})"
-        );
+        assert!((f - e).abs() <= tolerance * scale, "{what}: {f} instead of {e} (largest {scale})");
     }
 }

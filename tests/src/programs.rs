@@ -14,11 +14,7 @@ pub fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
         .arg(manifest)
         .args(["-p", program, "--"])
         .args(args);
-    command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -44,11 +40,7 @@ pub fn fail(program: &str, folder: &Path, args: &[&str], code: i32, words: &[&st
     }
     assert!(!error.contains("panicked") && !error.contains("backtrace"), "{error}");
     if code == 1 {
-        assert_eq!(
-            error.lines().filter(|l| l.starts_with("error:")).count(),
-            1,
-            "{error}"
-        );
+        assert_eq!(error.lines().filter(|l| l.starts_with("error:")).count(), 1, "{error}");
     }
 }
 
@@ -72,24 +64,16 @@ pub fn differences(a: &Path, b: &Path) -> Vec<PathBuf> {
 /// way.
 pub fn binary(program: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
-    BUILT
-        .lock()
-        .unwrap()
-        .entry(program.to_string())
-        .or_insert_with(|| build(program))
-        .clone()
+    BUILT.lock().unwrap().entry(program.to_string()).or_insert_with(|| build(program)).clone()
 }
 
 fn build(program: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     // target/debug/kills, or target/debug/deps/output-0123
-    let profile =
-        own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).unwrap();
+    let profile = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).unwrap();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["build", "-q", "-p", program, "--bin", program, "--manifest-path"])
-        .arg(manifest);
+    cargo.args(["build", "-q", "-p", program, "--bin", program, "--manifest-path"]).arg(manifest);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }

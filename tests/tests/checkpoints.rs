@@ -36,10 +36,7 @@ fn training(name: &str) -> Training {
 
 fn size(path: &Path) -> u64 {
     match path.is_dir() {
-        true => std::fs::read_dir(path)
-            .unwrap()
-            .map(|entry| size(&entry.unwrap().path()))
-            .sum(),
+        true => std::fs::read_dir(path).unwrap().map(|entry| size(&entry.unwrap().path())).sum(),
         false => path.metadata().unwrap().len(),
     }
 }
@@ -103,11 +100,8 @@ fn regenerates(name: &str, steps: usize) {
         .into_iter()
         .find(|p| p.exists());
     let table = std::fs::read_to_string(table.unwrap()).unwrap();
-    let losses: Vec<f64> = table
-        .lines()
-        .skip(1)
-        .map(|row| row.split(',').nth(1).unwrap().parse().unwrap())
-        .collect();
+    let losses: Vec<f64> =
+        table.lines().skip(1).map(|row| row.split(',').nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(losses.len(), steps);
     for (step, (loss, recorded)) in losses.iter().zip(&training.losses).enumerate() {
         // Processors round differently, and a training makes more of every difference.

@@ -38,25 +38,19 @@ fn prompts() {
     assert!(said.contains("of cats"), "{said}");
     // A training that stopped goes on as if it never had.
     train(folder, "again", "2", &[]);
-    let resume =
-        ["train", "--resume", "--out", "again", "--steps", "4", "--samples", "2"];
+    let resume = ["train", "--resume", "--out", "again", "--steps", "4", "--samples", "2"];
     succeed(PROGRAM, folder, &resume);
-    for file in [
-        "training/state.safetensors",
-        "conditioning/weights.safetensors",
-        "samples.png",
-    ] {
+    for file in ["training/state.safetensors", "conditioning/weights.safetensors", "samples.png"] {
         assert!(
-            bytes(folder, &format!("text/{file}"))
-                == bytes(folder, &format!("again/{file}")),
+            bytes(folder, &format!("text/{file}")) == bytes(folder, &format!("again/{file}")),
             "{file}"
         );
     }
 
     let draw = |prompt: &str, out: &str, more: &[&str]| {
         let few = [
-            "sample", "--model", "text", "--prompt", prompt, "--count", "2", "--steps",
-            "4", "--out", out,
+            "sample", "--model", "text", "--prompt", prompt, "--count", "2", "--steps", "4",
+            "--out", out,
         ];
         succeed(PROGRAM, folder, &[&few, more].concat());
         bytes(folder, out)
@@ -67,34 +61,16 @@ fn prompts() {
         "the same words, the same bytes"
     );
     assert!(first != draw("a striped orange cat", "c.png", &["--guidance-scale", "5"]));
-    assert!(
-        first
-            != draw(
-                "a striped orange cat",
-                "d.png",
-                &["--negative-prompt", "folded ears"]
-            )
-    );
-    assert!(
-        first != draw("a striped orange cat", "e.png", &["--solver", "dpm-solver++"])
-    );
+    assert!(first != draw("a striped orange cat", "d.png", &["--negative-prompt", "folded ears"]));
+    assert!(first != draw("a striped orange cat", "e.png", &["--solver", "dpm-solver++"]));
 
     std::fs::write(folder.join("prompts.txt"), "a black cat\n\ngreen eyes\n").unwrap();
-    let several = [
-        "sample",
-        "--model",
-        "text",
-        "--prompts",
-        "prompts.txt",
-        "--steps",
-        "4",
-        "--out",
-        "f.png",
-    ];
+    let several =
+        ["sample", "--model", "text", "--prompts", "prompts.txt", "--steps", "4", "--out", "f.png"];
     assert!(succeed(PROGRAM, folder, &several).contains("2 images"));
     let scales = [
-        "scales", "--model", "text", "--prompt", "a cat", "--count", "2", "--steps",
-        "3", "--out", "g.png",
+        "scales", "--model", "text", "--prompt", "a cat", "--count", "2", "--steps", "3", "--out",
+        "g.png",
     ];
     assert!(succeed(PROGRAM, folder, &scales).contains("8.0"));
     let vary = [
@@ -112,19 +88,15 @@ fn prompts() {
     ];
     succeed(PROGRAM, folder, &vary);
     let repaint = [
-        "inpaint", "--model", "text", "--image", "a.png", "--mask", "a.png", "--count",
-        "2", "--steps", "4",
+        "inpaint", "--model", "text", "--image", "a.png", "--mask", "a.png", "--count", "2",
+        "--steps", "4",
     ];
     succeed(PROGRAM, folder, &repaint);
-    assert!(
-        folder.join("varied.png").exists() && folder.join("inpainted.png").exists()
-    );
+    assert!(folder.join("varied.png").exists() && folder.join("inpainted.png").exists());
 
     // Chapter 6 draws with it, and says what it does not use.
     let plain = ["--model", "text", "--count", "2", "--out", "h.png"];
-    assert!(
-        succeed("ch06-sampling", folder, &plain).contains("can be told what to draw")
-    );
+    assert!(succeed("ch06-sampling", folder, &plain).contains("can be told what to draw"));
 
     let bad = |args: &[&str], code: i32, words: &[&str]| {
         fail(
@@ -148,18 +120,12 @@ fn prompts() {
     succeed(
         PROGRAM,
         folder,
-        &[
-            "sample", "--model", "text", "--count", "1", "--steps", "4", "--out",
-            "one.png",
-        ],
+        &["sample", "--model", "text", "--count", "1", "--steps", "4", "--out", "one.png"],
     );
-    let odd = [
-        "inpaint", "--model", "text", "--image", "a.png", "--mask", "one.png",
-        "--steps", "4",
-    ];
+    let odd =
+        ["inpaint", "--model", "text", "--image", "a.png", "--mask", "one.png", "--steps", "4"];
     fail(PROGRAM, folder, &odd, 1, &["one.png", "a.png", "size"]);
-    let no_image =
-        ["vary", "--model", "text", "--image", "prompts.txt", "--steps", "4"];
+    let no_image = ["vary", "--model", "text", "--image", "prompts.txt", "--steps", "4"];
     fail(PROGRAM, folder, &no_image, 1, &["prompts.txt", "not an image"]);
     std::fs::remove_dir_all(folder.join("text/conditioning")).unwrap();
     bad(&["--prompt", "a cat"], 1, &["cannot be told", "conditioning"]);
@@ -172,26 +138,13 @@ fn classes_and_their_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     train(folder, "class", "2", &["--condition", "class"]);
-    let draw =
-        ["sample", "--model", "class", "--label", "4", "--count", "2", "--steps", "3"];
+    let draw = ["sample", "--model", "class", "--label", "4", "--count", "2", "--steps", "3"];
     succeed(PROGRAM, folder, &[&draw[..], &["--out", "number.png"]].concat());
-    let named = [
-        "sample", "--model", "class", "--label", "brown", "--count", "2", "--steps",
-        "3",
-    ];
+    let named = ["sample", "--model", "class", "--label", "brown", "--count", "2", "--steps", "3"];
     succeed(PROGRAM, folder, &[&named[..], &["--out", "name.png"]].concat());
-    assert!(
-        bytes(folder, "number.png") == bytes(folder, "name.png"),
-        "class 4 is 'brown'"
-    );
+    assert!(bytes(folder, "number.png") == bytes(folder, "name.png"), "class 4 is 'brown'");
     let resume = ["train", "--resume", "--out", "class", "--steps", "3"];
-    fail(
-        PROGRAM,
-        folder,
-        &[&resume[..], &["--dropout", "0.2"]].concat(),
-        2,
-        &["--dropout"],
-    );
+    fail(PROGRAM, folder, &[&resume[..], &["--dropout", "0.2"]].concat(), 2, &["--dropout"]);
     fail(
         PROGRAM,
         folder,
@@ -211,51 +164,26 @@ fn classes_and_their_evaluation() {
     );
     assert!(said.contains("held-out images"), "{said}");
     let judge = |model: &str, more: &[&str]| {
-        let few = [
-            "--model",
-            model,
-            "--classifier",
-            "classifier",
-            "--count",
-            "8",
-            "--seeds",
-            "2",
-        ];
+        let few = ["--model", model, "--classifier", "classifier", "--count", "8", "--seeds", "2"];
         let few = [&few[..], &["--out", "judged"]].concat();
         succeed(EVALUATION, folder, &[&few, more].concat())
     };
     let table = judge(
         "class",
-        &[
-            "--steps",
-            "2,4",
-            "--guidance-scales",
-            "1,3",
-            "--samplers",
-            "ddpm,ddim,dpm-solver++",
-        ],
+        &["--steps", "2,4", "--guidance-scales", "1,3", "--samplers", "ddpm,ddim,dpm-solver++"],
     );
     // The real images, ddpm with 2 scales, and two samplers with 2 numbers of steps and 2 scales
     // each.
-    let rows = table
-        .lines()
-        .filter(|line| line.starts_with('|') && line.contains('.'))
-        .count();
+    let rows = table.lines().filter(|line| line.starts_with('|') && line.contains('.')).count();
     assert_eq!(rows, 1 + 2 + 2 * 2 * 2, "{table}");
     let report: serde_json::Value =
         serde_json::from_slice(&bytes(folder, "judged/evaluation.json")).unwrap();
     assert_eq!(report["rows"].as_array().unwrap().len(), 10);
     let right = &report["rows"][0]["columns"][5];
-    assert_eq!(
-        (&right["name"], &right["unit"]),
-        (&"right".into(), &"percent".into()),
-        "{report}"
-    );
+    assert_eq!((&right["name"], &right["unit"]), (&"right".into(), &"percent".into()), "{report}");
     assert!((0.0..=1.0).contains(&right["value"]["mean"].as_f64().unwrap()));
     assert!(
-        table.contains("2 seeds")
-            && table.contains(" ± ")
-            && table.contains("- fur: orange"),
+        table.contains("2 seeds") && table.contains(" ± ") && table.contains("- fur: orange"),
         "{table}"
     );
     // A report that somebody has changed is read with care.

@@ -41,23 +41,14 @@ fn what_once_failed_is_read_or_rejected() {
             assert!(read(&mut run, seed, &what), "{what} is rejected");
             let mut repaired = seed.clone();
             (target.repair)(&mut repaired);
-            assert!(
-                read(&mut run, &repaired, &what),
-                "{what} is rejected after its repair"
-            );
+            assert!(read(&mut run, &repaired, &what), "{what} is rejected after its repair");
             for word in target.words {
                 let middle = seed.len() / 2;
-                read(
-                    &mut run,
-                    &[&seed[..middle], word, &seed[middle..]].concat(),
-                    &what,
-                );
+                read(&mut run, &[&seed[..middle], word, &seed[middle..]].concat(), &what);
             }
         }
         let failed = corpus.join(target.name);
-        for name in
-            if failed.is_dir() { files::below(&failed).unwrap() } else { Vec::new() }
-        {
+        for name in if failed.is_dir() { files::below(&failed).unwrap() } else { Vec::new() } {
             let path = failed.join(name);
             read(&mut run, &files::read(&path).unwrap(), &path.display().to_string());
         }

@@ -42,9 +42,7 @@ fn ddim_steps() {
         let mut ddim = Ddim {
             diffusion: linear(parse(&case["prediction_type"])),
             clip: case["clip_sample"].as_bool().unwrap().then_some(1.0),
-            use_clipped_model_output: case["use_clipped_model_output"]
-                .as_bool()
-                .unwrap(),
+            use_clipped_model_output: case["use_clipped_model_output"].as_bool().unwrap(),
             eta: case["eta"].as_f64().unwrap(),
         };
         let t = case["timestep"].as_u64().unwrap() as usize;

@@ -9,8 +9,7 @@ use image::{Rgba, RgbaImage};
 fn halves(folder: &Path, name: &str, left: [u8; 4], right: [u8; 4]) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let image =
-        RgbaImage::from_fn(16, 16, |x, _| Rgba(if x < 8 { left } else { right }));
+    let image = RgbaImage::from_fn(16, 16, |x, _| Rgba(if x < 8 { left } else { right }));
     image.save_with_format(path, image::ImageFormat::Png).unwrap();
 }
 
@@ -50,9 +49,8 @@ fn a_folder_is_shown_with_what_was_passed_over() {
 fn flags_that_do_nothing_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let bad = |args: &[&str], code: i32, words: &[&str]| {
-        fail("ch01-tensors", folder, args, code, words)
-    };
+    let bad =
+        |args: &[&str], code: i32, words: &[&str]| fail("ch01-tensors", folder, args, code, words);
     bad(&["--data-dir", "."], 1, &["--data-dir", "'cats'"]);
     bad(
         &["--dataset", "mnist", "--data-dir", ".", "--image-size", "32"],
@@ -101,18 +99,12 @@ fn resuming_reads_the_pictures_as_before() {
         "1",
     ];
     succeed("ch05-train", folder, &[&begin[..], &few, &["--out", "run"]].concat());
-    let stored =
-        std::fs::read_to_string(folder.join("run/training/data.json")).unwrap();
+    let stored = std::fs::read_to_string(folder.join("run/training/data.json")).unwrap();
     assert!(
-        stored.contains("\"background\": \"#000000\"")
-            && stored.contains("\"image_channels\": 1"),
+        stored.contains("\"background\": \"#000000\"") && stored.contains("\"image_channels\": 1"),
         "{stored}"
     );
-    succeed(
-        "ch05-train",
-        folder,
-        &["--resume", "--out", "run", "--steps", "2", "--samples", "1"],
-    );
+    succeed("ch05-train", folder, &["--resume", "--out", "run", "--steps", "2", "--samples", "1"]);
     fail(
         "ch05-train",
         folder,
@@ -131,8 +123,7 @@ fn a_mask_means_what_it_shows() {
     halves(folder, "hole.png", [255; 4], NOTHING);
     halves(folder, "nothing.png", [0, 0, 0, 255], NOTHING);
     let inpaint = |mask: &'static str| {
-        let few =
-            ["--count", "1", "--steps", "2", "--resamplings", "1", "--out", "out.png"];
+        let few = ["--count", "1", "--steps", "2", "--resamplings", "1", "--out", "out.png"];
         [&["inpaint", "--image", "image.png", "--mask", mask][..], &few].concat()
     };
     let [black, hole] = ["black.png", "hole.png"].map(|mask| {

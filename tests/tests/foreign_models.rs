@@ -34,17 +34,12 @@ impl Models {
             "--samples",
             "1",
         ];
-        succeed(
-            "ch05-train",
-            models.0.path(),
-            &[&train[..], &["--out", "trained"]].concat(),
-        );
+        succeed("ch05-train", models.0.path(), &[&train[..], &["--out", "trained"]].concat());
         // The tiny network has no attention, so take one that diffusers wrote, with the scheduler
         // from here.
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/unet/attn_3ch");
         for name in ["config.json", WEIGHTS] {
-            fs::copy(golden.join(name), models.path("trained/unet").join(name))
-                .unwrap();
+            fs::copy(golden.join(name), models.path("trained/unet").join(name)).unwrap();
         }
         models
     }
@@ -57,26 +52,15 @@ impl Models {
     fn copy(&self, name: &str) -> PathBuf {
         let (from, copy) = (self.path("trained"), self.path(name));
         for file in files::below(&from).unwrap() {
-            files::write(copy.join(&file), &fs::read(from.join(&file)).unwrap())
-                .unwrap();
+            files::write(copy.join(&file), &fs::read(from.join(&file)).unwrap()).unwrap();
         }
         copy
     }
 
     /// The picture that a model draws.
     fn draw(&self, name: &str) -> Vec<u8> {
-        let args = [
-            "--model",
-            name,
-            "--count",
-            "2",
-            "--seed",
-            "1",
-            "--scale",
-            "1",
-            "--out",
-            "drawn.png",
-        ];
+        let args =
+            ["--model", name, "--count", "2", "--seed", "1", "--scale", "1", "--out", "drawn.png"];
         succeed("ch06-sampling", self.0.path(), &args);
         fs::read(self.path("drawn.png")).unwrap()
     }
@@ -84,13 +68,7 @@ impl Models {
     /// That drawing with a model fails at once, with one sentence that has these words.
     fn reject(&self, name: &str, words: &[&str]) {
         let start = Instant::now();
-        fail(
-            "ch06-sampling",
-            self.0.path(),
-            &["--model", name, "--out", "rejected.png"],
-            1,
-            words,
-        );
+        fail("ch06-sampling", self.0.path(), &["--model", name, "--out", "rejected.png"], 1, words);
         assert!(
             start.elapsed() < Duration::from_secs(2),
             "{name}: {words:?} after {:?}",
@@ -106,9 +84,7 @@ fn read(path: &Path) -> Tensors {
     let bytes = fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let floats = |data: &[u8]| {
-        data.chunks_exact(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-            .collect()
+        data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     };
     file.tensors()
         .into_iter()
@@ -122,10 +98,8 @@ fn write(path: &Path, tensors: &Tensors, kind: Dtype) {
         Dtype::BF16 => bf16::from_f32(*value).to_le_bytes().to_vec(),
         _ => value.to_le_bytes().to_vec(),
     };
-    let data: Vec<Vec<u8>> = tensors
-        .values()
-        .map(|(_, values)| values.iter().flat_map(bytes).collect())
-        .collect();
+    let data: Vec<Vec<u8>> =
+        tensors.values().map(|(_, values)| values.iter().flat_map(bytes).collect()).collect();
     let views = tensors.iter().zip(&data).map(|((name, (shape, _)), data)| {
         (name, TensorView::new(kind, shape.clone(), data).unwrap())
     });
@@ -152,8 +126,8 @@ fn flatten(model: &Path) {
 /// Puts every other tensor into a second file, and writes the index.
 fn shard(model: &Path) {
     let unet = model.join("unet");
-    let names = [1, 2]
-        .map(|part| format!("diffusion_pytorch_model-0000{part}-of-00002.safetensors"));
+    let names =
+        [1, 2].map(|part| format!("diffusion_pytorch_model-0000{part}-of-00002.safetensors"));
     let (mut shards, mut map) = ([Tensors::new(), Tensors::new()], BTreeMap::new());
     for (i, (name, tensor)) in read(&unet.join(WEIGHTS)).into_iter().enumerate() {
         map.insert(name.clone(), &names[i % 2]);
@@ -163,11 +137,8 @@ fn shard(model: &Path) {
         write(&unet.join(name), shard, Dtype::F32);
     }
     let index = json!({ "metadata": { "total_size": 0 }, "weight_map": map });
-    fs::write(
-        unet.join("diffusion_pytorch_model.safetensors.index.json"),
-        index.to_string(),
-    )
-    .unwrap();
+    fs::write(unet.join("diffusion_pytorch_model.safetensors.index.json"), index.to_string())
+        .unwrap();
     fs::remove_file(unet.join(WEIGHTS)).unwrap();
 }
 
@@ -175,16 +146,11 @@ fn shard(model: &Path) {
 fn age(model: &Path) {
     let path = model.join("unet").join(WEIGHTS);
     let old = |(name, (mut shape, values)): (String, (Vec<usize>, Vec<f32>))| {
-        let maps = [
-            ("to_q", "query"),
-            ("to_k", "key"),
-            ("to_v", "value"),
-            ("to_out.0", "proj_attn"),
-        ];
+        let maps =
+            [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
         match maps.iter().find(|(now, _)| name.contains(&format!(".{now}."))) {
             Some((now, old)) => {
-                let convolution: &[usize] =
-                    if shape.len() == 2 { &[1, 1] } else { &[] };
+                let convolution: &[usize] = if shape.len() == 2 { &[1, 1] } else { &[] };
                 shape.extend(convolution);
                 (name.replace(now, old), (shape, values))
             }
@@ -200,15 +166,10 @@ fn a_model_draws_the_same_however_it_was_written() {
     let expected = models.draw("trained");
     let same = |name: &str, folder: &str, rewrite: &dyn Fn(&Path)| {
         rewrite(&models.copy(name));
-        assert!(
-            models.draw(&format!("{name}{folder}")) == expected,
-            "{name} draws something else"
-        );
+        assert!(models.draw(&format!("{name}{folder}")) == expected, "{name} draws something else");
     };
     same("network-beside-its-scheduler", "/unet", &|_| {});
-    same("no-index", "", &|model| {
-        fs::remove_file(model.join("model_index.json")).unwrap()
-    });
+    same("no-index", "", &|model| fs::remove_file(model.join("model_index.json")).unwrap());
     same("flat-pipeline", "", &|model| flatten(model));
     same("flat", "", &|model| {
         flatten(model);
@@ -217,29 +178,16 @@ fn a_model_draws_the_same_however_it_was_written() {
     same("sharded", "", &|model| shard(model));
     same("old-names", "", &|model| age(model));
     same("unknown-fields", "", &|model| {
-        change(
-            &model.join(UNET),
-            json!({ "_name_or_path": "a/b", "dual_attention": null }),
-        );
-        change(
-            &model.join(SCHEDULER),
-            json!({ "set_alpha_to_one": true, "new_feature": false }),
-        );
+        change(&model.join(UNET), json!({ "_name_or_path": "a/b", "dual_attention": null }));
+        change(&model.join(SCHEDULER), json!({ "set_alpha_to_one": true, "new_feature": false }));
     });
 
-    let pixels =
-        |png: &[u8]| image::load_from_memory(png).unwrap().to_rgb8().into_raw();
-    for (kind, variant, most) in
-        [(Dtype::F16, "fp16", 0.25), (Dtype::BF16, "bf16", 1.0)]
-    {
+    let pixels = |png: &[u8]| image::load_from_memory(png).unwrap().to_rgb8().into_raw();
+    for (kind, variant, most) in [(Dtype::F16, "fp16", 0.25), (Dtype::BF16, "bf16", 1.0)] {
         let unet = models.copy(variant).join("unet");
         let tensors = read(&unet.join(WEIGHTS));
         fs::remove_file(unet.join(WEIGHTS)).unwrap();
-        write(
-            &unet.join(format!("diffusion_pytorch_model.{variant}.safetensors")),
-            &tensors,
-            kind,
-        );
+        write(&unet.join(format!("diffusion_pytorch_model.{variant}.safetensors")), &tensors, kind);
         let (found, expected) = (pixels(&models.draw(variant)), pixels(&expected));
         assert_eq!(found.len(), expected.len());
         let difference: f64 =
@@ -278,11 +226,7 @@ fn models_that_cannot_be_right_are_answered_at_once() {
             "'conv_in.weight' has shape [8, 3, 3, 3]",
         ),
         (UNET, json!({ "layers_per_block": 1_000_000 }), "layers_per_block is 1000000"),
-        (
-            UNET,
-            json!({ "sample_size": 1u64 << 40 }),
-            "sample_size is 1099511627776x1099511627776",
-        ),
+        (UNET, json!({ "sample_size": 1u64 << 40 }), "sample_size is 1099511627776x1099511627776"),
         (UNET, json!({ "new_feature": 2 }), "new_feature is 2"),
         (
             SCHEDULER,
@@ -291,11 +235,7 @@ fn models_that_cannot_be_right_are_answered_at_once() {
         ),
         (SCHEDULER, json!({ "trained_betas": [0.1] }), "trained_betas is a list of 1"),
         (SCHEDULER, json!({ "beta_end": 5 }), "beta_end is 5.0"),
-        (
-            SCHEDULER,
-            json!({ "_class_name": "PNDMScheduler" }),
-            "_class_name is \"PNDMScheduler\"",
-        ),
+        (SCHEDULER, json!({ "_class_name": "PNDMScheduler" }), "_class_name is \"PNDMScheduler\""),
     ] {
         let named = if words.starts_with('\'') { WEIGHTS } else { file };
         reject(&|model| change(&model.join(file), changes.clone()), &[named, words]);
@@ -303,19 +243,15 @@ fn models_that_cannot_be_right_are_answered_at_once() {
     let index = "diffusion_pytorch_model.safetensors.index.json";
     reject(
         &|model| {
-            fs::write(
-                model.join("unet").join(index),
-                r#"{"weight_map": {"a": "../../x"}}"#,
-            )
-            .unwrap()
+            fs::write(model.join("unet").join(index), r#"{"weight_map": {"a": "../../x"}}"#)
+                .unwrap()
         },
         &[index, "'../../x'"],
     );
     reject(
         &|model| {
             let unet = model.join("unet");
-            fs::rename(unet.join(WEIGHTS), unet.join("diffusion_pytorch_model.bin"))
-                .unwrap();
+            fs::rename(unet.join(WEIGHTS), unet.join("diffusion_pytorch_model.bin")).unwrap();
         },
         &["diffusion_pytorch_model.bin", "safe_serialization=True"],
     );

@@ -40,13 +40,8 @@ fn succeeded(output: &Output) -> String {
 fn failed(output: &Output, holds: &[&str]) {
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
-    let sentences: Vec<&str> =
-        error.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert_eq!(
-        (sentences.len(), error.lines().last()),
-        (1, sentences.last().copied()),
-        "{error}"
-    );
+    let sentences: Vec<&str> = error.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!((sentences.len(), error.lines().last()), (1, sentences.last().copied()), "{error}");
     assert!(!error.contains(".writing-"), "{error}");
     for word in holds {
         assert!(sentences[0].contains(word), "no '{word}' in: {error}");
@@ -62,10 +57,7 @@ const DRAWING: [(&str, &str); 9] = [
     ("ch08-conditioning", "sample --model MODEL --count 2 --steps 2"),
     ("ch08-conditioning", "scales --model MODEL --count 2 --steps 2"),
     ("ch08-conditioning", "vary --model MODEL --image a.png --count 2 --steps 2"),
-    (
-        "ch08-conditioning",
-        "inpaint --model MODEL --image a.png --mask a.png --count 2 --steps 2",
-    ),
+    ("ch08-conditioning", "inpaint --model MODEL --image a.png --mask a.png --count 2 --steps 2"),
 ];
 
 /// No model is there, and still the complaint is about the output.
@@ -107,10 +99,7 @@ fn outputs_are_tried_before_the_work() {
     for (program, line, word) in others {
         failed(&run(program, folder, line), &[word]);
     }
-    failed(
-        &run("ch06-sampling", folder, "--model nowhere --out new/x.png"),
-        &["nowhere"],
-    );
+    failed(&run("ch06-sampling", folder, "--model nowhere --out new/x.png"), &["nowhere"]);
     assert_eq!(contents(folder).len(), 0);
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing was made on the way");
 }
@@ -126,10 +115,7 @@ fn pictures_too_large_are_not_begun() {
         ("ch07-ddim", "--count 10000 --scale 64"),
         ("ch07-ddim", "interpolate --count 1000 --frames 1000 --scale 64"),
         ("ch08-conditioning", "sample --count 10000 --scale 64"),
-        (
-            "ch08-conditioning",
-            "inpaint --image a.png --mask a.png --count 10000 --scale 64",
-        ),
+        ("ch08-conditioning", "inpaint --image a.png --mask a.png --count 10000 --scale 64"),
     ];
     for (program, line) in &large[..6] {
         failed(&run(program, folder.path(), line), &["pixels", "GB", "fewer images"]);
@@ -148,8 +134,7 @@ fn an_output_goes_where_its_path_leads() {
     let plain = fs::read(folder.join("plain.svg")).unwrap();
 
     fs::write(folder.join("private.svg"), "old").unwrap();
-    fs::set_permissions(folder.join("private.svg"), fs::Permissions::from_mode(0o600))
-        .unwrap();
+    fs::set_permissions(folder.join("private.svg"), fs::Permissions::from_mode(0o600)).unwrap();
     symlink("private.svg", folder.join("link.svg")).unwrap();
     succeeded(&run("ch02-schedule", folder, "--out link.svg"));
     assert!(folder.join("link.svg").is_symlink());
@@ -168,17 +153,10 @@ fn an_output_goes_where_its_path_leads() {
     assert!(fs::read(folder.join("redirected")).unwrap() == plain);
     let file = File::options().append(true).open(folder.join("redirected")).unwrap();
     assert!(into_file.stdout(file).status().unwrap().success());
+    assert!(fs::read(folder.join("redirected")).unwrap() == [&plain[..], &plain].concat());
+    let strip = run("ch03-forward", folder, "--timesteps 0,9 --out /dev/stdout --histograms h.svg");
     assert!(
-        fs::read(folder.join("redirected")).unwrap() == [&plain[..], &plain].concat()
-    );
-    let strip = run(
-        "ch03-forward",
-        folder,
-        "--timesteps 0,9 --out /dev/stdout --histograms h.svg",
-    );
-    assert!(
-        strip.stdout.starts_with(b"\x89PNG")
-            && strip.stdout.ends_with(b"IEND\xae\x42\x60\x82")
+        strip.stdout.starts_with(b"\x89PNG") && strip.stdout.ends_with(b"IEND\xae\x42\x60\x82")
     );
 }
 
@@ -188,31 +166,24 @@ fn full_and_closed_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let full = || File::options().write(true).open("/dev/full").unwrap();
-    failed(
-        &run("ch01-tensors", folder, "--count 1 --out /dev/full"),
-        &["cannot write /dev/full"],
-    );
+    failed(&run("ch01-tensors", folder, "--count 1 --out /dev/full"), &["cannot write /dev/full"]);
     for line in ["--count 1 --out full.png", "--help"] {
         let mut command = start("ch01-tensors", folder, &words(line));
         failed(&command.stdout(full()).output().unwrap(), &["standard output"]);
     }
     // The table could not be printed, but the picture is whole.
-    assert!(fs::read(folder.join("full.png"))
-        .unwrap()
-        .ends_with(b"IEND\xae\x42\x60\x82"));
+    assert!(fs::read(folder.join("full.png")).unwrap().ends_with(b"IEND\xae\x42\x60\x82"));
 
-    let mut child =
-        start("ch02-schedule", folder, &["--timesteps", "100000", "--csv", "a.csv"])
-            .spawn()
-            .unwrap();
+    let mut child = start("ch02-schedule", folder, &["--timesteps", "100000", "--csv", "a.csv"])
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     assert!(folder.join("a.csv").exists() && folder.join("schedules.svg").exists());
 
     // A training continues without readers, to its end.
-    let mut child =
-        start("ch05-train", folder, &train("run", "6", "")).spawn().unwrap();
+    let mut child = start("ch05-train", folder, &train("run", "6", "")).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     assert!(child.wait().unwrap().success());
     assert!(folder.join("run/samples.png").exists());
@@ -226,8 +197,7 @@ const PACE: &str = "--samples 2 --heldout-every 20 --save-every 3 --threads 1";
 /// The arguments of a training, which is new unless `more` says `--resume`.
 fn train<'a>(out: &'a str, steps: &'a str, more: &'a str) -> Vec<&'a str> {
     let tiny = if more.contains("--resume") { "" } else { TINY };
-    [words(tiny), words(PACE), vec!["--out", out, "--steps", steps], words(more)]
-        .concat()
+    [words(tiny), words(PACE), vec!["--out", out, "--steps", steps], words(more)].concat()
 }
 
 fn signal(child: &Child, name: &str) {
@@ -254,12 +224,7 @@ fn foreground(folder: &Path, args: &[&str]) -> Child {
         .arg(binary("ch05-train"))
         .args(args)
         .current_dir(folder);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn state(folder: &Path, out: &str) -> PathBuf {
@@ -271,33 +236,20 @@ fn state(folder: &Path, out: &str) -> PathBuf {
 fn signals_save_and_tell_the_truth() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    for (name, code, out) in
-        [("INT", 130, "a b"), ("TERM", 143, "it's"), ("HUP", 129, "c;d")]
-    {
+    for (name, code, out) in [("INT", 130, "a b"), ("TERM", 143, "it's"), ("HUP", 129, "c;d")] {
         let child = foreground(folder, &train(out, "1000000", ""));
         wait_for("no checkpoint", || state(folder, out).exists());
         signal(&child, name);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
         let said = text(&output.stdout);
-        let command = said
-            .lines()
-            .last()
-            .unwrap()
-            .split_once("cargo run -p ch05-train -- ")
-            .unwrap()
-            .1;
+        let command =
+            said.lines().last().unwrap().split_once("cargo run -p ch05-train -- ").unwrap().1;
         // The shell understands what was printed.
         let program = binary("ch05-train");
         let again = format!("'{}' {command} --steps 1 --samples 1", program.display());
         let again = again.replace(" --steps 1000000", "");
-        succeeded(
-            &Command::new("sh")
-                .args(["-c", &again])
-                .current_dir(folder)
-                .output()
-                .unwrap(),
-        );
+        succeeded(&Command::new("sh").args(["-c", &again]).current_dir(folder).output().unwrap());
     }
     // Started to outlive its terminal.
     let mut command = Command::new("sh");
@@ -305,12 +257,8 @@ fn signals_save_and_tell_the_truth() {
         .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
         .arg(binary("ch05-train"))
         .args(train("nohup", "1000000", ""));
-    let child = command
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let child =
+        command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("no checkpoint", || state(folder, "nohup").exists());
     signal(&child, "HUP");
     let before = fs::metadata(state(folder, "nohup")).unwrap().modified().unwrap();
@@ -331,8 +279,7 @@ fn a_signal_while_pictures_are_drawn_is_answered_at_once() {
     let slow = "--num-timesteps 100000 --samples 400";
     let long = |out: &'static str, steps: &'static str, more: &'static str| {
         let tiny = "--preset tiny --batch-size 4 --heldout-every 20 --threads 1";
-        [words(tiny), words(slow), vec!["--out", out, "--steps", steps], words(more)]
-            .concat()
+        [words(tiny), words(slow), vec!["--out", out, "--steps", steps], words(more)].concat()
     };
     let stop = |args: Vec<&str>, out: &str, holds: &[&str]| {
         let mut child = foreground(folder, &args);
@@ -345,10 +292,7 @@ fn a_signal_while_pictures_are_drawn_is_answered_at_once() {
         let mut said = String::new();
         child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(code, Some(130), "{said}");
-        assert!(
-            holds.iter().all(|word| said.contains(word)) && !said.contains("wrote"),
-            "{said}"
-        );
+        assert!(holds.iter().all(|word| said.contains(word)) && !said.contains("wrote"), "{said}");
     };
     stop(
         long("last", "1", ""),
@@ -362,9 +306,9 @@ fn a_signal_while_pictures_are_drawn_is_answered_at_once() {
     );
     for out in ["last", "way"] {
         let names: Vec<PathBuf> = contents(&folder.join(out)).into_keys().collect();
-        assert!(names.iter().all(|name| name
-            .extension()
-            .is_none_or(|ending| ending != "png" && ending != "tmp")));
+        assert!(names
+            .iter()
+            .all(|name| name.extension().is_none_or(|ending| ending != "png" && ending != "tmp")));
     }
 }
 
@@ -378,9 +322,7 @@ fn a_picture_that_a_signal_prevented_is_drawn_later() {
     for missing in ["samples.png", "samples/step_000004.png"] {
         // A run that was killed after its checkpoint and before its picture.
         succeeded(
-            &start("ch05-train", folder, &train("part", "4", "--sample-every 2"))
-                .output()
-                .unwrap(),
+            &start("ch05-train", folder, &train("part", "4", "--sample-every 2")).output().unwrap(),
         );
         fs::remove_file(folder.join("part/samples.png")).unwrap();
         let rest = train("part", "5", "--resume --sample-every 2 --cooldown 0.2");
@@ -394,13 +336,10 @@ fn a_picture_that_a_signal_prevented_is_drawn_later() {
 fn two_trainings_do_not_share_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let mut first =
-        start("ch05-train", folder, &train("run", "1000000", "")).spawn().unwrap();
+    let mut first = start("ch05-train", folder, &train("run", "1000000", "")).spawn().unwrap();
     for more in ["", "--resume"] {
         wait_for("no checkpoint", || state(folder, "run").exists());
-        let second = start("ch05-train", folder, &train("run", "1000000", more))
-            .output()
-            .unwrap();
+        let second = start("ch05-train", folder, &train("run", "1000000", more)).output().unwrap();
         failed(&second, &["run", "another run writes there"]);
     }
     first.kill().unwrap();
@@ -408,22 +347,14 @@ fn two_trainings_do_not_share_a_directory() {
     // The lock has died with its process.
     let table = fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
     let steps = (table.lines().count() + 3).to_string();
-    succeeded(
-        &start("ch05-train", folder, &train("run", &steps, "--resume"))
-            .output()
-            .unwrap(),
-    );
+    succeeded(&start("ch05-train", folder, &train("run", &steps, "--resume")).output().unwrap());
 }
 
 /// Writes an IDX file.
 fn idx(path: &Path, magic: u32, sizes: &[u32], data: &[u8]) {
     let sizes = sizes.iter().flat_map(|size| size.to_be_bytes());
-    let bytes: Vec<u8> = magic
-        .to_be_bytes()
-        .into_iter()
-        .chain(sizes)
-        .chain(data.iter().copied())
-        .collect();
+    let bytes: Vec<u8> =
+        magic.to_be_bytes().into_iter().chain(sizes).chain(data.iter().copied()).collect();
     fs::write(path, bytes).unwrap();
 }
 
@@ -433,25 +364,12 @@ fn a_run_that_never_trained_is_not_in_the_way() {
     let folder = folder.path();
     fs::create_dir(folder.join("data")).unwrap();
     let data = |part: &str| {
-        idx(
-            &folder.join(format!("data/{part}-images-idx3-ubyte")),
-            0x803,
-            &[8, 8, 8],
-            &[9; 512],
-        );
-        idx(
-            &folder.join(format!("data/{part}-labels-idx1-ubyte")),
-            0x801,
-            &[8],
-            &[1; 8],
-        );
+        idx(&folder.join(format!("data/{part}-images-idx3-ubyte")), 0x803, &[8, 8, 8], &[9; 512]);
+        idx(&folder.join(format!("data/{part}-labels-idx1-ubyte")), 0x801, &[8], &[1; 8]);
     };
     data("train");
     let args = |out| train(out, "3", "--dataset mnist --data-dir data");
-    failed(
-        &start("ch05-train", folder, &args("runs/new/digits")).output().unwrap(),
-        &["t10k"],
-    );
+    failed(&start("ch05-train", folder, &args("runs/new/digits")).output().unwrap(), &["t10k"]);
     assert!(!folder.join("runs").exists());
     data("t10k");
     succeeded(&start("ch05-train", folder, &args("whole")).output().unwrap());
@@ -463,10 +381,7 @@ fn a_run_that_never_trained_is_not_in_the_way() {
             fs::write(folder.join(out).join("training").join(name), "half").unwrap();
         }
         succeeded(&start("ch05-train", folder, &args(out)).output().unwrap());
-        assert_eq!(
-            differences(&folder.join("whole"), &folder.join(out)),
-            Vec::<PathBuf>::new()
-        );
+        assert_eq!(differences(&folder.join("whole"), &folder.join(out)), Vec::<PathBuf>::new());
     }
 
     // Somebody's folder.
@@ -504,13 +419,8 @@ fn a_full_disk_loses_no_output() {
     let small = "train --condition class --steps 1 --batch-size 2 --num-timesteps 20 --samples 2 \
         --out told";
     succeeded(&run("ch08-conditioning", folder, small));
-    succeeded(&run(
-        "ch08-conditioning",
-        folder,
-        "classifier --steps 1 --batch-size 2 --out judge",
-    ));
-    let judge =
-        "evaluate --model model --classifier judge --count 4 --steps 2,3 --out judged";
+    succeeded(&run("ch08-conditioning", folder, "classifier --steps 1 --batch-size 2 --out judge"));
+    let judge = "evaluate --model model --classifier judge --count 4 --steps 2,3 --out judged";
     succeeded(&run("ch08-conditioning", folder, judge));
     succeeded(&run("ch01-tensors", folder, "--count 1 --scale 1 --out a.png"));
     let input = safetensors::tensor::TensorView::new(
@@ -519,11 +429,8 @@ fn a_full_disk_loses_no_output() {
         &[0; 3072],
     )
     .unwrap();
-    fs::write(
-        folder.join("in.safetensors"),
-        safetensors::serialize([("x", input)], None).unwrap(),
-    )
-    .unwrap();
+    fs::write(folder.join("in.safetensors"), safetensors::serialize([("x", input)], None).unwrap())
+        .unwrap();
     let others = [
         ("ch02-schedule", "--csv all.csv --timesteps 100"),
         ("ch03-forward", "--timesteps 0,5"),
@@ -540,9 +447,7 @@ fn a_full_disk_loses_no_output() {
         let model = if program == "ch08-conditioning" { "told" } else { "model" };
         (program, format!("{line} --out picture.png").replace("MODEL", model))
     });
-    let all = drawing
-        .into_iter()
-        .chain(others.map(|(program, line)| (program, line.to_string())));
+    let all = drawing.into_iter().chain(others.map(|(program, line)| (program, line.to_string())));
     for (program, line) in all {
         succeeded(&run(program, folder, &line));
         // The same program writes the same bytes, so what is old, new or a mixture of files is
@@ -557,10 +462,7 @@ fn a_full_disk_loses_no_output() {
             }
             assert!(before == contents(folder), "{program} {line}, {blocks} blocks");
         }
-        assert!(
-            (1..BLOCKS.len()).contains(&failures),
-            "{program} {line}: {failures} failures"
-        );
+        assert!((1..BLOCKS.len()).contains(&failures), "{program} {line}: {failures} failures");
     }
 }
 
@@ -569,9 +471,7 @@ fn a_full_disk_loses_no_training() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let to_step_3 = |out: &str| {
-        start("ch05-train", folder, &train(out, "3", "--sample-every 2"))
-            .output()
-            .unwrap()
+        start("ch05-train", folder, &train(out, "3", "--sample-every 2")).output().unwrap()
     };
     let to_the_end = |out: &str| {
         let more = if state(folder, out).exists() {
@@ -607,9 +507,7 @@ fn a_full_disk_loses_no_training() {
                 failures += 1;
             }
             let mut left = contents(&folder.join(&out)).into_keys();
-            assert!(
-                left.all(|name| name.extension().is_none_or(|ending| ending != "tmp"))
-            );
+            assert!(left.all(|name| name.extension().is_none_or(|ending| ending != "tmp")));
             succeeded(&finish(&out, None));
             assert_eq!(
                 differences(&folder.join(&whole), &folder.join(&out)),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use book_math::render;
 use book_tests::book::{
-    commands, difference, folder, makings, pages, problems_of_code, problems_of_links,
-    terms, words, Page,
+    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms,
+    words, Page,
 };
 use book_tests::forms::forms;
 use book_tests::programs::command;
@@ -23,10 +23,8 @@ fn doc_tested(page: &Page) -> bool {
 
 #[test]
 fn code_is_included_or_tested() {
-    let problems: Vec<String> = pages()
-        .iter()
-        .flat_map(|page| problems_of_code(page, doc_tested(page)))
-        .collect();
+    let problems: Vec<String> =
+        pages().iter().flat_map(|page| problems_of_code(page, doc_tested(page))).collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
@@ -35,10 +33,8 @@ fn links_lead_somewhere_and_pictures_are_made() {
     let figures: BTreeSet<String> =
         makings().into_iter().flat_map(|making| making.figures).collect();
     let pages = pages();
-    let problems: Vec<String> = pages
-        .iter()
-        .flat_map(|page| problems_of_links(page, &pages, &figures))
-        .collect();
+    let problems: Vec<String> =
+        pages.iter().flat_map(|page| problems_of_links(page, &pages, &figures)).collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
@@ -48,9 +44,8 @@ fn every_term_of_the_glossary_is_linked_where_it_is_introduced() {
     let glossary = pages.iter().find(|page| page.path == "symbols.md").unwrap();
     let terms = terms(&glossary.text);
     assert!(terms.len() > 20, "{terms:?}");
-    let linked = |term: &str| {
-        pages.iter().any(|page| page.text.contains(&format!("](symbols.md#{term})")))
-    };
+    let linked =
+        |term: &str| pages.iter().any(|page| page.text.contains(&format!("](symbols.md#{term})")));
     let missing: Vec<_> = terms.iter().filter(|term| !linked(term)).collect();
     assert!(missing.is_empty(), "no page links to the glossary's {missing:?}");
 }
@@ -59,13 +54,11 @@ fn every_term_of_the_glossary_is_linked_where_it_is_introduced() {
 /// that it does not know.
 fn problem_of_command(line: &str) -> Option<String> {
     let words = words(line);
-    let after = |flag: &str| {
-        words.iter().position(|word| *word == flag).map(|at| words[at + 1])
-    };
+    let after = |flag: &str| words.iter().position(|word| *word == flag).map(|at| words[at + 1]);
     let package = after("-p")?;
     let root = folder().join("..");
-    let crates = ["chapters-code", "chapters-code/support", "."]
-        .map(|shelf| root.join(shelf).join(package));
+    let crates =
+        ["chapters-code", "chapters-code/support", "."].map(|shelf| root.join(shelf).join(package));
     let Some(here) = crates.iter().find(|path| {
         let manifest = std::fs::read_to_string(path.join("Cargo.toml"));
         manifest.is_ok_and(|text| text.contains(&format!("name = \"{package}\"")))
@@ -79,9 +72,8 @@ fn problem_of_command(line: &str) -> Option<String> {
         ("--bin", &["src/bin"]),
     ] {
         let Some(target) = after(flag) else { continue };
-        let is_file = places
-            .iter()
-            .any(|place| here.join(place).join(format!("{target}.rs")).is_file());
+        let is_file =
+            places.iter().any(|place| here.join(place).join(format!("{target}.rs")).is_file());
         if !is_file && !manifest.contains(&format!("name = \"{target}\"")) {
             return Some(format!("{package} has no {target}"));
         }
@@ -91,10 +83,8 @@ fn problem_of_command(line: &str) -> Option<String> {
     }
     let flags: Vec<&str> =
         words.iter().skip_while(|word| **word != "--").skip(1).copied().collect();
-    let output =
-        command(package, &root, &[&flags[..], &["--help"]].concat()).output().unwrap();
-    (!output.status.success())
-        .then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    let output = command(package, &root, &[&flags[..], &["--help"]].concat()).output().unwrap();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
@@ -134,9 +124,8 @@ fn commands_are_understood() {
 fn nothing_is_made_that_is_not_shown() {
     let pages = pages();
     let readme = std::fs::read_to_string(folder().join("../README.md")).unwrap();
-    let shown = |name: &str| {
-        readme.contains(name) || pages.iter().any(|page| page.text.contains(name))
-    };
+    let shown =
+        |name: &str| readme.contains(name) || pages.iter().any(|page| page.text.contains(name));
     for making in makings() {
         for name in making.figures.iter().chain(&making.transcript) {
             assert!(shown(name), "no page shows {name}");
@@ -145,9 +134,9 @@ fn nothing_is_made_that_is_not_shown() {
     for kind in ["figures", "transcripts"] {
         for entry in std::fs::read_dir(folder().join(kind)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let made = makings().iter().any(|m| {
-                m.figures.contains(&name) || m.transcript.as_ref() == Some(&name)
-            });
+            let made = makings()
+                .iter()
+                .any(|m| m.figures.contains(&name) || m.transcript.as_ref() == Some(&name));
             assert!(made, "no command makes {kind}/{name}");
         }
     }
@@ -159,11 +148,8 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
     for page in pages() {
         for form in forms(&page.text) {
             if let Some(name) = &form.model {
-                files::hold_below(
-                    folder().join("../chapters-code/checkpoints").join(name),
-                    name,
-                )
-                .unwrap();
+                files::hold_below(folder().join("../chapters-code/checkpoints").join(name), name)
+                    .unwrap();
             }
             for settings in form.settings() {
                 if !drawn.insert(settings.clone()) {
@@ -171,9 +157,7 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
                 }
                 let mut frames = 0;
                 let problem = live::draw(&settings, &mut |_| frames += 1);
-                problem.unwrap_or_else(|problem| {
-                    panic!("{}: {settings}: {problem:#}", page.path)
-                });
+                problem.unwrap_or_else(|problem| panic!("{}: {settings}: {problem:#}", page.path));
                 assert!(frames > 0, "{}: {settings} shows nothing", page.path);
             }
         }
@@ -202,18 +186,15 @@ fn formulas_parse() {
 
 /// The symbols of all formulas of a page: letters, and names of functions.
 fn symbols(mathml: &str) -> BTreeSet<String> {
-    let identifiers = mathml
-        .split("<mi")
-        .skip(1)
-        .filter_map(|tail| tail.split_once('>')?.1.split_once("</mi>"));
+    let identifiers =
+        mathml.split("<mi").skip(1).filter_map(|tail| tail.split_once('>')?.1.split_once("</mi>"));
     identifiers.map(|(symbol, _)| symbol.to_string()).collect()
 }
 
 #[test]
 fn every_symbol_is_in_the_table() {
     let pages = rendered();
-    let table =
-        symbols(&pages.iter().find(|page| page.path == "symbols.md").unwrap().text);
+    let table = symbols(&pages.iter().find(|page| page.path == "symbols.md").unwrap().text);
     let missing = |page: &book_math::Page| {
         symbols(&page.text)
             .difference(&table)
@@ -236,8 +217,7 @@ fn figures_and_transcripts_are_what_the_commands_make() {
         let empty = tempfile::tempdir().unwrap();
         let transcript = making.run(empty.path());
         if let Some(name) = &making.transcript {
-            let kept = std::fs::read_to_string(folder().join("transcripts").join(name))
-                .unwrap();
+            let kept = std::fs::read_to_string(folder().join("transcripts").join(name)).unwrap();
             assert_eq!(transcript, kept, "{name} is not what the command prints");
         }
         for name in &making.figures {

@@ -115,22 +115,13 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         text.contains("cargo run -p ch05-train -- --resume --out run --steps 100000"),
         "{text}"
     );
-    let table =
-        std::fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
+    let table = std::fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
     let done = table.lines().count() - 1;
     resume(folder, "run", &(done + 3).to_string());
-    let table =
-        std::fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
-    let steps: Vec<String> = table
-        .lines()
-        .skip(1)
-        .map(|l| l.split(',').next().unwrap().to_string())
-        .collect();
-    assert_eq!(
-        steps,
-        (0..done + 3).map(|i| i.to_string()).collect::<Vec<_>>(),
-        "one row per step"
-    );
+    let table = std::fs::read_to_string(folder.join("run/training/metrics.csv")).unwrap();
+    let steps: Vec<String> =
+        table.lines().skip(1).map(|l| l.split(',').next().unwrap().to_string()).collect();
+    assert_eq!(steps, (0..done + 3).map(|i| i.to_string()).collect::<Vec<_>>(), "one row per step");
 }
 
 #[test]
@@ -139,18 +130,14 @@ fn sampling_gives_the_same_bytes_again() {
     let folder = folder.path();
     finish(train(folder, "model", "6", &[]));
     let draw = |program: &str, name: &str, seed: &str, more: &[&str]| {
-        let arguments =
-            ["--model", "model", "--count", "4", "--seed", seed, "--out", name];
+        let arguments = ["--model", "model", "--count", "4", "--seed", seed, "--out", name];
         succeed(program, folder, &[&arguments, more].concat());
         std::fs::read(folder.join(name)).unwrap()
     };
     let ways: [(&str, &[&str]); 4] = [
         ("ch06-sampling", &[]),
         ("ch07-ddim", &["--steps", "7"]),
-        (
-            "ch07-ddim",
-            &["--steps", "7", "--eta", "1", "--timestep-spacing", "linspace"],
-        ),
+        ("ch07-ddim", &["--steps", "7", "--eta", "1", "--timestep-spacing", "linspace"]),
         ("ch07-ddim", &["--steps", "7", "--solver", "dpm-solver++"]),
     ];
     let mut pictures = Vec::new();
@@ -158,27 +145,18 @@ fn sampling_gives_the_same_bytes_again() {
         let first = draw(program, "a.png", "1", more);
         assert_eq!(first, draw(program, "b.png", "1", more), "{program} {more:?}");
         assert_ne!(first, draw(program, "c.png", "2", more), "{program} {more:?}");
-        assert!(
-            !pictures.contains(&first),
-            "{program} {more:?} draws what another way drew"
-        );
+        assert!(!pictures.contains(&first), "{program} {more:?} draws what another way drew");
         pictures.push(first);
     }
-    let invert = [
-        "invert", "--model", "model", "--count", "2", "--steps", "5,20", "--out",
-        "i.png",
-    ];
+    let invert =
+        ["invert", "--model", "model", "--count", "2", "--steps", "5,20", "--out", "i.png"];
     let said = succeed("ch07-ddim", folder, &invert);
     assert!(
-        said.contains("5 steps: ")
-            && said.contains("20 steps: ")
-            && said.contains(" dB"),
+        said.contains("5 steps: ") && said.contains("20 steps: ") && said.contains(" dB"),
         "{said}"
     );
-    let compare = [
-        "compare", "--model", "model", "--count", "2", "--steps", "3,6", "--out",
-        "r.png",
-    ];
+    let compare =
+        ["compare", "--model", "model", "--count", "2", "--steps", "3,6", "--out", "r.png"];
     assert!(succeed("ch07-ddim", folder, &compare).contains("6 steps: "));
     let film = [
         "interpolate",
@@ -196,31 +174,10 @@ fn sampling_gives_the_same_bytes_again() {
     succeed("ch07-ddim", folder, &film);
     assert!(std::fs::read(folder.join("f.gif")).unwrap().starts_with(b"GIF89a"));
     let few = ["--model", "model", "--steps"];
-    fail(
-        "ch07-ddim",
-        folder,
-        &[&few[..], &["21"]].concat(),
-        1,
-        &["--steps 21", "20 timesteps"],
-    );
+    fail("ch07-ddim", folder, &[&few[..], &["21"]].concat(), 1, &["--steps 21", "20 timesteps"]);
     fail("ch07-ddim", folder, &[&few[..], &["0"]].concat(), 2, &["--steps"]);
-    fail(
-        "ch07-ddim",
-        folder,
-        &["--model", "model", "--eta", "2"],
-        2,
-        &["--eta", "from 0 to 1"],
-    );
-    let noisy = [
-        "--model",
-        "model",
-        "--steps",
-        "5",
-        "--eta",
-        "0.5",
-        "--solver",
-        "dpm-solver++",
-    ];
+    fail("ch07-ddim", folder, &["--model", "model", "--eta", "2"], 2, &["--eta", "from 0 to 1"]);
+    let noisy = ["--model", "model", "--steps", "5", "--eta", "0.5", "--solver", "dpm-solver++"];
     fail("ch07-ddim", folder, &noisy, 1, &["--eta 0.5", "only DDIM"]);
     let extras = [
         "--model",
@@ -275,8 +232,7 @@ fn a_directory_of_diffusers_goes_through_chapter_4() {
     let input = safetensors::serialize([("sample", sample)], None).unwrap();
     std::fs::write(folder.path().join("in.safetensors"), input).unwrap();
     let t =
-        i64::from_le_bytes(file.tensor("timestep").unwrap().data().try_into().unwrap())
-            .to_string();
+        i64::from_le_bytes(file.tensor("timestep").unwrap().data().try_into().unwrap()).to_string();
     let args = [
         "--model",
         golden.to_str().unwrap(),
@@ -305,26 +261,19 @@ fn a_directory_of_diffusers_goes_through_chapter_4() {
 fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let output =
-        train(folder, "run", "50", &["--learning-rate", "1e38", "--warmup-steps", "0"])
-            .wait_with_output()
-            .unwrap();
+    let output = train(folder, "run", "50", &["--learning-rate", "1e38", "--warmup-steps", "0"])
+        .wait_with_output()
+        .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(
-        error.contains("the loss is") && error.contains("--learning-rate"),
-        "{error}"
-    );
+    assert!(error.contains("the loss is") && error.contains("--learning-rate"), "{error}");
     // With a checkpoint behind it, the checkpoint survives.
     finish(train(folder, "good", "5", &[]));
     let before = contents(&folder.join("good"));
     let config = folder.join("good/training/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(
-        &config,
-        text.replace("\"learning_rate\": 0.002", "\"learning_rate\": 1e38"),
-    )
-    .unwrap();
+    std::fs::write(&config, text.replace("\"learning_rate\": 0.002", "\"learning_rate\": 1e38"))
+        .unwrap();
     fail(
         "ch05-train",
         folder,
@@ -354,11 +303,7 @@ fn bad_usage_is_answered_with_code_2() {
     }
     fail("ch06-sampling", folder, &["--count", "0"], 2, &["--count"]);
     fail("ch02-schedule", folder, &["--timesteps", "0"], 2, &["--timesteps"]);
-    assert_eq!(
-        std::fs::read_dir(folder).unwrap().count(),
-        0,
-        "nothing may be left behind"
-    );
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "nothing may be left behind");
 }
 
 /// Writes an IDX file.
@@ -375,13 +320,7 @@ fn bad_data_are_named() {
     let folder = folder.path();
     let mnist = ["--dataset", "mnist", "--data-dir", "data", "--out", "x.png"];
     fail("ch01-tensors", folder, &["--dataset", "mnist"], 1, &["mnist", "--data-dir"]);
-    fail(
-        "ch01-tensors",
-        folder,
-        &mnist,
-        1,
-        &["train-images-idx3-ubyte", "not found", "data"],
-    );
+    fail("ch01-tensors", folder, &mnist, 1, &["train-images-idx3-ubyte", "not found", "data"]);
     std::fs::create_dir(folder.join("data")).unwrap();
     let images = folder.join("data/train-images-idx3-ubyte");
     let labels = folder.join("data/train-labels-idx1-ubyte");
@@ -395,23 +334,11 @@ fn bad_data_are_named() {
         &["train-images-idx3-ubyte", "0x00000801", "0x00000803"],
     );
     idx(&images, 0x803, &[2, 2, 2], &[0; 7]);
-    fail(
-        "ch01-tensors",
-        folder,
-        &mnist,
-        1,
-        &["train-images-idx3-ubyte", "[2, 2, 2]", "7 bytes"],
-    );
+    fail("ch01-tensors", folder, &mnist, 1, &["train-images-idx3-ubyte", "[2, 2, 2]", "7 bytes"]);
     std::fs::write(&images, [0, 0, 8]).unwrap();
     fail("ch01-tensors", folder, &mnist, 1, &["train-images-idx3-ubyte", "3 bytes"]);
     idx(&images, 0x803, &[3, 2, 2], &[0; 12]);
-    fail(
-        "ch01-tensors",
-        folder,
-        &mnist,
-        1,
-        &["train-labels-idx1-ubyte", "2 labels", "3 images"],
-    );
+    fail("ch01-tensors", folder, &mnist, 1, &["train-labels-idx1-ubyte", "2 labels", "3 images"]);
     idx(&images, 0x803, &[2, 2, 2], &[0; 8]);
     idx(&labels, 0x801, &[2], &[1, 77]);
     fail("ch01-tensors", folder, &mnist, 1, &["train-labels-idx1-ubyte", "77"]);
@@ -420,9 +347,7 @@ fn bad_data_are_named() {
     assert!(!folder.join("x.png").exists());
     idx(&images, 0x803, &[2, 2, 2], &[0; 8]);
     idx(&labels, 0x801, &[2], &[1, 2]);
-    assert!(
-        succeed("ch01-tensors", folder, &mnist).contains("mnist: 2 images of 1x2x2")
-    );
+    assert!(succeed("ch01-tensors", folder, &mnist).contains("mnist: 2 images of 1x2x2"));
     // Images that the network cannot halve.
     fail(
         "ch05-train",
@@ -514,11 +439,7 @@ fn bad_models_are_named() {
         &[file, "conv_in.weight", "[8, 3, 3, 3]", "[8, 4, 3, 3]"],
     );
     spoil(&config, &|b| b[..b.len() / 2].to_vec(), &["config.json"]);
-    spoil(
-        &scheduler,
-        &text("\"linear\"", "\"spiral\""),
-        &["scheduler_config.json", "spiral"],
-    );
+    spoil(&scheduler, &text("\"linear\"", "\"spiral\""), &["scheduler_config.json", "spiral"]);
     spoil(
         &scheduler,
         &text("\"thresholding\": false", "\"thresholding\": true"),
@@ -539,20 +460,8 @@ fn bad_models_are_named() {
         1,
         &["config.json"],
     );
-    fail(
-        "ch05-train",
-        folder,
-        &["--out", "model"],
-        1,
-        &["model", "already there", "--resume"],
-    );
-    fail(
-        "ch05-train",
-        folder,
-        &["--resume", "--out", "nowhere"],
-        1,
-        &["nowhere", "no training"],
-    );
+    fail("ch05-train", folder, &["--out", "model"], 1, &["model", "already there", "--resume"]);
+    fail("ch05-train", folder, &["--resume", "--out", "nowhere"], 1, &["nowhere", "no training"]);
     let state = folder.join("model/training/state.safetensors");
     let bytes = std::fs::read(&state).unwrap();
     std::fs::write(&state, &bytes[..bytes.len() - 10]).unwrap();

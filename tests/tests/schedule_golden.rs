@@ -14,13 +14,11 @@ fn schedules() {
     assert!(cases.len() >= 12);
     for case in cases {
         let kind: BetaSchedule = parse(&case["beta_schedule"]);
-        let schedule =
-            Schedule::new(kind, case["num_train_timesteps"].as_u64().unwrap() as usize);
+        let schedule = Schedule::new(kind, case["num_train_timesteps"].as_u64().unwrap() as usize);
         let timesteps: Vec<usize> = parse(&case["timesteps"]);
         let column = |name: &str| -> Vec<f64> { parse(&case[name]) };
         let (betas, alpha_bar) = (column("betas"), column("alphas_cumprod"));
-        let (small, large) =
-            (column("variance_fixed_small"), column("variance_fixed_large"));
+        let (small, large) = (column("variance_fixed_small"), column("variance_fixed_large"));
         for (i, &t) in timesteps.iter().enumerate() {
             let close = |what: &str, ours: f64, theirs: f64, tolerance: f64| {
                 assert!(
@@ -70,8 +68,7 @@ fn sampling_steps() {
         let t = case["timestep"].as_u64().unwrap() as usize;
         let key = case["key"].as_str().unwrap();
         let (denoise, prev) = (|_: &_, _| output.clone(), t.checked_sub(1));
-        let Outcome { x0, next } =
-            solver.step(&x_t, t, prev, &denoise, &mut || noise.clone());
+        let Outcome { x0, next } = solver.step(&x_t, t, prev, &denoise, &mut || noise.clone());
         assert_close(
             &format!("{key} x0"),
             &x0,
@@ -105,19 +102,9 @@ fn noising_and_velocity() {
         for timesteps in [[0, 1], [500, 250], [998, 999]] {
             let key = format!("{}.mix.{}_{}", kind.name(), timesteps[0], timesteps[1]);
             let x_t = diffusion.q_sample(&x0, &timesteps, &eps);
-            assert_close(
-                &key,
-                &x_t,
-                &fixture.images(&device, &format!("{key}.add_noise")),
-                1e-5,
-            );
+            assert_close(&key, &x_t, &fixture.images(&device, &format!("{key}.add_noise")), 1e-5);
             let v = diffusion.target(&x0, &timesteps, &eps);
-            assert_close(
-                &key,
-                &v,
-                &fixture.images(&device, &format!("{key}.velocity")),
-                1e-5,
-            );
+            assert_close(&key, &v, &fixture.images(&device, &format!("{key}.velocity")), 1e-5);
             checked += 1;
         }
     }

@@ -9,17 +9,13 @@ use book_tests::imports::{Sources, PROGRAM, TESTS};
 use serde_json::Value;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests are in a folder")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are in a folder").to_path_buf()
 }
 
 /// What cargo prints, asked in the folder of the book and without a network.
 fn cargo(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
-    let output =
-        command.args(args).arg("--offline").current_dir(root()).output().unwrap();
+    let output = command.args(args).arg("--offline").current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -37,17 +33,14 @@ impl Package {
     }
 
     fn is_support(&self) -> bool {
-        self.folder
-            .parent()
-            .is_some_and(|parent| parent.ends_with("chapters-code/support"))
+        self.folder.parent().is_some_and(|parent| parent.ends_with("chapters-code/support"))
     }
 
     /// Its dependencies with default features off, except those of tests and examples.
     fn dependencies(&self) -> impl Iterator<Item = Dependency<'_>> {
         let all = self.metadata["dependencies"].as_array().unwrap().iter();
-        let kept = all.filter(|dependency| {
-            dependency["kind"].is_null() && dependency["optional"] == false
-        });
+        let kept = all
+            .filter(|dependency| dependency["kind"].is_null() && dependency["optional"] == false);
         kept.map(|dependency| Dependency {
             name: dependency["name"].as_str().unwrap(),
             default_features: dependency["uses_default_features"] == true,
@@ -60,8 +53,7 @@ impl Package {
             let kind = target["kind"].as_array().unwrap();
             kind.iter().any(|kind| kinds.contains(&kind.as_str().unwrap()))
         };
-        let targets =
-            self.metadata["targets"].as_array().unwrap().iter().filter(is_kept);
+        let targets = self.metadata["targets"].as_array().unwrap().iter().filter(is_kept);
         targets.map(|target| target["src_path"].as_str().unwrap().into()).collect()
     }
 }
@@ -77,19 +69,11 @@ fn is_chapter(name: &str) -> bool {
 
 /// The packages of the workspace, by name.
 fn packages() -> Vec<Package> {
-    let metadata: Value = serde_json::from_str(&cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))
-    .unwrap();
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
     let package = |metadata: &Value| Package {
         name: metadata["name"].as_str().unwrap().into(),
-        folder: Path::new(metadata["manifest_path"].as_str().unwrap())
-            .parent()
-            .unwrap()
-            .into(),
+        folder: Path::new(metadata["manifest_path"].as_str().unwrap()).parent().unwrap().into(),
         metadata: metadata.clone(),
     };
     let mut packages: Vec<_> =
@@ -111,9 +95,7 @@ const WITH_MODEL_DIRECTORY: [&str; 4] =
 /// Whether the library of a chapter may depend on `other`, a package of the workspace.
 fn may_stand_on(chapter: &str, other: &str) -> bool {
     let earlier = is_chapter(other) && other < chapter;
-    earlier
-        || other == "ops"
-        || other == "files" && WITH_MODEL_DIRECTORY.contains(&chapter)
+    earlier || other == "ops" || other == "files" && WITH_MODEL_DIRECTORY.contains(&chapter)
 }
 
 #[test]
@@ -124,12 +106,10 @@ fn a_chapter_stands_on_ops_and_on_the_chapters_before_it() {
     for chapter in packages.iter().filter(|package| package.is_chapter()) {
         for Dependency { name, default_features } in chapter.dependencies() {
             if ours(name) && !may_stand_on(&chapter.name, name) {
-                problems
-                    .push(format!("{}: its library depends on {name}", chapter.name));
+                problems.push(format!("{}: its library depends on {name}", chapter.name));
             }
             if is_chapter(name) && default_features {
-                problems
-                    .push(format!("{}: takes {name} with its program", chapter.name));
+                problems.push(format!("{}: takes {name} with its program", chapter.name));
             }
         }
     }
@@ -138,33 +118,16 @@ fn a_chapter_stands_on_ops_and_on_the_chapters_before_it() {
 }
 
 /// Packages that only programs need.
-const OF_PROGRAMS: [&str; 9] = [
-    "clap",
-    "cli",
-    "ctrlc",
-    "figures",
-    "indicatif",
-    "plotters",
-    "shlex",
-    "signal-hook",
-    "sysinfo",
-];
+const OF_PROGRAMS: [&str; 9] =
+    ["clap", "cli", "ctrlc", "figures", "indicatif", "plotters", "shlex", "signal-hook", "sysinfo"];
 
 #[test]
 fn no_library_of_a_chapter_brings_what_only_programs_need() {
     let mut problems = Vec::new();
     for chapter in packages().iter().filter(|package| package.is_chapter()) {
         let name = chapter.name.as_str();
-        let tree = [
-            "tree",
-            "--no-default-features",
-            "-e",
-            "normal",
-            "--prefix",
-            "none",
-            "-p",
-            name,
-        ];
+        let tree =
+            ["tree", "--no-default-features", "-e", "normal", "--prefix", "none", "-p", name];
         let tree = cargo(&tree);
         let on_this_system = tree.lines().filter_map(|line| line.split(' ').next());
         let on_any_system = chapter.dependencies().map(|dependency| dependency.name);
@@ -182,12 +145,9 @@ fn what_the_chapters_stand_on_knows_no_chapter() {
         if ["benchmark", "live"].contains(&package.name.as_str()) {
             continue; // They use the chapters, and no chapter uses them.
         }
-        let chapters =
-            package.dependencies().filter(|dependency| is_chapter(dependency.name));
+        let chapters = package.dependencies().filter(|dependency| is_chapter(dependency.name));
         problems.extend(
-            chapters.map(|chapter| {
-                format!("{}: depends on {}", package.name, chapter.name)
-            }),
+            chapters.map(|chapter| format!("{}: depends on {}", package.name, chapter.name)),
         );
     }
     assert_none(problems);
@@ -197,9 +157,7 @@ fn what_the_chapters_stand_on_knows_no_chapter() {
 fn is_of_programs(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let clock = |name: &&str| ["Instant", "SystemTime"].contains(name);
-    let print = |name: &&str| {
-        ["print!", "println!", "eprint!", "eprintln!", "dbg!"].contains(name)
-    };
+    let print = |name: &&str| ["print!", "println!", "eprint!", "eprintln!", "dbg!"].contains(name);
     matches!(path[..], ["std", "process" | "thread", ..])
         || path.iter().any(|name| clock(name))
         || path.last().is_some_and(print)
@@ -209,8 +167,7 @@ fn is_of_programs(path: &[String]) -> bool {
 fn no_library_of_a_chapter_prints_or_starts_or_times_anything() {
     let mut problems = BTreeSet::new();
     for chapter in packages().iter().filter(|package| package.is_chapter()) {
-        let [library] =
-            chapter.roots(&["lib"]).try_into().expect("a chapter has a library");
+        let [library] = chapter.roots(&["lib"]).try_into().expect("a chapter has a library");
         let sources = Sources::read(&library, &[TESTS, PROGRAM]);
         for (file, path) in sources.named() {
             if is_of_programs(path) {
@@ -233,9 +190,7 @@ fn no_two_files_import_each_other() {
     for root in packages().iter().flat_map(|package| package.roots(&kinds)) {
         let sources = Sources::read(&root, &[TESTS]);
         let circles = sources.circles();
-        problems.extend(
-            circles.iter().map(|(a, b)| format!("{} ↔ {}", shown(a), shown(b))),
-        );
+        problems.extend(circles.iter().map(|(a, b)| format!("{} ↔ {}", shown(a), shown(b))));
     }
     assert_none(problems);
 }
@@ -276,11 +231,9 @@ fn tracked() -> BTreeSet<String> {
 #[test]
 fn the_top_level_is_the_readers_map() {
     let missing = TOP_LEVEL.iter().filter(|name| !root().join(name).exists());
-    let mut problems: Vec<String> =
-        missing.map(|name| format!("there is no {name}")).collect();
+    let mut problems: Vec<String> = missing.map(|name| format!("there is no {name}")).collect();
     // An archive of the book has no list of tracked files.
-    let tracked =
-        if root().join(".git").exists() { tracked() } else { BTreeSet::new() };
+    let tracked = if root().join(".git").exists() { tracked() } else { BTreeSet::new() };
     let added = tracked.into_iter().filter(|name| !TOP_LEVEL.contains(&name.as_str()));
     problems.extend(added.map(|name| format!("{name} is not on the map")));
     assert_none(problems);
@@ -305,13 +258,11 @@ fn a_support_crate_begins_with_who_may_use_it() {
         let root = &package.roots(&["lib", "bin"])[0];
         let text = std::fs::read_to_string(root).unwrap();
         if !text.starts_with("//! Used by ") {
-            problems
-                .push(format!("{}: does not begin with '//! Used by …'", shown(root)));
+            problems.push(format!("{}: does not begin with '//! Used by …'", shown(root)));
         }
         let description = package.metadata["description"].as_str().unwrap_or_default();
         if !description.starts_with("Used by ") {
-            problems
-                .push(format!("{}: its description is '{description}'", package.name));
+            problems.push(format!("{}: its description is '{description}'", package.name));
         }
     }
     assert_none(problems);
@@ -344,8 +295,7 @@ fn no_line_of_rust_is_longer_than_a_window() {
         let text = std::fs::read_to_string(file).unwrap();
         let long = |(i, line): (usize, &str)| {
             let count = line.chars().count();
-            (count > WIDTH)
-                .then(|| format!("{}:{}: {count} characters", shown(file), i + 1))
+            (count > WIDTH).then(|| format!("{}:{}: {count} characters", shown(file), i + 1))
         };
         text.lines().enumerate().filter_map(long).collect::<Vec<_>>()
     }));
@@ -353,16 +303,10 @@ fn no_line_of_rust_is_longer_than_a_window() {
 
 #[test]
 fn rustfmt_knows_the_widths() {
-    for (folder, width) in
-        [(".", 100), ("chapters-code", 88), ("chapters-code/support", 100)]
-    {
+    for (folder, width) in [(".", 100), ("chapters-code", 88), ("chapters-code/support", 100)] {
         let path = root().join(folder).join(".rustfmt.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         let expected = format!("max_width = {width}");
-        assert!(
-            text.lines().any(|line| line == expected),
-            "{} has no {expected}",
-            path.display()
-        );
+        assert!(text.lines().any(|line| line == expected), "{} has no {expected}", path.display());
     }
 }

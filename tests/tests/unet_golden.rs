@@ -40,8 +40,7 @@ impl Golden {
     }
     fn images(&self, device: &Dev, name: &str) -> ops::Images<Dev> {
         let shape = self.view(name).0;
-        device
-            .tensor_from_vec(self.f32s(name), (shape[0], shape[1], shape[2], shape[3]))
+        device.tensor_from_vec(self.f32s(name), (shape[0], shape[1], shape[2], shape[3]))
     }
 }
 
@@ -70,9 +69,7 @@ fn check(name: &str) {
     let loss = (taped - golden.images(&device, "target")).square().mean::<Rank0, _>();
     assert!(relative_error(&loss.as_vec(), &golden.f32s("loss")) < 1e-5);
     let gradients = loss.backward();
-    assert!(
-        relative_error(&gradients.get(&x).as_vec(), &golden.f32s("grad_sample")) < 1e-3
-    );
+    assert!(relative_error(&gradients.get(&x).as_vec(), &golden.f32s("grad_sample")) < 1e-3);
     let parameters = model.network.parameters();
     assert!(parameters.len() > 50);
     for parameter in parameters {
@@ -105,25 +102,15 @@ fn what_cannot_be_built_is_refused_by_name() {
         ("norm_num_groups", UNetConfig { norm_num_groups: 3, ..base.clone() }),
         (
             "down_block_types",
-            UNetConfig {
-                down_block_types: vec![BlockType::DownBlock2D],
-                ..base.clone()
-            },
+            UNetConfig { down_block_types: vec![BlockType::DownBlock2D], ..base.clone() },
         ),
         (
             "attention_head_dim",
-            UNetConfig {
-                add_attention: true,
-                attention_head_dim: Some(5),
-                ..base.clone()
-            },
+            UNetConfig { add_attention: true, attention_head_dim: Some(5), ..base.clone() },
         ),
         (
             "resnet_time_scale_shift",
-            UNetConfig {
-                resnet_time_scale_shift: "scale_shift".into(),
-                ..base.clone()
-            },
+            UNetConfig { resnet_time_scale_shift: "scale_shift".into(), ..base.clone() },
         ),
         (
             "class_embed_type",

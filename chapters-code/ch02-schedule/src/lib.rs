@@ -1,8 +1,8 @@
 //! Chapter 2: the noise schedule.
 //!
 //! A schedule gives the amount of noise that each of `T` steps adds. Everything else
-//! follows from these `T` numbers. Timesteps count from 0 here; the papers count from 1, so their β₁
-//! is our `betas[0]`.
+//! follows from these `T` numbers. Timesteps count from 0 here; the papers count from
+//! 1, so their β₁ is our `betas[0]`.
 //!
 //! DDPM is Ho, Jain & Abbeel 2020, <https://arxiv.org/abs/2006.11239>.
 

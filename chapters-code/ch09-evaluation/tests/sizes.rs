@@ -1,5 +1,5 @@
-//! A classifier's configuration that cannot be right is named, before it costs memory or
-//! time.
+//! A classifier's configuration that cannot be right is named, before it costs memory
+//! or time.
 
 use std::fs;
 use std::path::Path;

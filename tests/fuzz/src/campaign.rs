@@ -28,13 +28,12 @@ pub fn attack(
     failures: &Path,
 ) -> anyhow::Result<bool> {
     let start = Instant::now();
-    let shares = (0..WORKERS)
-        .map(|worker| worker * count / WORKERS..(worker + 1) * count / WORKERS);
+    let shares =
+        (0..WORKERS).map(|worker| worker * count / WORKERS..(worker + 1) * count / WORKERS);
     let mut total = Report::default();
     thread::scope(|scope| {
-        let share = |range: std::ops::Range<u64>| {
-            scope.spawn(move || read(target, range, seed, failures))
-        };
+        let share =
+            |range: std::ops::Range<u64>| scope.spawn(move || read(target, range, seed, failures));
         let running: Vec<_> = shares.map(share).collect();
         for worker in running {
             total.add(worker.join().expect("a worker's thread returns")?);
@@ -55,8 +54,7 @@ fn read(
     let (mut total, mut first, mut deaths) = (Report::default(), range.start, 0);
     while first < range.end && deaths < MOST_DEATHS {
         let folder = scratch()?;
-        let (name, folder_path) =
-            (target.name.to_string(), folder.path().to_path_buf());
+        let (name, folder_path) = (target.name.to_string(), folder.path().to_path_buf());
         let job = Job {
             target: name,
             seed,
@@ -72,11 +70,10 @@ fn read(
         if status.success() {
             break;
         }
-        let number = fs::read(number_path(folder.path()))
-            .context("a worker died before its first input")?;
-        let number = u64::from_le_bytes(
-            number.try_into().ok().context("a worker died between two inputs")?,
-        );
+        let number =
+            fs::read(number_path(folder.path())).context("a worker died before its first input")?;
+        let number =
+            u64::from_le_bytes(number.try_into().ok().context("a worker died between two inputs")?);
         let fault = format!("the process ended with {status}");
         save_failure(
             failures,
@@ -103,18 +100,13 @@ fn start(job: &Job) -> anyhow::Result<std::process::ExitStatus> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--job", &serde_json::to_string(job)?]);
     // One thread each: the processes share the processor.
-    command
-        .env("RAYON_NUM_THREADS", "1")
-        .env("RUST_BACKTRACE", "0")
-        .stdout(Stdio::null());
+    command.env("RAYON_NUM_THREADS", "1").env("RUST_BACKTRACE", "0").stdout(Stdio::null());
     Ok(command.status()?)
 }
 
 /// The names of the columns.
 pub fn print_header() {
-    println!(
-        "target               inputs  seconds  accepted   memory  slowest  failures"
-    );
+    println!("target               inputs  seconds  accepted   memory  slowest  failures");
 }
 
 fn print(target: &Target, report: &Report, seconds: f64) {

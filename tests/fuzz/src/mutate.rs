@@ -53,8 +53,8 @@ const NUMBERS: [&str; 20] = [
 
 /// Values and signs that are put into texts of every kind.
 const TEXTS: [&str; 20] = [
-    "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"",
-    "\\", "\\u0000", "\n", "\r\n", "é", "İ", "\u{feff}",
+    "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"", "\\",
+    "\\u0000", "\n", "\r\n", "é", "İ", "\u{feff}",
 ];
 
 /// Makes inputs for a target: the same ones for the same seed.
@@ -73,9 +73,7 @@ impl<'a> Mutator<'a> {
     /// Input number `number`: a seed with one to eight changes. In half of the cases sums and
     /// lengths are made right afterwards.
     pub fn input(&self, number: u64) -> Vec<u8> {
-        let rng = SmallRng::seed_from_u64(
-            self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number,
-        );
+        let rng = SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         let (target, seeds) = (self.target, self.seeds);
         let mut input = Input { rng, target, seeds, is_text: false, bytes: Vec::new() };
         input.bytes = input.seed().to_vec();
@@ -108,11 +106,7 @@ impl<'a> Input<'a> {
 
     fn change(&mut self) {
         if self.is_text && self.rng.gen() {
-            return if self.rng.gen() {
-                self.replace_number()
-            } else {
-                self.replace_value()
-            };
+            return if self.rng.gen() { self.replace_number() } else { self.replace_value() };
         }
         match self.rng.gen_range(0..14) {
             0 => self.flip_bit(),
@@ -170,11 +164,7 @@ impl<'a> Input<'a> {
             .wrapping_add(self.rng.gen_range(0..3));
         let width = 1 << self.rng.gen_range(0..4);
         let (small_first, large_first) = (edge.to_le_bytes(), edge.to_be_bytes());
-        let edge = if self.rng.gen() {
-            &small_first[..width]
-        } else {
-            &large_first[8 - width..]
-        };
+        let edge = if self.rng.gen() { &small_first[..width] } else { &large_first[8 - width..] };
         let start = self.place();
         self.bytes[start..].iter_mut().zip(edge).for_each(|(byte, edge)| *byte = *edge);
     }
@@ -192,11 +182,9 @@ impl<'a> Input<'a> {
     /// Puts a part elsewhere, too, seldom many times.
     fn repeat(&mut self) {
         let part = self.part();
-        let times =
-            if self.rng.gen_ratio(1, 8) { 1 << self.rng.gen_range(0..10) } else { 1 };
+        let times = if self.rng.gen_ratio(1, 8) { 1 << self.rng.gen_range(0..10) } else { 1 };
         let length = part.len().saturating_mul(times).min(LONGEST);
-        let copies: Vec<u8> =
-            self.bytes[part].iter().copied().cycle().take(length).collect();
+        let copies: Vec<u8> = self.bytes[part].iter().copied().cycle().take(length).collect();
         let place = self.place();
         self.bytes.splice(place..place, copies);
     }
@@ -234,10 +222,8 @@ impl<'a> Input<'a> {
     fn replace_number(&mut self) {
         let is_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
         let start = self.place();
-        let Some(start) = self.bytes[start..]
-            .iter()
-            .position(u8::is_ascii_digit)
-            .map(|next| start + next)
+        let Some(start) =
+            self.bytes[start..].iter().position(u8::is_ascii_digit).map(|next| start + next)
         else {
             return self.set_edge();
         };

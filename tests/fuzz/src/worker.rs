@@ -100,10 +100,8 @@ fn remember(panic: &PanicHookInfo) {
     let place = panic
         .location()
         .map_or(String::new(), |place| format!("{}:{}", place.file(), place.line()));
-    let text =
-        panic.payload_as_str().unwrap_or("").chars().take(120).collect::<String>();
-    *PANIC.lock().unwrap_or_else(PoisonError::into_inner) =
-        format!("panic at {place}: {text}");
+    let text = panic.payload_as_str().unwrap_or("").chars().take(120).collect::<String>();
+    *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = format!("panic at {place}: {text}");
 }
 
 /// What one input did.
@@ -122,8 +120,7 @@ fn processor() -> f64 {
 
 fn read(run: &mut Run, input: &[u8]) -> Outcome {
     let start = processor();
-    let (result, memory) =
-        memory::peak(|| catch_unwind(AssertUnwindSafe(|| run(input))));
+    let (result, memory) = memory::peak(|| catch_unwind(AssertUnwindSafe(|| run(input))));
     let seconds = processor() - start;
     let fault = match result {
         Err(_) => Some(PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone()),
@@ -155,8 +152,7 @@ pub fn work(target: &'static Target, job: &Job) {
     set_hook(Box::new(remember));
     thread::spawn(watch);
     let seeds = (target.seeds)();
-    let mut worker =
-        Worker { job, run: (target.open)(&job.folder), report: Report::default() };
+    let mut worker = Worker { job, run: (target.open)(&job.folder), report: Report::default() };
     let mutator = Mutator::new(target, &seeds, job.seed);
     for number in job.first..job.end {
         NUMBER.store(number, Relaxed);
@@ -265,12 +261,9 @@ pub fn read_pictures(folder: &Path) -> anyhow::Result<bool> {
         });
         let outcome = read(&mut run, &[]);
         let became = if outcome.accepted { "accepted" } else { "rejected" };
-        let (megabytes, milliseconds) =
-            (outcome.memory as f64 / 1e6, 1e3 * outcome.seconds);
+        let (megabytes, milliseconds) = (outcome.memory as f64 / 1e6, 1e3 * outcome.seconds);
         let failed = outcome.fault.as_deref().unwrap_or("good");
-        println!(
-            "{shown}: {became}, {megabytes:.1} MB, {milliseconds:.0} ms, {failed}"
-        );
+        println!("{shown}: {became}, {megabytes:.1} MB, {milliseconds:.0} ms, {failed}");
         passed &= outcome.fault.is_none();
     }
     Ok(passed)

@@ -30,16 +30,8 @@ const TRAINING: [&str; 9] = [
 ];
 const STEPS: &str = "12";
 /// Decide no byte of what is written.
-const PACE: [&str; 8] = [
-    "--save-every",
-    "2",
-    "--sample-every",
-    "5",
-    "--heldout-every",
-    "6",
-    "--samples",
-    "2",
-];
+const PACE: [&str; 8] =
+    ["--save-every", "2", "--sample-every", "5", "--heldout-every", "6", "--samples", "2"];
 
 /// A program that trains, and the number of its threads.
 struct Campaign<'a> {
@@ -56,21 +48,14 @@ impl Campaign<'_> {
             true => command.args(["--resume", "--steps", STEPS]),
             false => command.args(TRAINING).arg(STEPS),
         };
-        command
-            .args(PACE)
-            .args(["--threads", self.threads, "--out", out])
-            .current_dir(self.folder);
+        command.args(PACE).args(["--threads", self.threads, "--out", out]).current_dir(self.folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
 
     fn finish(&self, out: &str) -> anyhow::Result<()> {
         let output = self.command(out).output()?;
-        ensure!(
-            output.status.success(),
-            "{out}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "{out}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
@@ -82,10 +67,7 @@ impl Campaign<'_> {
         let killed = !child.wait()?.success();
         self.finish(out)?;
         let differ = differences(&self.folder.join(whole), &self.folder.join(out));
-        ensure!(
-            differ.is_empty(),
-            "{out}, killed after {delay:?}, ends with other {differ:?}"
-        );
+        ensure!(differ.is_empty(), "{out}, killed after {delay:?}, ends with other {differ:?}");
         std::fs::remove_dir_all(self.folder.join(out))?;
         Ok(killed)
     }
@@ -142,16 +124,14 @@ fn report(count: u32, seed: u64) -> ExitCode {
 
 fn kills(count: u32, seed: u64) -> anyhow::Result<u32> {
     let (program, folder) = (binary("ch05-train"), tempfile::tempdir()?);
-    let campaign =
-        |threads| Campaign { program: &program, folder: folder.path(), threads };
+    let campaign = |threads| Campaign { program: &program, folder: folder.path(), threads };
     let (one, two) = (campaign("1"), campaign("2"));
     let tried = std::thread::scope(|scope| {
         let first = scope.spawn(|| one.run(count / 2, seed));
         let second = two.run(count - count / 2, seed + 1)?;
         anyhow::Ok(first.join().expect("the campaign does not panic")? + second)
     })?;
-    let differ =
-        differences(&folder.path().join("whole-1"), &folder.path().join("whole-2"));
+    let differ = differences(&folder.path().join("whole-1"), &folder.path().join("whole-2"));
     ensure!(differ.is_empty(), "the number of threads decides {differ:?}");
     Ok(tried)
 }

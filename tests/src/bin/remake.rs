@@ -5,8 +5,7 @@ use book_tests::book::{folder, makings};
 
 fn main() {
     let word = std::env::args().nth(1).unwrap_or_default();
-    for making in makings().into_iter().filter(|making| making.command.contains(&word))
-    {
+    for making in makings().into_iter().filter(|making| making.command.contains(&word)) {
         println!("{}", making.command);
         let empty = tempfile::tempdir().expect("a folder to work in");
         let transcript = making.run(empty.path());
@@ -19,8 +18,7 @@ fn main() {
         }
         for name in &making.figures {
             let path = folder().join("figures").join(name);
-            std::fs::copy(empty.path().join(name), &path)
-                .expect("the command made the figure");
+            std::fs::copy(empty.path().join(name), &path).expect("the command made the figure");
             println!("  wrote {}", path.display());
         }
     }

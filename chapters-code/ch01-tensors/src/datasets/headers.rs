@@ -39,7 +39,8 @@ impl Headers {
 
 /// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is
 /// at its start again after that. The decoder of PNG would not see a chunk that comes
-/// after the pixels, and that of WebP makes room for as many bytes as a chunk announces.
+/// after the pixels, and that of WebP makes room for as many bytes as a chunk
+/// announces.
 fn chunk_orientation(
     input: &mut BufReader<impl Read + Seek>,
     format: ImageFormat,

@@ -4,11 +4,11 @@
 //! | function | what it is |
 //! |---|---|
 //! | [`conv2d`] | 2-D convolution with stride, padding and bias |
-//! | [`conv2d_plus_channels`], [`conv2d_plus_images`] | the same, and something added in the same pass |
-//! | [`pointwise`], [`pointwise_plus_images`] | a linear map over the channels of an image (a 1×1 convolution) |
+//! | [`conv2d_plus_channels`], [`conv2d_plus_images`] | the same, plus images or channels |
+//! | [`pointwise`], [`pointwise_plus_images`] | a linear map over channels (a 1×1 convolution) |
 //! | [`linear`] | a linear map over rows |
 //! | [`group_norm`] | group normalisation, alone or followed by SiLU in the same pass |
-//! | [`group_norm_for_conv`] | group normalisation and SiLU, computed by the convolution that reads it |
+//! | [`group_norm_for_conv`] | group normalisation and SiLU, done by the convolution |
 //! | [`silu`] | x · sigmoid(x) |
 //! | [`upsample_nearest`] | nearest-neighbour resizing to any larger size |
 //! | [`attention`] | scaled dot-product attention between the pixels of an image |
@@ -21,8 +21,8 @@
 //! The backward pass of a function consumes the gradient of its output, so that its memory is free
 //! for the next one. After `backward`, only leaves (inputs and parameters) hold their gradients.
 //!
-//! [`layers`] combines parameters with the functions and lists them by name, so that an optimiser, a
-//! moving average or a file can reach each of them.
+//! [`layers`] combines parameters with the functions and lists them by name, so that an optimiser,
+//! a moving average or a file can reach each of them.
 //!
 //! [`Replicas`] work on parts of a batch side by side.
 //!

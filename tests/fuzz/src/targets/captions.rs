@@ -10,8 +10,8 @@ use super::{of_file, repair, Run, Target};
 pub const TARGETS: &[Target] = &[Target {
     name: "captions",
     words: &[
-        b"file", b"caption", b"a.png", b"b/c.png", b"B/C.PNG", b"./", b"\\", b"/",
-        b"\"\"", b"\xff", b";",
+        b"file", b"caption", b"a.png", b"b/c.png", b"B/C.PNG", b"./", b"\\", b"/", b"\"\"",
+        b"\xff", b";",
     ],
     repair: repair::nothing,
     seeds,
@@ -29,15 +29,10 @@ fn seeds() -> Vec<Vec<u8>> {
 
 fn open(folder: &Path) -> Run {
     let folder = folder.to_path_buf();
-    std::fs::create_dir_all(folder.join("b"))
-        .expect("the folder for inputs can be written");
+    std::fs::create_dir_all(folder.join("b")).expect("the folder for inputs can be written");
     for name in ["a.png", "b/c.png"] {
-        RgbImage::new(4, 4)
-            .save(folder.join(name))
-            .expect("the folder for inputs can be written");
+        RgbImage::new(4, 4).save(folder.join(name)).expect("the folder for inputs can be written");
     }
     let options = FolderOptions { size: 4, ..FolderOptions::default() };
-    of_file(folder.join("captions.csv"), move || {
-        Folder::open(&folder, Split::Train, options)
-    })
+    of_file(folder.join("captions.csv"), move || Folder::open(&folder, Split::Train, options))
 }

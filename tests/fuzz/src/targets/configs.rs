@@ -130,7 +130,5 @@ fn open_classifier(folder: &Path) -> Run {
     let weights = params::to_host(&mut good);
     files::hold(folder.join("weights.safetensors"), network::safetensors(&weights));
     let owned = folder.to_path_buf();
-    of_held(folder.join("config.json"), move || {
-        classifier::load(&Cpu::default(), &owned)
-    })
+    of_held(folder.join("config.json"), move || classifier::load(&Cpu::default(), &owned))
 }

@@ -13,12 +13,7 @@ use super::{of_file, repair, Run, Target};
 pub const TARGETS: &[Target] = &[
     Target {
         name: "idx-images",
-        words: &[
-            b"\x1f\x8b\x08",
-            b"\x00\x00\x08\x03",
-            b"\x00\x00\x08\x01",
-            b"\x00\x00\x0d\x03",
-        ],
+        words: &[b"\x1f\x8b\x08", b"\x00\x00\x08\x03", b"\x00\x00\x08\x01", b"\x00\x00\x0d\x03"],
         repair: repair::gzip,
         seeds: || plain_and_zipped(images()),
         open: |folder| pair(folder, IMAGES, LABELS, labels()),
@@ -37,9 +32,7 @@ pub const TARGETS: &[Target] = &[
         seeds: || vec![record(0), [record(3), record(9)].concat()],
         open: |folder| {
             let owned = folder.to_path_buf();
-            of_file(folder.join("test_batch.bin"), move || {
-                Cifar10::open(&owned, Split::HeldOut)
-            })
+            of_file(folder.join("test_batch.bin"), move || Cifar10::open(&owned, Split::HeldOut))
         },
     },
 ];
@@ -62,10 +55,7 @@ fn labels() -> Vec<u8> {
 fn plain_and_zipped(file: Vec<u8>) -> Vec<Vec<u8>> {
     let zipped = [Compression::best(), Compression::none()].map(|level| {
         let mut encoder = GzEncoder::new(Vec::new(), level);
-        encoder
-            .write_all(&file)
-            .and_then(|()| encoder.finish())
-            .expect("memory can be written")
+        encoder.write_all(&file).and_then(|()| encoder.finish()).expect("memory can be written")
     });
     [vec![file], zipped.into()].concat()
 }

@@ -53,17 +53,12 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
 /// If the message is empty.
 fn accepted<T, E: Display>(result: Result<T, E>) -> bool {
     result
-        .map_err(|error| {
-            assert!(!format!("{error:#}").is_empty(), "an error without a message")
-        })
+        .map_err(|error| assert!(!format!("{error:#}").is_empty(), "an error without a message"))
         .is_ok()
 }
 
 /// A parser of one file, which is written to `path` each time.
-fn of_file<T, E: Display>(
-    path: PathBuf,
-    read: impl Fn() -> Result<T, E> + 'static,
-) -> Run {
+fn of_file<T, E: Display>(path: PathBuf, read: impl Fn() -> Result<T, E> + 'static) -> Run {
     Box::new(move |input| {
         std::fs::write(&path, input).expect("the folder for inputs can be written");
         accepted(read())
@@ -71,10 +66,7 @@ fn of_file<T, E: Display>(
 }
 
 /// The same, where the file is read with [`files::read`], and so need not be written.
-fn of_held<T, E: Display>(
-    path: PathBuf,
-    read: impl Fn() -> Result<T, E> + 'static,
-) -> Run {
+fn of_held<T, E: Display>(path: PathBuf, read: impl Fn() -> Result<T, E> + 'static) -> Run {
     Box::new(move |input| {
         files::hold(&path, input.to_vec());
         accepted(read())

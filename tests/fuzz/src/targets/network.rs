@@ -5,9 +5,7 @@ use std::path::Path;
 use ch04_unet::model_dir::SchedulerConfig;
 use ch04_unet::{BlockType, Preset, UNet, UNetConfig};
 use ch08_conditioning::model::ConditioningFile;
-use ch08_conditioning::{
-    captions, ConditionalUNet, ConditioningConfig, TextConfig, Tokenizer,
-};
+use ch08_conditioning::{captions, ConditionalUNet, ConditioningConfig, TextConfig, Tokenizer};
 use dfdx::prelude::Cpu;
 use ops::params::{self, NamedTensors};
 
@@ -28,11 +26,7 @@ pub fn unet() -> UNetConfig {
 }
 
 pub fn scheduler() -> SchedulerConfig {
-    SchedulerConfig {
-        num_train_timesteps: 6,
-        beta_end: 0.5,
-        ..SchedulerConfig::default()
-    }
+    SchedulerConfig { num_train_timesteps: 6, beta_end: 0.5, ..SchedulerConfig::default() }
 }
 
 pub fn index() -> Vec<u8> {
@@ -48,28 +42,20 @@ pub fn text() -> TextConfig {
 }
 
 /// As a `conditioning/config.json` says it.
-pub fn conditioning(
-    conditioning: ConditioningConfig,
-    classes: &[&str],
-) -> ConditioningFile {
+pub fn conditioning(conditioning: ConditioningConfig, classes: &[&str]) -> ConditioningFile {
     let classes = classes.iter().map(|class| class.to_string()).collect();
     ConditioningFile { conditioning, dropout: 0.1, dataset: "cats".into(), classes }
 }
 
 fn network() -> ConditionalUNet<Cpu> {
     let conditioning = ConditioningConfig::Text(text());
-    let network = ConditionalUNet::new(
-        &Cpu::default(),
-        &unet(),
-        &conditioning,
-        &mut ch03_forward::rng(1, 0),
-    );
+    let network =
+        ConditionalUNet::new(&Cpu::default(), &unet(), &conditioning, &mut ch03_forward::rng(1, 0));
     network.expect("the network can be built")
 }
 
 pub fn weights() -> NamedTensors {
-    let network =
-        UNet::<Cpu>::new(&Cpu::default(), &unet(), &mut ch03_forward::rng(1, 0));
+    let network = UNet::<Cpu>::new(&Cpu::default(), &unet(), &mut ch03_forward::rng(1, 0));
     params::to_host(&mut network.expect("the network can be built"))
 }
 

@@ -14,8 +14,8 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "png",
         words: &[
-            b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL",
-            b"fdAT", b"iCCP", b"gAMA",
+            b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT",
+            b"iCCP", b"gAMA",
         ],
         repair: |bytes| repair::png(bytes),
         seeds: png_seeds,
@@ -98,31 +98,20 @@ fn open(folder: &Path) -> Run {
     let path = folder.join("picture");
     let [mut colour, mut grey] = [3, 1].map(|channels| {
         let owned = path.clone();
-        of_file(path.clone(), move || {
-            read_image(&owned, [channels, 6, 8], Color([10, 20, 30]))
-        })
+        of_file(path.clone(), move || read_image(&owned, [channels, 6, 8], Color([10, 20, 30])))
     });
-    Box::new(
-        move |input| if input.len() % 2 == 0 { colour(input) } else { grey(input) },
-    )
+    Box::new(move |input| if input.len() % 2 == 0 { colour(input) } else { grey(input) })
 }
 
 fn picture() -> RgbaImage {
-    RgbaImage::from_fn(9, 7, |x, y| {
-        Rgba([x as u8 * 28, y as u8 * 36, 90, (x * y) as u8 * 5])
-    })
+    RgbaImage::from_fn(9, 7, |x, y| Rgba([x as u8 * 28, y as u8 * 36, 90, (x * y) as u8 * 5]))
 }
 
 /// The picture in the colours that a format holds.
-fn encoded(
-    format: ImageFormat,
-    colours: &[fn(DynamicImage) -> DynamicImage],
-) -> Vec<Vec<u8>> {
+fn encoded(format: ImageFormat, colours: &[fn(DynamicImage) -> DynamicImage]) -> Vec<Vec<u8>> {
     let encode = |colour: &fn(DynamicImage) -> DynamicImage| {
         let mut file = Cursor::new(Vec::new());
-        colour(picture().into())
-            .write_to(&mut file, format)
-            .expect("the picture can be encoded");
+        colour(picture().into()).write_to(&mut file, format).expect("the picture can be encoded");
         file.into_inner()
     };
     colours.iter().map(encode).collect()
@@ -131,8 +120,7 @@ fn encoded(
 const RGBA: fn(DynamicImage) -> DynamicImage = |image| image;
 const RGB: fn(DynamicImage) -> DynamicImage = |image| image.into_rgb8().into();
 const GREY: fn(DynamicImage) -> DynamicImage = |image| image.into_luma8().into();
-const GREY_ALPHA: fn(DynamicImage) -> DynamicImage =
-    |image| image.into_luma_alpha8().into();
+const GREY_ALPHA: fn(DynamicImage) -> DynamicImage = |image| image.into_luma_alpha8().into();
 const DEEP: fn(DynamicImage) -> DynamicImage = |image| image.into_rgb16().into();
 
 fn all_turned(format: &str) -> Vec<Vec<u8>> {
@@ -142,8 +130,7 @@ fn all_turned(format: &str) -> Vec<Vec<u8>> {
 
 fn png_seeds() -> Vec<Vec<u8>> {
     let palette = (b"PLTE", vec![0, 0, 0, 250, 0, 0, 0, 250, 0, 0, 0, 250]);
-    let (clear, rows) =
-        ((b"tRNS", vec![0, 128]), pixels(&[0, 0b0001_1011, 0, 0b1110_0100]));
+    let (clear, rows) = ((b"tRNS", vec![0, 128]), pixels(&[0, 0b0001_1011, 0, 0b1110_0100]));
     let indexed = png(&[header(4, 2, 2, 3), palette, clear, rows, end()]);
     let (mut size, first) = (header(4, 2, 8, 0), [0, 1, 0, 3, 0, 2, 4, 0, 5, 6, 7, 8]);
     size.1[12] = 1;
@@ -176,11 +163,9 @@ fn bmp_seeds() -> Vec<Vec<u8>> {
 
 /// A BMP file of 4×2 pixels in runs of equal ones.
 fn compressed_bmp() -> Vec<u8> {
-    let (colours, runs) =
-        ([[0, 0, 0, 0], [0, 0, 250, 0]].concat(), [4, 1, 0, 0, 2, 0, 2, 1, 0, 1]);
+    let (colours, runs) = ([[0, 0, 0, 0], [0, 0, 250, 0]].concat(), [4, 1, 0, 0, 2, 0, 2, 1, 0, 1]);
     let start = 54 + colours.len() as u32;
-    let sizes =
-        [start + runs.len() as u32, 0, start, 40, 4, 2].map(u32::to_le_bytes).concat();
+    let sizes = [start + runs.len() as u32, 0, start, 40, 4, 2].map(u32::to_le_bytes).concat();
     let kind = [1, 0, 8, 0, 1, 0, 0, 0];
     let more = [runs.len() as u32, 0, 0, 2, 0].map(u32::to_le_bytes).concat();
     [b"BM".as_slice(), &sizes, &kind, &more, &colours, &runs].concat()
@@ -191,11 +176,9 @@ fn webp_seeds() -> Vec<Vec<u8>> {
     let lossless = chunk(b"VP8L", &plain[0][20..]);
     let alpha = chunk(b"ALPH", &[[0].as_slice(), &[0x80; 256]].concat());
     let size = [15, 0, 0, 15, 0, 0];
-    let transparent =
-        [chunk(b"VP8X", &[&[0x10, 0, 0, 0], &size[..]].concat()), alpha, lossy()];
+    let transparent = [chunk(b"VP8X", &[&[0x10, 0, 0, 0], &size[..]].concat()), alpha, lossy()];
     // Place, size, duration, flags; then the frame's own chunks.
-    let frame =
-        [[0; 6].as_slice(), &[8, 0, 0, 6, 0, 0], &[9, 0, 0, 0], &lossless].concat();
+    let frame = [[0; 6].as_slice(), &[8, 0, 0, 6, 0, 0], &[9, 0, 0, 0], &lossless].concat();
     let moving = [
         chunk(b"VP8X", &[&[2, 0, 0, 0], &size[..]].concat()),
         chunk(b"ANIM", &[0; 6]),
@@ -228,8 +211,7 @@ fn webp_lengths(bytes: &mut [u8]) {
         place.copy_from_slice(&rest.to_le_bytes());
     }
     let simple = bytes.get(12..15) == Some(b"VP8") && bytes.get(15) != Some(&b'X');
-    if let (true, Some(rest), Some(place)) =
-        (simple, length.checked_sub(20), bytes.get_mut(16..20))
+    if let (true, Some(rest), Some(place)) = (simple, length.checked_sub(20), bytes.get_mut(16..20))
     {
         place.copy_from_slice(&rest.to_le_bytes());
     }

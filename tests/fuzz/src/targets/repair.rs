@@ -12,8 +12,7 @@ pub fn nothing(_: &mut Vec<u8>) {}
 /// The sum at the end of every chunk of a PNG file.
 pub fn png(bytes: &mut [u8]) {
     let mut start = 8;
-    while let Some(header) = bytes.get(start..).and_then(|rest| rest.first_chunk::<4>())
-    {
+    while let Some(header) = bytes.get(start..).and_then(|rest| rest.first_chunk::<4>()) {
         let end = start + 8 + u32::from_be_bytes(*header) as usize;
         let Some(sum) = bytes.get(start + 4..end).map(sum) else { return };
         let Some(place) = bytes.get_mut(end..end + 4) else { return };
@@ -56,8 +55,7 @@ pub fn safetensors(bytes: &mut [u8]) {
         depth = depth.saturating_sub((*byte == b'}') as usize);
         depth == 0
     };
-    let Some(end) = bytes.get(8..).and_then(|header| header.iter().position(closes))
-    else {
+    let Some(end) = bytes.get(8..).and_then(|header| header.iter().position(closes)) else {
         return;
     };
     let spaces = bytes[8 + end + 1..].iter().take_while(|byte| **byte == b' ').count();

@@ -77,8 +77,7 @@ fn config() -> TrainConfig {
 
 /// A state of a network that is one small map.
 fn state() -> Vec<u8> {
-    let tensor =
-        |shape: &[usize]| HostTensor { shape: shape.into(), values: vec![0.5; 4] };
+    let tensor = |shape: &[usize]| HostTensor { shape: shape.into(), values: vec![0.5; 4] };
     let shapes = [("ema", &[4][..]), ("m", &[4]), ("v", &[4]), ("weights", &[2, 2])];
     let tensors = shapes.map(|(kind, shape)| (format!("{kind}.weight"), tensor(shape)));
     params::to_safetensors(&tensors.into(), &[("step", "7".into())])
@@ -128,10 +127,7 @@ fn curves(folder: &Path, name: &str) -> Run {
 fn data_seeds() -> Vec<Vec<u8>> {
     let all = r##"{"dataset": "folder", "data_dir": "somewhere", "image_size": 8,
         "image_channels": 1, "background": "#204060"}"##;
-    vec![
-        all.into(),
-        br#"{"dataset": "cats", "data_dir": null, "image_size": 48}"#.to_vec(),
-    ]
+    vec![all.into(), br#"{"dataset": "cats", "data_dir": null, "image_size": 48}"#.to_vec()]
 }
 
 /// Opens the data set, too, which exists only for the cats.
@@ -139,11 +135,10 @@ fn open_data(folder: &Path) -> Run {
     let (owned, path) = (folder.to_path_buf(), folder.join(TRAINING).join("data.json"));
     Box::new(move |input| {
         files::hold(&path, input.to_vec());
-        let data = read_data(&owned)
-            .map(|data| DataArgs { data_dir: Some("/nowhere".into()), ..data });
+        let data =
+            read_data(&owned).map(|data| DataArgs { data_dir: Some("/nowhere".into()), ..data });
         accepted(data.map(|data| {
-            data.dataset == DatasetName::Cats
-                || !accepted(data.open(ch01_tensors::Split::Train))
+            data.dataset == DatasetName::Cats || !accepted(data.open(ch01_tensors::Split::Train))
         }))
     })
 }

@@ -22,10 +22,7 @@ pub const TARGETS: &[Target] = &[
         ],
         repair: |bytes| repair::safetensors(bytes),
         seeds: || {
-            vec![
-                network::safetensors(&network::weights()),
-                network::safetensors(&old_names()),
-            ]
+            vec![network::safetensors(&network::weights()), network::safetensors(&old_names())]
         },
         open: |folder| read_beside(folder, "unet/diffusion_pytorch_model.safetensors"),
     },
@@ -55,9 +52,7 @@ fn read_beside(folder: &Path, name: &str) -> Run {
 /// As older versions of diffusers call the maps of attention.
 fn old_names() -> NamedTensors {
     let old = |name: &str| {
-        name.replace("to_q", "query")
-            .replace("to_k", "key")
-            .replace("to_out.0", "proj_attn")
+        name.replace("to_q", "query").replace("to_k", "key").replace("to_out.0", "proj_attn")
     };
     network::weights().into_iter().map(|(name, tensor)| (old(&name), tensor)).collect()
 }
@@ -70,27 +65,18 @@ fn shard(name: &str) -> &'static str {
 }
 
 fn shard_list() -> Vec<u8> {
-    let names = network::weights()
-        .into_keys()
-        .map(|name| format!("\"{name}\": \"{}\"", shard(&name)));
+    let names =
+        network::weights().into_keys().map(|name| format!("\"{name}\": \"{}\"", shard(&name)));
     let names: Vec<String> = names.collect();
-    format!(
-        "{{\"metadata\": {{\"total_size\": 1}}, \"weight_map\": {{{}}}}}",
-        names.join(", ")
-    )
-    .into_bytes()
+    format!("{{\"metadata\": {{\"total_size\": 1}}, \"weight_map\": {{{}}}}}", names.join(", "))
+        .into_bytes()
 }
 
 fn open_shards(folder: &Path) -> Run {
-    let run =
-        read_beside(folder, "unet/diffusion_pytorch_model.safetensors.index.json");
+    let run = read_beside(folder, "unet/diffusion_pytorch_model.safetensors.index.json");
     for name in SHARDS {
-        let tensors =
-            network::weights().into_iter().filter(|(tensor, _)| shard(tensor) == name);
-        files::hold(
-            folder.join("unet").join(name),
-            network::safetensors(&tensors.collect()),
-        );
+        let tensors = network::weights().into_iter().filter(|(tensor, _)| shard(tensor) == name);
+        files::hold(folder.join("unet").join(name), network::safetensors(&tensors.collect()));
     }
     run
 }

@@ -42,9 +42,7 @@ pub const TARGETS: &[Target] = &[
         name: "labels",
         words: &[b"cat", b"dog", b"2", b"3", b"+1", b" ", b"\xc2\xb2"],
         repair: repair::nothing,
-        seeds: || {
-            ["cat", "dog", "7", "0", "2"].map(|label| label.as_bytes().to_vec()).into()
-        },
+        seeds: || ["cat", "dog", "7", "0", "2"].map(|label| label.as_bytes().to_vec()).into(),
         open: |_| {
             let classes = ConditioningConfig::Class { num_classes: 3 };
             let file = network::conditioning(classes, &["cat", "dog", "7"]);

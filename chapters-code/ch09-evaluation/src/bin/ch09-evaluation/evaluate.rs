@@ -35,12 +35,23 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_value = "ddim", value_parser = named_solver)]
     samplers: Vec<NamedSolver>,
     /// How many timesteps to visit (ddpm visits all)
-    #[arg(long, value_delimiter = ',', default_values_t = [50], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [50],
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     steps: Vec<u32>,
     #[command(flatten)]
     spacing: Spacing,
     /// Guidance scales (models that can be told nothing have none)
-    #[arg(long, value_delimiter = ',', default_values_t = [1.5], value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [1.5],
+        value_parser = guidance_scale,
+        allow_negative_numbers = true,
+    )]
     guidance_scales: Vec<f64>,
     /// The first seed; a seed decides the noise, the prompts and the real images
     #[arg(long, default_value_t = 0)]
@@ -50,7 +61,19 @@ pub struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
     /// Draw nothing: only make table and figures again, from an evaluation.json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "dataset", "data_dir", "classifier", "samplers", "steps", "guidance_scales"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "model",
+            "dataset",
+            "data_dir",
+            "classifier",
+            "samplers",
+            "steps",
+            "guidance_scales",
+        ],
+    )]
     redraw: Option<PathBuf>,
     /// Where table, JSON and figures go
     #[arg(long, value_name = "DIR", default_value = "runs/evaluation")]

@@ -173,8 +173,10 @@ fn allocate(device: &Cuda, len: usize) -> Buffer<Cuda> {
 macro_rules! launch_blocks {
     ($device:expr, $name:literal, $blocks:expr, ($($argument:expr),+ $(,)?)) => {{
         let blocks = u32::try_from($blocks).expect("a kernel has fewer than 2^32 blocks");
-        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
-        let function = gpu($device).get_func(MODULE, $name).expect(concat!("there is a kernel ", $name));
+        let (grid_dim, block_dim) = ((blocks, 1, 1), (THREADS, 1, 1));
+        let config = LaunchConfig { grid_dim, block_dim, shared_mem_bytes: 0 };
+        let function = gpu($device).get_func(MODULE, $name);
+        let function = function.expect(concat!("there is a kernel ", $name));
         // SAFETY: the arguments have the number and types of the kernel of this name in kernels.cu.
         // Its reads and writes stay within the lengths that the shapes give, and the functions of
         // this crate take these from the tensors whose memory they pass.

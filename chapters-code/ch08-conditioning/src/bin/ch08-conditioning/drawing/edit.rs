@@ -17,14 +17,25 @@ pub struct VaryArgs {
     #[command(flatten)]
     solver: SolverArgs,
     /// How strongly to insist on what is asked for
-    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 1.5,
+        value_parser = guidance_scale,
+        allow_negative_numbers = true,
+    )]
     guidance_scale: f64,
     /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's
     /// size, on white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// How much of it to give up, 0 to 1; every number makes a row
-    #[arg(long, value_delimiter = ',', default_values_t = [0.2, 0.4, 0.6, 0.8], value_parser = strength, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = [0.2, 0.4, 0.6, 0.8],
+        value_parser = strength,
+        allow_negative_numbers = true,
+    )]
     strength: Vec<f64>,
     /// How many images in a row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -82,7 +93,12 @@ pub struct InpaintArgs {
     #[command(flatten)]
     common: Common,
     /// How strongly to insist on what is asked for
-    #[arg(long, default_value_t = 1.5, value_parser = guidance_scale, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 1.5,
+        value_parser = guidance_scale,
+        allow_negative_numbers = true,
+    )]
     guidance_scale: f64,
     /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size, on
     /// white if transparent
@@ -127,7 +143,8 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
         mask.values.repeat(channels).iter().map(|&v| (v > 0.0) as u8 as f32).collect();
     anyhow::ensure!(
         repaint.contains(&1.0),
-        "{} is black or transparent everywhere, so nothing would be drawn anew: make it white where you want something else",
+        "{} is black or transparent everywhere, so nothing would be drawn anew: \
+         make it white where you want something else",
         args.mask.display()
     );
     let conditions = vec![args.common.condition(&ready)?; args.count as usize];

@@ -10,8 +10,8 @@
 //! Between the transforms every one of the 36 places is on its own: there, a sum over channels is a
 //! matrix product of (tiles × input channels) with (input channels × output channels). That is 36
 //! multiplications where the direct way takes 9 · 16 = 144. The gradient of the input is the same
-//! convolution with every kernel rotated by 180 degrees; the gradient of the weight is the transpose of the
-//! formula:
+//! convolution with every kernel rotated by 180 degrees; the gradient of the weight is the
+//! transpose of the formula:
 //!
 //! ```text
 //! dw = Gᵀ [ Σ over tiles of (A dy Aᵀ) ∘ (Bᵀ x B) ] G
