@@ -2,6 +2,7 @@
 
 mod pictures;
 
+use std::error::Error;
 use std::path::Path;
 
 use ch01_tensors::{read_image, to_byte, Cats, Color, Dataset, Split};
@@ -246,14 +247,14 @@ fn sizes_are_bounded() {
 
 #[test]
 fn errors_say_what_is_the_matter() {
-    let error = |path: &Path| {
-        read_image(path, [3, 8, 8], Color::WHITE).unwrap_err().to_string()
-    };
+    let error = |path: &Path| read_image(path, [3, 8, 8], Color::WHITE).unwrap_err();
     let folder = tempfile::tempdir().unwrap();
     let missing = error(&folder.path().join("missing.png"));
-    assert!(missing.contains("missing.png: No such file"), "{missing}");
-    assert!(error(folder.path()).contains("not a regular file"));
+    assert!(missing.to_string().ends_with("missing.png"), "{missing}");
+    let why = missing.source().unwrap().to_string();
+    assert!(why.starts_with("No such file"), "{why}");
+    assert!(error(folder.path()).to_string().contains("not a regular file"));
     let text = folder.path().join("text.png");
     std::fs::write(&text, "a text").unwrap();
-    assert!(error(&text).contains("text.png: is not an image"));
+    assert!(error(&text).to_string().contains("text.png: is not an image"));
 }

@@ -56,7 +56,8 @@ fn loaded(folder: &Path) -> (NamedTensors, SchedulerConfig, Vec<String>) {
 
 fn rejected(folder: &Path) -> String {
     let start = Instant::now();
-    let error = load(folder).expect_err("it must be rejected").to_string();
+    let error = anyhow::Error::from(load(folder).expect_err("it must be rejected"));
+    let error = format!("{error:#}");
     assert!(
         start.elapsed().as_secs_f64() < 1.0,
         "{error}: after {:?}",

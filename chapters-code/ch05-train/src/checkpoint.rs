@@ -25,16 +25,17 @@ use crate::{TrainConfig, Trainer};
 pub const TRAINING: &str = "training";
 const STATE: &str = "state.safetensors";
 
-/// A training that cannot be stored or continued.
+/// A training run that cannot be stored or continued. What is wrong with a file is the
+/// source of the error that names it.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     #[error(transparent)]
     File(#[from] files::FileError),
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Params { path: PathBuf, source: ParamsError },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Config { path: PathBuf, source: ConfigError },
     #[error(
         "{}: the metadata field 'step' is {found}, not a whole number up to \

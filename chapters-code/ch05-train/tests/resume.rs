@@ -23,9 +23,9 @@ fn config() -> TrainConfig {
 
 fn rejected(folder: &Path) -> String {
     let (device, start) = (ops::open_device(0).unwrap(), Instant::now());
-    let error = Trainer::<AutoDevice>::load(&device, folder)
-        .expect_err("it must be rejected")
-        .to_string();
+    let error =
+        Trainer::<AutoDevice>::load(&device, folder).expect_err("it must be rejected");
+    let error = format!("{:#}", anyhow::Error::from(error));
     assert!(
         start.elapsed().as_secs_f64() < 1.0,
         "{error}: after {:?}",

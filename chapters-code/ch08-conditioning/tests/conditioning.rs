@@ -446,7 +446,8 @@ fn weights_of_another_architecture_are_refused_by_name() {
         &SchedulerConfig::default(),
     )
     .unwrap();
-    let error = model::load(&device, folder.path()).unwrap_err().to_string();
+    let error = anyhow::Error::from(model::load(&device, folder.path()).unwrap_err());
+    let error = format!("{error:#}");
     assert!(
         error.contains("weights.safetensors") && error.contains("missing"),
         "{error}"

@@ -43,6 +43,11 @@ fn network(conditioning: &ConditioningConfig) -> ConditionalUNet<AutoDevice> {
         .unwrap()
 }
 
+/// An error and its causes.
+fn full(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
+}
+
 /// Changes a value in a JSON file for as long as it takes to load what the file
 /// describes; that must fail.
 fn spoilt(
@@ -159,7 +164,7 @@ fn conditions_that_cannot_be_right_are_named() {
         )
         .unwrap();
         let device = ops::open_device(0).unwrap();
-        let load = || Some(model::load(&device, folder.path()).err()?.to_string());
+        let load = || Some(full(model::load(&device, folder.path()).err()?));
         assert_eq!(load(), None);
         for (place, value, words) in cases {
             let error = spoilt(

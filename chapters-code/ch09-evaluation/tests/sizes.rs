@@ -9,6 +9,11 @@ use ch09_evaluation::classifier::{self, Classifier, ClassifierConfig};
 use ops::params::Outline;
 use serde_json::{json, Value};
 
+/// The error with its causes.
+fn full(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
+}
+
 /// Changes a value in a JSON file for as long as it takes to load what the file
 /// describes; that must fail.
 fn spoilt(
@@ -51,7 +56,7 @@ fn classifiers_that_cannot_be_right_are_named() {
     let device = ops::open_device(0).unwrap();
     classifier::save(folder.path(), &mut Classifier::new(&device, classifier_config()))
         .unwrap();
-    let load = || Some(classifier::load(&device, folder.path()).err()?.to_string());
+    let load = || Some(full(classifier::load(&device, folder.path()).err()?));
     assert_eq!(load(), None);
     let huge = 1u64 << 63;
     for (place, value, words) in [

@@ -140,12 +140,12 @@ pub enum DataError {
     )]
     Unused { flag: &'static str, dataset: &'static str },
     #[error(
-        "cannot keep the images in a temporary file in {}: {source}; make room, or \
-        point TMPDIR elsewhere",
+        "cannot keep the images in a temporary file in {} (make room, or point TMPDIR \
+        elsewhere)",
         folder.display()
     )]
     Scratch { folder: PathBuf, source: std::io::Error },
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(
         "{} not found in {}: put the file there (gzipped or not), or point --data-dir \

@@ -28,14 +28,15 @@ pub use self::weights::read_tensors;
 use self::weights::{read_weights, WEIGHTS};
 use crate::{ConfigError, UNet, UNetConfig};
 
-/// A model directory that cannot be read or written.
+/// A model directory that cannot be read or written. What is wrong with a file is the
+/// source of the error that names it.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
     File(#[from] files::FileError),
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Json { path: PathBuf, source: serde_path_to_error::Error<serde_json::Error> },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Syntax { path: PathBuf, source: serde_json::Error },
     #[error(
         "{}: {field} is {value}, but this program does not know the field, and it could change \
@@ -43,9 +44,9 @@ pub enum ModelError {
         path.display()
     )]
     UnknownField { path: PathBuf, field: String, value: String },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Config { path: PathBuf, source: ConfigError },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Params { path: PathBuf, source: ParamsError },
     #[error(
         "{} is not a model directory: there is no config.json in it or in a folder 'unet' in it \

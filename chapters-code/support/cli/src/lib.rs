@@ -27,7 +27,7 @@ pub fn run<A: Parser, T: Termination>(program: impl FnOnce(A) -> anyhow::Result<
         }
     };
     answer.and_then(|code| print::finish().map(|()| code)).unwrap_or_else(|error| {
-        print::note(format_args!("error: {}", print::sentence(&error)));
+        print::note(format_args!("error: {}", print::one_line(&format!("{error:#}"))));
         ExitCode::FAILURE
     })
 }
@@ -37,7 +37,7 @@ pub fn run<A: Parser, T: Termination>(program: impl FnOnce(A) -> anyhow::Result<
 /// # Errors
 /// If there is none.
 pub fn device(seed: u64) -> anyhow::Result<AutoDevice> {
-    ops::open_device(seed).map_err(anyhow::Error::msg)
+    Ok(ops::open_device(seed)?)
 }
 
 /// Prints what is worth knowing about files that were read.

@@ -39,7 +39,7 @@ pub mod palette {
 pub enum FigureError {
     #[error(transparent)]
     File(#[from] files::FileError),
-    #[error("cannot encode the picture: {0}")]
+    #[error("cannot encode the picture")]
     Encode(#[from] image::ImageError),
     #[error("cannot draw the plot: {0}")]
     Draw(String),

@@ -21,9 +21,9 @@ mod temporary;
 pub use folder::{claim, Claim};
 pub use output::{check, write, Place};
 
-/// A file operation that failed: which file, what was tried, why.
+/// A file operation that failed: which file, what was tried, and, as its source, why.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}", path.display())]
 pub struct FileError {
     pub action: &'static str,
     pub path: PathBuf,

@@ -11,6 +11,11 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
+/// An error with its source.
+fn full(error: &files::FileError) -> String {
+    format!("{error}: {}", error.source)
+}
+
 fn count(folder: &Path) -> usize {
     fs::read_dir(folder).unwrap().count()
 }
@@ -73,7 +78,8 @@ fn pipes_and_devices_stay_what_they_are() {
     #[cfg(target_os = "linux")]
     {
         let error = write("/dev/full", b"too much").unwrap_err();
-        assert!(error.to_string().starts_with("cannot write /dev/full: "), "{error}");
+        assert_eq!(error.to_string(), "cannot write /dev/full");
+        assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
         // A file that is already open, by the name that it has as such.
         let path = folder.path().join("open");
         let file = File::create(&path).unwrap();
@@ -91,10 +97,10 @@ fn what_cannot_be_written_is_found_out_without_a_trace() {
     fs::create_dir(at("taken")).unwrap();
     let bad = ["taken", "file/below", "new/", "taken/.."].map(at);
     for path in bad.iter().map(|path| path.as_path()).chain([Path::new("")]) {
-        let problem = check(path).unwrap_err().to_string();
+        let problem = full(&check(path).unwrap_err());
         assert!(!problem.contains('\n') && problem.starts_with("cannot write"), "{problem}");
         assert_eq!(
-            write(path, b"y").unwrap_err().to_string(),
+            full(&write(path, b"y").unwrap_err()),
             problem,
             "asked and done, the same answer"
         );
@@ -123,7 +129,7 @@ fn a_folder_is_claimed_once_and_removed_if_nothing_came_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("runs/cats");
     let first = claim(&run).unwrap();
-    let error = claim(&run).unwrap_err().to_string();
+    let error = full(&claim(&run).unwrap_err());
     assert!(error.contains("runs/cats") && error.contains("another run"), "{error}");
     assert!(run.exists());
     drop(first);

@@ -61,7 +61,7 @@ pub use gradient::{gradient_of, sum_of_gradients, sums_of_squares, Gradient};
 pub use kernels::Kernels;
 pub use memory::{Buffer, Images, Memory, Rows, Vector};
 pub use norm::group_norm;
-pub use open::{open_device, AutoDevice, CUDA};
+pub use open::{open_device, AutoDevice, OpenError, CUDA};
 pub use parallel::{MaybeSend, MaybeSync, Parallel};
 pub use replicas::{part, Replicas};
 pub use shapes::{

@@ -1,4 +1,4 @@
-//! The device that a build selects, or a sentence that says why there is none.
+//! The device that a build selects, or an error that tells why there is none.
 
 // ANCHOR: auto_device
 /// The device that a build selects: `Cuda` with the feature `cuda`, `Cpu` without.
@@ -12,12 +12,20 @@ pub type AutoDevice = dfdx::prelude::Cuda;
 /// Whether this build computes on a GPU.
 pub const CUDA: bool = cfg!(feature = "cuda");
 
+/// A device that cannot be opened. What the driver reports is its source.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem} (check the NVIDIA driver with nvidia-smi, or build without --features cuda)")]
+pub struct OpenError {
+    problem: &'static str,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
 /// Opens the device.
 ///
 /// # Errors
-/// Never on the processor; on a GPU, a sentence if there is no driver or no GPU.
+/// Never on the processor; on a GPU, if there is no driver or no GPU.
 #[cfg(not(feature = "cuda"))]
-pub fn open_device(seed: u64) -> Result<AutoDevice, String> {
+pub fn open_device(seed: u64) -> Result<AutoDevice, OpenError> {
     use dfdx::prelude::Cache;
     let device = AutoDevice::seed_from_u64(seed);
     device.enable_cache();
@@ -27,21 +35,22 @@ pub fn open_device(seed: u64) -> Result<AutoDevice, String> {
 /// Opens the device.
 ///
 /// # Errors
-/// A sentence, if there is no driver or no GPU.
+/// If there is no driver or no GPU.
 #[cfg(feature = "cuda")]
-pub fn open_device(seed: u64) -> Result<AutoDevice, String> {
+pub fn open_device(seed: u64) -> Result<AutoDevice, OpenError> {
+    use cudarc::driver::result;
     use dfdx::prelude::Cache;
+    let failed = |problem| move |source| OpenError { problem, source: Some(source) };
     // Ask the driver first: dfdx panics where there is a driver but no GPU.
-    let hint = "check the NVIDIA driver with nvidia-smi, or build without --features cuda";
-    cudarc::driver::result::init()
-        .map_err(|e| format!("the CUDA driver does not start ({e:?}): {hint}"))?;
-    let count = cudarc::driver::result::device::get_count()
-        .map_err(|e| format!("no GPU can be counted ({e:?}): {hint}"))?;
+    result::init().map_err(|e| failed("the CUDA driver does not start")(e.into()))?;
+    let count = result::device::get_count();
+    let count = count.map_err(|e| failed("no GPU can be counted")(e.into()))?;
     if count == 0 {
-        return Err(format!("there is no GPU: {hint}"));
+        return Err(OpenError { problem: "there is no GPU", source: None });
     }
+    // dfdx's error is none of std's.
     let device = AutoDevice::try_build(0, seed)
-        .map_err(|e| format!("the GPU cannot be used ({e:?}): {hint}"))?;
+        .map_err(|e| failed("the GPU cannot be used")(format!("{e:?}").into()))?;
     device.enable_cache();
     Ok(device)
 }
