@@ -1,6 +1,7 @@
 //! Parameters as named lists of numbers: counting them, and safetensors files.
 
 mod outline;
+mod tensors;
 
 use std::collections::BTreeMap;
 
@@ -8,39 +9,9 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype as StDtype, SafeTensors, TensorView};
 
 pub use self::outline::Outline;
+pub use self::tensors::{check_finite, HostTensor, NamedTensors, ParamsError};
 use crate::layers::{join, Parameter, Parameters};
 use crate::UNetDevice;
-
-/// Numbers with a shape, in the memory of the host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostTensor {
-    pub shape: Vec<usize>,
-    pub values: Vec<f32>,
-}
-
-/// Tensors by name, in the order of their names.
-pub type NamedTensors = BTreeMap<String, HostTensor>;
-
-/// What is wrong with a set of named tensors.
-#[derive(Debug, thiserror::Error)]
-pub enum ParamsError {
-    #[error("it is not a safetensors file ({0})")]
-    NotSafetensors(String),
-    #[error(
-        "tensor '{name}' has elements of type {found}, but only F32, F16 and BF16 are read here"
-    )]
-    WrongType { name: String, found: String },
-    #[error("tensor '{0}' is missing")]
-    Missing(String),
-    #[error("tensor '{0}' does not belong to this model")]
-    Unexpected(String),
-    #[error("tensor '{0}' is there twice, in two files or under an old and a new name")]
-    Repeated(String),
-    #[error("tensor '{name}' has shape {found:?}, but this model needs {expected:?}")]
-    WrongShape { name: String, found: Vec<usize>, expected: Vec<usize> },
-    #[error("tensor '{name}' holds a value that is not finite ({value})")]
-    NotFinite { name: String, value: f32 },
-}
 
 /// How many numbers the model holds.
 pub fn count<D: UNetDevice>(model: &mut impl Parameters<D>) -> usize {
@@ -79,19 +50,6 @@ pub fn set<D: UNetDevice>(model: &mut impl Parameters<D>, prefix: &str, tensors:
     for mut parameter in model.parameters() {
         parameter.copy_from(&tensors[&join(prefix, &parameter.name)].values);
     }
-}
-
-/// Checks that every number is one.
-///
-/// # Errors
-/// Names a tensor that holds NaN or infinity.
-pub fn check_finite(tensors: &NamedTensors) -> Result<(), ParamsError> {
-    for (name, tensor) in tensors {
-        if let Some(&value) = tensor.values.iter().find(|value| !value.is_finite()) {
-            return Err(ParamsError::NotFinite { name: name.clone(), value });
-        }
-    }
-    Ok(())
 }
 
 /// The bytes of a safetensors file with these tensors and this metadata. The same input gives the

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use super::{NamedTensors, ParamsError};
+use super::tensors::{NamedTensors, ParamsError};
 use crate::layers::{join, Parameters};
 use crate::UNetDevice;
 
