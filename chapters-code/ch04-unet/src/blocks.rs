@@ -51,7 +51,6 @@ pub struct Common {
     pub scale: f32,
 }
 
-// ANCHOR: resnet
 /// Channels that a residual block takes in, and channels that leave it.
 #[derive(Clone, Copy, Debug)]
 pub struct ResnetSize {
@@ -59,8 +58,8 @@ pub struct ResnetSize {
     pub cout: usize,
 }
 
-/// Two convolutions around the time embedding, with a residual connection past them (He
-/// et al. 2016).
+// ANCHOR: resnet
+/// Two convolutions, the time between them, and a residual connection (He et al. 2016).
 #[derive(Clone, Debug)]
 pub struct ResnetBlock<D: UNetDevice> {
     norm1: GroupNorm<D>,
@@ -139,7 +138,6 @@ ops::parameters!(ResnetBlock {
     conv_shortcut
 });
 
-// ANCHOR: attention
 /// Channels of an attention block, and the heads that share them out.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSize {
@@ -147,6 +145,7 @@ pub struct AttentionSize {
     pub heads: usize,
 }
 
+// ANCHOR: attention
 /// Lets every pixel look at every other one (Vaswani et al. 2017), with a residual
 /// connection past it.
 #[derive(Clone, Debug)]
