@@ -48,11 +48,7 @@ fn main() -> std::process::ExitCode {
                 model.network
             }
             None => {
-                let [channels, size] = match args.preset {
-                    Preset::Cats | Preset::Tiny => [3, 16],
-                    Preset::Mnist => [1, 28],
-                    Preset::Small | Preset::DdpmCifar10 => [3, 32],
-                };
+                let [channels, size, _] = args.preset.input_shape();
                 let channels = args.channels.map_or(channels, |c| c as usize);
                 let size = args.image_size.map_or(size, |s| s as usize);
                 UNet::new(
