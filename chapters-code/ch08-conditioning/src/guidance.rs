@@ -5,7 +5,8 @@ use std::ops::Range;
 use dfdx::prelude::*;
 use ops::{Images, Replicas, UNetDevice};
 
-use crate::network::{Condition, ConditionalUNet};
+use crate::condition::Condition;
+use crate::network::ConditionalUNet;
 
 // ANCHOR: guidance
 /// What is asked for, and how strongly.

@@ -4,6 +4,7 @@
 //! (Ho & Salimans 2022), except where another is named.
 
 pub mod captions;
+mod condition;
 mod edit;
 #[cfg(feature = "program")]
 pub mod flags;
@@ -15,12 +16,11 @@ mod text;
 mod train;
 mod words;
 
+pub use condition::Condition;
 pub use edit::{from_image, inpaint};
 pub use guidance::Guidance;
 pub use label::{one_hot, LabelEmbedding};
-pub use network::{
-    Condition, ConditionalUNet, Conditioner, ConditioningConfig, TextConditioner,
-};
+pub use network::{ConditionalUNet, Conditioner, ConditioningConfig, TextConditioner};
 pub use text::{places, CrossAttention, TextConfig, TextEncoder};
 pub use train::{condition_of, train_step};
 pub use words::{words, PromptError, Tokenizer};

@@ -16,7 +16,8 @@ use ops::params;
 use ops::UNetDevice;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Condition, ConditionalUNet, Conditioner, ConditioningConfig};
+use crate::condition::Condition;
+use crate::network::{ConditionalUNet, Conditioner, ConditioningConfig};
 use crate::words::PromptError;
 
 const CONFIG: &str = "config.json";

@@ -8,21 +8,11 @@ use ops::{Images, Rows, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Condition;
 use crate::label::LabelEmbedding;
 use crate::text::{places, CrossAttention, TextConfig, TextEncoder};
 
-// ANCHOR: condition
-/// What the network is told about an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing: draw what you like.
-    Nothing,
-    /// Its class.
-    Label(usize),
-    /// The numbers of the words of its prompt.
-    Words(Vec<usize>),
-}
-
+// ANCHOR: conditioning_config
 /// What a network can be told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -32,7 +22,7 @@ pub enum ConditioningConfig {
     /// A prompt.
     Text(TextConfig),
 }
-// ANCHOR_END: condition
+// ANCHOR_END: conditioning_config
 
 impl ConditioningConfig {
     /// Rejects what this crate cannot build for this U-Net, and sizes beyond all

@@ -12,7 +12,7 @@ use ops::{Images, UNetDevice};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Condition;
+use crate::condition::Condition;
 use crate::words::{PromptError, Tokenizer};
 
 // ANCHOR: text_config

@@ -6,7 +6,8 @@ use ops::UNetDevice;
 use rand::Rng;
 
 use crate::captions::{forget, phrase, Asked};
-use crate::network::{Condition, ConditionalUNet, ConditioningConfig};
+use crate::condition::Condition;
+use crate::network::{ConditionalUNet, ConditioningConfig};
 
 // ANCHOR: condition_of
 /// What is said about image number `index`: its label, or its caption. Cats are
