@@ -73,7 +73,7 @@ fn main() -> anyhow::Result<()> {
             ("t from 100 on", 100..last),
             ("the noisiest image", last..last + 1),
         ] {
-            cli::println!("  {what}: {:.3}", sums(&measured, terms));
+            cli::println!("  {what}: {:.2}", sums(&measured, terms));
         }
     }
     let small: Vec<&Vec<f64>> = seeds.iter().map(|seed| &seed[0]).collect();

@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
             Spread::from_values(&all.collect::<Vec<_>>())
         };
         let (frechet, kernel) = (spread(&frechet_distance), spread(&kernel_distance));
-        cli::println!("{count:>5} real cats: Fréchet {frechet:.3}, kernel {kernel:.4}");
+        cli::println!("{count:>5} real cats: Fréchet {frechet:.2}, kernel {kernel:.3}");
         points.push((count as f64, frechet.mean));
         deviations.push(frechet.deviation);
     }

@@ -50,6 +50,7 @@ fn measured(schedule: &Schedule, count: usize, timesteps: &[usize]) -> Vec<f64> 
     timesteps.iter().map(term).collect()
 }
 
+// ANCHOR: gaussian
 #[test]
 fn a_step_costs_what_the_best_guess_does_not_know() {
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
@@ -67,6 +68,7 @@ fn a_step_costs_what_the_best_guess_does_not_know() {
         );
     }
 }
+// ANCHOR_END: gaussian
 
 #[test]
 fn all_steps_together_cost_more_than_the_data_hold() {
