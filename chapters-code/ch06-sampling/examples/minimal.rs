@@ -68,10 +68,11 @@ fn main() -> anyhow::Result<()> {
     let noise = noise_per_image(&device, (DRAWN, 3, 16, 16), &mut rngs);
     for step in walk(solver, noise, &timesteps, rngs, denoise) {
         if step.t % 100 == 0 {
+            cli::println!("timestep {:>3}", step.t);
             figures::save_png("minimal.png", &figures::image_grid(&step.next, 4, 8))?;
-            cli::println!("timestep {:>3}: see minimal.png", step.t);
         }
     }
+    cli::println!("wrote minimal.png");
     Ok(())
 }
 // ANCHOR_END: minimal
