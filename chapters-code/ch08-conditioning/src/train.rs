@@ -48,9 +48,10 @@ pub fn train_step<D: UNetDevice>(
     let (batch, mut rng) = trainer.next_batch(dataset);
     let told = |&index: &usize| {
         let condition = condition_of(config, dataset, index, &mut rng);
-        match rng.gen_bool(dropout) {
-            true => Condition::Nothing,
-            false => condition,
+        if rng.gen_bool(dropout) {
+            Condition::Nothing
+        } else {
+            condition
         }
     };
     let conditions: Vec<Condition> = batch.indices.iter().map(told).collect();

@@ -51,9 +51,10 @@ pub(super) fn read_weights(
             return Err(pickled(folder).unwrap_or(ModelError::NoWeights(folder.into())))
         }
     };
-    let tensors = match path.extension().is_some_and(|kind| kind == "json") {
-        true => read_shards(&path)?,
-        false => read_tensors(&path)?,
+    let tensors = if path.extension().is_some_and(|kind| kind == "json") {
+        read_shards(&path)?
+    } else {
+        read_tensors(&path)?
     };
     match renamed(tensors) {
         Ok(tensors) => Ok((path, tensors)),
