@@ -1,5 +1,5 @@
-//! The differentiable functions: shapes, tapes and gradients. The arithmetic is in [`UNetDevice`]'s
-//! kernels.
+//! The differentiable functions: shapes, tapes and gradients. The arithmetic is in the device's
+//! [`Kernels`](crate::Kernels).
 
 use dfdx::prelude::*;
 

@@ -43,8 +43,8 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     // SAFETY: dfdx keeps all elements in one `Vec<f32>`, initialised, and has checked that `origin`
     // and the element `len - 1` further, which is the last, are in it. The borrow of `t` keeps the
     // `Vec` alive and unchanged: a tensor that is written to copies storage that it shares. What
-    // this relies on beyond that is said above, as a known limit: a pointer made from a reference
-    // to one element may reach the others.
+    // this relies on beyond that is the known limit above: a pointer made from a reference to one
+    // element may reach the others.
     unsafe { std::slice::from_raw_parts(origin, len) }
 }
 

@@ -28,8 +28,8 @@ impl Clone for Stale {
         *self
     }
     /// Leaves the number as it is. `[T]::fill`, which dfdx calls on memory from its cache, assigns
-    /// with this to all elements but the last. (Before Rust 1.93 it may copy instead, which takes
-    /// longer and is as correct.)
+    /// with this to all elements but the last. (Where a standard library copies instead, filling
+    /// takes longer, and is as correct.)
     #[inline(always)]
     fn clone_from(&mut self, _: &Self) {}
 }
