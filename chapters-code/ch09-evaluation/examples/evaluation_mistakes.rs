@@ -109,7 +109,9 @@ fn main() -> anyhow::Result<()> {
         };
         let [frechet, precision, recall, nearest] =
             [column(0, 1), column(1, 0), column(2, 0), column(3, 2)];
-        cli::println!("{name:32} {frechet:11} {precision:6} %   {recall:6} %  {nearest}");
+        cli::println!(
+            "{name:32} {frechet:11} {precision:6} %   {recall:6} %  {nearest}"
+        );
     }
     Ok(())
 }
