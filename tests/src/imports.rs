@@ -191,7 +191,7 @@ impl Sources {
             (followed < 8).then(|| self.definer(&path, followed + 1))?
         };
         module.used.iter().find_map(|(brought, to)| match brought.as_str() {
-            "*" => follow(&[&to[..to.len() - 1], &[name.clone()]].concat()),
+            "*" => follow(&[&to[..to.len() - 1], std::slice::from_ref(name)].concat()),
             brought => (brought == name).then(|| follow(to))?,
         })
     }

@@ -159,7 +159,7 @@ fn is_of_programs(path: &[String]) -> bool {
     let clock = |name: &&str| ["Instant", "SystemTime"].contains(name);
     let print = |name: &&str| ["print!", "println!", "eprint!", "eprintln!", "dbg!"].contains(name);
     matches!(path[..], ["std", "process" | "thread", ..])
-        || path.iter().any(|name| clock(name))
+        || path.iter().any(clock)
         || path.last().is_some_and(print)
 }
 

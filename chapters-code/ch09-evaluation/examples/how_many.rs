@@ -8,6 +8,9 @@ const COUNTS: [usize; 6] = [100, 200, 500, 1000, 2000, 5000];
 const CROWDS: u64 = 5;
 const REFERENCE: usize = 10_000;
 
+/// A distance between two crowds, by their features.
+type Distance = fn(&[Vec<f64>], &[Vec<f64>]) -> f64;
+
 /// Fresh cats: a data set of their own for each seed.
 fn crowd(seed: u64, count: usize) -> Vec<Vec<f32>> {
     let cat = |i| {
@@ -30,11 +33,11 @@ fn main() -> anyhow::Result<()> {
     // ANCHOR: how_many
     let (mut points, mut deviations) = (Vec::new(), Vec::new());
     for count in COUNTS {
-        let spread = |distance: &dyn Fn(&[Vec<f64>], &[Vec<f64>]) -> f64| {
+        let spread = |distance: Distance| {
             let all = crowds.iter().map(|crowd| distance(&crowd[..count], &reference));
             Spread::from_values(&all.collect::<Vec<_>>())
         };
-        let (frechet, kernel) = (spread(&frechet_distance), spread(&kernel_distance));
+        let (frechet, kernel) = (spread(frechet_distance), spread(kernel_distance));
         cli::println!("{count:>5} real cats: Fréchet {frechet:.2}, kernel {kernel:.3}");
         points.push((count as f64, frechet.mean));
         deviations.push(frechet.deviation);
