@@ -4,36 +4,23 @@ use ch01_tensors::{batch, Cats, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
 use rand::Rng;
 
-type Wrong = fn(
-    &Diffusion,
-    &Images<AutoDevice>,
-    usize,
-    &Images<AutoDevice>,
-) -> Images<AutoDevice>;
+type Images = ops::Images<AutoDevice>;
+
+type Wrong = fn(&Diffusion, &Images, usize, &Images) -> Images;
 
 // ANCHOR: mistakes
 /// Forgets the root: too little noise at the beginning, too little image later.
-fn no_root(
-    d: &Diffusion,
-    x0: &Images<AutoDevice>,
-    t: usize,
-    eps: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn no_root(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     let a = d.schedule.alpha_bar[t];
     x0.clone() * a as f32 + eps.clone() * (1.0 - a) as f32
 }
 
 /// Uniform noise in 0..1, as random number generators give it: its mean is not 0 and
 /// its variance not 1.
-fn uniform(
-    d: &Diffusion,
-    x0: &Images<AutoDevice>,
-    t: usize,
-    eps: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn uniform(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     let mut rng = rng(7, t as u64);
     let values = (0..eps.shape().num_elements()).map(|_| rng.gen()).collect();
     d.q_sample(x0, &[t], &eps.device().tensor_from_vec(values, *eps.shape()))
@@ -41,33 +28,18 @@ fn uniform(
 
 /// Does not shrink the image: the values grow beyond what the network will ever see
 /// when it samples.
-fn not_shrunk(
-    d: &Diffusion,
-    x0: &Images<AutoDevice>,
-    t: usize,
-    eps: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn not_shrunk(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     x0.clone() + eps.clone() * (1.0 - d.schedule.alpha_bar[t]).sqrt() as f32
 }
 
 /// An image in 0..1 where -1..1 is expected: black is grey already, and all is too
 /// bright until the noise has won.
-fn wrong_range(
-    d: &Diffusion,
-    x0: &Images<AutoDevice>,
-    t: usize,
-    eps: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn wrong_range(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     d.q_sample(&(x0.clone() * 0.5 + 0.5), &[t], eps)
 }
 // ANCHOR_END: mistakes
 
-fn right(
-    d: &Diffusion,
-    x0: &Images<AutoDevice>,
-    t: usize,
-    eps: &Images<AutoDevice>,
-) -> Images<AutoDevice> {
+fn right(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     d.q_sample(x0, &[t], eps)
 }
 
@@ -80,7 +52,7 @@ fn main() -> Result<(), figures::FigureError> {
     let x0 = batch(&device, &Cats::new(Split::Train), &[5]);
     let eps = standard_normal(&device, *x0.shape(), &mut rng(0, 0));
     let ways: [Wrong; 5] = [right, no_root, uniform, not_shrunk, wrong_range];
-    let rows: Vec<Images<AutoDevice>> = ways
+    let rows: Vec<Images> = ways
         .into_iter()
         .map(|way| {
             let strip = (0..10)

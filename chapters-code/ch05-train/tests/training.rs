@@ -183,13 +183,9 @@ fn two_halves_say_what_the_whole_batch_says() {
     let (Batch { x0, timesteps, eps, .. }, _) =
         trainer.next_batch(&Cats::new(Split::Train));
     let unet = trainer.network.clone();
-    let loss = l_simple::<_, OwnedTape<f32, Dev>>(
-        &trainer.diffusion,
-        &x0,
-        &timesteps,
-        &eps,
-        |x_t, timesteps| unet.forward(x_t, timesteps),
-    );
+    let network =
+        |x_t: Images<Dev, OwnedTape<f32, Dev>>, t: &[usize]| unet.forward(x_t, t);
+    let loss = l_simple(&trainer.diffusion, &x0, &timesteps, &eps, network);
     let value = loss.as_vec()[0];
     let mut unet = unet.clone();
     let gradient = ops::gradient_of(&mut unet, loss.backward()).unwrap();
@@ -197,16 +193,9 @@ fn two_halves_say_what_the_whole_batch_says() {
     let length = whole.update(0, &mut unet, &gradient);
 
     let report = trainer.train_step(&Cats::new(Split::Train)).unwrap();
-    assert!(
-        (report.loss / value - 1.0).abs() < 1e-5,
-        "the loss is {}, not {value}",
-        report.loss
-    );
-    assert!(
-        (report.gradient_norm / length - 1.0).abs() < 1e-5,
-        "{} is not {length}",
-        report.gradient_norm
-    );
+    let (loss, norm) = (report.loss, report.gradient_norm);
+    assert!((loss / value - 1.0).abs() < 1e-5, "the loss is {loss}, not {value}");
+    assert!((norm / length - 1.0).abs() < 1e-5, "{norm} is not {length}");
     // After one step the first moment is the gradient, but for a factor.
     for (whole, halves) in whole.m.iter().zip(&trainer.optimizer.m) {
         for (whole, halves) in whole.as_vec().iter().zip(halves.as_vec()) {

@@ -41,18 +41,12 @@ fn right(s: &Schedule, x_t: &Images, t: usize, x0: &Images, noise: &Images) -> I
 
 // ANCHOR: mistakes
 /// Adds noise after the last step as well.
-fn noise_at_the_end(
-    s: &Schedule,
-    x_t: &Images,
-    t: usize,
-    x0: &Images,
-    noise: &Images,
-) -> Images {
-    let next = right(s, x_t, t, x0, noise);
+fn noise_last(s: &Schedule, x_t: &Images, t: usize, x0: &Images, z: &Images) -> Images {
+    let next = right(s, x_t, t, x0, z);
     if t > 0 {
         next
     } else {
-        next + noise.clone() * 0.3
+        next + z.clone() * 0.3
     }
 }
 
@@ -62,26 +56,14 @@ fn no_noise(s: &Schedule, x_t: &Images, t: usize, x0: &Images, _: &Images) -> Im
 }
 
 /// Takes the variance for the deviation: far too little noise.
-fn variance_for_deviation(
-    s: &Schedule,
-    x_t: &Images,
-    t: usize,
-    x0: &Images,
-    noise: &Images,
-) -> Images {
-    posterior_mean(s, x_t, t, x0) + noise.clone() * s.posterior_variance(t) as f32
+fn too_little(s: &Schedule, x_t: &Images, t: usize, x0: &Images, z: &Images) -> Images {
+    posterior_mean(s, x_t, t, x0) + z.clone() * s.posterior_variance(t) as f32
 }
 
 /// Takes away all the noise that the network sees, in every step, and keeps nothing of
 /// what is there.
-fn no_patience(
-    s: &Schedule,
-    _: &Images,
-    t: usize,
-    x0: &Images,
-    noise: &Images,
-) -> Images {
-    x0.clone() + noise.clone() * s.posterior_variance(t).sqrt() as f32
+fn no_patience(s: &Schedule, _: &Images, t: usize, x0: &Images, z: &Images) -> Images {
+    x0.clone() + z.clone() * s.posterior_variance(t).sqrt() as f32
 }
 // ANCHOR_END: mistakes
 
@@ -89,8 +71,7 @@ fn main() -> anyhow::Result<()> {
     let device = cli::device(0)?;
     let (model, _) = program::open(&device, None)?;
     let [channels, height, width] = model.image_shape(None)?;
-    let rules: [Rule; 5] =
-        [right, noise_at_the_end, no_noise, variance_for_deviation, no_patience];
+    let rules: [Rule; 5] = [right, noise_last, no_noise, too_little, no_patience];
     let timesteps = all_timesteps(&model.diffusion.schedule);
     let denoise = denoiser(&device, &model.network);
     let rows = rules.map(|rule| {

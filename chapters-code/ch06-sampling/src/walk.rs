@@ -75,7 +75,6 @@ pub struct Walk<'a, D: UNetDevice> {
 }
 
 /// The walk from `x`, which is noise, over `timesteps`, the noisiest first, to images.
-///
 /// `denoise` computes the network's output for x_t at t. `rngs` holds a random source
 /// per image, or nothing if the solver adds no noise.
 pub fn walk<'a, D: UNetDevice>(
@@ -90,6 +89,9 @@ pub fn walk<'a, D: UNetDevice>(
     Walk { solver, x, pairs: pairs.into_iter(), rngs, denoise }
 }
 
+// ANCHOR_END: walk
+
+// ANCHOR: iterator
 impl<D: UNetDevice> Iterator for Walk<'_, D> {
     type Item = Step<D>;
 
@@ -111,7 +113,7 @@ impl<D: UNetDevice> Walk<'_, D> {
         self.x
     }
 }
-// ANCHOR_END: walk
+// ANCHOR_END: iterator
 
 // ANCHOR: pairs
 /// Each timestep with the one after it; after the last comes the clean image.

@@ -43,6 +43,20 @@ fn expected_moments(
     (m, v)
 }
 
+fn moments(values: &[f32]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| v as f64).sum::<f64>() / n;
+    (mean, values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / (n - 1.0))
+}
+
+/// Asserts that mean and variance of `n` values agree with theory within chance.
+fn assert_moments(found: (f64, f64), expected: (f64, f64), n: usize, what: &str) {
+    let ((m, v), (em, ev), n) = (found, expected, n as f64);
+    let (near_m, near_v) = (3.3 * (ev / n).sqrt(), 3.3 * ev * (2.0 / n).sqrt());
+    assert!((m - em).abs() < near_m, "{what}: mean {m} instead of {em}");
+    assert!((v - ev).abs() < near_v, "{what}: variance {v} instead of {ev}");
+}
+
 // ANCHOR: gaussian
 #[test]
 fn gaussian_data_come_out_with_the_moments_of_theory() {
@@ -63,11 +77,8 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
                 let x = noise_per_image(&device, (1, 1, 40, n / 40), &mut rngs);
                 let timesteps = all_timesteps(&diffusion.schedule);
                 let walk = walk(solver, x, &timesteps, rngs, denoise);
-                let values = walk.finish().as_vec();
-                let m = values.iter().map(|&v| v as f64).sum::<f64>() / n as f64;
-                let v = values.iter().map(|&x| (x as f64 - m).powi(2)).sum::<f64>()
-                    / (n - 1) as f64;
-                let (em, ev) = expected_moments(
+                let found = moments(&walk.finish().as_vec());
+                let expected = expected_moments(
                     &diffusion.schedule,
                     variance_type,
                     mean,
@@ -75,14 +86,7 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
                 );
                 let what =
                     format!("{steps} steps, {variance_type:?}, {prediction_type:?}");
-                assert!(
-                    (m - em).abs() < 3.3 * (ev / n as f64).sqrt(),
-                    "{what}: mean {m} instead of {em}"
-                );
-                assert!(
-                    (v - ev).abs() < 3.3 * ev * (2.0 / n as f64).sqrt(),
-                    "{what}: variance {v} instead of {ev}"
-                );
+                assert_moments(found, expected, n, &what);
             }
         }
     }

@@ -79,6 +79,14 @@ fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
 }
 // ANCHOR_END: expected_moments
 
+/// Asserts that mean and variance of `n` values agree with theory within chance.
+fn assert_moments(found: (f64, f64), expected: (f64, f64), n: usize, what: &str) {
+    let ((m, v), (em, ev), n) = (found, expected, n as f64);
+    let (near_m, near_v) = (3.3 * (ev / n).sqrt(), 3.3 * ev * (2.0 / n).sqrt());
+    assert!((m - em).abs() < near_m, "{what}: mean {m} instead of {em}");
+    assert!((v - ev).abs() < near_v, "{what}: variance {v} instead of {ev}");
+}
+
 // ANCHOR: gaussian
 #[test]
 fn gaussian_data_come_out_with_the_moments_of_theory() {
@@ -94,24 +102,17 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
                 let start = moments(&x.as_vec());
                 let denoise = best(&ddim.diffusion);
                 let walk = walk(ddim.clone(), x, &timesteps, rngs, denoise);
-                let (m, v) = moments(&walk.finish().as_vec());
-                let (em, ev) = expected_moments(&ddim, &timesteps);
+                let found = moments(&walk.finish().as_vec());
+                let expected = expected_moments(&ddim, &timesteps);
                 let what = format!("{steps} steps, eta {eta}, {kind:?}");
-                assert!(
-                    (m - em).abs() < 3.3 * (ev / n as f64).sqrt(),
-                    "{what}: mean {m} instead of {em}"
-                );
-                assert!(
-                    (v - ev).abs() < 3.3 * ev * (2.0 / n as f64).sqrt(),
-                    "{what}: variance {v} instead of {ev}"
-                );
+                assert_moments(found, expected, n, &what);
                 if eta == 0.0 {
                     // Without fresh noise the walk is one linear map: the moments are
                     // exact, given the start's.
+                    let (found, exact) = (found.1, expected.1 * start.1);
                     assert!(
-                        (v - ev * start.1).abs() < 1e-4 * ev,
-                        "{what}: variance {v} instead of {}",
-                        ev * start.1
+                        (found - exact).abs() < 1e-4 * expected.1,
+                        "{what}: {found}"
                     );
                 }
             }

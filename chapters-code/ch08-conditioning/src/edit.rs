@@ -52,10 +52,8 @@ pub fn jump_on<D: UNetDevice>(
 
 // ANCHOR: inpaint
 /// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and
-/// puts the image, noised as far as the drawing is, where it is 0 after every step.
-/// What was drawn does not know of the image at first, so every step but the last is
+/// after every step puts the noised image where it is 0. Every step but the last is
 /// done `resamplings` times, with noise added in between: each time the two fit better.
-///
 /// `image` and `mask` are `(batch, channels, h, w)`.
 pub fn inpaint<D: UNetDevice>(
     ddim: &Ddim,

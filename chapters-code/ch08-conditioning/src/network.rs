@@ -181,21 +181,15 @@ impl<D: UNetDevice> ConditionalUNet<D> {
         match &self.conditioner {
             Conditioner::Class(embedding) => {
                 let labels: Vec<Option<usize>> = conditions.iter().map(label).collect();
-                self.unet.forward_with(
-                    x_t,
-                    timesteps,
-                    &mut ClassHook(Some(embedding.forward(&labels))),
-                )
+                let mut hook = ClassHook(Some(embedding.forward(&labels)));
+                self.unet.forward_with(x_t, timesteps, &mut hook)
             }
             Conditioner::Text(reader) => {
                 let prompts: Vec<Option<&[usize]>> =
                     conditions.iter().map(words).collect();
                 let (text, tape) = reader.encoder.forward::<T>(&prompts).split_tape();
-                self.unet.forward_with(
-                    x_t,
-                    timesteps,
-                    &mut TextHook { reader, text, tape: Some(tape) },
-                )
+                let mut hook = TextHook { reader, text, tape: Some(tape) };
+                self.unet.forward_with(x_t, timesteps, &mut hook)
             }
         }
     }

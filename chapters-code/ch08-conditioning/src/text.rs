@@ -236,11 +236,8 @@ impl<D: UNetDevice> TextEncoder<D> {
 
 impl<D: UNetDevice> TextEncoder<D> {
     // ANCHOR: read
-    /// What was read, `(prompts, width, 1, max_words)`; zeros for a prompt that is
-    /// `None`.
-    ///
-    /// # Panics
-    /// If a prompt is too long or names a word that does not exist.
+    /// What was read, `(prompts, width, 1, max_words)`; zeros where there is no prompt.
+    /// Panics if a prompt is too long, or names a word that does not exist.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         prompts: &[Option<&[usize]>],
@@ -248,11 +245,10 @@ impl<D: UNetDevice> TextEncoder<D> {
         let device = self.words.weight.device();
         let (batch, length, silence) =
             (prompts.len(), self.config.max_words, self.config.vocabulary.len());
-        for prompt in prompts.iter().flatten() {
+        for words in prompts.iter().flatten().map(|prompt| prompt.len()) {
             assert!(
-                prompt.len() <= length,
-                "a prompt of {} words, but {length} are read",
-                prompt.len()
+                words <= length,
+                "a prompt of {words} words, but {length} are read"
             );
         }
         let word = |i: usize, place: usize| {
@@ -262,18 +258,16 @@ impl<D: UNetDevice> TextEncoder<D> {
         let which_place =
             one_hot_pixels(device, batch, length, length, |_, place| place);
         let places = self.places.forward_pixels(which_place.put_tape(T::default()));
-        let mut x = self
-            .words
-            .forward_pixels_plus_images(which_word.put_tape(T::default()), places);
+        let which_word = which_word.put_tape(T::default());
+        let mut x = self.words.forward_pixels_plus_images(which_word, places);
         for block in &self.blocks {
             x = block.forward(x);
         }
         let x = self.norm.forward(x);
         // Nothing said is nothing read.
         let (_, width, _, _) = *x.shape();
-        let heard = prompts.iter().flat_map(|p| {
-            std::iter::repeat_n(p.is_some() as u8 as f32, width * length)
-        });
+        let is_there = |p: &Option<_>| p.is_some() as u8 as f32;
+        let heard = prompts.iter().flat_map(|p| repeat_n(is_there(p), width * length));
         let heard = ops::tensor(device, heard.collect(), *x.shape());
         x * heard
     }

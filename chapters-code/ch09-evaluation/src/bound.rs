@@ -12,11 +12,9 @@ use ops::{Images, UNetDevice};
 
 // ANCHOR: term
 /// What the step back from `t` adds to the bound of each image, in bits per dimension
-/// (L_{t-1} of eq. 5): how much the model's step differs from the best one, which knows
-/// `x0`. The last step, t = 0, costs what is left to say about the bytes.
+/// (L_{t-1} of eq. 5). The last step, t = 0, costs what is left to say about the bytes.
 ///
-/// `x0`, `x_t` and the network's prediction of x0 are `(batch, channels, h, w)`; the
-/// values of `x0` must be those of bytes.
+/// All images are `(batch, channels, h, w)`; the values of `x0` must be those of bytes.
 pub fn bound_term<D: UNetDevice>(
     schedule: &Schedule,
     kind: VarianceType,
