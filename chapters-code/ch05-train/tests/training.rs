@@ -11,6 +11,7 @@ use ch05_train::{
 };
 use dfdx::prelude::*;
 use ops::layers::Parameters;
+use ops::Images;
 use ops::params::{count, to_host};
 use ops::AutoDevice as Dev;
 

@@ -1,6 +1,8 @@
 //! Words as something to tell the network: an encoder that reads them, and
 //! cross-attention that looks at what was read.
 
+use std::iter::repeat_n;
+
 use ch04_unet::{
     add_attention, AttentionBlock, AttentionSize, Common, ConfigError, UNetConfig,
 };
