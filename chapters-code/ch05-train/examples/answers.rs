@@ -2,12 +2,12 @@
 
 use ch01_tensors::{batch, Cats, Split};
 use ch03_forward::{rng, standard_normal};
-use ch06_sampling::program;
+use ch04_unet::model_dir;
 use ops::{AutoDevice, Images};
 
 fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
-    let (model, _) = program::open(&device, None)?;
+    let model = model_dir::load(&device, &cli::model_or_shipped(None, "cats"))?;
     let timesteps = [20, 120, 220, 320, 420, 520, 620, 720, 820, 920];
     let x0: Images<AutoDevice> = batch(&device, &Cats::new(Split::HeldOut), &[2; 10]);
     let eps = standard_normal(&device, (10, 3, 16, 16), &mut rng(1, 0));
