@@ -11,9 +11,8 @@ use ch05_train::{
 };
 use dfdx::prelude::*;
 use ops::layers::Parameters;
-use ops::Images;
 use ops::params::{count, to_host};
-use ops::AutoDevice as Dev;
+use ops::{AutoDevice as Dev, Images};
 
 fn config(prediction_type: PredictionType) -> TrainConfig {
     TrainConfig {
