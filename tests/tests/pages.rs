@@ -57,8 +57,9 @@ fn problem_of_command(line: &str) -> Option<String> {
     let after = |flag: &str| words.iter().position(|word| *word == flag).map(|at| words[at + 1]);
     let package = after("-p")?;
     let root = folder().join("..");
+    let chapters = root.join("chapters-code");
     let crates =
-        ["chapters-code", "chapters-code/support", "."].map(|shelf| root.join(shelf).join(package));
+        [chapters.join(package), chapters.join("support").join(package), root.join("tests")];
     let Some(here) = crates.iter().find(|path| {
         let manifest = std::fs::read_to_string(path.join("Cargo.toml"));
         manifest.is_ok_and(|text| text.contains(&format!("name = \"{package}\"")))
