@@ -1,6 +1,7 @@
 //! The pages of the book: code, figures, transcripts, links and formulas.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use book_math::render;
 use book_tests::book::{
@@ -149,8 +150,11 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
     for page in pages() {
         for form in forms(&page.text) {
             if let Some(name) = &form.model {
-                files::hold_below(folder().join("../chapters-code/checkpoints").join(name), name)
-                    .unwrap();
+                let model = folder().join("../chapters-code/checkpoints").join(name);
+                for path in files::below(&model).unwrap() {
+                    let bytes = files::read(model.join(&path)).unwrap();
+                    live::hold(Path::new(name).join(path), bytes);
+                }
             }
             for settings in form.settings() {
                 if !drawn.insert(settings.clone()) {

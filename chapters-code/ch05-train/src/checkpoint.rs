@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use ch04_unet::model_dir::{self, ModelError};
 use ch04_unet::{ConfigError, UNet};
+use files::Disk;
 use ops::layers::Parameters;
 use ops::params::{self, HostTensor, NamedTensors, Outline, ParamsError};
 use ops::UNetDevice;
@@ -133,7 +134,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         network: impl FnOnce(&TrainConfig, &mut ChaCha8Rng) -> Result<N, ConfigError>,
     ) -> Result<Self, CheckpointError> {
         let path = directory.join(TRAINING).join("config.json");
-        let config: TrainConfig = model_dir::read_json(&path)?;
+        let config: TrainConfig = model_dir::read_json(&Disk, &path)?;
         let bad = |source| CheckpointError::Config { path: path.clone(), source };
         config.check().map_err(bad)?;
         let outline = outline(&config).map_err(bad)?;

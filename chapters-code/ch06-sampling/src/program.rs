@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ch04_unet::model_dir::{self, Model};
 use ch04_unet::{UNet, UNetConfig};
+use files::Disk;
 use ops::{AutoDevice, Images, UNetDevice};
 
 /// Images that go through a network together.
@@ -62,7 +63,7 @@ pub fn open(
     let directory = cli::model_or_shipped(told, "cats");
     let model = model_dir::load(device, &directory)?;
     cli::notes(&model.notes);
-    if model_dir::is_conditional(&directory) {
+    if model_dir::is_conditional(&Disk, &directory) {
         cli::println!(
             "{} can be told what to draw, and is told nothing here: see cargo run -p \
             ch08-conditioning -- sample --help",

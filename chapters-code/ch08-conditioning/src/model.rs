@@ -12,6 +12,7 @@ use std::path::Path;
 
 use ch04_unet::model_dir::{self, Model, ModelError, SchedulerConfig, CONDITIONING};
 use ch04_unet::{ConfigError, UNetConfig};
+use files::{Disk, Files};
 use ops::params;
 use ops::UNetDevice;
 use serde::{Deserialize, Serialize};
@@ -162,9 +163,12 @@ fn is_part(number: f32) -> bool {
 ///
 /// # Errors
 /// If the file is missing or damaged, or `dropout` is no probability.
-pub fn load_file(directory: &Path) -> Result<ConditioningFile, ModelError> {
+pub fn load_file(
+    files: &dyn Files,
+    directory: &Path,
+) -> Result<ConditioningFile, ModelError> {
     let path = directory.join(CONDITIONING).join(CONFIG);
-    let file: ConditioningFile = model_dir::read_json(&path)?;
+    let file: ConditioningFile = model_dir::read_json(files, &path)?;
     let need = "it must be a number from 0 to 1";
     let checked = ConfigError::check_number("dropout", file.dropout, need, is_part);
     checked.map_err(|source| ModelError::Config { path, source })?;
@@ -180,20 +184,38 @@ pub fn load<D: UNetDevice>(
     device: &D,
     directory: &Path,
 ) -> Result<(ConditionalModel<D>, ConditioningFile), ConditionalError> {
-    let model = model_dir::load(device, directory)?;
-    if !model_dir::is_conditional(directory) {
+    load_from(&Disk, device, directory)
+}
+
+/// [`load`] from other files than those on the disk.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from<D: UNetDevice>(
+    files: &dyn Files,
+    device: &D,
+    directory: &Path,
+) -> Result<(ConditionalModel<D>, ConditioningFile), ConditionalError> {
+    let model = model_dir::load_from(files, device, directory)?;
+    if !model_dir::is_conditional(files, directory) {
         return Err(ConditionalError::Unconditional(directory.display().to_string()));
     }
-    let file = load_file(directory)?;
+    let file = load_file(files, directory)?;
     let folder = directory.join(CONDITIONING);
-    let conditioner =
-        read_conditioner(device, &folder, model.network.config(), &file.conditioning)?;
+    let conditioner = read_conditioner(
+        files,
+        device,
+        &folder,
+        model.network.config(),
+        &file.conditioning,
+    )?;
     Ok((model.map(|unet| ConditionalUNet { unet, conditioner }), file))
 }
 
 /// Reads what conditions need. The weights are compared with the configuration before
 /// it is built.
 fn read_conditioner<D: UNetDevice>(
+    files: &dyn Files,
     device: &D,
     folder: &Path,
     unet: &UNetConfig,
@@ -202,7 +224,7 @@ fn read_conditioner<D: UNetDevice>(
     let bad = |source| ModelError::Config { path: folder.join(CONFIG), source };
     let outline = conditioning.outline(unet).map_err(bad)?;
     let path = folder.join(WEIGHTS);
-    let tensors = model_dir::read_tensors(&path)?;
+    let tensors = model_dir::read_tensors(files, &path)?;
     let wrong = |source| ModelError::Params { path: path.clone(), source };
     outline.check(&tensors).map_err(wrong)?;
     // The weights replace these, so any seed will do.

@@ -425,7 +425,7 @@ fn a_conditional_model_on_disk_is_also_an_unconditional_one() {
             plain.network.forward(x.clone(), &[7]).as_vec(),
             network.unet.forward(x.clone(), &[7]).as_vec()
         );
-        assert!(model_dir::is_conditional(folder.path()));
+        assert!(model_dir::is_conditional(&files::Disk, folder.path()));
 
         std::fs::remove_dir_all(folder.path().join("conditioning")).unwrap();
         let error = model::load(&device, folder.path()).unwrap_err();

@@ -10,6 +10,7 @@ use ch04_unet::{ConfigError, MAX_SIDE};
 use ch05_train::{Ema, Optimizer, OptimizerConfig};
 use dfdx::losses::binary_cross_entropy_with_logits_loss;
 use dfdx::prelude::*;
+use files::Disk;
 use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameter, Parameters};
 use ops::params::{self, Outline};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
@@ -351,11 +352,11 @@ pub fn load<D: UNetDevice>(
     directory: &Path,
 ) -> Result<Classifier<D>, ModelError> {
     let path = directory.join(CONFIG);
-    let config: ClassifierConfig = model_dir::read_json(&path)?;
+    let config: ClassifierConfig = model_dir::read_json(&Disk, &path)?;
     let outline =
         config.outline().map_err(|source| ModelError::Config { path, source })?;
     let path = directory.join(WEIGHTS);
-    let tensors = model_dir::read_tensors(&path)?;
+    let tensors = model_dir::read_tensors(&Disk, &path)?;
     let wrong = |source| ModelError::Params { path: path.clone(), source };
     outline.check(&tensors).map_err(wrong)?;
     let mut classifier = Classifier::new(device, config);

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use files::Files;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,8 +12,11 @@ use crate::{ConfigError, UNetConfig};
 ///
 /// # Errors
 /// If it is missing or does not have the expected fields; the message names the field.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
-    let bytes = files::read(path)?;
+pub fn read_json<T: DeserializeOwned>(
+    files: &dyn Files,
+    path: &Path,
+) -> Result<T, ModelError> {
+    let bytes = files.read(path)?;
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     let value = parse(path, &mut json)?;
     json.end().map_err(|source| ModelError::Syntax { path: path.into(), source })?;
@@ -62,10 +66,11 @@ impl DiffusersConfig for UNetConfig {
 /// If the file is missing or damaged, is of another class, or has an unknown field that
 /// could change a number.
 pub(super) fn read_config<T: DiffusersConfig>(
+    files: &dyn Files,
     path: &Path,
     notes: &mut Vec<String>,
 ) -> Result<T, ModelError> {
-    let mut fields: Map<String, Value> = read_json(path)?;
+    let mut fields: Map<String, Value> = read_json(files, path)?;
     if let Some(class) = fields.get("_class_name").filter(|class| *class != T::CLASS) {
         let need = format!("only \"{}\" is supported{}", T::CLASS, T::OTHERWISE);
         let source = ConfigError::new("_class_name", class, need);

@@ -17,6 +17,7 @@ mod weights;
 use std::path::{Path, PathBuf};
 
 use ch03_forward::Diffusion;
+use files::{Disk, Files};
 use ops::params::{self, NamedTensors, ParamsError};
 use ops::UNetDevice;
 use serde_json::Value;
@@ -136,8 +137,8 @@ impl<D: UNetDevice> Model<UNet<D>> {
 pub const CONDITIONING: &str = "conditioning";
 
 /// Whether a model can also be told what to draw (chapter 8).
-pub fn is_conditional(directory: &Path) -> bool {
-    files::exists(directory.join(CONDITIONING))
+pub fn is_conditional(files: &dyn Files, directory: &Path) -> bool {
+    files.exists(&directory.join(CONDITIONING))
 }
 
 /// The files of a model: a pipeline has a folder for each part, but all may lie in one
@@ -152,14 +153,14 @@ struct Layout {
 impl Layout {
     /// # Errors
     /// If there is no network, or the pipeline is of another kind.
-    fn find(directory: &Path) -> Result<Self, ModelError> {
+    fn find(files: &dyn Files, directory: &Path) -> Result<Self, ModelError> {
         let index = directory.join("model_index.json");
-        let is_pipeline = files::exists(&index);
+        let is_pipeline = files.exists(&index);
         if is_pipeline {
-            check_pipeline(index)?;
+            check_pipeline(files, index)?;
         }
         let folders = [directory.join("unet"), directory.to_path_buf()];
-        let has_config = |folder: &PathBuf| files::exists(folder.join("config.json"));
+        let has_config = |folder: &PathBuf| files.exists(&folder.join("config.json"));
         let unet = folders.into_iter().find(has_config);
         let unet = unet.ok_or_else(|| ModelError::NotAModel(directory.into()))?;
         let mut places = vec!["scheduler", ""];
@@ -167,7 +168,7 @@ impl Layout {
             places.push("../scheduler");
         }
         let path = |place| directory.join(place).join(SCHEDULER);
-        let found = places.into_iter().map(path).find(|path| files::exists(path));
+        let found = places.into_iter().map(path).find(|path| files.exists(path));
         // A pipeline has a scheduler: reading it will say which file is missing.
         let scheduler = found.or(is_pipeline.then(|| path("scheduler")));
         Ok(Self { unet, scheduler })
@@ -177,6 +178,7 @@ impl Layout {
     /// forward process that it describes.
     fn scheduler(
         &self,
+        files: &dyn Files,
         notes: &mut Vec<String>,
     ) -> Result<(SchedulerConfig, Diffusion), ModelError> {
         let Some(path) = &self.scheduler else {
@@ -188,7 +190,7 @@ impl Layout {
             let diffusion = config.diffusion().expect("the default has a schedule");
             return Ok((config, diffusion));
         };
-        let config: SchedulerConfig = read_config(path, notes)?;
+        let config: SchedulerConfig = read_config(files, path, notes)?;
         let bad = |source| ModelError::Config { path: path.clone(), source };
         let diffusion = config.diffusion().map_err(bad)?;
         Ok((config, diffusion))
@@ -197,14 +199,15 @@ impl Layout {
     /// The network. Its weights are compared with its configuration before it is built.
     fn network<D: UNetDevice>(
         &self,
+        files: &dyn Files,
         device: &D,
         notes: &mut Vec<String>,
     ) -> Result<UNet<D>, ModelError> {
         let path = self.unet.join("config.json");
-        let config: UNetConfig = read_config(&path, notes)?;
+        let config: UNetConfig = read_config(files, &path, notes)?;
         let bad = |source| ModelError::Config { path: path.clone(), source };
         let outline = config.outline().map_err(bad)?;
-        let (file, tensors) = read_weights(&self.unet)?;
+        let (file, tensors) = read_weights(files, &self.unet)?;
         let wrong = |source| ModelError::Params { path: file.clone(), source };
         outline.check(&tensors).map_err(wrong)?;
         // The weights replace these, so any seed will do.
@@ -217,8 +220,8 @@ impl Layout {
 
 const SCHEDULER: &str = "scheduler_config.json";
 
-fn check_pipeline(index: PathBuf) -> Result<(), ModelError> {
-    let value: Value = read_json(&index)?;
+fn check_pipeline(files: &dyn Files, index: PathBuf) -> Result<(), ModelError> {
+    let value: Value = read_json(files, &index)?;
     match value["_class_name"].as_str().unwrap_or("nameless pipeline") {
         "DDPMPipeline" => Ok(()),
         found => Err(ModelError::WrongPipeline { path: index, found: found.into() }),
@@ -237,10 +240,22 @@ pub fn load<D: UNetDevice>(
     device: &D,
     directory: &Path,
 ) -> Result<Model<UNet<D>>, ModelError> {
+    load_from(&Disk, device, directory)
+}
+
+/// [`load`] from other files than those on the disk.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from<D: UNetDevice>(
+    files: &dyn Files,
+    device: &D,
+    directory: &Path,
+) -> Result<Model<UNet<D>>, ModelError> {
     let mut notes = Vec::new();
-    let layout = Layout::find(directory)?;
-    let (scheduler, diffusion) = layout.scheduler(&mut notes)?;
-    let network = layout.network(device, &mut notes)?;
+    let layout = Layout::find(files, directory)?;
+    let (scheduler, diffusion) = layout.scheduler(files, &mut notes)?;
+    let network = layout.network(files, device, &mut notes)?;
     Ok(Model { network, diffusion, scheduler, notes })
 }
 

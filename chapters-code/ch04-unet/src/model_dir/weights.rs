@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use files::Files;
 use ops::params::{self, NamedTensors, ParamsError};
 use serde::Deserialize;
 
@@ -30,8 +31,11 @@ fn names() -> impl Iterator<Item = String> {
 ///
 /// # Errors
 /// If the file is missing or damaged.
-pub fn read_tensors(path: &Path) -> Result<NamedTensors, ModelError> {
-    let bytes = files::read(path)?;
+pub fn read_tensors(
+    files: &dyn Files,
+    path: &Path,
+) -> Result<NamedTensors, ModelError> {
+    let bytes = files.read(path)?;
     let tensors = params::from_safetensors(&bytes);
     Ok(tensors.map_err(|source| ModelError::Params { path: path.into(), source })?.0)
 }
@@ -42,19 +46,22 @@ pub fn read_tensors(path: &Path) -> Result<NamedTensors, ModelError> {
 /// # Errors
 /// If there are none, or a file is damaged.
 pub(super) fn read_weights(
+    files: &dyn Files,
     folder: &Path,
 ) -> Result<(PathBuf, NamedTensors), ModelError> {
-    let found = names().map(|name| folder.join(name)).find(|path| files::exists(path));
+    let found = names().map(|name| folder.join(name)).find(|path| files.exists(path));
     let path = match found {
         Some(path) => path,
         None => {
-            return Err(pickled(folder).unwrap_or(ModelError::NoWeights(folder.into())))
+            return Err(
+                pickled(files, folder).unwrap_or(ModelError::NoWeights(folder.into()))
+            )
         }
     };
     let tensors = if path.extension().is_some_and(|kind| kind == "json") {
-        read_shards(&path)?
+        read_shards(files, &path)?
     } else {
-        read_tensors(&path)?
+        read_tensors(files, &path)?
     };
     match renamed(tensors) {
         Ok(tensors) => Ok((path, tensors)),
@@ -63,13 +70,13 @@ pub(super) fn read_weights(
 }
 
 /// The error that there are only weights in Python's own format.
-fn pickled(folder: &Path) -> Option<ModelError> {
+fn pickled(files: &dyn Files, folder: &Path) -> Option<ModelError> {
     let variants =
         VARIANTS.iter().map(|variant| format!("diffusion_pytorch_model.{variant}.bin"));
     let plain =
         ["bin", "bin.index.json"].map(|kind| format!("diffusion_pytorch_model.{kind}"));
     let mut paths = plain.into_iter().chain(variants).map(|name| folder.join(name));
-    paths.find(|path| files::exists(path)).map(ModelError::Pickled)
+    paths.find(|path| files.exists(path)).map(ModelError::Pickled)
 }
 
 /// A file that says which tensor is in which file.
@@ -78,15 +85,15 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-fn read_shards(index: &Path) -> Result<NamedTensors, ModelError> {
-    let Index { weight_map } = read_json(index)?;
+fn read_shards(files: &dyn Files, index: &Path) -> Result<NamedTensors, ModelError> {
+    let Index { weight_map } = read_json(files, index)?;
     let mut tensors = NamedTensors::new();
     for shard in weight_map.into_values().collect::<BTreeSet<String>>() {
         if !is_file_name(&shard) {
             return Err(ModelError::Shard { path: index.into(), shard });
         }
         let path = index.with_file_name(shard);
-        let inserted = insert_all(&mut tensors, read_tensors(&path)?);
+        let inserted = insert_all(&mut tensors, read_tensors(files, &path)?);
         inserted.map_err(|source| ModelError::Params { path, source })?;
     }
     Ok(tensors)

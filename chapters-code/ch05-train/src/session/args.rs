@@ -8,6 +8,7 @@ use ch03_forward::PredictionType;
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::Preset;
 use clap::ValueEnum;
+use files::Disk;
 use serde::{Deserialize, Serialize};
 
 use crate::{OptimizerConfig, TrainConfig, TRAINING};
@@ -260,7 +261,7 @@ pub(super) fn has_data(out: &Path) -> bool {
 /// none.
 pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let path = out.join(TRAINING).join(DATA);
-    let stored: StoredData = model_dir::read_json(&path)?;
+    let stored: StoredData = model_dir::read_json(&Disk, &path)?;
     let dataset = DatasetName::from_str(&stored.dataset, false);
     let dataset = dataset.map_err(|_| {
         anyhow::anyhow!(

@@ -45,7 +45,7 @@ pub fn work(args: &Args) -> anyhow::Result<()> {
     cli::set_threads(Some(args.threads))?;
     let device = cli::device(0)?;
     let model = model_dir::load(&device, &args.model)?;
-    let batch = model_dir::read_tensors(&args.model.join("batch.safetensors"))?;
+    let batch = model_dir::read_tensors(&files::Disk, &args.model.join("batch.safetensors"))?;
     let [b, c, h, w] = batch["x0"].shape[..] else {
         anyhow::bail!("batch.safetensors: x0 is no batch of images")
     };

@@ -7,12 +7,12 @@
 //! itself. What a killed process left half-written is removed by the next one that writes to the
 //! same folder.
 //!
-//! Where there is no disk, as in a browser, files can be held in memory: see [`hold`].
+//! What reads files through the trait [`Files`] reads them from the [`Disk`], or, where there is
+//! none, as in a browser, from [`Memory`].
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod folder;
 mod output;
@@ -39,46 +39,65 @@ impl FileError {
     }
 }
 
-static HELD: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
+/// Where files are read from.
+pub trait Files {
+    /// Whether there is such a file or folder.
+    fn exists(&self, path: &Path) -> bool;
 
-fn held() -> MutexGuard<'static, BTreeMap<PathBuf, Vec<u8>>> {
-    // A thread that panicked has left the map whole.
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError>;
 }
 
-/// Holds a file in memory. From now on [`read`] and [`exists`] find it there, before they look at
-/// the disk.
-pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
-    held().insert(path.into(), bytes);
-}
+/// The disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk;
 
-/// Holds every file below a folder in memory, under another name of the folder.
-///
-/// # Errors
-/// If one cannot be read.
-pub fn hold_below(folder: impl AsRef<Path>, name: impl AsRef<Path>) -> Result<(), FileError> {
-    for path in below(&folder)? {
-        hold(name.as_ref().join(&path), read(folder.as_ref().join(&path))?);
+impl Files for Disk {
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
     }
-    Ok(())
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        std::fs::read(path).map_err(FileError::new("read", path))
+    }
 }
 
-/// Whether there is such a file or folder.
-pub fn exists(path: impl AsRef<Path>) -> bool {
-    let path = path.as_ref();
-    held().keys().any(|held| held.starts_with(path)) || path.exists()
+/// Files that are held in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Memory {
+    /// Without files.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Holds a file from now on.
+    pub fn hold(&mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) {
+        self.0.insert(path.into(), bytes);
+    }
 }
 
-/// Reads a whole file.
+impl Files for Memory {
+    fn exists(&self, path: &Path) -> bool {
+        self.0.keys().any(|held| held.starts_with(path))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
+        let missing = || FileError::new("read", path)(io::ErrorKind::NotFound.into());
+        self.0.get(path).cloned().ok_or_else(missing)
+    }
+}
+
+/// Reads a whole file from the disk.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
-    let path = path.as_ref();
-    if let Some(bytes) = held().get(path) {
-        return Ok(bytes.clone());
-    }
-    std::fs::read(path).map_err(FileError::new("read", path))
+    Disk.read(path.as_ref())
 }
 
 /// The paths of all files below a folder, as seen from there, in order.
@@ -115,21 +134,23 @@ mod tests {
             super::below(&folder).unwrap(),
             [std::path::Path::new("a/b.txt"), std::path::Path::new("c.txt")]
         );
-        super::hold_below(&folder, folder.path().join("held")).unwrap();
-        assert_eq!(super::read(folder.path().join("held/a/b.txt")).unwrap(), b"two");
     }
 
     #[test]
     fn a_file_in_memory_is_found_like_one_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("nowhere/a.txt");
-        assert!(!super::exists(&path) && !super::exists(path.parent().unwrap()));
-        super::hold(&path, b"held".to_vec());
-        assert!(super::exists(&path) && super::exists(path.parent().unwrap()));
-        assert!(!super::exists(folder.path().join("now")), "half a name is no name");
-        assert_eq!(super::read(&path).unwrap(), b"held");
-        super::read(path.with_extension("csv")).unwrap_err();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the disk is as it was");
+        let path = folder.path().join("somewhere/a.txt");
+        super::write(&path, b"held").unwrap();
+        let mut memory = super::Memory::new();
+        memory.hold(&path, b"held".to_vec());
+        for files in [&super::Disk as &dyn super::Files, &memory] {
+            assert!(files.exists(&path) && files.exists(path.parent().unwrap()));
+            assert!(!files.exists(&folder.path().join("some")), "half a name is no name");
+            assert_eq!(files.read(&path).unwrap(), b"held");
+            let error = files.read(&path.with_extension("csv")).unwrap_err();
+            assert!(error.to_string().contains("a.csv"), "{error}");
+            assert_eq!(error.source.kind(), std::io::ErrorKind::NotFound);
+        }
     }
 
     #[test]

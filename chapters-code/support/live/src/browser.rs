@@ -39,7 +39,7 @@ unsafe fn bytes(start: *mut u8, len: usize) -> Vec<u8> {
 pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, len: usize) {
     // SAFETY: the caller says that both come from `room`.
     let (path, content) = unsafe { (bytes(path, path_len), bytes(content, len)) };
-    files::hold(String::from_utf8_lossy(&path).into_owned(), content);
+    crate::hold(String::from_utf8_lossy(&path).into_owned(), content);
 }
 
 /// Draws the figure with these settings.

@@ -10,9 +10,13 @@ mod browser;
 mod noising;
 mod sampling;
 
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use anyhow::Context;
 use dfdx::prelude::*;
 use figures::{Picture, RgbImage};
+use files::Memory;
 use ops::Images;
 use serde::Deserialize;
 
@@ -21,6 +25,19 @@ use serde::Deserialize;
 pub struct Frame {
     pub picture: RgbImage,
     pub caption: String,
+}
+
+/// The files that the page holds for the figures.
+static FILES: Mutex<Memory> = Mutex::new(Memory::new());
+
+fn files() -> MutexGuard<'static, Memory> {
+    // A thread that panicked has left the files whole.
+    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holds a file for the figures, which read no others.
+pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
+    files().hold(path, bytes);
 }
 
 /// The figures, each with its settings.

@@ -10,7 +10,7 @@ use dfdx::prelude::*;
 use ops::Images;
 use serde::Deserialize;
 
-use crate::{frame, Frame};
+use crate::{files, frame, Frame};
 
 /// The models that come with the book, where the page puts them.
 const CATS: &str = "cats";
@@ -31,7 +31,7 @@ pub struct Ancestral {
 impl Ancestral {
     pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
         let device = crate::device();
-        let model = model_dir::load(&device, Path::new(CATS))?;
+        let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
         for step in ancestral_walk(&device, &model, shape, 0..1, self.seed) {
             if step.t % EVERY == 0 {
@@ -59,7 +59,7 @@ impl FewSteps {
             self.eta
         );
         let device = crate::device();
-        let model = model_dir::load(&device, Path::new(CATS))?;
+        let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
         show_walk(
             Ddim::for_model(&model, self.eta),
@@ -91,7 +91,7 @@ impl Prompt {
             "a guidance scale is a number not below 0"
         );
         let device = crate::device();
-        let (model, file) = model::load(&device, Path::new(CATS_TEXT))?;
+        let (model, file) = model::load_from(&*files(), &device, Path::new(CATS_TEXT))?;
         let shape =
             model.network.unet.config().input_shape().expect("the book's model says what it draws");
         let guidance = Guidance {

@@ -85,10 +85,12 @@ fn a_browser_shows_what_the_processor_draws() {
     let root = &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let mut browser = Browser::open(&book_math::live::build(root).unwrap());
     for name in ["cats", "cats-text"] {
-        files::hold_below(cli::shipped(name), name).unwrap();
-        for path in files::below(cli::shipped(name)).unwrap() {
+        let folder = cli::shipped(name);
+        for path in files::below(&folder).unwrap() {
+            let bytes = files::read(folder.join(&path)).unwrap();
             let path = format!("{name}/{}", path.display());
-            browser.hold(&path, &files::read(&path).unwrap());
+            browser.hold(&path, &bytes);
+            live::hold(path, bytes);
         }
     }
     for settings in [

@@ -1,5 +1,7 @@
 //! The figures show what the chapters' functions say, and refuse what they cannot show.
 
+use std::path::Path;
+
 use ch04_unet::model_dir;
 use ch06_sampling::{denoiser, noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
@@ -7,7 +9,10 @@ use live::Frame;
 
 fn frames(settings: &str) -> anyhow::Result<Vec<Frame>> {
     for name in ["cats", "cats-text"] {
-        files::hold_below(cli::shipped(name), name).unwrap();
+        let folder = cli::shipped(name);
+        for path in files::below(&folder).unwrap() {
+            live::hold(Path::new(name).join(&path), files::read(folder.join(path)).unwrap());
+        }
     }
     let mut frames = Vec::new();
     live::draw(settings, &mut |frame| frames.push(frame))?;

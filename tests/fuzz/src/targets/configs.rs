@@ -9,7 +9,7 @@ use ch09_evaluation::classifier::{self, Classifier, ClassifierConfig};
 use dfdx::prelude::Cpu;
 use ops::params;
 
-use super::{accepted, json, network, of_held, repair, Run, Target};
+use super::{accepted, json, network, of_file, put, repair, Run, Target};
 
 pub const TARGETS: &[Target] = &[
     Target {
@@ -76,9 +76,9 @@ pub const TARGETS: &[Target] = &[
 
 /// Reads inputs as one file of a model whose other files are good.
 fn part_of_model(folder: &Path, name: &str) -> Run {
-    network::hold(folder);
+    network::write(folder);
     let owned = folder.to_path_buf();
-    of_held(folder.join(name), move || model_dir::load(&Cpu::default(), &owned))
+    of_file(folder.join(name), move || model_dir::load(&Cpu::default(), &owned))
 }
 
 /// As a newer diffusers would write it.
@@ -100,8 +100,8 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
 /// Also asks of what was read what the programs ask later: a class, the classes, a prompt.
 fn open_conditioning(folder: &Path) -> Run {
     let owned = folder.to_path_buf();
-    of_held(folder.join("conditioning/config.json"), move || {
-        let file = model::load_file(&owned)?;
+    of_file(folder.join("conditioning/config.json"), move || {
+        let file = model::load_file(&files::Disk, &owned)?;
         file.conditioning.network_outline(&network::unet())?;
         accepted(file.class("7"));
         accepted(file.check_classes(&["cat".to_string()]));
@@ -128,7 +128,7 @@ fn classifier_config() -> ClassifierConfig {
 fn open_classifier(folder: &Path) -> Run {
     let mut good = Classifier::<Cpu>::new(&Cpu::default(), classifier_config());
     let weights = params::to_host(&mut good);
-    files::hold(folder.join("weights.safetensors"), network::safetensors(&weights));
+    put(&folder.join("weights.safetensors"), &network::safetensors(&weights));
     let owned = folder.to_path_buf();
-    of_held(folder.join("config.json"), move || classifier::load(&Cpu::default(), &owned))
+    of_file(folder.join("config.json"), move || classifier::load(&Cpu::default(), &owned))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{json, of_held, repair, Run, Target};
+use super::{json, of_file, repair, Run, Target};
 
 #[rustfmt::skip] // its chapter decides how wide it is
 #[path = "../../../../chapters-code/ch09-evaluation/src/bin/ch09-evaluation/report.rs"]
@@ -26,7 +26,7 @@ pub const TARGETS: &[Target] = &[Target {
 
 fn open(folder: &Path) -> Run {
     let (path, out) = (folder.join("evaluation.json"), folder.join("out"));
-    of_held(path.clone(), move || Report::read(&path)?.write(&out))
+    of_file(path.clone(), move || Report::read(&path)?.write(&out))
 }
 
 fn report() -> Report {

@@ -33,6 +33,10 @@ fn seeds() -> Vec<Vec<u8>> {
 
 /// Draws with the smallest of networks in the place of the book's.
 fn open(_: &Path) -> Run {
-    ["cats", "cats-text"].into_iter().for_each(|name| network::hold(Path::new(name)));
+    for model in ["cats", "cats-text"] {
+        for (name, bytes) in network::files() {
+            live::hold(Path::new(model).join(name), bytes);
+        }
+    }
     Box::new(|input| accepted(live::draw(&String::from_utf8_lossy(input), &mut |_| {})))
 }

@@ -59,18 +59,18 @@ fn accepted<T, E: Display>(result: Result<T, E>) -> bool {
 
 /// A parser of one file, which is written to `path` each time.
 fn of_file<T, E: Display>(path: PathBuf, read: impl Fn() -> Result<T, E> + 'static) -> Run {
+    put(&path, &[]);
     Box::new(move |input| {
         std::fs::write(&path, input).expect("the folder for inputs can be written");
         accepted(read())
     })
 }
 
-/// The same, where the file is read with [`files::read`], and so need not be written.
-fn of_held<T, E: Display>(path: PathBuf, read: impl Fn() -> Result<T, E> + 'static) -> Run {
-    Box::new(move |input| {
-        files::hold(&path, input.to_vec());
-        accepted(read())
-    })
+/// Writes a file below the folder for inputs.
+fn put(path: &Path, bytes: &[u8]) {
+    let folder = path.parent().expect("a file is in a folder");
+    std::fs::create_dir_all(folder).expect("the folder for inputs can be written");
+    std::fs::write(path, bytes).expect("the folder for inputs can be written");
 }
 
 /// A value as a JSON file.

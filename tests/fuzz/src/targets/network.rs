@@ -9,7 +9,7 @@ use ch08_conditioning::{captions, ConditionalUNet, ConditioningConfig, TextConfi
 use dfdx::prelude::Cpu;
 use ops::params::{self, NamedTensors};
 
-use super::json;
+use super::{json, put};
 
 /// One level, with attention in the middle.
 pub fn unet() -> UNetConfig {
@@ -64,17 +64,21 @@ pub fn safetensors(tensors: &NamedTensors) -> Vec<u8> {
     params::to_safetensors(tensors, &[("format", "pt".into())])
 }
 
-/// Holds the files of a model that reads prompts in memory.
-pub fn hold(folder: &Path) {
+/// The files of a model that reads prompts.
+pub fn files() -> [(&'static str, Vec<u8>); 6] {
     let conditioner = params::to_host(&mut network().conditioner);
     let file = conditioning(ConditioningConfig::Text(text()), &[]);
-    let files = [
+    [
         ("model_index.json", index()),
         ("unet/config.json", json(&unet())),
         ("unet/diffusion_pytorch_model.safetensors", safetensors(&weights())),
         ("scheduler/scheduler_config.json", json(&scheduler())),
         ("conditioning/config.json", json(&file)),
         ("conditioning/weights.safetensors", safetensors(&conditioner)),
-    ];
-    files.into_iter().for_each(|(name, bytes)| files::hold(folder.join(name), bytes));
+    ]
+}
+
+/// Writes them.
+pub fn write(folder: &Path) {
+    files().into_iter().for_each(|(name, bytes)| put(&folder.join(name), &bytes));
 }

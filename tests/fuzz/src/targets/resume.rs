@@ -10,7 +10,7 @@ use dfdx::prelude::Cpu;
 use ops::layers::Linear;
 use ops::params::{self, HostTensor, Outline};
 
-use super::{accepted, json, network, of_held, repair, Run, Target};
+use super::{accepted, json, network, of_file, put, repair, Run, Target};
 
 pub const TARGETS: &[Target] = &[
     Target {
@@ -95,10 +95,10 @@ fn map(rng: &mut impl rand::Rng) -> Linear<Cpu> {
 /// configuration is listed, but not built.
 fn resumed(folder: &Path, name: &str) -> Run {
     let training = folder.join(TRAINING);
-    files::hold(training.join("config.json"), json(&config()));
-    files::hold(training.join("state.safetensors"), state());
+    put(&training.join("config.json"), &json(&config()));
+    put(&training.join("state.safetensors"), &state());
     let owned = folder.to_path_buf();
-    of_held(training.join(name), move || resume(&owned))
+    of_file(training.join(name), move || resume(&owned))
 }
 
 fn resume(folder: &Path) -> Result<Trainer<Cpu, Linear<Cpu>>, CheckpointError> {
@@ -117,11 +117,11 @@ const HELDOUT: &str =
 /// Reads inputs as one of the two tables of curves, and draws what was read.
 fn curves(folder: &Path, name: &str) -> Run {
     let training = folder.join(TRAINING);
-    for (name, good) in [("metrics.csv", METRICS), ("heldout.csv", HELDOUT)] {
-        files::hold(training.join(name), good.into());
+    for (name, content) in [("metrics.csv", METRICS), ("heldout.csv", HELDOUT)] {
+        put(&training.join(name), content.as_bytes());
     }
     let (owned, out) = (folder.to_path_buf(), folder.join("drawn"));
-    of_held(training.join(name), move || Metrics::load(&owned, 1_000)?.save(&out))
+    of_file(training.join(name), move || Metrics::load(&owned, 1_000)?.save(&out))
 }
 
 fn data_seeds() -> Vec<Vec<u8>> {
@@ -134,7 +134,7 @@ fn data_seeds() -> Vec<Vec<u8>> {
 fn open_data(folder: &Path) -> Run {
     let (owned, path) = (folder.to_path_buf(), folder.join(TRAINING).join("data.json"));
     Box::new(move |input| {
-        files::hold(&path, input.to_vec());
+        put(&path, input);
         let data =
             read_data(&owned).map(|data| DataArgs { data_dir: Some("/nowhere".into()), ..data });
         accepted(data.map(|data| {

@@ -6,7 +6,7 @@ use ch04_unet::model_dir;
 use dfdx::prelude::Cpu;
 use ops::params::NamedTensors;
 
-use super::{network, of_held, repair, Run, Target};
+use super::{network, of_file, put, repair, Run, Target};
 
 pub const TARGETS: &[Target] = &[
     Target {
@@ -44,9 +44,9 @@ pub const TARGETS: &[Target] = &[
 
 /// Reads inputs as one file of a model whose other files are good.
 fn read_beside(folder: &Path, name: &str) -> Run {
-    network::hold(folder);
+    network::write(folder);
     let owned = folder.to_path_buf();
-    of_held(folder.join(name), move || model_dir::load(&Cpu::default(), &owned))
+    of_file(folder.join(name), move || model_dir::load(&Cpu::default(), &owned))
 }
 
 /// As older versions of diffusers call the maps of attention.
@@ -76,7 +76,7 @@ fn open_shards(folder: &Path) -> Run {
     let run = read_beside(folder, "unet/diffusion_pytorch_model.safetensors.index.json");
     for name in SHARDS {
         let tensors = network::weights().into_iter().filter(|(tensor, _)| shard(tensor) == name);
-        files::hold(folder.join("unet").join(name), network::safetensors(&tensors.collect()));
+        put(&folder.join("unet").join(name), &network::safetensors(&tensors.collect()));
     }
     run
 }

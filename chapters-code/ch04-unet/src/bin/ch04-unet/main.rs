@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use ch04_unet::{model_dir, summary, Preset, UNet};
 use clap::Parser;
 use dfdx::prelude::*;
+use files::Disk;
 use ops::params::{self, HostTensor, NamedTensors};
 use ops::AutoDevice;
 
@@ -118,7 +119,7 @@ fn forward(
     input: &Path,
     output: &Path,
 ) -> anyhow::Result<()> {
-    let tensors = model_dir::read_tensors(input)?;
+    let tensors = model_dir::read_tensors(&Disk, input)?;
     let Some((name, x)) = tensors.iter().next().filter(|_| tensors.len() == 1) else {
         anyhow::bail!(
             "{}: holds {} tensors, but one input is needed",

@@ -19,6 +19,7 @@ use ch08_conditioning::{
     condition_of, train_step, Condition, ConditionalUNet, ConditioningConfig, Guidance,
     TextConfig, Tokenizer,
 };
+use files::Disk;
 use ops::{AutoDevice, Images};
 use rand::Rng;
 
@@ -66,10 +67,10 @@ impl Args {
         let kind = self.condition.unwrap_or(Kind::Text);
         kind.choose(&mut self.training);
         let out = self.training.out();
-        if !self.training.resume || !model_dir::is_conditional(&out) {
+        if !self.training.resume || !model_dir::is_conditional(&Disk, &out) {
             return Ok(kind);
         }
-        let begun = match model::load_file(&out)?.conditioning {
+        let begun = match model::load_file(&Disk, &out)?.conditioning {
             ConditioningConfig::Class { .. } => Kind::Class,
             ConditioningConfig::Text(_) => Kind::Text,
         };
@@ -117,7 +118,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
             Ok(Conditional { device: device.clone(), trainer, file })
         },
         |device, out, dataset| {
-            let file = model::load_file(out)?;
+            let file = model::load_file(&Disk, out)?;
             file.check_classes(&dataset.classes())
                 .with_context(|| out.display().to_string())?;
             let outline =

@@ -7,6 +7,7 @@ use anyhow::ensure;
 use ch04_unet::model_dir;
 use ch09_evaluation::Spread;
 use figures::{palette, Axes, Scale, Series};
+use files::Disk;
 use serde::{Deserialize, Serialize};
 
 /// How a figure is printed.
@@ -198,7 +199,7 @@ impl Report {
     /// # Errors
     /// If it is missing, damaged, or holds numbers that no evaluation measures.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let report: Self = model_dir::read_json(path)?;
+        let report: Self = model_dir::read_json(&Disk, path)?;
         for row in report.all_rows() {
             let (path, name) = (path.display(), row.name());
             ensure!(

@@ -15,6 +15,7 @@ use ch08_conditioning::captions::{phrase, Asked};
 use ch08_conditioning::model::{self, ConditioningFile};
 use ch08_conditioning::{Condition, ConditionalUNet, ConditioningConfig, Guidance};
 use cli::progress::Progress;
+use files::Disk;
 use ops::AutoDevice;
 use rand::seq::SliceRandom;
 
@@ -32,7 +33,7 @@ pub(super) enum Network {
 
 /// Reads the model that is evaluated.
 pub(super) fn open(device: &AutoDevice, directory: &Path) -> anyhow::Result<Target> {
-    if !model_dir::is_conditional(directory) {
+    if !model_dir::is_conditional(&Disk, directory) {
         let model = model_dir::load(device, directory)?;
         return Ok(model.map(|unet| Network::Plain(Box::new(unet))));
     }
