@@ -85,11 +85,7 @@ fn outputs_are_tried_before_the_work() {
         ("ch04-unet", "--model nowhere --input x --output taken", "cannot write taken"),
         ("ch06-sampling", "--model nowhere --trajectory x.png", "--trajectory x.png"),
         ("ch07-ddim", "interpolate --model nowhere --out x.mp4", "--out x.mp4"),
-        (
-            "ch08-conditioning",
-            "evaluate --model nowhere --out /dev/null/x",
-            "cannot write to /dev/null/x",
-        ),
+        ("ch09-evaluation", "--model nowhere --out /dev/null/x", "cannot write to /dev/null/x"),
         (
             "ch05-train",
             "--dataset folder --data-dir nowhere --out /dev/null/x",
@@ -419,9 +415,9 @@ fn a_full_disk_loses_no_output() {
     let small = "train --condition class --steps 1 --batch-size 2 --num-timesteps 20 --samples 2 \
         --out told";
     succeeded(&run("ch08-conditioning", folder, small));
-    succeeded(&run("ch08-conditioning", folder, "classifier --steps 1 --batch-size 2 --out judge"));
-    let judge = "evaluate --model model --classifier judge --count 4 --steps 2,3 --out judged";
-    succeeded(&run("ch08-conditioning", folder, judge));
+    succeeded(&run("ch09-evaluation", folder, "classifier --steps 1 --batch-size 2 --out judge"));
+    let judge = "--model model --classifier judge --count 4 --steps 2,3 --out judged";
+    succeeded(&run("ch09-evaluation", folder, judge));
     succeeded(&run("ch01-tensors", folder, "--count 1 --scale 1 --out a.png"));
     let input = safetensors::tensor::TensorView::new(
         safetensors::Dtype::F32,

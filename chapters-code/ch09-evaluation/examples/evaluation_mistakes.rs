@@ -101,16 +101,16 @@ fn main() -> anyhow::Result<()> {
         let name = "drawn cats, another classifier";
         add(name, measure(&device, &another, &training, &crowd));
     }
-    cli::println!("{:32} Fréchet     precision  recall    nearest", "");
+    cli::println!("{:32} Fréchet       precision  recall    nearest", "");
     for (name, seeds) in rows {
         let column = |i: usize, digits: usize| {
             let values: Vec<f64> = seeds.iter().map(|seed| seed[i]).collect();
             format!("{:.digits$}", Spread::from_values(&values))
         };
         let [frechet, precision, recall, nearest] =
-            [column(0, 1), column(1, 0), column(2, 0), column(3, 2)];
+            [column(0, 2), column(1, 0), column(2, 0), column(3, 2)];
         cli::println!(
-            "{name:32} {frechet:11} {precision:6} %   {recall:6} %  {nearest}"
+            "{name:32} {frechet:13} {precision:6} %   {recall:6} %  {nearest}"
         );
     }
     Ok(())
