@@ -98,7 +98,7 @@ fn main() -> anyhow::Result<()> {
             add(name, measure(&device, &reader, &training, &crowd));
         }
         let crowd = all[..COUNT].to_vec();
-        let name = "drawn cats, another classifier";
+        let name = "drawn cats, untrained classifier";
         add(name, measure(&device, &another, &training, &crowd));
     }
     cli::println!("{:32} Fréchet       precision  recall    nearest", "");
