@@ -192,6 +192,11 @@ fn pointwise_shape<D: UNetDevice>(
     ConvShape { batch, cin, cout, h, w, ho: h, wo: w, kernel: 1, stride: 1, pad: 0 }
 }
 
+fn check_bias<D: UNetDevice>(bias: Option<&Vector<D>>, outputs: usize) {
+    let count = bias.map_or(outputs, |bias| bias.shape().0);
+    assert_eq!(count, outputs, "a bias has a number for each output channel or feature");
+}
+
 fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     s: ConvShape,
     x: ConvInput<D>,
@@ -201,6 +206,7 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     images: Option<Images<D>>,
     mut tape: T,
 ) -> Images<D, T> {
+    check_bias(bias, s.cout);
     // While a network learns, its weights do not stay what they are.
     let (weight, memo) = (weight.values, weight.memo.filter(|_| !T::OWNS_TAPE));
     let dev = weight.device().clone();
@@ -255,6 +261,7 @@ pub fn linear<D: UNetDevice, T: Tape<f32, D>>(
     let (rows, inp) = *x.shape();
     let (out, winp) = *weight.shape();
     assert_eq!(inp, winp, "linear: the input has {inp} features, the weight expects {winp}");
+    check_bias(bias, out);
     let (x, mut tape) = x.split_tape();
     let dev = x.device().clone();
     let s = LinearShape { rows, inputs: inp, outputs: out };
@@ -433,6 +440,9 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 
 /// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have as
 /// many elements.
+///
+/// # Panics
+/// If they do not.
 pub fn adamw_step<S: Shape, D: UNetDevice>(
     h: &AdamW,
     parameter: &mut Tensor<S, f32, D>,
@@ -441,14 +451,22 @@ pub fn adamw_step<S: Shape, D: UNetDevice>(
     v: &mut Vector<D>,
 ) {
     let dev = parameter.device().clone();
+    let count = parameter.shape().num_elements();
+    let counts = [Storage::<f32>::len(&dev, gradient), m.shape().0, v.shape().0];
+    assert_eq!(counts, [count; 3], "adamw_step: a gradient and two moments for each element");
     dev.adamw(h, D::write(parameter), D::read_buffer(gradient), D::write(m), D::write(v));
 }
 
 /// `average = keep · average + (1 - keep) · parameter`, in place.
+///
+/// # Panics
+/// If they do not have as many elements.
 pub fn blend<S: Shape, D: UNetDevice>(
     keep: f32,
     average: &mut Vector<D>,
     parameter: &Tensor<S, f32, D>,
 ) {
+    let counts = [average.shape().0, parameter.shape().num_elements()];
+    assert_eq!(counts[0], counts[1], "blend: an average for each element");
     parameter.device().blend(keep, D::read(parameter), D::write(average));
 }

@@ -1,6 +1,7 @@
 //! The gradient of a whole network.
 
 use dfdx::prelude::Gradients;
+use dfdx::tensor::Storage;
 
 use crate::layers::Parameters;
 use crate::{Buffer, UNetDevice, Vector};
@@ -24,12 +25,15 @@ pub fn gradient_of<D: UNetDevice>(
 /// The sum of some gradients of one network, in their order.
 ///
 /// # Panics
-/// If there is none.
+/// If there is none, or they are of different networks.
 pub fn sum_of_gradients<D: UNetDevice>(device: &D, parts: Vec<Gradient<D>>) -> Gradient<D> {
     let mut parts = parts.into_iter();
     let mut total = parts.next().expect("a sum has terms");
     for part in parts {
+        assert_eq!(total.len(), part.len(), "the gradients of one network");
         for (total, part) in total.iter_mut().zip(&part) {
+            let [a, b] = [&*total, part].map(|part| Storage::<f32>::len(device, part));
+            assert_eq!(a, b, "the gradients of one network");
             device.accumulate(D::read_buffer(part), D::write_buffer(total));
         }
     }
@@ -40,6 +44,6 @@ pub fn sum_of_gradients<D: UNetDevice>(device: &D, parts: Vec<Gradient<D>>) -> G
 /// waits for it.
 pub fn sums_of_squares<D: UNetDevice>(device: &D, gradient: &Gradient<D>, sums: &mut Vector<D>) {
     for (index, part) in gradient.iter().enumerate() {
-        device.sum_of_squares(D::read_buffer(part), D::write_unshared(sums), index);
+        device.sum_of_squares(D::read_buffer(part), D::write(sums), index);
     }
 }

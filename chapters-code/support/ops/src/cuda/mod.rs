@@ -178,8 +178,9 @@ macro_rules! launch_blocks {
         let function = gpu($device).get_func(MODULE, $name);
         let function = function.expect(concat!("there is a kernel ", $name));
         // SAFETY: the arguments have the number and types of the kernel of this name in kernels.cu.
-        // Its reads and writes stay within the lengths that the shapes give, and the functions of
-        // this crate take these from the tensors whose memory they pass.
+        // Its reads and writes stay within the lengths that the shapes give. The functions of this
+        // crate take these from the tensors whose memory they pass, and check those that could
+        // differ. Who calls a kernel directly has to do the same.
         unsafe { function.launch(config, ($($argument,)+)) }
             .unwrap_or_else(|e| panic!("the GPU rejected the kernel {}: {e:?}", $name));
     }};

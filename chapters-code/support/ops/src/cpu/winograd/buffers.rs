@@ -41,7 +41,8 @@ pub(super) fn get_block<S: Simd, const N: usize>(
     let from = &from[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
-            // SAFETY: `from` ends with the vector of the largest i and j, which ends furthest.
+            // SAFETY: `from` ends with the vector of the largest i and j, which ends furthest. The
+            // sum does not wrap, because callers step through buffers of 36 such steps.
             block[i][j] = unsafe { load::<S>(from.as_ptr().add(i * row + j * column)) };
         }
     }
@@ -61,7 +62,8 @@ pub(super) fn put_block<S: Simd, const N: usize>(
     let to = &mut to[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
-            // SAFETY: `to` ends with the vector of the largest i and j, which ends furthest.
+            // SAFETY: `to` ends with the vector of the largest i and j, which ends furthest. The
+            // sum does not wrap, see `get_block`.
             unsafe { save::<S>(to.as_mut_ptr().add(i * row + j * column), block[i][j]) };
         }
     }
