@@ -100,8 +100,8 @@ fn listen(mut hear: impl FnMut(u8) + Send + 'static) -> io::Result<()> {
 #[cfg(unix)]
 fn ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action, sigaction only fills the old one in. It is zeroed first, because
-    // not every libc fills all fields, and zeros are an action.
+    // SAFETY: without a new action, sigaction only fills the old one in. It is zeroed first,
+    // because not every libc fills all fields, and zeros are an action.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN

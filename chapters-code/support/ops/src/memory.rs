@@ -44,8 +44,8 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
     fn reborrow<'a>(elements: &'a mut Self::Write<'_>) -> Self::Write<'a>;
 }
 
-/// Makes tensors for kernels to fill. This trait has no public name, because it is for the functions
-/// of this crate, which fill all of theirs.
+/// Makes tensors for kernels to fill. This trait has no public name, because it is for the
+/// functions of this crate, which fill all of theirs.
 pub trait Outputs: Memory {
     /// A tensor that `fill` writes. Before that, its elements are stale: initialised, with the
     /// values of tensors that are gone, or zeros.
