@@ -158,7 +158,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 
     // ANCHOR: next_batch
     /// The images, timesteps and noise of the next step, and the random numbers after
-    /// them, for whoever needs more.
+    /// them, if you need more.
     pub fn next_batch(&mut self, dataset: &dyn Dataset) -> (Batch<D>, ChaCha8Rng) {
         let (step, seed) = (self.step, self.config.seed);
         let shuffle =

@@ -138,8 +138,8 @@ impl Args {
             .unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
     }
 
-    /// The same for this data set. A training that goes on learns late what it is
-    /// about, and so how long it should be.
+    /// The same for this data set. When resuming, the data set, and hence the default
+    /// number of steps, is known only after loading.
     pub(super) fn with_data(&self, data: DataArgs) -> Self {
         Self { out: Some(self.out()), data, ..self.clone() }
     }

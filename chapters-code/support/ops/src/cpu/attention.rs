@@ -30,7 +30,7 @@ struct PaddedRows<'a> {
 }
 
 impl<'a> PaddedRows<'a> {
-    /// A copy of `from`, whose rows have `len` numbers. Behind each row there are as many more as
+    /// A copy of `from`, whose rows have `len` numbers. After each row there are as many more as
     /// [`Tiles`] may read, and enough that rows are not a power of two apart, where they would
     /// fight for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
