@@ -1,9 +1,7 @@
 //! Configurations on disk that cannot be right are named, before they cost memory or
 //! time.
 
-use std::fs;
-use std::path::Path;
-use std::time::Instant;
+mod spoilt;
 
 use ch04_unet::model_dir::SchedulerConfig;
 use ch04_unet::{Preset, UNetConfig};
@@ -11,7 +9,9 @@ use ch08_conditioning::model::{self, ConditioningFile};
 use ch08_conditioning::{ConditionalUNet, ConditioningConfig, TextConfig, Tokenizer};
 use ops::params::Outline;
 use ops::AutoDevice;
-use serde_json::{json, Value};
+use serde_json::json;
+
+use self::spoilt::{full, spoilt};
 
 fn unet() -> UNetConfig {
     UNetConfig {
@@ -41,35 +41,6 @@ fn network(conditioning: &ConditioningConfig) -> ConditionalUNet<AutoDevice> {
     let device = ops::open_device(0).unwrap();
     ConditionalUNet::new(&device, &unet(), conditioning, &mut ch03_forward::rng(1, 0))
         .unwrap()
-}
-
-/// An error and its causes.
-fn full(error: impl Into<anyhow::Error>) -> String {
-    format!("{:#}", error.into())
-}
-
-/// Changes a value in a JSON file for as long as it takes to load what the file
-/// describes; that must fail.
-fn spoilt(
-    path: &Path,
-    place: &str,
-    value: &Value,
-    load: impl Fn() -> Option<String>,
-) -> String {
-    let good = fs::read(path).unwrap();
-    let mut bad: Value = serde_json::from_slice(&good).unwrap();
-    *bad.pointer_mut(place).unwrap() = value.clone();
-    fs::write(path, bad.to_string()).unwrap();
-    let start = Instant::now();
-    let error = load().unwrap_or_else(|| panic!("{place} = {value} must be rejected"));
-    assert!(
-        start.elapsed().as_secs_f64() < 1.0,
-        "{error}: after {:?}",
-        start.elapsed()
-    );
-    assert!(!error.contains('\n'), "{error}");
-    fs::write(path, good).unwrap();
-    error
 }
 
 #[test]

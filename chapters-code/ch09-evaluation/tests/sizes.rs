@@ -1,42 +1,14 @@
 //! A classifier's configuration that cannot be right is named, before it costs memory
 //! or time.
 
-use std::fs;
-use std::path::Path;
-use std::time::Instant;
+#[path = "../../ch08-conditioning/tests/spoilt/mod.rs"]
+mod spoilt;
 
 use ch09_evaluation::classifier::{self, Classifier, ClassifierConfig};
 use ops::params::Outline;
-use serde_json::{json, Value};
+use serde_json::json;
 
-/// The error with its causes.
-fn full(error: impl Into<anyhow::Error>) -> String {
-    format!("{:#}", error.into())
-}
-
-/// Changes a value in a JSON file for as long as it takes to load what the file
-/// describes; that must fail.
-fn spoilt(
-    path: &Path,
-    place: &str,
-    value: &Value,
-    load: impl Fn() -> Option<String>,
-) -> String {
-    let good = fs::read(path).unwrap();
-    let mut bad: Value = serde_json::from_slice(&good).unwrap();
-    *bad.pointer_mut(place).unwrap() = value.clone();
-    fs::write(path, bad.to_string()).unwrap();
-    let start = Instant::now();
-    let error = load().unwrap_or_else(|| panic!("{place} = {value} must be rejected"));
-    assert!(
-        start.elapsed().as_secs_f64() < 1.0,
-        "{error}: after {:?}",
-        start.elapsed()
-    );
-    assert!(!error.contains('\n'), "{error}");
-    fs::write(path, good).unwrap();
-    error
-}
+use self::spoilt::{full, spoilt};
 
 fn classifier_config() -> ClassifierConfig {
     ClassifierConfig {
