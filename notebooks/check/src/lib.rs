@@ -38,6 +38,22 @@ pub fn notebooks() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The chapters that have a crate, `ch01` first: each has a notebook of its name.
+///
+/// # Errors
+/// If the folder of the crates cannot be read.
+pub fn chapters() -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder().join("../chapters-code"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some((chapter, _)) = name.split_once('-').filter(|_| name.starts_with("ch")) {
+            found.push(chapter.to_string());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// A kernel with the folder of the notebooks around it.
 pub struct Kernel {
     context: CommandContext,

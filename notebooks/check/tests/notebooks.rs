@@ -1,7 +1,7 @@
 //! Every notebook runs from the top, and says what is written in it.
 
 use anyhow::{ensure, Result};
-use check_notebooks::{notebooks, Kernel, Notebook};
+use check_notebooks::{chapters, notebooks, Kernel, Notebook};
 use serde_json::json;
 
 fn main() -> Result<()> {
@@ -10,7 +10,9 @@ fn main() -> Result<()> {
     a_cell_that_says_something_else_is_found()?;
     let mut differences = Vec::new();
     let found = notebooks()?;
-    ensure!(found.len() == 8, "{} notebooks in place of eight", found.len());
+    let names: Vec<_> = found.iter().filter_map(|path| path.file_stem()?.to_str()).collect();
+    let chapters = chapters()?;
+    ensure!(names == chapters, "notebooks {names:?} for the chapters {chapters:?}");
     for path in &found {
         let bytes = std::fs::metadata(path)?.len();
         ensure!(bytes <= 1_500_000, "{}: {bytes} bytes are too many", path.display());
