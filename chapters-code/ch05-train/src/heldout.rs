@@ -11,7 +11,7 @@ use crate::l_simple;
 pub const BUCKETS: usize = 10;
 
 /// Held-out images that go through the network together.
-const PIECE: usize = 64;
+const PIECE: usize = 16;
 
 /// The loss on images that the network has not seen, for early, middle and late
 /// timesteps apart.

@@ -41,9 +41,10 @@ pub struct Args {
     /// The network (default: by dataset)
     #[arg(long, value_enum)]
     preset: Option<Preset>,
-    /// Images per step
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
+    /// Images per step (default: 64; 16 where images are larger than 32×32 and there is
+    /// no GPU)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: Option<u32>,
     /// How far each step goes
     #[arg(long, default_value_t = 2e-3, value_parser = positive, allow_negative_numbers = true)]
     learning_rate: f64,
@@ -90,9 +91,10 @@ pub struct Args {
     /// Draw images every so many steps (and at the end)
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub sample_every: u64,
-    /// How many images to draw at the end
-    #[arg(long, default_value_t = 36, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub samples: u32,
+    /// How many images to draw at the end (default: 36; 16 where the default of
+    /// --batch-size is)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    samples: Option<u32>,
     /// Decides the noise from which images are drawn
     #[arg(long, default_value_t = 0)]
     pub sample_seed: u64,
@@ -119,6 +121,11 @@ fn part(text: &str) -> Result<f64, String> {
 
 fn fraction(text: &str) -> Result<f64, String> {
     number(text, "a number from 0 to below 1", |v| (0.0..1.0).contains(&v))
+}
+
+/// Whether 64 images of this shape at once are too many for a computer without a GPU.
+fn is_large([_, height, width]: [usize; 3]) -> bool {
+    !ops::CUDA && height * width > 32 * 32
 }
 
 impl Args {
@@ -165,15 +172,15 @@ impl Args {
     /// # Errors
     /// If flags contradict each other.
     pub fn config(&self, shape: [usize; 3]) -> anyhow::Result<TrainConfig> {
+        let side = shape[1].min(shape[2]);
         let preset = self.preset.unwrap_or(match self.data.dataset {
             DatasetName::Cats => Preset::Cats,
             DatasetName::Mnist | DatasetName::FashionMnist => Preset::Mnist,
             // On two cores a step of the paper's network takes a quarter of a minute.
-            DatasetName::Cifar10 | DatasetName::Folder => match shape[1..].iter().min()
-            {
-                Some(&side) if ops::CUDA && side >= 32 => Preset::DdpmCifar10,
-                _ => Preset::Small,
-            },
+            DatasetName::Cifar10 | DatasetName::Folder if ops::CUDA && side >= 32 => {
+                Preset::DdpmCifar10
+            }
+            DatasetName::Cifar10 | DatasetName::Folder => Preset::Small,
         });
         anyhow::ensure!(
             !self.raise_betas || self.schedule != BetaSchedule::SquaredcosCapV2,
@@ -202,10 +209,16 @@ impl Args {
                 max_gradient_norm: self.max_gradient_norm,
                 ..Default::default()
             },
-            batch_size: self.batch_size as usize,
+            batch_size: self.batch_size.unwrap_or(if is_large(shape) { 16 } else { 64 })
+                as usize,
             ema_decay: self.ema_decay,
             seed: self.seed,
         })
+    }
+
+    /// How many images to draw at the end, if they have this shape.
+    pub(super) fn samples(&self, shape: [usize; 3]) -> u32 {
+        self.samples.unwrap_or(if is_large(shape) { 16 } else { 36 })
     }
 
     /// Whether something that happens every `interval` steps and at the end happens
@@ -289,6 +302,29 @@ pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn large_images_go_through_in_smaller_batches() {
+        let args = Program::parse_from(["train"]).args;
+        let told =
+            Program::parse_from(["train", "--batch-size", "64", "--samples", "36"]);
+        let counts = |args: &Args, shape| {
+            (args.config(shape).unwrap().batch_size, args.samples(shape))
+        };
+        for (shape, few) in
+            [([3, 16, 16], false), ([3, 32, 32], false), ([3, 64, 64], !ops::CUDA)]
+        {
+            assert_eq!(counts(&args, shape), if few { (16, 16) } else { (64, 36) });
+            assert_eq!(counts(&told.args, shape), (64, 36));
+        }
+    }
 
     #[test]
     fn what_is_stored_is_read_back() {

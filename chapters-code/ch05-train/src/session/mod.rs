@@ -187,12 +187,8 @@ fn check_shape<N>(
 
 /// Whether the pictures that are drawn at the end can be made.
 fn check_samples(args: &Args, shape: [usize; 3]) -> Result<(), figures::FigureError> {
-    figures::check_grid(
-        args.samples as usize,
-        columns(args.samples),
-        shape,
-        scale(shape[2]),
-    )
+    let count = args.samples(shape);
+    figures::check_grid(count as usize, columns(count), shape, scale(shape[2]))
 }
 
 /// Columns of a grid that is about as wide as high.
@@ -227,12 +223,8 @@ impl Run {
         if step == self.total {
             progress.note("drawing the last samples");
             farewell = self.undrawn::<S>();
-            all_done = self.draw(
-                session,
-                self.args.samples,
-                &self.out.join("samples.png"),
-                &farewell,
-            )?;
+            let (count, path) = (self.samples(), self.out.join("samples.png"));
+            all_done = self.draw(session, count, &path, &farewell)?;
         }
         progress.finish();
         match self.signals.exit_code() {
@@ -341,6 +333,11 @@ impl Run {
         0 < step && step < self.total && step.is_multiple_of(self.args.sample_every)
     }
 
+    /// How many images to draw at the end.
+    fn samples(&self) -> u32 {
+        self.args.samples(self.sets.train.shape())
+    }
+
     fn preview(&self, step: u64) -> PathBuf {
         self.out.join(format!("samples/step_{step:06}.png"))
     }
@@ -352,13 +349,8 @@ impl Run {
         step: u64,
         progress: &Progress,
     ) -> anyhow::Result<()> {
-        let path = self.preview(step);
-        if self.draw(
-            session,
-            self.args.samples.min(9),
-            &path,
-            &self.stopped_at::<S>(step),
-        )? {
+        let (count, path) = (self.samples().min(9), self.preview(step));
+        if self.draw(session, count, &path, &self.stopped_at::<S>(step))? {
             progress.note(&format!("step {step}: drew {}", path.display()));
         }
         Ok(())
