@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 use ch04_unet::model_dir::{self, ModelError};
 use ch04_unet::{ConfigError, UNet};
 use files::Disk;
-use ops::layers::Parameters;
+use ops::layers::{Parameters, Zeros};
 use ops::params::{self, HostTensor, NamedTensors, Outline, ParamsError};
 use ops::UNetDevice;
-use rand_chacha::ChaCha8Rng;
 
 use crate::{TrainConfig, Trainer};
 
@@ -82,8 +81,8 @@ impl<D: UNetDevice> Trainer<D> {
     /// If a file is missing, damaged, or does not fit the configuration.
     pub fn load(device: &D, directory: &Path) -> Result<Self, CheckpointError> {
         let outline = |config: &TrainConfig| config.unet.outline();
-        Self::load_state(device, directory, outline, |config, rng| {
-            UNet::new(device, &config.unet, rng)
+        Self::load_state(device, directory, outline, |config, zeros| {
+            UNet::new(device, &config.unet, zeros)
         })
     }
 
@@ -131,7 +130,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         device: &D,
         directory: &Path,
         outline: impl FnOnce(&TrainConfig) -> Result<Outline, ConfigError>,
-        network: impl FnOnce(&TrainConfig, &mut ChaCha8Rng) -> Result<N, ConfigError>,
+        network: impl FnOnce(&TrainConfig, &mut Zeros) -> Result<N, ConfigError>,
     ) -> Result<Self, CheckpointError> {
         let path = directory.join(TRAINING).join("config.json");
         let config: TrainConfig = model_dir::read_json(&Disk, &path)?;
@@ -140,9 +139,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         let outline = outline(&config).map_err(bad)?;
         let (step, tensors) =
             read_state(&directory.join(TRAINING).join(STATE), &outline)?;
-        let trainer =
-            Self::with_network(device, config.clone(), |rng| network(&config, rng));
-        let mut trainer = trainer.map_err(bad)?;
+        let network = network(&config, &mut Zeros).map_err(bad)?;
+        let mut trainer = Self::with_network(device, config, network).map_err(bad)?;
         trainer.step = step;
         trainer.set_state(&tensors);
         Ok(trainer)

@@ -48,6 +48,11 @@ impl TrainConfig {
             (0.0..1.0).contains(&v)
         })
     }
+
+    /// The random numbers for the first weights.
+    pub fn first_weights(&self) -> ChaCha8Rng {
+        Purpose::Training.rng(self.seed, FIRST_WEIGHTS)
+    }
 }
 
 /// A training step that could not be done.
@@ -107,8 +112,8 @@ impl<D: UNetDevice> Trainer<D> {
     /// # Errors
     /// If the configuration cannot be built.
     pub fn new(device: &D, config: TrainConfig) -> Result<Self, ConfigError> {
-        let unet = config.unet.clone();
-        Self::with_network(device, config, |rng| UNet::new(device, &unet, rng))
+        let unet = UNet::new(device, &config.unet, &mut config.first_weights())?;
+        Self::with_network(device, config, unet)
     }
 
     // ANCHOR: train_step
@@ -128,18 +133,16 @@ impl<D: UNetDevice> Trainer<D> {
 }
 
 impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
-    /// Trains what `network` builds from the random numbers that the seed decides.
+    /// Trains this network.
     ///
     /// # Errors
     /// If the configuration cannot be built.
     pub fn with_network(
         device: &D,
         config: TrainConfig,
-        network: impl FnOnce(&mut ChaCha8Rng) -> Result<N, ConfigError>,
+        mut network: N,
     ) -> Result<Self, ConfigError> {
         let diffusion = config.scheduler.diffusion()?;
-        let mut network =
-            network(&mut Purpose::Training.rng(config.seed, FIRST_WEIGHTS))?;
         let optimizer = Optimizer::new(config.optimizer.clone(), &mut network);
         let ema = Ema::new(config.ema_decay, &mut network);
         let replicas = Replicas::new(device, &network);

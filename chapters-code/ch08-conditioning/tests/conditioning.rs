@@ -360,8 +360,9 @@ fn squares(
         ema_decay: 0.9,
         seed: 0,
     };
+    let rng = &mut config.first_weights();
     let network =
-        |rng: &mut _| ConditionalUNet::new(device, &unet([1, 8, 8]), conditioning, rng);
+        ConditionalUNet::new(device, &unet([1, 8, 8]), conditioning, rng).unwrap();
     let mut trainer = Trainer::with_network(device, config, network).unwrap();
     for _ in 0..steps {
         train_step(&mut trainer, conditioning, 0.2, &Squares).unwrap();

@@ -11,7 +11,7 @@ use ch05_train::{Ema, Optimizer, OptimizerConfig};
 use dfdx::losses::binary_cross_entropy_with_logits_loss;
 use dfdx::prelude::*;
 use files::Disk;
-use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameter, Parameters};
+use ops::layers::{join, Conv2d, GroupNorm, Linear, Parameter, Parameters, Zeros};
 use ops::params::{self, Outline};
 use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
@@ -144,7 +144,11 @@ const STAGES: [(usize, usize); 4] = [(32, 1), (64, 2), (64, 1), (FEATURES, 2)];
 impl<D: UNetDevice> Classifier<D> {
     /// Random weights that the configuration's seed decides.
     pub fn new(device: &D, config: ClassifierConfig) -> Self {
-        let rng = &mut Purpose::Classifier.rng(config.seed, FIRST_WEIGHTS);
+        let mut rng = Purpose::Classifier.rng(config.seed, FIRST_WEIGHTS);
+        Self::with_weights(device, config, &mut rng)
+    }
+
+    fn with_weights(device: &D, config: ClassifierConfig, rng: &mut impl Rng) -> Self {
         let mut stages = Vec::new();
         let mut channels = config.shape[0];
         for (width, stride) in STAGES {
@@ -359,7 +363,7 @@ pub fn load<D: UNetDevice>(
     let tensors = model_dir::read_tensors(&Disk, &path)?;
     let wrong = |source| ModelError::Params { path: path.clone(), source };
     outline.check(&tensors).map_err(wrong)?;
-    let mut classifier = Classifier::new(device, config);
+    let mut classifier = Classifier::with_weights(device, config, &mut Zeros);
     params::from_host(&mut classifier, &tensors).map_err(wrong)?;
     Ok(classifier)
 }

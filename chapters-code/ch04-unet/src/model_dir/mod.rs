@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use ch03_forward::Diffusion;
 use files::{Disk, Files};
+use ops::layers::Zeros;
 use ops::params::{self, NamedTensors, ParamsError};
 use ops::UNetDevice;
 use serde_json::Value;
@@ -210,9 +211,7 @@ impl Layout {
         let (file, tensors) = read_weights(files, &self.unet)?;
         let wrong = |source| ModelError::Params { path: file.clone(), source };
         outline.check(&tensors).map_err(wrong)?;
-        // The weights replace these, so any seed will do.
-        let mut unet =
-            UNet::new(device, &config, &mut ch03_forward::rng(0, 0)).map_err(bad)?;
+        let mut unet = UNet::new(device, &config, &mut Zeros).map_err(bad)?;
         params::from_host(&mut unet, &tensors).map_err(wrong)?;
         Ok(unet)
     }

@@ -5,11 +5,13 @@
 //! them.
 
 mod parameters;
+mod zeros;
 
 use dfdx::prelude::*;
 use rand::Rng;
 
 pub use self::parameters::{join, Parameter, Parameters};
+pub use self::zeros::Zeros;
 use crate::{Conv2dOptions, ConvInput, ConvWeight, Images, Rows, UNetDevice, Vector};
 
 /// A parameter with values uniform in ±bound.

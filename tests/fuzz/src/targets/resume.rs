@@ -103,7 +103,7 @@ fn resumed(folder: &Path, name: &str) -> Run {
 
 fn resume(folder: &Path) -> Result<Trainer<Cpu, Linear<Cpu>>, CheckpointError> {
     let listed = |config: &TrainConfig| config.unet.outline().map(|_| outline());
-    let built = |_: &TrainConfig, rng: &mut _| Ok::<_, ConfigError>(map(rng));
+    let built = |_: &TrainConfig, zeros: &mut _| Ok::<_, ConfigError>(map(zeros));
     Trainer::load_state(&Cpu::default(), folder, listed, built)
 }
 

@@ -111,10 +111,10 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
             };
             let config = args.training.config(dataset.shape())?;
             file.conditioning.check(&config.unet)?;
-            let unet = config.unet.clone();
-            let trainer = Trainer::with_network(device, config, |rng| {
-                ConditionalUNet::new(device, &unet, &file.conditioning, rng)
-            })?;
+            let rng = &mut config.first_weights();
+            let network =
+                ConditionalUNet::new(device, &config.unet, &file.conditioning, rng)?;
+            let trainer = Trainer::with_network(device, config, network)?;
             Ok(Conditional { device: device.clone(), trainer, file })
         },
         |device, out, dataset| {
@@ -123,9 +123,15 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
                 .with_context(|| out.display().to_string())?;
             let outline =
                 |config: &TrainConfig| file.conditioning.network_outline(&config.unet);
-            let trainer = Trainer::load_state(device, out, outline, |config, rng| {
-                ConditionalUNet::new(device, &config.unet, &file.conditioning, rng)
-            })?;
+            let trainer =
+                Trainer::load_state(device, out, outline, |config, zeros| {
+                    ConditionalUNet::new(
+                        device,
+                        &config.unet,
+                        &file.conditioning,
+                        zeros,
+                    )
+                })?;
             Ok(Conditional { device: device.clone(), trainer, file })
         },
     )
