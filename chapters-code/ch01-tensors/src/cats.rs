@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::Purpose;
 
 pub use draw::draw;
-pub use read::attributes_of;
+pub use read::{attributes_of, read, Reading};
 
 /// Height and width of a cat, in pixels.
 pub const SIZE: usize = 16;

@@ -1,7 +1,7 @@
 //! The cats: captions, range, and that attributes can be read back.
 
 use ch01_tensors::cats::{
-    attributes_of, draw, nth, Attributes, Background, Ears, Eyes, Fur, Pattern,
+    attributes_of, draw, nth, read, Attributes, Background, Ears, Eyes, Fur, Pattern,
 };
 use rand::{Rng, SeedableRng};
 
@@ -42,6 +42,11 @@ fn a_cat_is_its_seed_and_number() {
     }
 }
 
+/// A sum of twelve uniform numbers, which is near enough to a bell curve here.
+fn bell(rng: &mut impl Rng) -> f32 {
+    (0..12).map(|_| rng.gen::<f32>()).sum::<f32>() - 6.0
+}
+
 // ANCHOR: attributes
 /// How many of `count` cats are misread when noise of this standard deviation is added.
 fn misread(count: u64, noise: f32) -> usize {
@@ -51,8 +56,7 @@ fn misread(count: u64, noise: f32) -> usize {
         let (attributes, pose) = nth(99, i);
         let mut image = draw(&attributes, &pose);
         for v in &mut image {
-            // A sum of twelve uniform numbers is near enough to a bell curve here.
-            *v += noise * ((0..12).map(|_| rng.gen::<f32>()).sum::<f32>() - 6.0);
+            *v += noise * bell(&mut rng);
         }
         let found = attributes_of(&image);
         if found != attributes {
@@ -68,6 +72,26 @@ fn attributes_are_read_back_from_pixels() {
     assert!(misread(400, 0.0) <= 2, "at least 99.5 % of clean cats");
 }
 // ANCHOR_END: attributes
+
+/// The search ends near the cat that was drawn, and noise adds to the distance as
+/// squares add.
+#[test]
+fn the_residual_is_the_distance_to_what_can_be_drawn() {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+    for noise in [0.0f32, 0.1, 0.3] {
+        let mut residuals: Vec<f32> = (0..60)
+            .map(|i| {
+                let (attributes, pose) = nth(98, i);
+                let mut image = draw(&attributes, &pose);
+                image.iter_mut().for_each(|v| *v += noise * bell(&mut rng));
+                read(&image).residual
+            })
+            .collect();
+        residuals.sort_by(f32::total_cmp);
+        let (median, limit) = (residuals[30], noise.hypot(0.05));
+        assert!((0.95 * noise..limit).contains(&median), "{noise}: {median}");
+    }
+}
 
 #[test]
 fn attributes_are_read_back_through_noise() {

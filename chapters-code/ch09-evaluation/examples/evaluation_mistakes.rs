@@ -40,7 +40,7 @@ fn drawn(device: &AutoDevice, model: &Model<UNet<AutoDevice>>, seed: u64) -> Cro
 fn picked(crowd: &Crowd, training: &Crowd) -> Crowd {
     let distances = nearest(crowd, training);
     let mut order: Vec<usize> = (0..crowd.len()).collect();
-    order.sort_by(|&a, &b| distances[a].1.total_cmp(&distances[b].1));
+    order.sort_by(|&a, &b| distances[a].difference.total_cmp(&distances[b].difference));
     order[..crowd.len() / 2].iter().map(|&i| crowd[i].clone()).collect()
 }
 
@@ -67,7 +67,7 @@ fn measure(
     let [real, found] =
         [training, crowd].map(|all| classifier::features_of(device, reader, all));
     let mut distances: Vec<f64> =
-        nearest(crowd, training).into_iter().map(|(_, distance)| distance).collect();
+        nearest(crowd, training).into_iter().map(|found| found.difference).collect();
     distances.sort_by(f64::total_cmp);
     let peers = &real[real.len() - found.len()..];
     [

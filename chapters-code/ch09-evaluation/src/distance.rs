@@ -63,25 +63,63 @@ pub fn kernel_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 }
 // ANCHOR_END: kernel
 
+/// The image that comes nearest to another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// Which one it is.
+    pub number: usize,
+    /// The root of the mean squared difference to it.
+    pub difference: f64,
+    /// The same for the one that comes second; infinite if there is only one.
+    pub second: f64,
+}
+
+impl Nearest {
+    /// The nearest of two sets, where `other` comes from the later one.
+    pub fn or(self, other: Self) -> Self {
+        let (near, far) = if other.difference < self.difference {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        Self { second: near.second.min(far.difference), ..near }
+    }
+
+    /// How much nearer the nearest is than the second: near 0 for a copy, near 1 where
+    /// neither stands out.
+    pub fn ratio(&self) -> f64 {
+        if self.second > 0.0 {
+            self.difference / self.second
+        } else {
+            1.0
+        }
+    }
+}
+
 // ANCHOR: nearest
-/// For each image the number of the nearest of `others`, and the root of the mean
-/// squared difference to it.
+/// For each image the nearest of `others`.
 ///
 /// # Panics
 /// If there are no others.
-pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<(usize, f64)> {
+pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<Nearest> {
     assert!(!others.is_empty(), "there must be others");
     let nearest_to = |image: &Vec<f32>| {
-        let mut best = (0, f32::INFINITY);
-        for (number, other) in others.iter().enumerate() {
-            if let Some(squares) = squares_below(image, other, best.1) {
-                best = (number, squares);
+        let (mut number, mut best, mut second) = (0, f32::INFINITY, f32::INFINITY);
+        for (i, other) in others.iter().enumerate() {
+            match squares_below(image, other, second) {
+                Some(squares) if squares < best => {
+                    (number, best, second) = (i, squares, best);
+                }
+                Some(squares) => second = squares,
+                None => {}
             }
         }
-        (best.0, (best.1 as f64 / image.len() as f64).sqrt())
+        let root = |squares: f32| (squares as f64 / image.len() as f64).sqrt();
+        Nearest { number, difference: root(best), second: root(second) }
     };
     images.par_iter().map(nearest_to).collect()
 }
+// ANCHOR_END: nearest
 
 /// The sum of the squared differences, unless it reaches `limit`: most images need only
 /// a look at their first pixels.
@@ -95,4 +133,3 @@ fn squares_below(a: &[f32], b: &[f32], limit: f32) -> Option<f32> {
     }
     Some(sum)
 }
-// ANCHOR_END: nearest

@@ -6,7 +6,10 @@ use ch09_evaluation::classifier::{
     accuracy, answers, features_of, load, questions, save, train_classifier,
     Classifier, ClassifierConfig, FEATURES,
 };
-use ch09_evaluation::{frechet_distance, kernel_distance, nearest, share_within};
+use ch09_evaluation::{
+    chance_larger, frechet_distance, kernel_distance, nearest, quantile, share_above,
+    share_within, Nearest,
+};
 use ops::AutoDevice;
 use rand::seq::SliceRandom;
 use rand::Rng;
@@ -97,7 +100,36 @@ fn the_nearest_image_is_found() {
     let others: Vec<Vec<f32>> = (0..20).map(|i| vec![i as f32; 4]).collect();
     let found = nearest(&[vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]], &others);
     // Mean squares 4/4 for 7, and (3 + 1)/4 for 8: the first of equals wins.
-    assert_eq!(found, [(7, 1.0), (0, 3.0)]);
+    let expected = [
+        Nearest { number: 7, difference: 1.0, second: 1.0 },
+        Nearest { number: 0, difference: 3.0, second: 4.0 },
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(found[1].ratio(), 0.75);
+    // In pieces it is the same, whichever piece holds the nearest and the second.
+    for at in 1..20 {
+        let (a, b) = others.split_at(at);
+        for (i, image) in [vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]].iter().enumerate() {
+            let image = std::slice::from_ref(image);
+            let later = nearest(image, b)[0];
+            let later = Nearest { number: later.number + at, ..later };
+            assert_eq!(nearest(image, a)[0].or(later), expected[i], "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_judge_compares_ranks() {
+    let values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
+    assert_eq!(
+        [0.0, 0.5, 0.99, 1.0].map(|s| quantile(&values, s)),
+        [0.0, 50.0, 99.0, 100.0]
+    );
+    assert_eq!(share_above(&values, 99.0), 1.0 / 101.0);
+    assert_eq!(chance_larger(&values, &values), 0.5);
+    assert_eq!(chance_larger(&[3.0, 4.0], &[1.0, 2.0]), 1.0);
+    // Of the six pairs, 2 > 1, 4 > 1, 4 > 2 and 4 > 3, and half of the equal one.
+    assert_eq!(chance_larger(&[2.0, 4.0], &[1.0, 2.0, 3.0]), 4.5 / 6.0);
 }
 
 fn small(steps: u64) -> Classifier<AutoDevice> {

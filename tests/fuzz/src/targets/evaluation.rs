@@ -53,7 +53,7 @@ fn row(sampler: &str, steps: Option<usize>, guidance_scale: Option<f64>) -> Row 
 
 fn measures(value: f64) -> Measures {
     let measured =
-        |name: &str, unit, value, real| Measured { name: name.into(), unit, value, real };
+        |name: &str, unit, value, real| Measured { name: name.into(), unit, value, real, of: None };
     let columns = vec![measured("Fréchet", Unit::Number(3), Some(value), None)];
     let kinds = vec![
         measured("black", Unit::Percent, Some(0.2), Some(0.25)),

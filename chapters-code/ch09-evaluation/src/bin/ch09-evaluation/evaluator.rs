@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use ch01_tensors::cats::{attributes_of, Attributes};
+use ch01_tensors::cats::{self, Attributes, Reading};
 use ch01_tensors::Dataset;
 use ch08_conditioning::captions::{Asked, Unseen};
 use ch08_conditioning::Condition;
 use ch09_evaluation::classifier::{self, Classifier};
-use ch09_evaluation::{frechet_distance, kernel_distance, nearest, share_within};
+use ch09_evaluation::{
+    chance_larger, frechet_distance, kernel_distance, nearest, quantile, share_above,
+    share_within, Nearest,
+};
 use ops::AutoDevice;
 use rayon::prelude::*;
 
@@ -36,7 +39,14 @@ pub(super) struct Evaluator<'a> {
     /// The kinds of image that there are, and the share of each among all held-out
     /// images.
     kinds: Vec<Kinds>,
+    /// How far real cats are from the nearest cat that can be drawn, if they are cats.
+    residuals: Vec<f64>,
 }
+
+/// Held-out cats with whose residuals those of drawn ones are compared.
+const JUDGED: usize = 2_000;
+/// The share of real cats that is nearer to a cat that can be drawn than the limit.
+const MOST: f64 = 0.99;
 
 /// The possible answers to a question about an image.
 struct Kinds {
@@ -67,15 +77,13 @@ impl<'a> Evaluator<'a> {
                 Kinds { question, names, shares }
             },
         );
-        Self {
-            device,
-            classifier,
-            train,
-            heldout,
-            kept,
-            features,
-            kinds: kinds.collect(),
-        }
+        let kinds = kinds.collect();
+        let judged = match heldout.attributes(0) {
+            Some(_) => readings(&images(heldout, 0..heldout.len().min(JUDGED))),
+            None => Vec::new(),
+        };
+        let residuals = residuals(&judged);
+        Self { device, classifier, train, heldout, kept, features, kinds, residuals }
     }
 
     /// Measures some crowds of images, one for each list of requests.
@@ -86,7 +94,7 @@ impl<'a> Evaluator<'a> {
     ) -> Vec<Measures> {
         // All crowds at once, so that images that are not kept are read once.
         let nearest = self.nearest(&drawn.concat());
-        let mut nearest = nearest.into_iter().map(|(_, difference)| difference);
+        let mut nearest = nearest.into_iter();
         let crowds = requests.iter().zip(drawn);
         crowds
             .map(|(requests, drawn)| {
@@ -99,22 +107,24 @@ impl<'a> Evaluator<'a> {
         &self,
         requests: &[Request],
         drawn: &[Vec<f32>],
-        nearest: impl Iterator<Item = f64>,
+        nearest: impl Iterator<Item = Nearest>,
     ) -> Measures {
         let features = classifier::features_of(self.device, self.classifier, drawn);
-        let mut distances: Vec<f64> = nearest.collect();
-        distances.sort_by(f64::total_cmp);
+        let (differences, ratios): (Vec<f64>, Vec<f64>) =
+            nearest.map(|found| (found.difference, found.ratio())).unzip();
         let number = |name: &str, digits, value| Measured {
             name: name.into(),
             unit: Unit::Number(digits),
             value: Some(value),
             real: None,
+            of: None,
         };
         let share = |name: &str, value| Measured {
             name: name.into(),
             unit: Unit::Percent,
             value: Some(value),
             real: None,
+            of: None,
         };
         // A crowd reaches the farther the smaller it is: compare crowds of one size.
         let reference = &self.features[..self.features.len().min(features.len())];
@@ -123,9 +133,21 @@ impl<'a> Evaluator<'a> {
             number("kernel", 4, kernel_distance(&features, &self.features)),
             share("precision", share_within(&features, reference, NEIGHBOURS)),
             share("recall", share_within(reference, &features, NEIGHBOURS)),
-            number("nearest", 3, distances[distances.len() / 2]),
+            number("nearest", 3, quantile(&differences, 0.5)),
+            number("of second", 2, quantile(&ratios, 0.01)),
         ];
-        let found = self.found(drawn);
+        let are_cats = self.train.attributes(0).is_some();
+        let read = if are_cats { readings(drawn) } else { Vec::new() };
+        let found = self.found(drawn, &read);
+        if are_cats {
+            let residuals = residuals(&read);
+            let limit = quantile(&self.residuals, MOST);
+            columns.extend([
+                number("residual", 4, quantile(&residuals, 0.5)),
+                share("beyond", share_above(&residuals, limit)),
+                number("AUC", 3, chance_larger(&residuals, &self.residuals)),
+            ]);
+        }
         let mut lines: Vec<_> =
             self.kinds.iter().enumerate().map(|(at, k)| k.line(at, &found)).collect();
         match (&requests[0].condition, requests[0].asked) {
@@ -138,8 +160,7 @@ impl<'a> Evaluator<'a> {
             (Condition::Words(_), Some(_)) => {
                 let asked: Vec<Asked> =
                     requests.iter().filter_map(|request| request.asked).collect();
-                let cats: Vec<Attributes> =
-                    drawn.par_iter().map(|image| attributes_of(image)).collect();
+                let cats: Vec<Attributes> = read.iter().map(|r| r.attributes).collect();
                 columns.extend(right_cats(&asked, &cats));
                 lines.push(unseen_pairs(&asked, &cats));
             }
@@ -150,12 +171,10 @@ impl<'a> Evaluator<'a> {
 
     /// The answer to every question about every image: of cats, what is read from their
     /// pixels.
-    fn found(&self, drawn: &[Vec<f32>]) -> Vec<Vec<usize>> {
-        if self.train.attributes(0).is_some() {
-            return drawn
-                .par_iter()
-                .map(|image| classifier::answers_of(&attributes_of(image)))
-                .collect();
+    fn found(&self, drawn: &[Vec<f32>], read: &[Reading]) -> Vec<Vec<usize>> {
+        if !read.is_empty() {
+            let answers = |r: &Reading| classifier::answers_of(&r.attributes);
+            return read.iter().map(answers).collect();
         }
         let [channels, height, width] = self.classifier.config.shape;
         let answers = drawn.chunks(BATCH).flat_map(|images| {
@@ -165,21 +184,16 @@ impl<'a> Evaluator<'a> {
         answers.collect()
     }
 
-    /// For each image the number of the nearest training image, and the difference to
-    /// it.
-    fn nearest(&self, drawn: &[Vec<f32>]) -> Vec<(usize, f64)> {
+    /// For each image the nearest training image.
+    fn nearest(&self, drawn: &[Vec<f32>]) -> Vec<Nearest> {
         let mut best = nearest(drawn, &self.kept);
         for first in (self.kept.len()..self.train.len()).step_by(REFERENCE_IMAGES) {
             let some = images(
                 self.train,
                 first..self.train.len().min(first + REFERENCE_IMAGES),
             );
-            for (best, (number, difference)) in
-                best.iter_mut().zip(nearest(drawn, &some))
-            {
-                if difference < best.1 {
-                    *best = (first + number, difference);
-                }
+            for (best, found) in best.iter_mut().zip(nearest(drawn, &some)) {
+                *best = best.or(Nearest { number: first + found.number, ..found });
             }
         }
         best
@@ -190,7 +204,7 @@ impl<'a> Evaluator<'a> {
         let [channels, height, width] = self.classifier.config.shape;
         let shown = &drawn[..drawn.len().min(12)];
         let below =
-            self.nearest(shown).into_iter().map(|(number, _)| self.train.image(number));
+            self.nearest(shown).into_iter().map(|found| self.train.image(found.number));
         let values: Vec<f32> = shown.iter().cloned().chain(below).flatten().collect();
         let images = ops::tensor(
             self.device,
@@ -214,9 +228,19 @@ impl Kinds {
             unit: Unit::Percent,
             value: Some(value),
             real: Some(real),
+            of: None,
         });
         (self.question.to_string(), measures.collect())
     }
+}
+
+/// What is read from images of cats.
+fn readings(images: &[Vec<f32>]) -> Vec<Reading> {
+    images.par_iter().map(|image| cats::read(image)).collect()
+}
+
+fn residuals(read: &[Reading]) -> Vec<f64> {
+    read.iter().map(|reading| reading.residual as f64).collect()
 }
 
 fn images(dataset: &dyn Dataset, numbers: std::ops::Range<usize>) -> Vec<Vec<f32>> {
@@ -239,7 +263,7 @@ fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured
         count += 1;
     }
     let value = (count > 0).then(|| right as f64 / count as f64);
-    Measured { name: name.into(), unit: Unit::Percent, value, real: None }
+    Measured { name: name.into(), unit: Unit::Percent, value, real: None, of: None }
 }
 
 /// The shares of cats of which everything is right, among kinds that were seen in
@@ -270,7 +294,10 @@ fn unseen_pairs(asked: &[Asked], cats: &[Attributes]) -> (String, Vec<Measured>)
     let measures = Unseen::ALL.map(|pair| {
         let of_pair =
             asked.iter().zip(cats).filter(|(asked, _)| Unseen::of(asked) == Some(pair));
-        percent(pair.words(), of_pair.map(|(asked, cat)| asked.is_right(cat)))
+        let right: Vec<bool> =
+            of_pair.map(|(asked, cat)| asked.is_right(cat)).collect();
+        let of = Some(right.len());
+        Measured { of, ..percent(pair.words(), right.into_iter()) }
     });
     ("right, of the unseen pairs".into(), measures.into())
 }

@@ -29,6 +29,8 @@ pub(super) struct Measured {
     pub(super) value: Option<f64>,
     /// What it is for real images, where that is known.
     pub(super) real: Option<f64>,
+    /// How many images it is a share of, where that is not all of them.
+    pub(super) of: Option<usize>,
 }
 
 /// All figures of a crowd of images: those of the table, and below it lines with a
@@ -47,6 +49,9 @@ pub(super) struct Measure {
     unit: Unit,
     value: Option<Spread>,
     real: Option<f64>,
+    /// How many images of all seeds it is a share of, where that is not all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<usize>,
 }
 
 impl Measure {
@@ -56,7 +61,13 @@ impl Measure {
         let values: Vec<f64> =
             seeds.iter().filter_map(|measured| measured.value).collect();
         let value = (!values.is_empty()).then(|| Spread::from_values(&values));
-        Self { name: first.name.clone(), unit: first.unit, value, real: first.real }
+        Self {
+            name: first.name.clone(),
+            unit: first.unit,
+            value,
+            real: first.real,
+            of: seeds.iter().map(|measured| measured.of).sum(),
+        }
     }
 }
 
@@ -75,10 +86,10 @@ impl fmt::Display for Measure {
             factor * mean,
             factor * deviation
         )?;
-        match self.real {
-            Some(real) => write!(f, " ({:.digits$})", factor * real),
-            None => Ok(()),
+        if let Some(real) = self.real {
+            write!(f, " ({:.digits$})", factor * real)?;
         }
+        self.of.map_or(Ok(()), |count| write!(f, " of {count}"))
     }
 }
 
