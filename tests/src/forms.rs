@@ -1,6 +1,10 @@
 //! The figures on the pages that the reader can touch: which settings their controls offer.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
+
+use crate::book::folder;
 
 /// A control: its name, where it stands, and where else it can be put.
 #[derive(Clone, Debug)]
@@ -14,8 +18,24 @@ pub struct Control {
 #[derive(Clone, Debug)]
 pub struct Form {
     pub figure: String,
+    /// Name of the picture that is there before anything is drawn.
+    pub picture: String,
     pub model: Option<String>,
     pub controls: Vec<Control>,
+}
+
+/// Holds the files of a model for the figures.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn hold(model: Option<&str>) -> anyhow::Result<()> {
+    let Some(name) = model else { return Ok(()) };
+    let folder = folder().join("../chapters-code/checkpoints").join(name);
+    for path in files::below(&folder)? {
+        let bytes = files::read(folder.join(&path))?;
+        live::hold(Path::new(name).join(path), bytes);
+    }
+    Ok(())
 }
 
 /// The value of an attribute of a tag.
@@ -37,7 +57,8 @@ pub fn forms(page: &str) -> Vec<Form> {
 
 fn form(text: &str) -> Form {
     let (tag, body) = text.split_once('>').unwrap();
-    assert!(tag.ends_with(" hidden"), "<form{tag}> would be there without anything to draw it");
+    let picture = body.split_once("<img src=\"figures/");
+    let picture = picture.unwrap_or_else(|| panic!("<form{tag}> is empty without scripts")).1;
     assert!(attribute(tag, "data-label").is_some(), "<form{tag}> does not say what it shows");
     assert!(!text.contains("\n\n"), "a blank line ends HTML on a page: <form{tag}>");
     let inputs = body
@@ -48,7 +69,8 @@ fn form(text: &str) -> Form {
         body.split("<select ").skip(1).map(|rest| select(rest.split("</select>").next().unwrap()));
     let figure = attribute(tag, "data-figure").expect("a figure has a name").to_string();
     let model = attribute(tag, "data-model").map(str::to_string);
-    Form { figure, model, controls: inputs.chain(selects).collect() }
+    let picture = picture.split('"').next().expect("split yields something").to_string();
+    Form { figure, picture, model, controls: inputs.chain(selects).collect() }
 }
 
 fn input(tag: &str) -> Control {
@@ -99,13 +121,13 @@ mod tests {
     #[test]
     fn controls_are_read_as_the_script_reads_them() {
         let page = "Text.\n\n<form class=\"live\" data-figure=\"f\" data-model=\"cats\" \
-            data-label=\"l\" hidden>\n\
+            data-label=\"l\">\n<img src=\"figures/f.png\" alt=\"\">\n\
             <label>t <input type=\"range\" name=\"t\" min=\"0\" max=\"9\" step=\"0.5\" \
             value=\"2.5\"></label>\n\
             <input type=\"text\" name=\"p\" value=\"a cat\">\n\
             <select name=\"s\"><option>one</option><option>two</option></select>\n</form>\n\nText.";
         let [form] = super::forms(page).try_into().unwrap();
-        assert_eq!(form.model.as_deref(), Some("cats"));
+        assert_eq!((form.model.as_deref(), form.picture.as_str()), (Some("cats"), "f.png"));
         assert_eq!(
             form.settings(),
             [
@@ -118,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "would be there")]
-    fn a_form_is_hidden_until_it_works() {
+    #[should_panic(expected = "is empty without scripts")]
+    fn a_form_has_a_picture_before_it_works() {
         super::forms("<form class=\"live\" data-figure=\"f\" data-label=\"l\">\n</form>");
     }
 }

@@ -8,7 +8,7 @@ use book_tests::book::{
     commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms,
     words, Page,
 };
-use book_tests::forms::forms;
+use book_tests::forms::{forms, hold};
 use book_tests::programs::command;
 
 /// Whether a crate tests the snippets of this page.
@@ -149,21 +149,14 @@ fn figures_that_can_be_touched_draw_with_every_setting_that_they_offer() {
     let mut drawn = BTreeSet::new();
     for page in pages() {
         for form in forms(&page.text) {
-            if let Some(name) = &form.model {
-                let model = folder().join("../chapters-code/checkpoints").join(name);
-                for path in files::below(&model).unwrap() {
-                    let bytes = files::read(model.join(&path)).unwrap();
-                    live::hold(Path::new(name).join(path), bytes);
-                }
-            }
+            hold(form.model.as_deref()).unwrap();
             for settings in form.settings() {
                 if !drawn.insert(settings.clone()) {
                     continue;
                 }
-                let mut frames = 0;
-                let problem = live::draw(&settings, &mut |_| frames += 1);
-                problem.unwrap_or_else(|problem| panic!("{}: {settings}: {problem:#}", page.path));
-                assert!(frames > 0, "{}: {settings} shows nothing", page.path);
+                let frames = live::frames(&settings)
+                    .unwrap_or_else(|problem| panic!("{}: {settings}: {problem:#}", page.path));
+                assert!(frames.count() > 0, "{}: {settings} shows nothing", page.path);
             }
         }
     }

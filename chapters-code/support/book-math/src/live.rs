@@ -9,6 +9,8 @@ use anyhow::Context;
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Where everything goes, beside the pages; mdBook copies it into the built book.
 const FOLDER: &str = "live";
+/// The figures' code.
+const CODE: &str = "live.wasm";
 const SCRIPT: &str = "\n\n<script type=\"module\" src=\"live/live.js\"></script>\n";
 
 /// Gives every page with such a figure what it needs. Where the compiler cannot build for browsers,
@@ -36,7 +38,8 @@ pub fn prepare<'a>(
     for name in ["live.js", "worker.js"] {
         copy(&source.join(name), &folder.join(name))?;
     }
-    copy(&build(root)?, &folder.join("live.wasm"))?;
+    copy(&build(root)?, &folder.join(CODE))?;
+    write(&folder.join("code.list"), line(&folder, CODE)?.as_bytes())?;
     for page in touchable {
         for model in models(page) {
             copy_model(&root.join("chapters-code/checkpoints").join(model), &folder, model)?;
@@ -93,17 +96,22 @@ fn models(page: &str) -> impl Iterator<Item = &str> {
     page.split("data-model=\"").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
-/// Copies the files of a model, and lists them. Pages about it, which are none of the book's, would
-/// not be copied any further.
+/// A line of a list: the bytes of a file, which the page needs to show how much has come, and its
+/// path.
+fn line(folder: &Path, path: &str) -> anyhow::Result<String> {
+    Ok(format!("{} {path}\n", folder.join(path).metadata()?.len()))
+}
+
+/// Copies the files that make up a model, and lists them; others tell how it was made.
 fn copy_model(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     let mut list = String::new();
     for file in files::below(from)?
         .into_iter()
-        .filter(|file| file.extension().is_none_or(|kind| kind != "md"))
+        .filter(|file| file.components().count() > 1 || file.ends_with("model_index.json"))
     {
         copy(&from.join(&file), &folder.join(name).join(&file))?;
         let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
-        list.push_str(&format!("{name}/{}\n", parts.join("/")));
+        list += &line(folder, &format!("{name}/{}", parts.join("/")))?;
     }
     write(&folder.join(format!("{name}.list")), list.as_bytes())
 }

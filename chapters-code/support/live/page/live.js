@@ -1,49 +1,97 @@
-// The figures that the reader can touch. What they show is drawn by the book's own code, live.wasm, in a worker; here are
-// only the controls around it. Nothing is loaded before a figure is first used.
+// The figures that the reader can touch. The book's own code, live.wasm, draws what they show, in a worker; here are only
+// the controls around it. Nothing is loaded before a figure is first used: until then it shows the picture of the page.
+
+// ---- Loading -------------------------------------------------------------------------------------------------------
 
 const loaded = new Map();
 
-/** What `make` makes of the content of a file beside this one; done once, unless it fails. */
-function load(name, make = answer => answer.arrayBuffer()) {
+/** A file beside this one; fetched once, unless that fails. `progress` is told the bytes that have come. */
+function load(name, progress = () => { }) {
     if (!loaded.has(name)) {
-        const content = fetch(new URL(name, import.meta.url)).then(answer => {
-            if (!answer.ok) throw new Error(`${name} cannot be loaded: ${answer.status} ${answer.statusText}`);
-            return make(answer);
-        }, () => {
-            throw new Error(`${name} cannot be loaded: is the server still there?`);
-        });
+        const content = download(name, progress);
         content.catch(() => loaded.delete(name));
         loaded.set(name, content);
     }
     return loaded.get(name);
 }
 
-/** The files of a model, with their paths. */
-async function model(name) {
-    const paths = (await load(`${name}.list`, answer => answer.text())).trim().split("\n");
-    return Promise.all(paths.map(async path => [path, await load(path)]));
-}
-
-/** A worker that knows the code and the model. */
-async function open(name) {
-    const compile = async answer => WebAssembly.compile(await answer.arrayBuffer());
-    const [code, files] = await Promise.all([load("live.wasm", compile), name ? model(name) : []]);
-    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    worker.postMessage({ code, files });
-    return worker;
-}
-
-/** Where the sliders stand, as the code reads it. */
-function settings(form) {
-    const values = { figure: form.dataset.figure };
-    for (const control of form.elements) {
-        const isNumber = ["number", "range"].includes(control.type);
-        if (control.name) values[control.name] = isNumber ? control.valueAsNumber : control.value;
+async function download(name, progress) {
+    const answer = await fetch(new URL(name, import.meta.url)).catch(() => {
+        throw new Error(`${name} cannot be loaded: is the server still there?`);
+    });
+    if (!answer.ok) throw new Error(`${name} cannot be loaded: ${answer.status} ${answer.statusText}`);
+    const parts = [];
+    for (const reader = answer.body.getReader(); ;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        parts.push(value);
+        progress(value.length);
     }
-    return JSON.stringify(values);
+    return new Blob(parts).arrayBuffer();
 }
 
-/** Shows a slider's value beside it; a screen reader says it by itself. */
+/** The files that a figure needs, as lines of bytes and path. */
+async function list(name) {
+    const lines = new TextDecoder().decode(await load(`${name}.list`)).trim().split("\n");
+    return lines.map(line => line.split(" ")).map(([bytes, path]) => ({ bytes: Number(bytes), path }));
+}
+
+// ---- The worker ----------------------------------------------------------------------------------------------------
+
+/** The one worker of the page, the models that it holds, and the figures that it answers. */
+const worker = { port: undefined, models: new Set(), figures: [] };
+
+/** Starts the worker if there is none, and gives it a model. `progress` is told the share that has come. */
+async function prepare(model, progress) {
+    const wanted = [...await list("code"), ...model ? await list(model) : []].filter(file => !loaded.has(file.path));
+    const total = wanted.reduce((sum, file) => sum + file.bytes, 0);
+    let come = 0;
+    const count = bytes => progress((come += bytes), total);
+    await Promise.all(wanted.map(file => load(file.path, count)));
+    if (!worker.port) {
+        const code = await WebAssembly.compile(await load("live.wasm"));
+        if (!worker.port) start(code);
+    }
+    if (model && !worker.models.has(model)) {
+        worker.models.add(model);
+        const files = (await list(model)).map(async ({ path }) => [path, await load(path)]);
+        worker.port.postMessage({ files: await Promise.all(files) });
+    }
+}
+
+function start(code) {
+    worker.port = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    worker.port.onmessage = ({ data }) => {
+        if (data.broken) stop();
+        worker.figures[data.id].receive(data);
+    };
+    worker.port.onerror = event => {
+        stop();
+        const problem = event.message || "worker.js cannot be loaded";
+        for (const figure of worker.figures) if (figure.busy) figure.receive({ end: true, problem });
+    };
+    worker.port.postMessage({ code });
+}
+
+function stop() {
+    worker.port?.terminate();
+    worker.port = undefined;
+    worker.models.clear();
+}
+
+// ---- Small helpers -------------------------------------------------------------------------------------------------
+
+/** An element with these properties and children. */
+function make(tag, properties = {}, ...children) {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...children);
+    return element;
+}
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const megabytes = bytes => (bytes / 1e6).toFixed(1);
+
+/** Shows a slider's value next to it; a screen reader reads it from the slider. */
 function showValue(control) {
     const output = control.nextElementSibling;
     if (!(output instanceof HTMLOutputElement)) return;
@@ -51,106 +99,251 @@ function showValue(control) {
     output.value = control.value;
 }
 
-function setUp(form) {
-    const canvas = document.createElement("canvas");
-    const caption = document.createElement("output");
-    const button = form.querySelector("button");
-    const still = matchMedia("(prefers-reduced-motion: reduce)");
-    canvas.setAttribute("role", "img");
-    canvas.hidden = true;
-    const place = document.createElement("div");
-    place.append(canvas);
-    form.append(place, caption);
-    let worker, opening = false, busy = false, again = false, asked = false, began, newest;
+// ---- The film: everything that was drawn ---------------------------------------------------------------------------
 
-    function say(text, isProblem = false) {
-        caption.textContent = text;
-        caption.classList.toggle("problem", isProblem);
+/** Milliseconds that a film lasts at speed 1, and how many small pictures there are under the slider. */
+const LENGTH = 4000;
+const THUMBNAILS = 12;
+
+class Film {
+    frames = [];
+    at = -1;
+    /** Whether the newest picture is shown as it comes. */
+    follows = true;
+    timer;
+
+    constructor(place, caption, label) {
+        [this.caption, this.label] = [caption, label];
+        this.canvas = make("canvas", { hidden: true });
+        this.canvas.setAttribute("role", "img");
+        this.button = make("button", { type: "button", onclick: () => this.timer ? this.pause() : this.play() });
+        this.slider = make("input", { type: "range", min: 0, step: 1, oninput: () => this.scrub() });
+        this.slider.setAttribute("aria-label", "time");
+        this.speed = make("select", {}, ...["½×", "1×", "2×"].map((text, i) => new Option(text, 0.5 * 2 ** i)));
+        this.speed.value = 1;
+        this.speed.setAttribute("aria-label", "speed");
+        this.strip = make("canvas", { hidden: true, className: "strip", ariaHidden: "true" });
+        this.strip.onclick = event => this.jump(event.offsetX / this.strip.clientWidth);
+        this.controls = make("div", { className: "time", hidden: true }, this.button, this.slider, this.speed);
+        this.first = place.querySelector("img");
+        this.progress = make("progress", { hidden: true });
+        place.append(make("div", {}, this.first ?? "", this.canvas, this.progress), this.controls, this.strip);
+        this.name();
     }
 
-    function paint() {
-        if (!newest) return;
-        const { pixels, width, height, text } = newest;
-        newest = undefined;
-        [canvas.width, canvas.height, canvas.hidden] = [width, height, false];
-        canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
-        canvas.setAttribute("aria-label", `${form.dataset.label}: ${text}`);
-        say(text);
+    name() {
+        this.button.textContent = this.timer ? "⏸" : "▶";
+        this.button.setAttribute("aria-label", this.timer ? "pause" : "play");
     }
 
-    function drop() {
-        worker?.terminate();
-        worker = undefined;
+    /** Forgets the pictures; the last one stays in sight until another comes. */
+    begin() {
+        this.pause();
+        [this.frames, this.at, this.follows] = [[], -1, true];
+        [this.controls.hidden, this.strip.hidden] = [true, true];
     }
 
-    function end() {
-        busy = false;
-        form.removeAttribute("aria-busy");
-        paint();
-        if (again) draw();
+    /** Takes the picture away. */
+    clear() {
+        this.begin();
+        this.canvas.hidden = true;
+        if (this.first) this.first.hidden = true;
     }
 
-    function fail(problem) {
-        newest = undefined;
-        if (!caption.matches(".problem")) say(problem, true); // the first one is the cause
+    add(frame) {
+        this.frames.push(frame);
+        this.slider.max = this.frames.length - 1;
+        if (this.follows && (!still.matches || this.frames.length === 1)) this.show(this.frames.length - 1);
     }
 
-    function broken(problem) {
-        fail(problem);
-        drop();
-        end();
+    end() {
+        if (this.follows) this.show(this.frames.length - 1);
+        this.controls.hidden = this.frames.length < 2;
+        if (!this.controls.hidden) this.thumbnails();
     }
 
-    function receive({ data }) {
-        if (data.broken) return broken(data.problem);
-        if (data.problem) return fail(data.problem);
-        if (data.pixels) {
-            newest = data;
-            if (!still.matches) requestAnimationFrame(paint);
-            return;
+    show(at) {
+        if (!(at in this.frames) || at === this.at) return;
+        this.at = at;
+        this.slider.value = at;
+        cancelAnimationFrame(this.painting);
+        this.painting = requestAnimationFrame(() => this.paint());
+    }
+
+    paint() {
+        const { pixels, width, height, text } = this.frames[this.at];
+        if (this.first) this.first.hidden = true;
+        [this.canvas.width, this.canvas.height, this.canvas.hidden] = [width, height, false];
+        this.canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+        this.canvas.setAttribute("aria-label", `${this.label}: ${text}`);
+        this.slider.setAttribute("aria-valuetext", text);
+        this.caption.value = text;
+    }
+
+    scrub() {
+        this.pause();
+        this.follows = false;
+        this.show(this.slider.valueAsNumber);
+    }
+
+    jump(share) {
+        this.slider.value = Math.floor(share * this.frames.length);
+        this.scrub();
+    }
+
+    play() {
+        this.follows = false;
+        if (this.at === this.frames.length - 1) this.show(0);
+        let before = performance.now(), place = this.at;
+        const advance = now => {
+            place += (now - before) * this.speed.value * this.frames.length / LENGTH;
+            before = now;
+            const last = this.frames.length - 1;
+            this.show(Math.min(Math.floor(place), last));
+            this.timer = place < last ? requestAnimationFrame(advance) : undefined;
+            if (!this.timer) this.name();
+        };
+        this.timer = requestAnimationFrame(advance);
+        this.name();
+    }
+
+    pause() {
+        cancelAnimationFrame(this.timer);
+        this.timer = undefined;
+        this.name();
+    }
+
+    thumbnails() {
+        const count = Math.min(THUMBNAILS, this.frames.length);
+        const { width, height, columns } = this.frames[0];
+        const part = Math.round(width / columns);
+        [this.strip.width, this.strip.height, this.strip.hidden] = [part * count, height, false];
+        const context = this.strip.getContext("2d");
+        for (let i = 0; i < count; i++) {
+            const { pixels } = this.frames[Math.round(i * (this.frames.length - 1) / (count - 1))];
+            context.putImageData(new ImageData(pixels, width, height), i * part, 0, 0, 0, part, height);
         }
-        const seconds = (performance.now() - began) / 1000;
-        end();
-        if (!busy && button && !caption.matches(".problem")) caption.append(` · ${seconds.toFixed(1)} seconds`);
     }
-
-    async function draw() {
-        if (!form.checkValidity()) return;
-        asked = true;
-        if (opening) return; // the settings are read when that is done
-        again = busy && !button; // what is drawn at once is soon done
-        if (again) return;
-        if (busy) drop();
-        busy = true;
-        form.setAttribute("aria-busy", "true");
-        caption.classList.remove("problem");
-        if (!worker) say("drawing …");
-        try {
-            opening = true;
-            worker ??= await open(form.dataset.model);
-        } catch (problem) {
-            return broken(problem.message);
-        } finally {
-            opening = false;
-        }
-        worker.onmessage = receive;
-        worker.onerror = event => broken(event.message || "worker.js cannot be loaded");
-        began = performance.now();
-        worker.postMessage({ settings: settings(form) });
-    }
-
-    form.addEventListener("submit", event => {
-        event.preventDefault();
-        draw();
-    });
-    form.addEventListener("input", ({ target }) => {
-        showValue(target);
-        if ((!button || asked) && target.type !== "text") draw();
-    });
-    // Arrows move sliders, and letters belong to prompts: the book must not turn its page, nor search.
-    form.addEventListener("keydown", event => event.stopPropagation());
-    for (const control of form.elements) showValue(control);
-    form.hidden = false;
 }
 
-document.querySelectorAll("form.live").forEach(setUp);
+// ---- A figure ------------------------------------------------------------------------------------------------------
+
+class Figure {
+    busy = false;
+    /** Whether the reader has asked for a picture. */
+    asked = false;
+
+    constructor(form) {
+        this.form = form;
+        this.id = worker.figures.push(this) - 1;
+        this.button = form.querySelector("button");
+        this.caption = make("output", { className: "caption" });
+        this.film = new Film(form, this.caption, form.dataset.label);
+        form.append(this.caption);
+        form.setAttribute("role", "group");
+        form.setAttribute("aria-label", form.dataset.label);
+        form.addEventListener("submit", event => {
+            event.preventDefault();
+            this.draw();
+        });
+        form.addEventListener("input", ({ target }) => {
+            if (!target.name) return;
+            showValue(target);
+            if (!this.button || this.asked && target.type !== "text") this.draw();
+        });
+        // Arrows move sliders, and letters belong to prompts: the book must not turn its page, nor search.
+        form.addEventListener("keydown", event => event.stopPropagation());
+        this.restore();
+        for (const control of form.elements) showValue(control);
+        form.classList.add("ready");
+    }
+
+    get controls() {
+        return [...this.form.elements].filter(control => control.name);
+    }
+
+    /** Where the sliders stand, as the code reads it. */
+    settings() {
+        const values = { figure: this.form.dataset.figure };
+        for (const control of this.controls) {
+            const isNumber = ["number", "range"].includes(control.type);
+            values[control.name] = isNumber ? control.valueAsNumber : control.value;
+        }
+        return JSON.stringify(values);
+    }
+
+    key(control) {
+        return `${this.form.dataset.figure}.${control.name}`;
+    }
+
+    /** Takes the settings from the address of the page, if they are in it. */
+    restore() {
+        const stored = new URL(location).searchParams;
+        for (const control of this.controls) {
+            const value = stored.get(this.key(control));
+            if (value !== null) control.value = value;
+        }
+    }
+
+    /** Puts the settings into the address of the page, so that it can be shared. */
+    store() {
+        const url = new URL(location);
+        for (const control of this.controls) {
+            const first = control.tagName === "SELECT" ? control.options[0].value : control.defaultValue;
+            if (control.value === first) url.searchParams.delete(this.key(control));
+            else url.searchParams.set(this.key(control), control.value);
+        }
+        history.replaceState(history.state, "", url);
+    }
+
+    async draw() {
+        this.asked = true;
+        const wrong = this.controls.find(control => !control.validity.valid);
+        if (wrong) return this.complain(`${wrong.name}: ${wrong.validationMessage}`);
+        this.store();
+        this.caption.classList.remove("problem");
+        if (this.opening) return; // the settings are read when that is done
+        this.opening = true;
+        try {
+            await prepare(this.form.dataset.model, (come, total) => this.come(come, total));
+        } catch (problem) {
+            return this.complain(problem.message);
+        } finally {
+            this.opening = false;
+            this.film.progress.hidden = true;
+        }
+        this.busy = true;
+        this.form.setAttribute("aria-busy", "true");
+        this.fresh = true;
+        worker.port.postMessage({ id: this.id, settings: this.settings() });
+    }
+
+    come(bytes, total) {
+        Object.assign(this.film.progress, { hidden: false, max: total, value: bytes });
+        this.caption.value = `loading ${megabytes(bytes)} of ${megabytes(total)} MB`;
+    }
+
+    complain(problem) {
+        this.film.clear();
+        this.caption.value = problem;
+        this.caption.classList.add("problem");
+    }
+
+    receive(message) {
+        if (message.pixels) {
+            if (this.fresh) this.film.begin();
+            this.fresh = false;
+            return this.film.add(message);
+        }
+        if (message.replaced) {
+            this.fresh = true;
+            return;
+        }
+        this.busy = false;
+        this.form.removeAttribute("aria-busy");
+        if (message.problem) this.complain(message.problem);
+        else this.film.end();
+    }
+}
+
+for (const form of document.querySelectorAll("form.live")) new Figure(form);

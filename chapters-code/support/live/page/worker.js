@@ -1,6 +1,7 @@
-// Draws one figure with the book's own code, beside the page, so that the page does not wait.
+// Draws the figures of a page with the book's own code, beside the page, so that the page does not wait. It draws one
+// picture at a time and then listens: settings that have been replaced in the meantime are not drawn to the end.
 
-let code;
+let code, ready, problems;
 
 const memory = () => new Uint8Array(code.memory.buffer);
 const read = (start, length) => memory().slice(start, start + length);
@@ -13,34 +14,67 @@ function give(bytes) {
     return [start, bytes.length];
 }
 
+/** The figure that is being drawn. */
+let id;
+
 const page = {
-    paint(pixels, width, height, caption, length) {
+    paint(pixels, width, height, columns, caption, length) {
         const bytes = new Uint8ClampedArray(read(pixels, 4 * width * height).buffer);
-        postMessage({ pixels: bytes, width, height, text: text(caption, length) }, [bytes.buffer]);
+        postMessage({ id, pixels: bytes, width, height, columns, text: text(caption, length) }, [bytes.buffer]);
     },
-    complain: (problem, length) => postMessage({ problem: text(problem, length) }),
+    complain(problem, length) {
+        problems.push(text(problem, length));
+    },
 };
 
-async function open(module, files) {
-    const instance = await WebAssembly.instantiate(module, { page });
-    code = instance.exports;
+async function open(module) {
+    code = (await WebAssembly.instantiate(module, { page })).exports;
     code.begin();
+}
+
+function hold(files) {
     for (const [path, content] of files) {
         code.hold(...give(new TextEncoder().encode(path)), ...give(new Uint8Array(content)));
     }
 }
 
-let ready;
-onmessage = async ({ data }) => {
-    if (data.code) {
-        ready = open(data.code, data.files);
-        return;
-    }
+/** The settings that wait to be drawn, by figure. */
+const waiting = new Map();
+
+const channel = new MessageChannel();
+
+/** Lets messages in. (A timer would wait for four milliseconds.) */
+const listen = () => new Promise(done => {
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(undefined);
+});
+
+async function drawOne() {
+    let settings;
+    [[id, settings]] = waiting;
+    waiting.delete(id);
+    problems = [];
+    let broken = false;
     try {
         await ready;
-        code.draw(...give(new TextEncoder().encode(data.settings)));
+        code.open(...give(new TextEncoder().encode(settings)));
+        while (code.advance() && !waiting.has(id)) await listen();
     } catch (problem) {
-        postMessage({ problem: `${problem}`, broken: true });
+        broken = true;
+        problems.push(`${problem}`);
     }
-    postMessage({});
+    const [problem] = problems; // the first one is the cause
+    postMessage({ id, end: true, replaced: waiting.has(id), problem, broken });
+}
+
+let busy = false;
+
+onmessage = async ({ data }) => {
+    if (data.code) ready = open(data.code);
+    if (data.files) ready = ready.then(() => hold(data.files));
+    if (data.settings) waiting.set(data.id, data.settings);
+    if (busy) return;
+    busy = true;
+    while (waiting.size > 0) await drawOne();
+    busy = false;
 };

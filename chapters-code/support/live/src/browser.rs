@@ -1,11 +1,26 @@
-//! The door between a page and [`draw`](crate::draw): numbers, and places in memory.
+//! The door between a page and [`frames`](crate::frames): numbers, and places in memory.
 
-use crate::Frame;
+use std::cell::RefCell;
+
+use crate::{Frame, Frames};
+
+thread_local! {
+    /// The figure that is being drawn.
+    static FIGURE: RefCell<Option<Frames>> = const { RefCell::new(None) };
+}
 
 #[link(wasm_import_module = "page")]
 extern "C" {
-    /// Paints `width × height` pixels of four bytes, and writes the caption below.
-    fn paint(pixels: *const u8, width: usize, height: usize, caption: *const u8, len: usize);
+    /// Paints `width × height` pixels of four bytes, which are `columns` pictures wide, and writes
+    /// the caption below.
+    fn paint(
+        pixels: *const u8,
+        width: usize,
+        height: usize,
+        columns: usize,
+        caption: *const u8,
+        len: usize,
+    );
     /// Says what is wrong.
     fn complain(problem: *const u8, len: usize);
 }
@@ -42,18 +57,28 @@ pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, 
     crate::hold(String::from_utf8_lossy(&path).into_owned(), content);
 }
 
-/// Draws the figure with these settings.
+/// Begins a figure with these settings, in the place of the one before.
 ///
 /// # Safety
 /// They come from [`room`] of this size.
 #[no_mangle]
-pub unsafe extern "C" fn draw(settings: *mut u8, len: usize) {
+pub unsafe extern "C" fn open(settings: *mut u8, len: usize) {
     // SAFETY: the caller says that they come from `room`.
     let settings = unsafe { bytes(settings, len) };
-    let settings = String::from_utf8_lossy(&settings).into_owned();
-    if let Err(problem) = crate::draw(&settings, &mut show) {
-        say(&format!("{problem:#}"));
-    }
+    let figure = crate::frames(&String::from_utf8_lossy(&settings));
+    let figure = figure.map_err(|problem| say(&format!("{problem:#}"))).ok();
+    FIGURE.with(|open| open.replace(figure));
+}
+
+/// Draws the next picture of the figure, and tells whether there was one.
+#[no_mangle]
+pub extern "C" fn advance() -> bool {
+    // Taken out, so that a figure that panics is not asked again.
+    let Some(mut figure) = FIGURE.with(RefCell::take) else { return false };
+    let Some(frame) = figure.next() else { return false };
+    show(frame);
+    FIGURE.with(|open| open.replace(Some(figure)));
+    true
 }
 
 fn show(frame: Frame) {
@@ -69,6 +94,7 @@ fn show(frame: Frame) {
             pixels.as_ptr(),
             width as usize,
             height as usize,
+            frame.columns,
             frame.caption.as_ptr(),
             frame.caption.len(),
         )

@@ -1,9 +1,9 @@
 //! Used by the pages of the book, in the browser, and by tests: the figures that the reader can
 //! touch, drawn by the chapters' own code.
 //!
-//! A page says in JSON which figure it has and where its sliders stand, `{"figure": "noising", "t":
-//! 300, …}`, and [`draw`] draws it, picture by picture. `browser` is the door to WebAssembly. What
-//! stands on the other side of it (`page/`) knows nothing of diffusion.
+//! A page sends JSON: which figure it has and where its sliders stand, `{"figure": "noising", "t":
+//! 300, …}`. [`frames`] draws it, picture by picture, as they are asked for. `browser` is the door
+//! to WebAssembly. The scripts on the other side of it (`page/`) know nothing of diffusion.
 
 #[cfg(target_arch = "wasm32")]
 mod browser;
@@ -24,6 +24,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub picture: RgbImage,
+    /// Pictures next to each other: the first column is shown where there is little room.
+    pub columns: usize,
     pub caption: String,
 }
 
@@ -50,18 +52,21 @@ enum Figure {
     Prompt(sampling::Prompt),
 }
 
-/// Draws a figure with the given settings (JSON), and shows every picture on the way.
+/// The pictures of a figure, each drawn when it is asked for.
+pub type Frames = Box<dyn Iterator<Item = Frame>>;
+
+/// A figure with these settings (JSON).
 ///
 /// # Errors
 /// A sentence, if there is no such figure, a setting is missing, unknown or out of its range, or a
 /// model cannot be read.
-pub fn draw(settings: &str, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
     match figure {
-        Figure::Noising(noising) => noising.draw(show),
-        Figure::Ancestral(ancestral) => ancestral.draw(show),
-        Figure::FewSteps(few_steps) => few_steps.draw(show),
-        Figure::Prompt(prompt) => prompt.draw(show),
+        Figure::Noising(noising) => noising.frames(),
+        Figure::Ancestral(ancestral) => ancestral.frames(),
+        Figure::FewSteps(few_steps) => few_steps.frames(),
+        Figure::Prompt(prompt) => prompt.frames(),
     }
 }
 
@@ -82,5 +87,5 @@ fn frame(batches: &[&Images<Cpu>], columns: usize, caption: String) -> Frame {
     let images = values.chunks(channels * height * width);
     let pictures: Vec<_> =
         images.map(|values| Picture { values, channels, height, width }).collect();
-    Frame { picture: figures::grid(&pictures, columns, SCALE), caption }
+    Frame { picture: figures::grid(&pictures, columns, SCALE), columns, caption }
 }

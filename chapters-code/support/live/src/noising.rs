@@ -6,7 +6,7 @@ use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use serde::Deserialize;
 
-use crate::{frame, Frame};
+use crate::{frame, Frames};
 
 /// How many timesteps there are.
 const TIMESTEPS: usize = 1000;
@@ -22,7 +22,7 @@ pub struct Noising {
 }
 
 impl Noising {
-    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+    pub fn frames(self) -> anyhow::Result<Frames> {
         let (t, cats) = (self.t, Cats::new(Split::Train));
         anyhow::ensure!(
             t < TIMESTEPS,
@@ -46,7 +46,6 @@ impl Noising {
         let (signal, noise) = diffusion.signal_and_noise(&[t]);
         let caption =
             format!("t = {t}: {:.3} of the cat and {:.3} of the noise", signal[0], noise[0]);
-        show(frame(&[&x0, &x_t, &eps], 3, caption));
-        Ok(())
+        Ok(Box::new(std::iter::once(frame(&[&x0, &x_t, &eps], 3, caption))))
     }
 }

@@ -10,7 +10,7 @@ use dfdx::prelude::*;
 use ops::Images;
 use serde::Deserialize;
 
-use crate::{files, frame, Frame};
+use crate::{files, frame, Frames};
 
 /// The models that come with the book, where the page puts them.
 const CATS: &str = "cats";
@@ -29,16 +29,15 @@ pub struct Ancestral {
 }
 
 impl Ancestral {
-    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+    pub fn frames(self) -> anyhow::Result<Frames> {
         let device = crate::device();
         let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
-        for step in ancestral_walk(&device, &model, shape, 0..1, self.seed) {
-            if step.t % EVERY == 0 {
-                show(frame(&[&step.next, &step.x0], 2, format!("t = {}", step.t)));
-            }
-        }
-        Ok(())
+        let walk = ancestral_walk(&device, &model, shape, 0..1, self.seed);
+        let shown = walk.filter(|step| step.t % EVERY == 0);
+        Ok(Box::new(shown.map(|step| {
+            frame(&[&step.next, &step.x0], 2, format!("t = {}", step.t))
+        })))
     }
 }
 
@@ -52,7 +51,7 @@ pub struct FewSteps {
 }
 
 impl FewSteps {
-    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+    pub fn frames(self) -> anyhow::Result<Frames> {
         anyhow::ensure!(
             (0.0..=1.0).contains(&self.eta),
             "eta = {}: it is a number from 0 to 1",
@@ -61,15 +60,9 @@ impl FewSteps {
         let device = crate::device();
         let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
         let shape = model.image_shape(None)?;
-        show_walk(
-            Ddim::for_model(&model, self.eta),
-            &device,
-            shape,
-            self.steps,
-            self.seed,
-            denoiser(&device, &model.network),
-            show,
-        )
+        let (ddim, denoise) =
+            (Ddim::for_model(&model, self.eta), denoiser(&device, &model.network));
+        short_walk(ddim, shape, self.steps, self.seed, denoise)
     }
 }
 
@@ -84,7 +77,7 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    pub fn draw(self, show: &mut dyn FnMut(Frame)) -> anyhow::Result<()> {
+    pub fn frames(self) -> anyhow::Result<Frames> {
         let guidance_scale = self.guidance_scale;
         anyhow::ensure!(
             guidance_scale.is_finite() && guidance_scale >= 0.0,
@@ -101,31 +94,31 @@ impl Prompt {
         };
         let denoise = guidance.denoiser(&device, &model.network);
         let ddim = Ddim::for_model(&model, 0.0);
-        show_walk(ddim, &device, shape, self.steps, self.seed, denoise, show)
+        short_walk(ddim, shape, self.steps, self.seed, denoise)
     }
 }
 
-/// Draws cats in a few steps, and shows each step.
-fn show_walk(
+/// The steps of a walk to some cats, and the cats.
+fn short_walk(
     ddim: Ddim,
-    device: &Cpu,
     [channels, height, width]: [usize; 3],
     steps: usize,
     seed: u64,
-    denoise: impl Fn(&Images<Cpu>, usize) -> Images<Cpu>,
-    show: &mut dyn FnMut(Frame),
-) -> anyhow::Result<()> {
+    denoise: impl Fn(&Images<Cpu>, usize) -> Images<Cpu> + 'static,
+) -> anyhow::Result<Frames> {
     let len = ddim.diffusion.schedule.len();
     anyhow::ensure!((1..=len).contains(&steps), "{steps} steps: the model knows 1 to {len}");
     let timesteps = TimestepSpacing::Trailing.timesteps(len, steps, 0);
     let mut rngs = sources(seed, 0..COUNT as u64);
-    let noise = noise_per_image(device, (COUNT, channels, height, width), &mut rngs);
-    let mut walk = walk(ddim, noise, &timesteps, rngs, denoise);
-    for step in walk.by_ref() {
-        show(frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t)));
-    }
-    let images = walk.finish();
-    let caption = format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
-    show(frame(&[&images, &images], COUNT, caption));
-    Ok(())
+    let shape = (COUNT, channels, height, width);
+    let noise = noise_per_image(&crate::device(), shape, &mut rngs);
+    let walk = walk(ddim, noise, &timesteps, rngs, denoise);
+    Ok(Box::new(walk.zip(1..).flat_map(move |(step, number)| {
+        let on_the_way = frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t));
+        let end = (number == steps).then(|| {
+            let caption = format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
+            frame(&[&step.next, &step.next], COUNT, caption)
+        });
+        std::iter::once(on_the_way).chain(end)
+    })))
 }

@@ -34,6 +34,7 @@ impl Browser {
                      pixels: u32,
                      width: u32,
                      height: u32,
+                     _columns: u32,
                      caption: u32,
                      len: u32| {
             let pixels = read(&page, pixels, 4 * width * height);
@@ -75,7 +76,10 @@ impl Browser {
 
     fn draw(&mut self, settings: &str) -> Page {
         let given = self.give(settings.as_bytes());
-        self.function("draw").call(&mut self.store, given).unwrap();
+        self.function("open").call(&mut self.store, given).unwrap();
+        let advance: TypedFunc<(), u32> =
+            self.instance.get_typed_func(&self.store, "advance").unwrap();
+        while advance.call(&mut self.store, ()).unwrap() == 1 {}
         std::mem::take(self.store.data_mut())
     }
 }
@@ -101,8 +105,7 @@ fn a_browser_shows_what_the_processor_draws() {
     ] {
         let page = browser.draw(settings);
         assert!(page.problems.is_empty(), "{:?}", page.problems);
-        let mut expected = Vec::new();
-        live::draw(settings, &mut |frame| expected.push(frame)).unwrap();
+        let expected: Vec<_> = live::frames(settings).unwrap().collect();
         assert_eq!(page.frames.len(), expected.len(), "{settings}");
         for ((width, height, pixels, caption), frame) in page.frames.iter().zip(&expected) {
             assert_eq!(((*width, *height), caption), (frame.picture.dimensions(), &frame.caption));

@@ -14,9 +14,7 @@ fn frames(settings: &str) -> anyhow::Result<Vec<Frame>> {
             live::hold(Path::new(name).join(&path), files::read(folder.join(path)).unwrap());
         }
     }
-    let mut frames = Vec::new();
-    live::draw(settings, &mut |frame| frames.push(frame))?;
-    Ok(frames)
+    Ok(live::frames(settings)?.collect())
 }
 
 #[test]
