@@ -8,7 +8,9 @@
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod noising;
+mod race;
 mod sampling;
+mod steps;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -48,8 +50,12 @@ pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
 enum Figure {
     Noising(noising::Noising),
     Ancestral(sampling::Ancestral),
+    OneStep(steps::OneStep),
+    Race(race::Race),
+    NoiseWalk(race::NoiseWalk),
     FewSteps(sampling::FewSteps),
     Prompt(sampling::Prompt),
+    Guidance(sampling::Guided),
 }
 
 /// The pictures of a figure, each drawn when it is asked for.
@@ -65,8 +71,12 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     match figure {
         Figure::Noising(noising) => noising.frames(),
         Figure::Ancestral(ancestral) => ancestral.frames(),
+        Figure::OneStep(one_step) => one_step.frames(),
+        Figure::Race(race) => race.frames(),
+        Figure::NoiseWalk(noise_walk) => noise_walk.frames(),
         Figure::FewSteps(few_steps) => few_steps.frames(),
         Figure::Prompt(prompt) => prompt.frames(),
+        Figure::Guidance(guided) => guided.frames(),
     }
 }
 

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use crate::{files, frame, Frames};
 
 /// The models that come with the book, where the page puts them.
-const CATS: &str = "cats";
+pub(crate) const CATS: &str = "cats";
 const CATS_TEXT: &str = "cats-text";
 
 /// Steps of the long walk between two pictures of it.
-const EVERY: usize = 5;
+pub(crate) const EVERY: usize = 5;
 /// Cats that are drawn together.
 const COUNT: usize = 4;
 
@@ -35,9 +35,7 @@ impl Ancestral {
         let shape = model.image_shape(None)?;
         let walk = ancestral_walk(&device, &model, shape, 0..1, self.seed);
         let shown = walk.filter(|step| step.t % EVERY == 0);
-        Ok(Box::new(shown.map(|step| {
-            frame(&[&step.next, &step.x0], 2, format!("t = {}", step.t))
-        })))
+        Ok(Box::new(shown.map(|step| frame(&[&step.next, &step.x0], 2, format!("t = {}", step.t)))))
     }
 }
 
@@ -98,6 +96,58 @@ impl Prompt {
     }
 }
 
+/// One noise, three walks: without the prompt, with it, and guided. x_t above the prediction of x0.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guided {
+    prompt: String,
+    /// In place of nothing, if it is not empty.
+    negative_prompt: String,
+    guidance_scale: f64,
+    seed: u64,
+}
+
+/// Steps of each of the three walks.
+const GUIDED_STEPS: usize = 20;
+
+impl Guided {
+    pub fn frames(self) -> anyhow::Result<Frames> {
+        let scale = self.guidance_scale;
+        anyhow::ensure!(scale.is_finite(), "a guidance scale is a number");
+        let device = crate::device();
+        let (model, file) = model::load_from(&*files(), &device, Path::new(CATS_TEXT))?;
+        let wanted = file.read(&self.prompt)?;
+        let unwanted = match self.negative_prompt.trim() {
+            "" => Condition::Nothing,
+            negative => file.read(negative)?,
+        };
+        let shape =
+            model.network.unet.config().input_shape().expect("the book's model says what it draws");
+        let walks = [0.0, 1.0, scale].map(|guidance_scale| {
+            let guidance = Guidance {
+                conditions: vec![wanted.clone()],
+                negative: vec![unwanted.clone()],
+                guidance_scale,
+            };
+            let denoise = guidance.denoiser(&device, &model.network);
+            let steps = model.diffusion.schedule.len();
+            let timesteps = TimestepSpacing::Trailing.timesteps(steps, GUIDED_STEPS, 0);
+            let mut rngs = sources(self.seed, 0..1);
+            let shape = (1, shape[0], shape[1], shape[2]);
+            let noise = noise_per_image(&device, shape, &mut rngs);
+            walk(Ddim::for_model(&model, 0.0), noise, &timesteps, rngs, denoise)
+        });
+        let [without, with, guided] = walks;
+        Ok(Box::new(without.zip(with).zip(guided).map(move |((without, with), guided)| {
+            let caption = format!("t = {}: scale 0, scale 1, scale {scale}", without.t);
+            let steps = [&without, &with, &guided];
+            let rows: Vec<&Images<Cpu>> =
+                steps.iter().map(|s| &s.next).chain(steps.iter().map(|s| &s.x0)).collect();
+            frame(&rows, 3, caption)
+        })))
+    }
+}
+
 /// The steps of a walk to some cats, and the cats.
 fn short_walk(
     ddim: Ddim,
@@ -116,7 +166,8 @@ fn short_walk(
     Ok(Box::new(walk.zip(1..).flat_map(move |(step, number)| {
         let on_the_way = frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t));
         let end = (number == steps).then(|| {
-            let caption = format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
+            let caption =
+                format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
             frame(&[&step.next, &step.next], COUNT, caption)
         });
         std::iter::once(on_the_way).chain(end)

@@ -40,6 +40,68 @@ fn a_walk_ends_at_the_cats_of_chapter_7() {
     }
 }
 
+/// The part of a picture that shows one image of a row.
+fn column(frame: &Frame, number: u32) -> Vec<u8> {
+    let pixels = frame.picture.enumerate_pixels();
+    let inside = pixels.filter(|(x, y, _)| (65 * number..65 * number + 64).contains(x) && *y < 64);
+    inside.flat_map(|(_, _, pixel)| pixel.0).collect()
+}
+
+#[test]
+fn the_steps_in_the_open_are_those_of_the_walk_and_without_noise_they_are_others() {
+    let walk = frames(r#"{"figure": "ancestral", "seed": 4}"#).unwrap();
+    let open = |noise: &str| {
+        frames(&format!(r#"{{"figure": "one_step", "seed": 4, "noise": "{noise}"}}"#)).unwrap()
+    };
+    let right = open("right");
+    assert_eq!((right.len(), right[0].columns), (walk.len(), 5));
+    // The prediction of x0 is the second picture of the one, and the third of the other.
+    assert_eq!(column(&right[199], 2), column(&walk[199], 1));
+    for wrong in ["none", "variance used as deviation"] {
+        assert_ne!(column(&open(wrong)[199], 2), column(&walk[199], 1), "{wrong}");
+    }
+}
+
+#[test]
+fn at_both_ends_of_the_way_are_the_cats_of_both_noises() {
+    for along in ["arc", "line"] {
+        for (place, end) in [(0, 0), (1, 2)] {
+            let settings = format!(
+                r#"{{"figure": "noise_walk", "from": 3, "to": 4, "place": {place}, "along": "{along}"}}"#
+            );
+            let [frame] = <[Frame; 1]>::try_from(frames(&settings).unwrap()).unwrap();
+            let (found, expected) = (column(&frame, 1), column(&frame, end));
+            assert!(found.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= 1), "{settings}");
+            assert_ne!(column(&frame, 0), column(&frame, 2));
+        }
+    }
+}
+
+#[test]
+fn with_more_steps_solvers_come_nearer_to_the_end_of_the_long_walk() {
+    let race = frames(r#"{"figure": "race", "seed": 0}"#).unwrap();
+    let difference = |frame: &Frame, number: u32| -> f64 {
+        let pairs = column(frame, number).into_iter().zip(column(frame, 2));
+        pairs.map(|(a, b)| a.abs_diff(b) as f64).sum()
+    };
+    let (first, last) = (&race[2], &race[race.len() - 1]);
+    for solver in [0, 1] {
+        assert!(difference(last, solver) < 0.3 * difference(first, solver), "{solver}");
+    }
+}
+
+#[test]
+fn at_scale_1_the_guided_walk_is_the_walk_with_the_prompt() {
+    let all = frames(
+        r#"{"figure": "guidance", "prompt": "a black cat", "negative_prompt": "",
+            "guidance_scale": 1, "seed": 0}"#,
+    );
+    let all = all.unwrap();
+    let last = &all[all.len() - 1];
+    assert_eq!(column(last, 1), column(last, 2));
+    assert_ne!(column(last, 0), column(last, 1));
+}
+
 #[test]
 fn at_the_first_timestep_there_is_the_cat_and_at_the_last_the_noise() {
     let at = |t: usize, schedule: &str| {
@@ -77,6 +139,16 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
         (r#"{"figure": "few_steps", "steps": 5, "eta": 1.5, "seed": 0}"#, "eta = 1.5"),
         (r#"{"figure": "few_steps", "steps": 5, "eta": 0, "seed": 0, "speed": 3}"#, "speed"),
         (r#"{"figure": "ancestral", "seed": -1}"#, "-1"),
+        (r#"{"figure": "one_step", "seed": 0, "noise": "some"}"#, "some"),
+        (
+            r#"{"figure": "noise_walk", "from": 0, "to": 1, "place": 1.5, "along": "arc"}"#,
+            "place = 1.5",
+        ),
+        (
+            r#"{"figure": "guidance", "prompt": "a cat", "negative_prompt": "a dog",
+                "guidance_scale": 2, "seed": 0}"#,
+            "dog",
+        ),
         (
             r#"{"figure": "prompt", "prompt": "a dog", "guidance_scale": 1,
                 "seed": 0, "steps": 5}"#,

@@ -12,6 +12,10 @@ pub const TARGETS: &[Target] = &[Target {
         b"\"ancestral\"",
         b"\"few_steps\"",
         b"\"prompt\"",
+        b"\"one_step\"",
+        b"\"race\"",
+        b"\"noise_walk\"",
+        b"\"guidance\"",
         b"\"sigmoid\"",
         b"\"t\": 999",
     ],
@@ -27,6 +31,11 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"figure": "few_steps", "seed": 1, "steps": 2, "eta": 0.5}"#,
         r#"{"figure": "prompt", "prompt": "a black cat", "guidance_scale": 1.5,
             "seed": 1, "steps": 2}"#,
+        r#"{"figure": "one_step", "seed": 1, "noise": "none"}"#,
+        r#"{"figure": "race", "seed": 1}"#,
+        r#"{"figure": "noise_walk", "from": 1, "to": 2, "place": 0.5, "along": "line"}"#,
+        r#"{"figure": "guidance", "prompt": "a black cat", "negative_prompt": "green eyes",
+            "guidance_scale": -1, "seed": 1}"#,
     ];
     settings.map(|settings| settings.as_bytes().to_vec()).into()
 }
