@@ -9,9 +9,10 @@ mod pixels;
 #[cfg(feature = "plots")]
 mod plots;
 
-pub use image::RgbImage;
+pub use image::{RgbImage, RgbaImage};
 pub use pixels::{
-    check_film, check_grid, grid, image_grid, image_rows, save_gif, save_png, Picture, MOST_PIXELS,
+    check_film, check_grid, grid, image_grid, image_rows, rgba, save_gif, save_png, Picture,
+    MOST_PIXELS,
 };
 #[cfg(feature = "plots")]
 pub use plots::{densities, line_plot, spread_plot, Axes, Scale, Series, Values};

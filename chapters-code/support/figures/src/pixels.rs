@@ -3,7 +3,7 @@ use std::path::Path;
 
 use dfdx::prelude::*;
 use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, Frame, ImageFormat, Rgb, RgbImage};
+use image::{Delay, Frame, ImageFormat, Rgb, RgbImage, RgbaImage};
 
 use ops::{Images, UNetDevice};
 
@@ -128,6 +128,11 @@ pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
         }
     }
     out
+}
+
+/// The same picture with an opacity for each pixel, which is full.
+pub fn rgba(picture: RgbImage) -> RgbaImage {
+    image::DynamicImage::ImageRgb8(picture).into_rgba8()
 }
 
 /// A batch of images as one picture, in rows of `columns`, each pixel `scale` pixels wide.

@@ -83,15 +83,10 @@ pub extern "C" fn advance() -> bool {
 
 fn show(frame: Frame) {
     let (width, height) = frame.picture.dimensions();
-    let pixels: Vec<u8> = frame
-        .picture
-        .pixels()
-        .flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255])
-        .collect();
     // SAFETY: the page reads these bytes before it returns.
     unsafe {
         paint(
-            pixels.as_ptr(),
+            frame.picture.as_raw().as_ptr(),
             width as usize,
             height as usize,
             frame.columns,

@@ -5,9 +5,12 @@
 //! 300, …}`. [`frames`] draws it, picture by picture, as they are asked for. `browser` is the door
 //! to WebAssembly. The scripts on the other side of it (`page/`) know nothing of diffusion.
 
+mod bench;
 #[cfg(target_arch = "wasm32")]
 mod browser;
+mod drawing;
 mod noising;
+mod plane;
 mod race;
 mod sampling;
 mod steps;
@@ -17,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use dfdx::prelude::*;
-use figures::{Picture, RgbImage};
+use figures::{Picture, RgbaImage};
 use files::Memory;
 use ops::Images;
 use serde::Deserialize;
@@ -25,7 +28,7 @@ use serde::Deserialize;
 /// A picture, and what there is to say about it.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    pub picture: RgbImage,
+    pub picture: RgbaImage,
     /// Pictures next to each other: the first column is shown where there is little room.
     pub columns: usize,
     pub caption: String,
@@ -48,6 +51,8 @@ pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
 #[derive(Deserialize)]
 #[serde(tag = "figure", rename_all = "snake_case")]
 enum Figure {
+    ScheduleBench(bench::ScheduleBench),
+    Plane(plane::Plane),
     Noising(noising::Noising),
     Ancestral(sampling::Ancestral),
     OneStep(steps::OneStep),
@@ -69,6 +74,8 @@ pub type Frames = Box<dyn Iterator<Item = Frame>>;
 pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
     match figure {
+        Figure::ScheduleBench(bench) => bench.frames(),
+        Figure::Plane(plane) => plane.frames(),
         Figure::Noising(noising) => noising.frames(),
         Figure::Ancestral(ancestral) => ancestral.frames(),
         Figure::OneStep(one_step) => one_step.frames(),
@@ -97,5 +104,6 @@ fn frame(batches: &[&Images<Cpu>], columns: usize, caption: String) -> Frame {
     let images = values.chunks(channels * height * width);
     let pictures: Vec<_> =
         images.map(|values| Picture { values, channels, height, width }).collect();
-    Frame { picture: figures::grid(&pictures, columns, SCALE), columns, caption }
+    let picture = figures::rgba(figures::grid(&pictures, columns, SCALE));
+    Frame { picture, columns, caption }
 }

@@ -1,0 +1,62 @@
+//! Lines and dots, for figures that are not made of pixels of cats.
+
+use figures::{RgbImage, RgbaImage};
+use tiny_skia::{FillRule, Paint, PathBuilder, Pixmap, PixmapPaint, Stroke, Transform};
+
+/// A transparent picture to draw on.
+pub struct Drawing(Pixmap);
+
+impl Drawing {
+    /// # Panics
+    /// If it has no pixels.
+    pub fn new(width: u32, height: u32) -> Self {
+        Self(Pixmap::new(width, height).expect("a drawing has pixels"))
+    }
+
+    fn paint((r, g, b): (u8, u8, u8), opacity: f32) -> Paint<'static> {
+        let mut paint = Paint { anti_alias: true, ..Paint::default() };
+        paint.set_color_rgba8(r, g, b, (255.0 * opacity) as u8);
+        paint
+    }
+
+    /// A line through points (x, y), in pixels from the left and the top.
+    pub fn line(&mut self, points: &[(f64, f64)], color: (u8, u8, u8), width: f32, opacity: f32) {
+        let mut path = PathBuilder::new();
+        for (i, &(x, y)) in points.iter().enumerate() {
+            match i {
+                0 => path.move_to(x as f32, y as f32),
+                _ => path.line_to(x as f32, y as f32),
+            }
+        }
+        let stroke = Stroke { width, ..Stroke::default() };
+        if let Some(path) = path.finish() {
+            let paint = Self::paint(color, opacity);
+            self.0.stroke_path(&path, &paint, &stroke, Transform::identity(), None);
+        }
+    }
+
+    pub fn dot(&mut self, (x, y): (f64, f64), radius: f32, color: (u8, u8, u8), opacity: f32) {
+        if let Some(path) = PathBuilder::from_circle(x as f32, y as f32, radius) {
+            let paint = Self::paint(color, opacity);
+            self.0.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
+        }
+    }
+
+    /// Puts a picture with its left upper corner at a place.
+    pub fn put(&mut self, picture: &RgbImage, x: i32, y: i32) {
+        let (width, height) = picture.dimensions();
+        let mut pixmap = Pixmap::new(width, height).expect("a picture has pixels");
+        for (to, from) in pixmap.data_mut().chunks_exact_mut(4).zip(picture.pixels()) {
+            to.copy_from_slice(&[from.0[0], from.0[1], from.0[2], 255]);
+        }
+        let paint = PixmapPaint::default();
+        self.0.draw_pixmap(x, y, pixmap.as_ref(), &paint, Transform::identity(), None);
+    }
+
+    pub fn finish(self) -> RgbaImage {
+        let (width, height) = (self.0.width(), self.0.height());
+        let colors = self.0.pixels().iter().map(|pixel| pixel.demultiply());
+        let bytes = colors.flat_map(|c| [c.red(), c.green(), c.blue(), c.alpha()]).collect();
+        RgbaImage::from_raw(width, height, bytes).expect("four bytes for every pixel")
+    }
+}
