@@ -214,8 +214,9 @@ class Film {
     }
 
     thumbnails() {
-        const count = Math.min(THUMBNAILS, this.frames.length);
         const { width, height, columns } = this.frames[0];
+        if (columns === 0) return;
+        const count = Math.min(THUMBNAILS, this.frames.length);
         const part = Math.round(width / columns);
         [this.strip.width, this.strip.height, this.strip.hidden] = [part * count, height, false];
         const context = this.strip.getContext("2d");

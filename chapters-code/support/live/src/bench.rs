@@ -71,7 +71,7 @@ impl ScheduleBench {
         let mut drawing = Drawing::new(WIDTH, CURVES + (16 * SCALE) as u32);
         curves(&mut drawing, &schedule);
         strip(&mut drawing, schedule);
-        Ok(Box::new(std::iter::once(Frame { picture: drawing.finish(), columns: 1, caption })))
+        Ok(Box::new(std::iter::once(Frame { picture: drawing.finish(), columns: 0, caption })))
     }
 }
 

@@ -14,6 +14,7 @@ mod plane;
 mod race;
 mod sampling;
 mod steps;
+mod training;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub picture: RgbaImage,
-    /// Pictures next to each other: the first column is shown where there is little room.
+    /// Images next to each other. The first column is shown where there is little room; nothing if
+    /// this is 0.
     pub columns: usize,
     pub caption: String,
 }
@@ -53,6 +55,7 @@ pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
 enum Figure {
     ScheduleBench(bench::ScheduleBench),
     Plane(plane::Plane),
+    Training(training::Training),
     Noising(noising::Noising),
     Ancestral(sampling::Ancestral),
     OneStep(steps::OneStep),
@@ -76,6 +79,7 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     match figure {
         Figure::ScheduleBench(bench) => bench.frames(),
         Figure::Plane(plane) => plane.frames(),
+        Figure::Training(training) => training.frames(),
         Figure::Noising(noising) => noising.frames(),
         Figure::Ancestral(ancestral) => ancestral.frames(),
         Figure::OneStep(one_step) => one_step.frames(),

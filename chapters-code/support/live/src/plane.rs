@@ -164,7 +164,7 @@ impl Plane {
                 }
                 draw_points(&mut drawing, &ways[ways.len() - 1]);
             }
-            Frame { picture: drawing.finish(), columns: 1, caption: format!("t = {}", step.t) }
+            Frame { picture: drawing.finish(), columns: 0, caption: format!("t = {}", step.t) }
         })))
     }
 }
