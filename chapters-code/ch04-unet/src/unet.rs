@@ -40,6 +40,12 @@ pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
     fn after(&mut self, _stage: &str, _block: usize, x: Images<D, T>) -> Images<D, T> {
         x
     }
+
+    /// Takes a skip on its way across to block number `block` of a stage, and returns
+    /// what that block sees.
+    fn skip(&mut self, _stage: &str, _block: usize, x: Images<D, T>) -> Images<D, T> {
+        x
+    }
 }
 
 /// Changes nothing.
@@ -199,7 +205,7 @@ impl<D: UNetDevice> UNet<D> {
             let name = format!("up_blocks.{level}");
             for i in 0..stage.resnets.len() {
                 let skip = skips.pop().expect("as many skips up as down");
-                x = ops::concat_channels(x, skip);
+                x = ops::concat_channels(x, hook.skip(&name, i, skip));
                 x = hook.after(&name, i, stage.block(i, x, time.retaped()));
             }
             if let Some(upsample) = &stage.upsample {

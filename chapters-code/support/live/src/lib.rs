@@ -9,6 +9,7 @@ mod bench;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod drawing;
+mod lens;
 mod noising;
 mod plane;
 mod race;
@@ -56,6 +57,7 @@ enum Figure {
     ScheduleBench(bench::ScheduleBench),
     Plane(plane::Plane),
     Training(training::Training),
+    Lens(lens::Lens),
     Noising(noising::Noising),
     Ancestral(sampling::Ancestral),
     OneStep(steps::OneStep),
@@ -80,6 +82,7 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
         Figure::ScheduleBench(bench) => bench.frames(),
         Figure::Plane(plane) => plane.frames(),
         Figure::Training(training) => training.frames(),
+        Figure::Lens(lens) => lens.frames(),
         Figure::Noising(noising) => noising.frames(),
         Figure::Ancestral(ancestral) => ancestral.frames(),
         Figure::OneStep(one_step) => one_step.frames(),

@@ -92,6 +92,36 @@ fn with_more_steps_solvers_come_nearer_to_the_end_of_the_long_walk() {
 }
 
 #[test]
+fn without_skips_the_network_sees_less() {
+    let error = |cut: &str| -> f64 {
+        let settings = format!(
+            r#"{{"figure": "lens", "cat": 1, "t": 100, "block": "mid_block/0", "cut": "{cut}"}}"#
+        );
+        let [frame] = <[Frame; 1]>::try_from(frames(&settings).unwrap()).unwrap();
+        let number = frame.caption.split(" off by ").nth(1).unwrap().split(';').next().unwrap();
+        number.parse().unwrap()
+    };
+    let whole = error("none");
+    for cut in ["16×16", "8×8"] {
+        assert!(error(cut) > 1.5 * whole, "{cut}: {} and {whole}", error(cut));
+    }
+    assert_ne!(error("4×4"), whole);
+}
+
+#[test]
+fn a_training_in_the_page_learns_and_with_long_steps_it_does_not() {
+    let last = |learning_rate: f64| {
+        let settings = format!(
+            r#"{{"figure": "training", "learning_rate": {learning_rate}, "steps": 100, "seed": 0}}"#
+        );
+        let caption = frames(&settings).unwrap().pop().unwrap().caption;
+        caption.rsplit(' ').next().unwrap().parse::<f64>()
+    };
+    assert!(last(-2.5).unwrap() < 0.4);
+    assert!(last(0.0).map_or(true, |loss| loss > 0.8));
+}
+
+#[test]
 fn at_scale_1_the_guided_walk_is_the_walk_with_the_prompt() {
     let all = frames(
         r#"{"figure": "guidance", "prompt": "a black cat", "negative_prompt": "",
@@ -141,6 +171,24 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
         (r#"{"figure": "few_steps", "steps": 5, "eta": 0, "seed": 0, "speed": 3}"#, "speed"),
         (r#"{"figure": "ancestral", "seed": -1}"#, "-1"),
         (r#"{"figure": "one_step", "seed": 0, "noise": "some"}"#, "some"),
+        (
+            r#"{"figure": "lens", "cat": 0, "t": 10, "block": "attic/0", "cut": "none"}"#,
+            "no such block",
+        ),
+        (
+            r#"{"figure": "training", "learning_rate": 5, "steps": 10, "seed": 0}"#,
+            "learning_rate = 5",
+        ),
+        (
+            r#"{"figure": "plane", "data": "a ring", "steps": 0, "eta": 0, "show": "ways",
+                "seed": 0}"#,
+            "steps = 0",
+        ),
+        (
+            r#"{"figure": "schedule_bench", "schedule": "linear", "first": 0, "last": 2,
+                "timesteps": 10, "betas": "right"}"#,
+            "between 0 and 1",
+        ),
         (
             r#"{"figure": "noise_walk", "from": 0, "to": 1, "place": 1.5, "along": "arc"}"#,
             "place = 1.5",

@@ -1,0 +1,133 @@
+//! Chapter 4: what a trained network computes on its way, and what a skip is worth.
+
+use std::path::Path;
+
+use ch01_tensors::{batch, Cats, Dataset, Split};
+use ch03_forward::{rng, standard_normal};
+use ch04_unet::{model_dir, BlockHook};
+use dfdx::prelude::*;
+use figures::Picture;
+use ops::Images;
+use serde::Deserialize;
+
+use crate::drawing::Drawing;
+use crate::sampling::CATS;
+use crate::{files, Frame, Frames};
+
+/// A noisy cat, the clean one that the network predicts, and the channels after one block.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lens {
+    cat: usize,
+    t: usize,
+    /// Name of the stage, and number of the block: "up_blocks.1/0".
+    block: String,
+    cut: Cut,
+}
+
+/// The skips that carry nothing.
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+enum Cut {
+    #[serde(rename = "none")]
+    Nothing,
+    #[serde(rename = "4×4")]
+    Four,
+    #[serde(rename = "8×8")]
+    Eight,
+    #[serde(rename = "16×16")]
+    Sixteen,
+}
+
+impl Cut {
+    /// The side of the skips.
+    fn side(self) -> Option<usize> {
+        match self {
+            Self::Nothing => None,
+            Self::Four => Some(4),
+            Self::Eight => Some(8),
+            Self::Sixteen => Some(16),
+        }
+    }
+}
+
+/// Keeps what leaves one block, and cuts skips of one size.
+struct Probe {
+    stage: String,
+    block: usize,
+    cut: Cut,
+    seen: Option<Images<Cpu>>,
+}
+
+impl BlockHook<Cpu, NoneTape> for Probe {
+    fn after(&mut self, stage: &str, block: usize, x: Images<Cpu>) -> Images<Cpu> {
+        if (stage, block) == (&self.stage, self.block) {
+            self.seen = Some(x.clone());
+        }
+        x
+    }
+
+    fn skip(&mut self, _stage: &str, _block: usize, x: Images<Cpu>) -> Images<Cpu> {
+        match self.cut.side() == Some(x.shape().2) {
+            true => x * 0.0,
+            false => x,
+        }
+    }
+}
+
+/// Pixels of the picture: side of both cats, side of a channel, and the gap after it.
+const CAT: usize = 128;
+const CHANNEL: usize = 32;
+const GAP: usize = 3;
+const COLUMNS: usize = 10;
+
+impl Lens {
+    pub fn frames(self) -> anyhow::Result<Frames> {
+        let (t, cats) = (self.t, Cats::new(Split::HeldOut));
+        let last = cats.len() - 1;
+        anyhow::ensure!(self.cat <= last, "cat {}: there are cats 0 to {last}", self.cat);
+        let device = crate::device();
+        let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
+        let last = model.diffusion.schedule.len() - 1;
+        anyhow::ensure!(t <= last, "t = {t}: the schedule has timesteps 0 to {last}");
+        let (stage, block) = self.block.split_once('/').unwrap_or((&self.block, "0"));
+        let mut probe =
+            Probe { stage: stage.into(), block: block.parse()?, cut: self.cut, seen: None };
+        let x0 = batch(&device, &cats, &[self.cat]);
+        let eps = standard_normal(&device, *x0.shape(), &mut rng(0, self.cat as u64));
+        let x_t = model.diffusion.q_sample(&x0, &[t], &eps);
+        let output = model.network.forward_with(x_t.clone(), &[t], &mut probe);
+        let predicted = model.diffusion.x0(&x_t, &[t], &output);
+        let Some(channels) = probe.seen else {
+            anyhow::bail!("block = {}: the network has no such block", self.block)
+        };
+        let (_, count, side, _) = *channels.shape();
+        let wrong = (predicted.clone() - x0).square().mean::<Rank0, _>().sqrt().as_vec()[0];
+        let caption = format!(
+            "t = {t}: the predicted cat is off by {wrong:.3}; {count} channels of {side}×{side}"
+        );
+        let rows = count.div_ceil(COLUMNS);
+        let height = (2 * CAT + GAP).max(rows * (CHANNEL + GAP));
+        let width = CAT + (COLUMNS + 1) * GAP + COLUMNS * CHANNEL;
+        let mut drawing = Drawing::new(width as u32, height as u32);
+        let mut put = |values: &[f32], channels, side: usize, size: usize, x: usize, y: usize| {
+            let picture = Picture { values, channels, height: side, width: side };
+            drawing.put(&figures::grid(&[picture], 1, size / side), x as i32, y as i32);
+        };
+        put(&x_t.as_vec(), 3, 16, CAT, 0, 0);
+        put(&predicted.as_vec(), 3, 16, CAT, 0, CAT + GAP);
+        for (i, channel) in channels.as_vec().chunks(side * side).enumerate() {
+            let (column, row) = (i % COLUMNS, i / COLUMNS);
+            let x = CAT + 2 * GAP + column * (CHANNEL + GAP);
+            put(&balanced(channel), 1, side, CHANNEL, x, row * (CHANNEL + GAP));
+        }
+        Ok(Box::new(std::iter::once(Frame { picture: drawing.finish(), columns: 0, caption })))
+    }
+}
+
+/// -1 to 1 are two deviations around the mean.
+fn balanced(values: &[f32]) -> Vec<f32> {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>();
+    let deviation = (squares / values.len() as f32).sqrt().max(1e-6);
+    values.iter().map(|v| (v - mean) / (2.0 * deviation)).collect()
+}
