@@ -1,16 +1,38 @@
 //! Draws each figure that the reader can touch as it stands on its page: the picture that is there
 //! before the reader touches it.
 
+use std::fs::File;
+
+use anyhow::Context;
 use book_tests::book::pages;
 use book_tests::forms::{forms, hold};
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, Frame, RgbaImage};
 
 fn main() -> anyhow::Result<()> {
     for form in pages().iter().flat_map(|page| forms(&page.text)) {
         hold(form.model.as_deref())?;
-        let as_shown = &form.settings()[0];
-        let last = live::frames(as_shown)?.last();
-        let frame = last.ok_or_else(|| anyhow::anyhow!("{as_shown} draws nothing"))?;
-        frame.picture.save(&form.picture)?;
+        let frames = live::frames(&form.settings()[0])?.map(|frame| frame.picture);
+        match form.picture.ends_with(".gif") {
+            true => save_film(&form.picture, frames)?,
+            false => frames.last().context("a figure draws something")?.save(&form.picture)?,
+        }
+    }
+    Ok(())
+}
+
+/// Every second picture for a twelfth of a second, and the last one for three seconds.
+fn save_film(path: &str, pictures: impl Iterator<Item = RgbaImage>) -> anyhow::Result<()> {
+    let pictures: Vec<_> = pictures.collect();
+    let mut film = GifEncoder::new_with_speed(File::create(path)?, 10);
+    film.set_repeat(Repeat::Infinite)?;
+    let last = pictures.len() - 1;
+    for (number, picture) in pictures.into_iter().enumerate() {
+        if number % 2 == last % 2 {
+            let milliseconds = if number == last { 3000 } else { 80 };
+            let delay = Delay::from_numer_denom_ms(milliseconds, 1);
+            film.encode_frame(Frame::from_parts(picture, 0, 0, delay))?;
+        }
     }
     Ok(())
 }

@@ -99,6 +99,34 @@ function showValue(control) {
     output.value = control.value;
 }
 
+// ---- Words to click ------------------------------------------------------------------------------------------------
+
+/** A sentence about a cat: words before the noun, and what it comes with. */
+function sentence(words) {
+    const of = place => words.filter(word => word.dataset.place === place).map(word => word.textContent);
+    const cat = [...of("before"), "cat"].join(" ");
+    const parts = [`${/^[aeiou]/.test(cat) ? "an" : "a"} ${cat}`];
+    if (of("with").length > 0) parts.push(`with ${of("with").join(" and ")}`);
+    return [...parts, ...of("on")].join(" ");
+}
+
+/** Lets words that the reader clicks make up the prompt. Of the words of a group at most one is chosen. */
+function offerWords(form, changed) {
+    const words = [...form.querySelectorAll(".words button")];
+    const press = (word, pressed) => word.setAttribute("aria-pressed", pressed);
+    for (const word of words) {
+        word.type = "button";
+        word.addEventListener("click", () => {
+            const pressed = word.ariaPressed !== "true";
+            for (const other of words) if (other.dataset.group === word.dataset.group) press(other, false);
+            press(word, pressed);
+            form.elements.prompt.value = sentence(words.filter(word => word.ariaPressed === "true"));
+            changed();
+        });
+    }
+    form.elements.prompt?.addEventListener("input", () => words.forEach(word => press(word, false)));
+}
+
 // ---- The film: everything that was drawn ---------------------------------------------------------------------------
 
 /** Milliseconds that a film lasts at speed 1, and how many small pictures there are under the slider. */
@@ -127,7 +155,9 @@ class Film {
         this.controls = make("div", { className: "time", hidden: true }, this.button, this.slider, this.speed);
         this.first = place.querySelector("img");
         this.progress = make("progress", { hidden: true });
-        place.append(make("div", {}, this.first ?? "", this.canvas, this.progress), this.controls, this.strip);
+        const stage = make("div", {}, this.canvas, this.progress);
+        this.first.after(stage, this.controls, this.strip, caption);
+        stage.prepend(this.first);
         this.name();
     }
 
@@ -147,7 +177,7 @@ class Film {
     clear() {
         this.begin();
         this.canvas.hidden = true;
-        if (this.first) this.first.hidden = true;
+        this.first.hidden = true;
     }
 
     add(frame) {
@@ -172,7 +202,7 @@ class Film {
 
     paint() {
         const { pixels, width, height, text } = this.frames[this.at];
-        if (this.first) this.first.hidden = true;
+        this.first.hidden = true;
         [this.canvas.width, this.canvas.height, this.canvas.hidden] = [width, height, false];
         this.canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
         this.canvas.setAttribute("aria-label", `${this.label}: ${text}`);
@@ -237,10 +267,9 @@ class Figure {
     constructor(form) {
         this.form = form;
         this.id = worker.figures.push(this) - 1;
-        this.button = form.querySelector("button");
+        this.button = form.querySelector("button:not(.words *)");
         this.caption = make("output", { className: "caption" });
         this.film = new Film(form, this.caption, form.dataset.label);
-        form.append(this.caption);
         form.setAttribute("role", "group");
         form.setAttribute("aria-label", form.dataset.label);
         form.addEventListener("submit", event => {
@@ -255,6 +284,7 @@ class Figure {
         // Arrows move sliders, and letters belong to prompts: the book must not turn its page, nor search.
         form.addEventListener("keydown", event => event.stopPropagation());
         this.restore();
+        offerWords(form, () => this.draw());
         for (const control of form.elements) showValue(control);
         form.classList.add("ready");
     }
