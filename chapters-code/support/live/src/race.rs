@@ -15,7 +15,7 @@ use crate::{files, frame, Frames};
 
 type Cats = Model<UNet<Cpu>>;
 
-/// The cats to which a solver leads from `x` in so many steps.
+/// The cats to which a solver leads from `x` in so many steps, or in all if there are fewer.
 fn draw(
     model: &Cats,
     solver: impl Solver<Cpu>,
@@ -23,7 +23,8 @@ fn draw(
     steps: usize,
     seed: u64,
 ) -> Images<Cpu> {
-    let timesteps = TimestepSpacing::Trailing.timesteps(model.diffusion.schedule.len(), steps, 0);
+    let all = model.diffusion.schedule.len();
+    let timesteps = TimestepSpacing::Trailing.timesteps(all, steps.min(all), 0);
     let rngs = sources(seed, 0..x.shape().0 as u64);
     let denoise = denoiser(&crate::device(), &model.network);
     walk(solver, x.clone(), &timesteps, rngs, denoise).finish()

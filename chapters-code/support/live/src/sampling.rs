@@ -131,7 +131,7 @@ impl Guided {
             };
             let denoise = guidance.denoiser(&device, &model.network);
             let steps = model.diffusion.schedule.len();
-            let timesteps = TimestepSpacing::Trailing.timesteps(steps, GUIDED_STEPS, 0);
+            let timesteps = TimestepSpacing::Trailing.timesteps(steps, GUIDED_STEPS.min(steps), 0);
             let mut rngs = sources(self.seed, 0..1);
             let shape = (1, shape[0], shape[1], shape[2]);
             let noise = noise_per_image(&device, shape, &mut rngs);
