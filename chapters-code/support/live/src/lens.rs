@@ -87,6 +87,8 @@ impl Lens {
         anyhow::ensure!(self.cat <= last, "cat {}: there are cats 0 to {last}", self.cat);
         let device = crate::device();
         let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
+        let (takes, size) = (model.image_shape(None)?, cats.shape());
+        anyhow::ensure!(takes == size, "the network takes {takes:?}, and cats are {size:?}");
         let last = model.diffusion.schedule.len() - 1;
         anyhow::ensure!(t <= last, "t = {t}: the schedule has timesteps 0 to {last}");
         let (stage, block) = self.block.split_once('/').unwrap_or((&self.block, "0"));

@@ -37,7 +37,6 @@ fn seeds() -> Vec<Vec<u8>> {
             "seed": 1, "steps": 2}"#,
         r#"{"figure": "one_step", "seed": 1, "noise": "none"}"#,
         r#"{"figure": "race", "seed": 1}"#,
-        r#"{"figure": "lens", "cat": 1, "t": 20, "block": "conv_in/0", "cut": "none"}"#,
         r#"{"figure": "training", "learning_rate": -2, "steps": 2, "seed": 1}"#,
         r#"{"figure": "schedule_bench", "schedule": "sigmoid", "first": 1, "last": 2,
             "timesteps": 20, "betas": "right"}"#,
