@@ -97,8 +97,8 @@ impl Data {
     }
 }
 
-/// The mean of x0 given x_t, for data that are these points, each as likely as the others: by Bayes'
-/// rule the mean of the points, each weighted by how likely it makes x_t (equation 4).
+/// The mean of x0 given x_t, for data that are these points, each as likely as the others. By
+/// Bayes' rule it is the mean of the points, each weighted by how likely it makes x_t (DDPM eq. 4).
 fn x0_given_x_t(points: &[[f64; 2]], alpha_bar: f64, x_t: [f64; 2]) -> [f64; 2] {
     let exponents: Vec<f64> = points
         .iter()

@@ -41,8 +41,8 @@ fn distance(a: &Images<Cpu>, b: &Images<Cpu>) -> f32 {
     (a.clone() - b.clone()).square().mean::<Rank0, _>().sqrt().as_vec()[0]
 }
 
-/// DDIM and DPM-Solver++ with ever more steps, next to the end of a walk of all steps, and DDIM with
-/// as much fresh noise as chapter 6.
+/// DDIM and DPM-Solver++ with ever more steps, next to the end of a walk of all steps, and DDIM
+/// with as much fresh noise as chapter 6.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Race {

@@ -60,7 +60,8 @@ impl OneStep {
             let x_t = std::mem::replace(&mut x_t, next);
             (t % EVERY == 0).then(|| {
                 let caption = format!(
-                    "t = {t}: mean = {of_x0:.3} x0 + {of_x_t:.3} x_t, next = mean + {deviation:.3} z"
+                    "t = {t}: mean = {of_x0:.3} x0 + {of_x_t:.3} x_t, \
+                    next = mean + {deviation:.3} z"
                 );
                 frame(&[&x_t, &eps, &x0, &mean, &z], 5, caption)
             })

@@ -68,7 +68,8 @@ fn at_both_ends_of_the_way_are_the_cats_of_both_noises() {
     for along in ["arc", "line"] {
         for (place, end) in [(0, 0), (1, 2)] {
             let settings = format!(
-                r#"{{"figure": "noise_walk", "from": 3, "to": 4, "place": {place}, "along": "{along}"}}"#
+                r#"{{"figure": "noise_walk", "from": 3, "to": 4, "place": {place},
+                    "along": "{along}"}}"#
             );
             let [frame] = <[Frame; 1]>::try_from(frames(&settings).unwrap()).unwrap();
             let (found, expected) = (column(&frame, 1), column(&frame, end));
