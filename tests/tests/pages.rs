@@ -1,7 +1,6 @@
 //! The pages of the book: code, figures, transcripts, links and formulas.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use book_math::render;
 use book_tests::book::{
