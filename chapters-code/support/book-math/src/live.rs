@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use half::f16;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Where everything goes, beside the pages; mdBook copies it into the built book.
@@ -96,6 +99,24 @@ fn models(page: &str) -> impl Iterator<Item = &str> {
     page.split("data-model=\"").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
+/// Weights in 16 bits, which is half to download and enough for a figure.
+fn halved(weights: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let weights = SafeTensors::deserialize(weights)?;
+    let half = |view: TensorView| -> anyhow::Result<(Vec<usize>, Vec<u8>)> {
+        anyhow::ensure!(view.dtype() == Dtype::F32, "weights in 32 bits are expected");
+        let numbers = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        let bytes = numbers.flat_map(|number| f16::from_f32(number).to_le_bytes()).collect();
+        Ok((view.shape().to_vec(), bytes))
+    };
+    let halves = weights.iter().map(|(name, view)| Ok((name, half(view)?)));
+    let halves = halves.collect::<anyhow::Result<Vec<_>>>()?;
+    let views = halves.iter().map(|(name, (shape, bytes))| {
+        Ok((name.to_string(), TensorView::new(Dtype::F16, shape.clone(), bytes)?))
+    });
+    let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    Ok(safetensors::serialize(views, None)?)
+}
+
 /// A line of a list: the bytes of a file, which the page needs to show how much has come, and its
 /// path.
 fn line(folder: &Path, path: &str) -> anyhow::Result<String> {
@@ -109,7 +130,11 @@ fn copy_model(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
         .into_iter()
         .filter(|file| file.components().count() > 1 || file.ends_with("model_index.json"))
     {
-        copy(&from.join(&file), &folder.join(name).join(&file))?;
+        let (from, to) = (from.join(&file), folder.join(name).join(&file));
+        match file.extension().is_some_and(|kind| kind == "safetensors") {
+            true => write(&to, &halved(&files::read(from)?)?)?,
+            false => copy(&from, &to)?,
+        }
         let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
         list += &line(folder, &format!("{name}/{}", parts.join("/")))?;
     }
@@ -127,4 +152,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         return Ok(());
     }
     Ok(files::write(path, bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halved_weights_are_the_same_numbers_in_half_the_bytes() {
+        let numbers = [0.5f32, -1.25, 3.0, 0.1];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::F32, vec![2, 2], &bytes).unwrap();
+        let file = safetensors::serialize([("w", view)], None).unwrap();
+        let halves = halved(&file).unwrap();
+        let read = SafeTensors::deserialize(&halves).unwrap();
+        let view = read.tensor("w").unwrap();
+        assert_eq!((view.dtype(), view.shape(), view.data().len()), (Dtype::F16, &[2, 2][..], 8));
+        let found = view.data().as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32());
+        assert!(found.zip(numbers).all(|(found, number)| (found - number).abs() < 1e-3));
+    }
 }
