@@ -14,8 +14,10 @@
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
 //! errors, with page and line.
 //!
-//! [`live`] brings the figures that the reader can touch.
+//! [`live`] brings the figures that the reader can touch, and [`listings`] names the files that
+//! listings are cut from.
 
+pub mod listings;
 pub mod live;
 
 use std::collections::BTreeMap;

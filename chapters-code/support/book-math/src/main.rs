@@ -1,17 +1,19 @@
-//! The preprocessor that `mdbook` runs (see `book.toml`): formulas, and figures that the reader can
-//! touch.
+//! The preprocessors that `mdbook` runs (see `book.toml`): formulas, and figures that the reader
+//! can touch; and before them, with the argument `listings`, the names of files.
 
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
+use book_math::listings::name_files;
 use book_math::{live, math_font, render, Page};
 
 /// Where the font goes, beside the pages; mdBook copies it into the built book.
 const FONT: &str = "fonts/math.otf";
 
 fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let only_listings = arguments.next_if(|argument| argument == "listings").is_some();
     if arguments.next().as_deref() == Some("supports") {
         // Pages for any renderer may hold HTML.
         return Ok(());
@@ -20,6 +22,13 @@ fn main() -> anyhow::Result<()> {
     std::io::stdin().read_to_string(&mut input)?;
     let (context, mut book) =
         mdbook_preprocessor::parse_input(input.as_bytes()).context("this is run by mdbook")?;
+    if only_listings {
+        let address: Option<String> = context.config.get("preprocessor.listings.address")?;
+        book.for_each_chapter_mut(|chapter| {
+            chapter.content = name_files(&chapter.content, address.as_deref());
+        });
+        return Ok(serde_json::to_writer(std::io::stdout(), &book)?);
+    }
     let mut pages = Vec::new();
     book.for_each_chapter_mut(|chapter| {
         let path = chapter.path.as_deref().unwrap_or(Path::new("")).display().to_string();

@@ -1,0 +1,51 @@
+//! The names of the files that listings are cut from.
+
+/// What stands between the folder of a page and the root of the repository.
+const TO_ROOT: &str = "../";
+
+/// Writes over each listing the file that it is included from, as a link if there is an address for
+/// files (`https://…/blob/main/`, say). To be called before mdBook includes them.
+pub fn name_files(text: &str, address: Option<&str>) -> String {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let mut named = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        if let Some(file) = line.starts_with("```").then(|| included(lines.get(i + 1)?)).flatten() {
+            named.push(label(file, address));
+            named.push(String::new());
+        }
+        named.push(line.to_string());
+    }
+    named.join("\n")
+}
+
+/// The path of a file that is included, from the root of the repository; of a transcript, which
+/// lies beside the page, none.
+fn included(line: &str) -> Option<&str> {
+    let path = line.strip_prefix("{{#include ")?.split([':', '}']).next()?;
+    path.strip_prefix(TO_ROOT)
+}
+
+fn label(file: &str, address: Option<&str>) -> String {
+    match address {
+        None => format!("<div class=\"file\">{file}</div>"),
+        Some(address) => {
+            format!("<div class=\"file\"><a href=\"{address}{file}\">{file}</a></div>")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_files;
+
+    #[test]
+    fn listings_are_named_and_transcripts_are_not() {
+        let page = "Text.\n\n```rust,ignore\n{{#include ../a/b.rs:c}}\n```\n\n\
+            ```console\n{{#include transcripts/d.txt}}\n```\n\n```rust\nlet x = 1;\n```";
+        let named = name_files(page, None);
+        assert!(named.contains("<div class=\"file\">a/b.rs</div>\n\n```rust,ignore\n"), "{named}");
+        assert_eq!(named.matches("class=\"file\"").count(), 1);
+        let linked = name_files(page, Some("https://example.org/"));
+        assert!(linked.contains("<a href=\"https://example.org/a/b.rs\">a/b.rs</a>"), "{linked}");
+    }
+}
