@@ -1,0 +1,143 @@
+//! Chromium, driven by its DevTools protocol: as much of it as a test needs that plays figures.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+use serde_json::{json, Value};
+use tungstenite::{Message, WebSocket};
+
+/// A browser without a window. It ends with this value.
+pub struct Chromium {
+    process: Child,
+    socket: WebSocket<TcpStream>,
+    calls: u64,
+    _profile: tempfile::TempDir,
+}
+
+/// A page in a [`Chromium`].
+pub struct Tab<'a> {
+    browser: &'a mut Chromium,
+    session: String,
+    target: String,
+}
+
+/// Names under which Chromium is installed.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+impl Chromium {
+    /// The name of the installed browser, if there is one.
+    pub fn installed() -> Option<&'static str> {
+        let answers = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+        NAMES.into_iter().find(answers)
+    }
+
+    /// Starts a browser.
+    ///
+    /// # Errors
+    /// If it does not start, or does not tell where it listens.
+    pub fn start(name: &str) -> anyhow::Result<Self> {
+        let profile = tempfile::tempdir()?;
+        let mut process = Command::new(name)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let said = BufReader::new(process.stderr.take().context("what it writes is read")?);
+        let mut address = None;
+        let mut lines = said.lines();
+        while let (None, Some(line)) = (&address, lines.next()) {
+            address = line?.strip_prefix("DevTools listening on ").map(str::to_string);
+        }
+        // It must not wait for somebody to read what else it writes.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = address.context("the browser does not tell where it listens")?;
+        let host = address.split('/').nth(2).context("an address has a host")?;
+        let (socket, _) = tungstenite::client(address.as_str(), TcpStream::connect(host)?)
+            .map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        Ok(Self { process, socket, calls: 0, _profile: profile })
+    }
+
+    fn call(
+        &mut self,
+        session: Option<&str>,
+        method: &str,
+        params: Value,
+    ) -> anyhow::Result<Value> {
+        self.calls += 1;
+        let mut call = json!({ "id": self.calls, "method": method, "params": params });
+        if let Some(session) = session {
+            call["sessionId"] = session.into();
+        }
+        self.socket.send(Message::text(call.to_string()))?;
+        loop {
+            let mut answer = self.read()?;
+            if answer["id"] == self.calls {
+                anyhow::ensure!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+                return Ok(answer["result"].take());
+            }
+        }
+    }
+
+    /// The next message of the browser.
+    fn read(&mut self) -> anyhow::Result<Value> {
+        loop {
+            if let Message::Text(text) = self.socket.read()? {
+                return Ok(serde_json::from_str(&text)?);
+            }
+        }
+    }
+
+    /// Opens a page, and waits until it is loaded.
+    ///
+    /// # Errors
+    /// If the browser fails.
+    pub fn open(&mut self, url: &str, [width, height]: [u32; 2]) -> anyhow::Result<Tab<'_>> {
+        let text = |value: &Value| value.as_str().map(str::to_string).context("a name");
+        let blank = json!({ "url": "about:blank" });
+        let target = text(&self.call(None, "Target.createTarget", blank)?["targetId"])?;
+        let attach = json!({ "targetId": target, "flatten": true });
+        let session = text(&self.call(None, "Target.attachToTarget", attach)?["sessionId"])?;
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call(Some(&session), "Emulation.setDeviceMetricsOverride", size)?;
+        self.call(Some(&session), "Page.enable", json!({}))?;
+        self.call(Some(&session), "Page.navigate", json!({ "url": url }))?;
+        while self.read()?["method"] != "Page.loadEventFired" {}
+        Ok(Tab { browser: self, session, target })
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // It may have ended already, and then there is nothing to do.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl Tab<'_> {
+    /// The value of a JavaScript expression, awaited if it is a promise.
+    ///
+    /// # Errors
+    /// If the browser fails, or the expression throws.
+    pub fn ask(&mut self, expression: &str) -> anyhow::Result<Value> {
+        let params =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let mut answer = self.browser.call(Some(&self.session), "Runtime.evaluate", params)?;
+        let thrown = &answer["exceptionDetails"];
+        anyhow::ensure!(thrown.is_null(), "{expression}: {thrown}");
+        Ok(answer["result"]["value"].take())
+    }
+
+    /// Closes the page.
+    ///
+    /// # Errors
+    /// If the browser fails.
+    pub fn close(self) -> anyhow::Result<()> {
+        let target = json!({ "targetId": self.target });
+        self.browser.call(None, "Target.closeTarget", target)?;
+        Ok(())
+    }
+}

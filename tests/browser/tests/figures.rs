@@ -1,0 +1,238 @@
+//! Every interactive figure of the book, played in Chromium as a reader would: its first picture,
+//! what it draws, a slider that is dragged, a bad value, and files that are lost.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use browser_tests::{Chromium, Tab};
+use serde_json::Value;
+use tiny_http::{Header, Request, Response, Server};
+
+/// The longest that a figure draws here (training takes the most).
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Events of a drag, and how many of them must be painted.
+const DRAG: usize = 60;
+const PAINTS: u64 = 20;
+
+/// The book, built into a folder, and served.
+struct Book {
+    address: String,
+    folder: tempfile::TempDir,
+}
+
+impl Book {
+    fn build() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut build = Command::new("mdbook");
+        build.arg("build").arg(&root).arg("-d").arg(folder.path());
+        // This variable of cargo is for the test, not for the build that mdBook starts.
+        let built = build.env_remove("CARGO_MANIFEST_DIR").status().context("mdbook")?;
+        anyhow::ensure!(built.success(), "mdbook build failed");
+        let server = Server::http("127.0.0.1:0").map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        let address = format!("http://{}", server.server_addr());
+        let served = folder.path().to_path_buf();
+        std::thread::spawn(move || {
+            for request in server.incoming_requests() {
+                let served = served.clone();
+                // On its own, because a browser reads several files at the same time.
+                std::thread::spawn(move || answer(request, &served));
+            }
+        });
+        Ok(Self { address, folder })
+    }
+}
+
+/// Sends a file, or nothing if there is none. The browser may have gone elsewhere meanwhile.
+fn answer(request: Request, served: &Path) {
+    let url = request.url().to_string();
+    let path = Path::new(url.split(['?', '#']).next().unwrap_or("/").trim_start_matches('/'));
+    let bytes = std::fs::read(served.join(path));
+    match bytes {
+        Ok(bytes) => {
+            request.respond(Response::from_data(bytes).with_header(content_type(path))).ok()
+        }
+        Err(_) => request.respond(Response::empty(404)).ok(),
+    };
+}
+
+fn content_type(path: &Path) -> Header {
+    let kind = match path.extension().and_then(|kind| kind.to_str()) {
+        Some("html") => "text/html",
+        Some("js") => "text/javascript",
+        Some("css") => "text/css",
+        Some("svg") => "image/svg+xml",
+        Some("wasm") => "application/wasm",
+        _ => "application/octet-stream",
+    };
+    Header::from_bytes("Content-Type", kind).expect("it is a header")
+}
+
+/// The pages that have figures.
+fn pages() -> Vec<String> {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book");
+    let files =
+        std::fs::read_dir(book).expect("the book").map(|entry| entry.expect("a page").path());
+    let has_figure = |path: &PathBuf| {
+        path.extension().is_some_and(|kind| kind == "md")
+            && std::fs::read_to_string(path).expect("a page").contains("<form class=\"live\"")
+    };
+    let mut names: Vec<String> = files
+        .filter(has_figure)
+        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The value of an expression of the page.
+fn ask(tab: &mut Tab, expression: &str) -> Value {
+    tab.ask(expression).unwrap_or_else(|problem| panic!("{problem:#}"))
+}
+
+fn holds(tab: &mut Tab, expression: &str) -> bool {
+    ask(tab, expression) == true
+}
+
+fn text(tab: &mut Tab, expression: &str) -> String {
+    ask(tab, expression).as_str().unwrap_or_default().to_string()
+}
+
+/// Waits until an expression of the page is true.
+fn wait(tab: &mut Tab, what: &str, expression: &str) {
+    let start = Instant::now();
+    while !holds(tab, expression) {
+        assert!(start.elapsed() < PATIENCE, "{what}: {expression} does not become true");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn caption(tab: &mut Tab, form: &str) -> String {
+    text(tab, &format!("{form}.querySelector('output.caption').value"))
+}
+
+/// Plays the figure number `i` of a page.
+fn play(tab: &mut Tab, page: &str, i: usize) {
+    let form = format!("document.querySelectorAll('form.live')[{i}]");
+    let name = format!("{page}, {}", text(tab, &format!("{form}.dataset.figure")));
+    let first = format!("{form}.querySelector('img').naturalWidth > 0");
+    wait(tab, &name, &first);
+
+    // As a reader begins: by the button, or by the first control.
+    let begin = format!(
+        "(form => {{ const button = form.querySelector('button:not(.words *, .time *)');
+            if (button) button.click();
+            else form.querySelector('[name]').dispatchEvent(new Event('input', {{ bubbles: true }}));
+        }})({form})"
+    );
+    let done = format!(
+        "!{form}.hasAttribute('aria-busy') && {form}.querySelector('progress').hidden
+            && !{form}.querySelector('canvas').hidden"
+    );
+    ask(tab, &begin);
+    wait(tab, &name, &done);
+    assert!(holds(tab, &format!("{form}.querySelector('.problem') === null")), "{name}");
+    assert!(!caption(tab, &form).is_empty(), "{name} has no caption");
+    let label = text(tab, &format!("{form}.querySelector('canvas').ariaLabel"));
+    assert!(label.len() > 20, "{name}: a screen reader reads '{label}'");
+
+    // Back to the first picture of a film.
+    let frames = text(tab, &format!("{form}.querySelector('.time input').max"));
+    if holds(tab, &format!("!{form}.querySelector('.time').hidden")) {
+        let before = caption(tab, &form);
+        ask(
+            tab,
+            &format!(
+                "(slider => {{ slider.value = 0; slider.dispatchEvent(new Event('input')); }})\
+            ({form}.querySelector('.time input'))"
+            ),
+        );
+        std::thread::sleep(Duration::from_millis(200));
+        assert_ne!(caption(tab, &form), before, "{name}: {frames} pictures look the same");
+    }
+
+    // A slider is dragged.
+    let slider = format!("{form}.querySelector('[type=range][name]')");
+    if holds(tab, &format!("{slider} !== null")) {
+        let drag = format!(
+            "new Promise(done => {{
+                const [slider, canvas] = [{slider}, {form}.querySelector('canvas')];
+                const context = canvas.getContext('2d'), paint = context.putImageData;
+                let paints = 0, event = 0;
+                context.putImageData = function (...all) {{ paints++; paint.apply(this, all); }};
+                const timer = setInterval(() => {{
+                    const [low, high] = [Number(slider.min), Number(slider.max)];
+                    slider.value = low + (high - low) * (0.2 + 0.5 * event / {DRAG});
+                    slider.dispatchEvent(new Event('input', {{ bubbles: true }}));
+                    if (++event === {DRAG}) {{
+                        clearInterval(timer);
+                        setTimeout(() => done(paints), 100);
+                    }}
+                }}, 50);
+            }})"
+        );
+        let paints = ask(tab, &drag).as_u64().expect("a number");
+        println!("{name}: {paints} paints of {DRAG} events");
+        assert!(paints >= PAINTS, "{name} paints {paints} times while it is dragged");
+        wait(tab, &name, &done);
+    }
+
+    // A bad value takes the picture away.
+    let number = format!("{form}.querySelector('[type=number][name]:not([hidden])')");
+    if holds(tab, &format!("{number} !== null")) {
+        ask(
+            tab,
+            &format!(
+                "(control => {{ control.value = -1;
+                control.dispatchEvent(new Event('input', {{ bubbles: true }})); }})({number})"
+            ),
+        );
+        let wrong = format!(
+            "{form}.querySelector('.problem') !== null && {form}.querySelector('canvas').hidden"
+        );
+        wait(tab, &name, &wrong);
+        ask(
+            tab,
+            &format!(
+                "(control => {{ control.value = 1;
+                control.dispatchEvent(new Event('input', {{ bubbles: true }})); }})({number})"
+            ),
+        );
+        wait(tab, &name, &done);
+    }
+}
+
+#[test]
+fn every_figure_plays() -> anyhow::Result<()> {
+    let has_mdbook = Command::new("mdbook").arg("--version").output().is_ok();
+    let Some(chromium) = Chromium::installed().filter(|_| has_mdbook) else {
+        println!("skipped: this test needs Chromium and mdBook");
+        return Ok(());
+    };
+    let book = Book::build()?;
+    let mut browser = Chromium::start(chromium)?;
+    for size in [[1280, 900], [360, 640]] {
+        for page in pages() {
+            let mut tab = browser.open(&format!("{}/{page}.html", book.address), size)?;
+            wait(&mut tab, &page, "document.querySelector('form.live.ready') !== null");
+            let forms = ask(&mut tab, "document.querySelectorAll('form.live').length");
+            for i in 0..forms.as_u64().context("the number of figures")? as usize {
+                play(&mut tab, &page, i);
+            }
+            tab.close()?;
+        }
+    }
+
+    // The files are lost before a figure is first used, by a browser that has stored none yet.
+    let mut browser = Chromium::start(chromium)?;
+    let mut tab = browser.open(&format!("{}/ch03.html", book.address), [1280, 900])?;
+    wait(&mut tab, "ch03", "document.querySelector('form.live.ready') !== null");
+    std::fs::remove_dir_all(book.folder.path())?;
+    let touch = "document.querySelector('form.live [name]')\
+        .dispatchEvent(new Event('input', { bubbles: true }))";
+    ask(&mut tab, touch);
+    wait(&mut tab, "lost files", "document.querySelector('form.live .problem') !== null");
+    Ok(())
+}
