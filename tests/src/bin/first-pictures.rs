@@ -13,17 +13,19 @@ fn main() -> anyhow::Result<()> {
     for form in pages().iter().flat_map(|page| forms(&page.text)) {
         hold(form.model.as_deref())?;
         let frames = live::frames(&form.settings()[0])?.map(|frame| frame.picture);
-        match form.picture.ends_with(".gif") {
-            true => save_film(&form.picture, frames)?,
-            false => frames.last().context("a figure draws something")?.save(&form.picture)?,
+        let pictures: Vec<RgbaImage> = frames.collect();
+        let last = pictures.last().context("a figure draws something")?;
+        // Of a film also a picture, for readers who asked for less motion.
+        last.save(form.picture.replace(".gif", ".png"))?;
+        if form.picture.ends_with(".gif") {
+            save_film(&form.picture, pictures)?;
         }
     }
     Ok(())
 }
 
 /// Every second picture for a twelfth of a second, and the last one for three seconds.
-fn save_film(path: &str, pictures: impl Iterator<Item = RgbaImage>) -> anyhow::Result<()> {
-    let pictures: Vec<_> = pictures.collect();
+fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
     let mut film = GifEncoder::new_with_speed(File::create(path)?, 10);
     film.set_repeat(Repeat::Infinite)?;
     let last = pictures.len() - 1;

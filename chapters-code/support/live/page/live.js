@@ -153,7 +153,7 @@ class Film {
         this.strip = make("canvas", { hidden: true, className: "strip", ariaHidden: "true" });
         this.strip.onclick = event => this.jump(event.offsetX / this.strip.clientWidth);
         this.controls = make("div", { className: "time", hidden: true }, this.button, this.slider, this.speed);
-        this.first = place.querySelector("img");
+        this.first = place.querySelector("picture, img");
         this.progress = make("progress", { hidden: true });
         const stage = make("div", {}, this.canvas, this.progress);
         this.first.after(stage, this.controls, this.strip, caption);
