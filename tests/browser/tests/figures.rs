@@ -124,7 +124,8 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     let begin = format!(
         "(form => {{ const button = form.querySelector('button:not(.words *, .time *)');
             if (button) button.click();
-            else form.querySelector('[name]').dispatchEvent(new Event('input', {{ bubbles: true }}));
+            else form.querySelector('[name]')
+                .dispatchEvent(new Event('input', {{ bubbles: true }}));
         }})({form})"
     );
     let done = format!(
