@@ -31,7 +31,7 @@ pub extern "C" fn begin() {
     std::panic::set_hook(Box::new(|panic| say(&panic.to_string())));
 }
 
-/// Room for as many bytes, for the page to write to. Whoever is given them next frees them.
+/// `len` bytes for the page to write to. The next function to receive them frees them.
 #[no_mangle]
 pub extern "C" fn room(len: usize) -> *mut u8 {
     Box::into_raw(vec![0_u8; len].into_boxed_slice()).cast::<u8>()

@@ -31,8 +31,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub picture: RgbaImage,
-    /// Images next to each other. The first column is shown where there is little room; nothing if
-    /// this is 0.
+    /// Images per row. The strip of thumbnails shows the first column; if this is 0, there is no
+    /// strip.
     pub columns: usize,
     pub caption: String,
 }

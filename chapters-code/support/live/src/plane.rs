@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::drawing::Drawing;
 use crate::{Frame, Frames};
 
-/// Points that walk, the data, the ways that they went, and where each is drawn.
+/// Points that walk, the data, the paths that they took, and the clean points that they expect.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plane {
@@ -41,13 +41,13 @@ enum Data {
 #[derive(Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Shown {
-    Ways,
-    Arrows,
+    Paths,
+    Lines,
 }
 
 const POINTS: usize = 120;
-/// Of every so many points the way is shown.
-const WAYS: usize = 10;
+/// A path is drawn for one in this many points.
+const ONE_IN: usize = 10;
 const TIMESTEPS: usize = 1000;
 /// Side of the picture, and pixels per unit.
 const SIDE: u32 = 400;
@@ -137,7 +137,7 @@ impl Plane {
         let timesteps = TimestepSpacing::Trailing.timesteps(TIMESTEPS, steps, 0);
         let mut rngs = sources(self.seed, 0..POINTS as u64);
         let noise = noise_per_image(&device, (POINTS, 2, 1, 1), &mut rngs);
-        let mut ways = vec![noise.as_vec()];
+        let mut paths = vec![noise.as_vec()];
         let walk = walk(Ddim::new(diffusion, None, eta), noise, &timesteps, rngs, denoise);
         Ok(Box::new(walk.map(move |step| {
             let x0 = step.x0.as_vec();
@@ -145,24 +145,24 @@ impl Plane {
             for point in &data {
                 drawing.dot(place(point), 2.5, palette::DATA, 1.0);
             }
-            if self.show == Shown::Arrows {
-                let now = ways.last().expect("the noise is there");
+            if self.show == Shown::Lines {
+                let now = paths.last().expect("the noise is there");
                 for (from, to) in now.chunks(2).zip(x0.chunks(2)) {
                     let line = [from, to].map(|p| place(&[p[0] as f64, p[1] as f64]));
                     drawing.line(&line, palette::PREDICTION, 1.0, 0.6);
                 }
                 draw_points(&mut drawing, now);
             }
-            ways.push(step.next.as_vec());
-            if self.show == Shown::Ways {
-                for point in (0..POINTS).step_by(WAYS) {
-                    let way: Vec<_> = ways
+            paths.push(step.next.as_vec());
+            if self.show == Shown::Paths {
+                for point in (0..POINTS).step_by(ONE_IN) {
+                    let path: Vec<_> = paths
                         .iter()
                         .map(|all| place(&[all[2 * point] as f64, all[2 * point + 1] as f64]))
                         .collect();
-                    drawing.line(&way, palette::NOISE, 1.0, 0.5);
+                    drawing.line(&path, palette::NOISE, 1.0, 0.5);
                 }
-                draw_points(&mut drawing, &ways[ways.len() - 1]);
+                draw_points(&mut drawing, &paths[paths.len() - 1]);
             }
             Frame { picture: drawing.finish(), columns: 0, caption: format!("t = {}", step.t) }
         })))

@@ -102,7 +102,7 @@ fn a_browser_shows_what_the_processor_draws() {
         r#"{"figure": "few_steps", "steps": 3, "eta": 0.5, "seed": 1}"#,
         r#"{"figure": "schedule_bench", "schedule": "linear", "first": 1, "last": 2,
             "timesteps": 100, "betas": "their roots"}"#,
-        r#"{"figure": "plane", "data": "a cat's face", "steps": 5, "eta": 1, "show": "ways",
+        r#"{"figure": "plane", "data": "a cat's face", "steps": 5, "eta": 1, "show": "paths",
             "seed": 0}"#,
         r#"{"figure": "prompt", "prompt": "a black cat with blue eyes", "guidance_scale": 2,
             "seed": 0, "steps": 2}"#,

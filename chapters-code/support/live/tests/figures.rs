@@ -181,7 +181,7 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
             "learning_rate = 5",
         ),
         (
-            r#"{"figure": "plane", "data": "a ring", "steps": 0, "eta": 0, "show": "ways",
+            r#"{"figure": "plane", "data": "a ring", "steps": 0, "eta": 0, "show": "paths",
                 "seed": 0}"#,
             "steps = 0",
         ),

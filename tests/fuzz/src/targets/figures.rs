@@ -40,7 +40,7 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"figure": "training", "learning_rate": -2, "steps": 2, "seed": 1}"#,
         r#"{"figure": "schedule_bench", "schedule": "sigmoid", "first": 1, "last": 2,
             "timesteps": 20, "betas": "right"}"#,
-        r#"{"figure": "plane", "data": "two moons", "steps": 3, "eta": 0.5, "show": "arrows",
+        r#"{"figure": "plane", "data": "two moons", "steps": 3, "eta": 0.5, "show": "lines",
             "seed": 1}"#,
         r#"{"figure": "noise_walk", "from": 1, "to": 2, "place": 0.5, "along": "line"}"#,
         r#"{"figure": "guidance", "prompt": "a black cat", "negative_prompt": "green eyes",
