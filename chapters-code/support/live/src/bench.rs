@@ -4,10 +4,10 @@ use ch01_tensors::{batch, Cats, Split};
 use ch02_schedule::{betas, BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use dfdx::prelude::*;
-use figures::{palette, Picture};
+use figures::palette;
 use serde::Deserialize;
 
-use crate::drawing::Drawing;
+use crate::drawing::{plot_y, Drawing};
 use crate::{Frame, Frames};
 
 /// alpha_bar and the logarithm of the signal-to-noise ratio over all timesteps, and a cat at ten of
@@ -77,9 +77,8 @@ impl ScheduleBench {
 
 fn curves(drawing: &mut Drawing, schedule: &Schedule) {
     let last = (schedule.len() - 1) as f64;
-    let (bottom, height) = (CURVES as f64 - 10.0, CURVES as f64 - 20.0);
     let x = |t: usize| t as f64 / last * WIDTH as f64;
-    let y = |share: f64| bottom - share.clamp(0.0, 1.0) * height;
+    let y = |share: f64| plot_y(share, CURVES);
     let ends = [0.0, WIDTH as f64];
     for share in [0.0, 0.5, 1.0] {
         drawing.line(&ends.map(|x| (x, y(share))), palette::INK, 1.0, 0.6);
@@ -102,10 +101,5 @@ fn strip(drawing: &mut Drawing, schedule: Schedule) {
     let one = standard_normal(&device, (1, 3, 16, 16), &mut rng(0, 0)).as_vec();
     let eps = ops::tensor(&device, one.repeat(CATS), *x0.shape());
     let diffusion = Diffusion { schedule, prediction_type: PredictionType::Epsilon };
-    let x_t = diffusion.q_sample(&x0, &timesteps, &eps).as_vec();
-    for (i, values) in x_t.chunks(3 * 16 * 16).enumerate() {
-        let picture = Picture { values, channels: 3, height: 16, width: 16 };
-        let cat = figures::grid(&[picture], 1, SCALE);
-        drawing.put(&cat, (i * 16 * SCALE) as i32, CURVES as i32);
-    }
+    drawing.put_row(&diffusion.q_sample(&x0, &timesteps, &eps), SCALE, CURVES);
 }

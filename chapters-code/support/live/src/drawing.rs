@@ -1,6 +1,8 @@
 //! Lines and dots, for figures that are not made of pixels of cats.
 
-use figures::{RgbImage, RgbaImage};
+use dfdx::prelude::*;
+use figures::{Picture, RgbImage, RgbaImage};
+use ops::Images;
 use tiny_skia::{FillRule, Paint, PathBuilder, Pixmap, PixmapPaint, Stroke, Transform};
 
 /// A transparent picture to draw on.
@@ -53,10 +55,27 @@ impl Drawing {
         self.0.draw_pixmap(x, y, pixmap.as_ref(), &paint, Transform::identity(), None);
     }
 
+    /// Puts images next to each other, from the left, each pixel `scale` pixels wide.
+    pub fn put_row(&mut self, images: &Images<Cpu>, scale: usize, y: u32) {
+        let (_, channels, height, width) = *images.shape();
+        let values = images.as_vec();
+        for (i, values) in values.chunks(channels * height * width).enumerate() {
+            let picture = Picture { values, channels, height, width };
+            let image = figures::grid(&[picture], 1, scale);
+            self.put(&image, (i * width * scale) as i32, y as i32);
+        }
+    }
+
     pub fn finish(self) -> RgbaImage {
         let (width, height) = (self.0.width(), self.0.height());
         let colors = self.0.pixels().iter().map(|pixel| pixel.demultiply());
         let bytes = colors.flat_map(|c| [c.red(), c.green(), c.blue(), c.alpha()]).collect();
         RgbaImage::from_raw(width, height, bytes).expect("four bytes for every pixel")
     }
+}
+
+/// Where a value from 0 to 1 is in a plot of this height, in pixels from the top.
+pub fn plot_y(share: f64, height: u32) -> f64 {
+    let (bottom, room) = (height as f64 - 10.0, height as f64 - 20.0);
+    bottom - share.clamp(0.0, 1.0) * room
 }

@@ -6,11 +6,10 @@ use ch04_unet::model_dir::SchedulerConfig;
 use ch04_unet::Preset;
 use ch05_train::{heldout_loss, OptimizerConfig, TrainConfig, Trainer};
 use dfdx::prelude::*;
-use figures::{palette, Picture};
-use ops::Images;
+use figures::palette;
 use serde::Deserialize;
 
-use crate::drawing::Drawing;
+use crate::drawing::{plot_y, Drawing};
 use crate::{Frame, Frames};
 
 /// The loss while it falls, or does not, and the cats that the network sees in noise.
@@ -23,7 +22,7 @@ pub struct Training {
     seed: u64,
 }
 
-/// A picture every so many steps, and as many steps as a reader waits for.
+/// Steps from one picture to the next, and the most that a reader would wait for.
 const EVERY: u64 = 5;
 const MOST_STEPS: u64 = 1000;
 const BATCH: usize = 16;
@@ -98,8 +97,8 @@ impl Training {
                 };
                 let mut drawing = Drawing::new(WIDTH, CURVE + (2 * 16 * SCALE) as u32);
                 curves(&mut drawing, steps, &losses, &measured);
-                cats_in_a_row(&mut drawing, &x_t, 0);
-                cats_in_a_row(&mut drawing, &seen, 1);
+                drawing.put_row(&x_t, SCALE, CURVE);
+                drawing.put_row(&seen, SCALE, CURVE + (16 * SCALE) as u32);
                 Frame { picture: drawing.finish(), columns: 0, caption }
             }))
         });
@@ -108,11 +107,10 @@ impl Training {
 }
 
 fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured: &[(u64, f32)]) {
-    let (bottom, height) = (CURVE as f64 - 10.0, CURVE as f64 - 20.0);
     let [low, high] = LOG_LOSS;
     let place = |&(step, loss): &(u64, f32)| {
         let share = ((loss as f64).log10() - low) / (high - low);
-        (step as f64 / steps as f64 * WIDTH as f64, bottom - share.clamp(0.0, 1.0) * height)
+        (step as f64 / steps as f64 * WIDTH as f64, plot_y(share, CURVE))
     };
     for loss in [0.1, 1.0] {
         let ends = [0, steps].map(|step| place(&(step, loss)));
@@ -122,15 +120,5 @@ fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured: &[
     drawing.line(&points(losses), palette::PREDICTION, 1.5, 1.0);
     for point in points(measured) {
         drawing.dot(point, 4.0, palette::DATA, 1.0);
-    }
-}
-
-fn cats_in_a_row(drawing: &mut Drawing, cats: &Images<Cpu>, row: usize) {
-    let values = cats.as_vec();
-    for (i, values) in values.chunks(3 * 16 * 16).enumerate() {
-        let picture = Picture { values, channels: 3, height: 16, width: 16 };
-        let cat = figures::grid(&[picture], 1, SCALE);
-        let (x, y) = (i * 16 * SCALE, CURVE as usize + row * 16 * SCALE);
-        drawing.put(&cat, x as i32, y as i32);
     }
 }
