@@ -14,9 +14,10 @@
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
 //! errors, with page and line.
 //!
-//! [`live`] brings the figures that the reader can touch, and [`listings`] names the files that
-//! listings are cut from.
+//! [`font`] makes the font of the formulas, [`live`] brings the figures that the reader can touch,
+//! and [`listings`] names the files that listings are cut from.
 
+pub mod font;
 pub mod listings;
 pub mod live;
 
@@ -204,27 +205,32 @@ fn render_page(
                 };
             }
             Part::Display { latex, name } => {
-                // An operator at the start of a piece keeps its spaces if something stands in front
-                // of it, if only `{}`.
                 let mut math = String::new();
                 for sentence in latex.split("\\qquad") {
-                    math += "<span>";
                     for (i, piece) in sentence.split("\\allowbreak").enumerate() {
+                        // An operator between two pieces is no sign, and keeps its spaces.
                         let front = if i == 0 { "" } else { "{}" };
-                        math += &convert(&format!("{front}{piece}"), MathDisplay::Block);
+                        let piece = convert(&format!("{front}{piece}"), MathDisplay::Block);
+                        let piece = within_math(&piece).replacen(
+                            "<mrow></mrow><mo",
+                            "<mo form=\"infix\"",
+                            1,
+                        );
+                        let class = if i == 0 { " class=\"sentence\"" } else { "" };
+                        math += &format!("<mrow{class}>{piece}</mrow>");
                     }
-                    math += "</span>";
                 }
+                let math = format!("<math display=\"block\">{math}</math>");
                 // Browsers and Markdown need it on one line.
                 match name {
                     Some(name) => {
                         let number = &places[name].1;
                         out += &format!(
-                            "<div class=\"equation\" id=\"eq-{name}\"><div>{math}</div>\
+                            "<div class=\"equation\" id=\"eq-{name}\">{math}\
                             <a href=\"#eq-{name}\">({number})</a></div>"
                         );
                     }
-                    None => out += &format!("<div class=\"equation\"><div>{math}</div></div>"),
+                    None => out += &format!("<div class=\"equation\">{math}</div>"),
                 }
             }
             Part::Text(text) => match linked(places, path, text) {
@@ -240,6 +246,12 @@ fn render_page(
         true => Ok(out),
         false => Err(problems),
     }
+}
+
+/// A formula without the element that it is in.
+fn within_math(mathml: &str) -> &str {
+    let inner = mathml.split_once('>').and_then(|(_, rest)| rest.strip_suffix("</math>"));
+    inner.unwrap_or_default()
 }
 
 /// A command or its flags as code within a line, whose words are not broken: browsers would do it
@@ -317,24 +329,6 @@ fn colored(mathml: &str) -> String {
     out
 }
 
-/// The font that formulas are drawn in: New Computer Modern Math, which has a MATH table. It is
-/// brought by the crate `typst-assets`, and lies under the GUST font licence.
-pub fn math_font() -> &'static [u8] {
-    // Of the fonts there, the one with a MATH table and regular weight.
-    let wanted = |font: &&[u8]| {
-        contains(font, b"NewCMMath-Regular") || contains(font, &utf16("NewCMMath-Regular"))
-    };
-    typst_assets::fonts().find(wanted).expect("typst-assets brings the font")
-}
-
-fn contains(data: &[u8], name: &[u8]) -> bool {
-    data.windows(name.len()).any(|window| window == name)
-}
-
-fn utf16(text: &str) -> Vec<u8> {
-    text.encode_utf16().flat_map(u16::to_be_bytes).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,9 +350,7 @@ mod tests {
             "(<span class=\"whole\"><math><mi>a</mi></math>),</span> b"
         );
         assert!(
-            text.contains(
-                "<div class=\"equation\" id=\"eq-first\"><div><span><math display=\"block\">"
-            ),
+            text.contains("<div class=\"equation\" id=\"eq-first\"><math display=\"block\"><mrow"),
             "{text}"
         );
         assert!(text.contains("<a href=\"#eq-first\">(3.1)</a></div>"), "{text}");
@@ -368,12 +360,12 @@ mod tests {
     #[test]
     fn a_wide_formula_is_in_pieces() {
         let text = one("$$ a = b \\allowbreak + c \\qquad d $$").unwrap();
-        let spans: Vec<usize> =
-            text.split("<span>").skip(1).map(|span| span.matches("<math ").count()).collect();
-        assert_eq!(spans, [2, 1], "{text}");
-        // The plus has something in front of it, so it is no sign and keeps its spaces.
-        let second = text.split("<math ").nth(2).unwrap();
-        assert!(!second.starts_with("display=\"block\"><mo>+"), "{text}");
+        assert_eq!(text.matches("<math").count(), 1, "{text}");
+        let pieces: Vec<&str> = text.split("<mrow").skip(1).collect();
+        let sentences: Vec<bool> =
+            pieces.iter().map(|piece| piece.starts_with(" class=\"sentence\"")).collect();
+        assert_eq!(sentences, [true, false, true], "{text}");
+        assert!(pieces[1].starts_with("><mo form=\"infix\">+"), "{text}");
     }
 
     #[test]
@@ -436,14 +428,5 @@ mod tests {
             let problems = one(text).unwrap_err();
             assert!(problems[0].starts_with(problem), "{problems:?} for {text:?}");
         }
-    }
-
-    #[test]
-    fn the_font_is_there() {
-        let font = math_font();
-        assert!(
-            font.starts_with(b"OTTO") && contains(&font[..1000], b"MATH"),
-            "an OpenType font for formulas"
-        );
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use book_math::listings::name_files;
-use book_math::{live, math_font, render, Page};
+use book_math::{font, live, render, Page};
 
 /// Where the font goes, beside the pages; mdBook copies it into the built book.
-const FONT: &str = "fonts/math.otf";
+const FONT: &str = "fonts/math.woff2";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -40,7 +40,8 @@ fn main() -> anyhow::Result<()> {
         anyhow::bail!("formulas of the book:\n{}", problems.join("\n"));
     }
     let folder = context.root.join(&context.config.book.src);
-    live::write(&folder.join(FONT), math_font())?;
+    let characters = pages.iter().flat_map(|page| font::characters(&page.text)).collect();
+    live::write(&folder.join(FONT), &font::math_font(&characters)?)?;
     live::prepare(&context.root, &folder, pages.iter_mut().map(|page| &mut page.text))?;
     let mut pages = pages.into_iter();
     book.for_each_chapter_mut(|chapter| {
