@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::prelude::*;
 use serde::Deserialize;
 
 /// The folder of the pages.
@@ -352,9 +353,38 @@ fn masked(text: &str) -> String {
 }
 
 /// The share of all values of two pictures, a colour of a pixel each, that differ by more than
-/// `most` of 255; 1 if the sizes differ.
+/// `most` of 255; 1 if the sizes differ. Of SVG files the embedded pictures are compared, and 1 is
+/// returned if anything else in them differs.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
-    let [a, b] = [a, b].map(|bytes| image::load_from_memory(bytes).unwrap().to_rgb8());
+    if !a.starts_with(b"<svg") {
+        return share_beyond([a, b].map(pixels), most);
+    }
+    let [(text_a, pictures_a), (text_b, pictures_b)] = [a, b].map(embedded);
+    if text_a != text_b || pictures_a.len() != pictures_b.len() {
+        return 1.0;
+    }
+    let pairs = pictures_a.into_iter().zip(pictures_b);
+    pairs.map(|(a, b)| share_beyond([a, b], most)).fold(0.0, f64::max)
+}
+
+fn pixels(bytes: &[u8]) -> image::RgbImage {
+    image::load_from_memory(bytes).unwrap().to_rgb8()
+}
+
+/// An SVG file without the pictures in it, and the pictures.
+fn embedded(svg: &[u8]) -> (String, Vec<image::RgbImage>) {
+    let svg = std::str::from_utf8(svg).unwrap();
+    let mut parts = svg.split("data:image/png;base64,");
+    let (mut text, mut pictures) = (parts.next().unwrap().to_string(), Vec::new());
+    for part in parts {
+        let (picture, rest) = part.split_once('"').unwrap();
+        pictures.push(pixels(&BASE64_STANDARD.decode(picture).unwrap()));
+        text += rest;
+    }
+    (text, pictures)
+}
+
+fn share_beyond([a, b]: [image::RgbImage; 2], most: u8) -> f64 {
     if a.dimensions() != b.dimensions() {
         return 1.0;
     }
@@ -381,5 +411,23 @@ mod tests {
             masked("4 images, 1.5 images/s\nafter 3 s, 12 steps"),
             "4 images, … images/s\nafter … s, 12 steps"
         );
+    }
+
+    fn svg(words: &str, value: u8) -> Vec<u8> {
+        let mut png = std::io::Cursor::new(Vec::new());
+        let picture =
+            image::RgbImage::from_fn(10, 10, |x, _| image::Rgb([value * (x < 2) as u8; 3]));
+        picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let png = BASE64_STANDARD.encode(png.into_inner());
+        format!("<svg><image href=\"data:image/png;base64,{png}\"/>{words}</svg>").into_bytes()
+    }
+
+    #[test]
+    fn pictures_inside_svg_files_are_compared_pixel_by_pixel() {
+        let one = svg("a cat", 0);
+        assert_eq!(difference(&one, &one, 24), 0.0);
+        assert_eq!(difference(&one, &svg("a cat", 20), 24), 0.0);
+        assert_eq!(difference(&one, &svg("a cat", 30), 24), 0.2);
+        assert_eq!(difference(&one, &svg("a dog", 0), 24), 1.0);
     }
 }

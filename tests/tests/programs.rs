@@ -201,7 +201,7 @@ fn chapters_1_to_4_show_what_they_promise() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let text = succeed("ch01-tensors", folder, &["--count", "9", "--out", "cats.png"]);
-    assert!(text.contains("cats: 50000 images of 3x16x16"), "{text}");
+    assert!(text.contains("cats: 200000 images of 3x16x16"), "{text}");
     let text = succeed(
         "ch02-schedule",
         folder,
@@ -439,7 +439,11 @@ fn bad_models_are_named() {
         &[file, "conv_in.weight", "[8, 3, 3, 3]", "[8, 4, 3, 3]"],
     );
     spoil(&config, &|b| b[..b.len() / 2].to_vec(), &["config.json"]);
-    spoil(&scheduler, &text("\"linear\"", "\"spiral\""), &["scheduler_config.json", "spiral"]);
+    spoil(
+        &scheduler,
+        &text("\"squaredcos_cap_v2\"", "\"spiral\""),
+        &["scheduler_config.json", "spiral"],
+    );
     spoil(
         &scheduler,
         &text("\"thresholding\": false", "\"thresholding\": true"),

@@ -34,6 +34,11 @@ macro_rules! attribute {
             pub fn word(self) -> &'static str {
                 match self { $(Self::$value => $word),+ }
             }
+
+            /// The value that this word names.
+            pub fn named(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.word() == word)
+            }
         }
     };
 }
@@ -43,8 +48,8 @@ macro_rules! attribute {
 attribute!(
     /// The colour of the fur.
     Fur {
-        Orange = "orange", Black = "black", Grey = "grey", White = "white",
-        Brown = "brown"
+        Orange = "orange", Blue = "blue", Green = "green", Grey = "grey",
+        White = "white", Black = "black"
     }
 );
 attribute!(
@@ -53,7 +58,7 @@ attribute!(
 );
 attribute!(
     /// The colour of the eyes.
-    Eyes { Green = "green", Yellow = "yellow", Blue = "blue" }
+    Eyes { Orange = "orange", Blue = "blue", Green = "green" }
 );
 attribute!(
     /// How the ears stand.
@@ -61,7 +66,7 @@ attribute!(
 );
 attribute!(
     /// The colour behind the cat.
-    Background { Cream = "cream", Pink = "pink", Mint = "mint", Sky = "sky" }
+    Background { Orange = "orange", Blue = "blue", Green = "green", Pink = "pink" }
 );
 // ANCHOR_END: attributes
 
@@ -77,7 +82,7 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// The cat in words: "a striped orange cat with green eyes and folded ears on a
+    /// The cat in words: "a striped orange cat with blue eyes and folded ears on a
     /// pink background". Ears that are up are not mentioned.
     pub fn caption(&self) -> String {
         let ears = match self.ears {
@@ -86,16 +91,22 @@ impl Attributes {
         };
         let (pattern, fur, eyes) =
             (self.pattern.word(), self.fur.word(), self.eyes.word());
+        let background = with_article(self.background.word());
         format!(
-            "a {pattern} {fur} cat with {eyes} eyes{ears} on a {} background",
-            self.background.word()
+            "a {pattern} {fur} cat with {eyes} eyes{ears} on {background} background"
         )
     }
 }
 // ANCHOR_END: caption
 
+/// "a green", "an orange".
+pub fn with_article(word: &str) -> String {
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {word}")
+}
+
 impl Attributes {
-    /// All 360 combinations.
+    /// All 432 combinations.
     pub fn all() -> impl Iterator<Item = Attributes> {
         let sizes = [
             Fur::ALL.len(),

@@ -1,7 +1,8 @@
 //! The cats: captions, range, and that attributes can be read back.
 
 use ch01_tensors::cats::{
-    attributes_of, draw, nth, read, Attributes, Background, Ears, Eyes, Fur, Pattern,
+    attributes_of, draw, nth, read, with_article, Attributes, Background, Ears, Eyes,
+    Fur, Pattern,
 };
 use rand::{Rng, SeedableRng};
 
@@ -25,7 +26,8 @@ fn captions_say_what_is_drawn() {
     );
     let captions: std::collections::HashSet<String> =
         Attributes::all().map(|a| a.caption()).collect();
-    assert_eq!(captions.len(), 360);
+    assert_eq!(captions.len(), 432);
+    assert_eq!(with_article("orange"), "an orange");
 }
 
 #[test]

@@ -175,7 +175,7 @@ impl Diffusion {
 
 // ANCHOR: per_image
 /// A factor for each image, in every channel and pixel of it: shaped as `images`.
-fn per_image<D: UNetDevice>(images: &Images<D>, factors: &[f64]) -> Images<D> {
+pub fn per_image<D: UNetDevice>(images: &Images<D>, factors: &[f64]) -> Images<D> {
     let factors: Vec<f32> = factors.iter().map(|&f| f as f32).collect();
     let factors = ops::tensor(images.device(), factors, (images.shape().0,));
     factors.broadcast_like::<_, Axes3<1, 2, 3>>(images)

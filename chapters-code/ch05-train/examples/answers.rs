@@ -13,9 +13,10 @@ fn main() -> anyhow::Result<()> {
     let eps = standard_normal(&device, (10, 3, 16, 16), &mut rng(1, 0));
     let x_t = model.diffusion.q_sample(&x0, &timesteps, &eps);
     let output = model.network.forward(x_t.clone(), &timesteps);
+    let predicted = model.diffusion.eps(&x_t, &timesteps, &output);
     let seen = model.diffusion.x0(&x_t, &timesteps, &output);
     Ok(figures::save_png(
         "answers.png",
-        &figures::image_rows(&[x_t, eps, output, seen], 5),
+        &figures::image_rows(&[x_t, eps, predicted, seen], 5),
     )?)
 }

@@ -28,6 +28,7 @@ fn train(
 ) -> Images<AutoDevice> {
     let config = TrainConfig {
         unet: Preset::Tiny.config([3, 16, 16]),
+        objective: Default::default(),
         scheduler: SchedulerConfig::default(),
         optimizer,
         batch_size: 32,

@@ -5,7 +5,7 @@ use ch03_forward::{standard_normal, Diffusion, Purpose};
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
 
-use crate::l_simple;
+use crate::{weighted_loss, LossWeighting};
 
 /// The timesteps are split into this many equal ranges.
 pub const BUCKETS: usize = 10;
@@ -32,10 +32,11 @@ impl HeldoutLoss {
 /// The loss on the first `count` images of a held-out dataset, in each range of
 /// timesteps, over which the images are spread evenly. `network` computes the output
 /// for x_t at the timesteps of some of the images; the last argument says which.
-/// Losses are comparable only for equal seeds, which fix the noise.
+/// Losses are comparable only for equal seeds, which fix the noise, and equal weights.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
     diffusion: &Diffusion,
+    weighting: LossWeighting,
     dataset: &dyn Dataset,
     count: usize,
     seed: u64,
@@ -51,7 +52,10 @@ pub fn heldout_loss<D: UNetDevice>(
         let timesteps = spread(first..last.max(first + 1), indices.len());
         let eps = standard_normal(device, *x0.shape(), &mut rng);
         let network = |x_t, timesteps: &[usize]| in_pieces(&x_t, timesteps, &network);
-        l_simple::<D, NoneTape>(diffusion, &x0, &timesteps, &eps, network).as_vec()[0]
+        let loss = weighted_loss::<D, NoneTape>(
+            diffusion, weighting, &x0, &timesteps, &eps, network,
+        );
+        loss.as_vec()[0]
     });
     HeldoutLoss { buckets }
 }

@@ -13,7 +13,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{l_simple, Ema, Optimizer, OptimizerConfig};
+use crate::{weighted_loss, Ema, Objective, Optimizer, OptimizerConfig};
 
 // ANCHOR: config
 /// Everything that decides a training.
@@ -22,6 +22,8 @@ use crate::{l_simple, Ema, Optimizer, OptimizerConfig};
 pub struct TrainConfig {
     pub unet: UNetConfig,
     pub scheduler: SchedulerConfig,
+    #[serde(default)]
+    pub objective: Objective,
     pub optimizer: OptimizerConfig,
     pub batch_size: usize,
     pub ema_decay: f64,
@@ -171,8 +173,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 
         let x0 = training_batch(&self.device, dataset, &indices, &mut rng);
         let total = self.diffusion.schedule.len();
-        let timesteps: Vec<usize> =
-            indices.iter().map(|_| rng.gen_range(0..total)).collect();
+        let sampling = self.config.objective.timesteps;
+        let timesteps = sampling.draw(total, indices.len(), &mut rng);
         let eps = standard_normal(&self.device, *x0.shape(), &mut rng);
         (Batch { indices, x0, timesteps, eps }, rng)
     }
@@ -193,7 +195,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
             ) -> Images<D, OwnedTape<f32, D>>
             + MaybeSync,
     ) -> Result<(f32, Gradient<D>), String> {
-        let diffusion = &self.diffusion;
+        let (diffusion, weights) = (&self.diffusion, self.config.objective.weighting);
         let count = batch.timesteps.len();
         self.replicas.follow(&self.network);
         let halves = self.replicas.run(count, |network, device, images| {
@@ -201,9 +203,9 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
                 .map(|all| ops::part(device, all, images.clone()));
             let timesteps = &batch.timesteps[images.clone()];
             let share = images.len() as f32 / count as f32;
-            let loss = l_simple(diffusion, &x0, timesteps, &eps, |x_t, t| {
-                forward(network, x_t, t, images)
-            }) * share;
+            let forward = |x_t, t: &[usize]| forward(network, x_t, t, images);
+            let loss = weighted_loss(diffusion, weights, &x0, timesteps, &eps, forward);
+            let loss = loss * share;
             let value = loss.as_vec()[0];
             let gradient = loss.try_backward().and_then(|gradients| {
                 ops::gradient_of(&mut network.clone(), gradients)

@@ -20,6 +20,7 @@ fn a_long_training_needs_no_more_memory_than_a_short_one() {
     let device = ops::open_device(0).unwrap();
     let config = TrainConfig {
         unet: Preset::Tiny.config([3, 16, 16]),
+        objective: Default::default(),
         scheduler: SchedulerConfig::default(),
         optimizer: OptimizerConfig::default(),
         batch_size: 64,

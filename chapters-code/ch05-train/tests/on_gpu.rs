@@ -20,6 +20,7 @@ fn config() -> TrainConfig {
     };
     TrainConfig {
         unet: attention,
+        objective: Default::default(),
         scheduler: SchedulerConfig { num_train_timesteps: 10, ..Default::default() },
         optimizer: OptimizerConfig { warmup_steps: 10, ..Default::default() },
         batch_size: 2,

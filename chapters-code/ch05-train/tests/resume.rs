@@ -13,6 +13,7 @@ use serde_json::{json, Value};
 fn config() -> TrainConfig {
     TrainConfig {
         unet: Preset::Tiny.config([1, 8, 8]),
+        objective: Default::default(),
         scheduler: Default::default(),
         optimizer: OptimizerConfig::default(),
         batch_size: 2,

@@ -1,13 +1,13 @@
 //! Training learns, clips, averages, and goes on after a stop as if nothing had been.
 
 use ch01_tensors::{Cats, Dataset, Split};
-use ch02_schedule::BetaSchedule;
-use ch03_forward::PredictionType;
+use ch02_schedule::{BetaSchedule, Schedule};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::{Preset, UNet};
 use ch05_train::{
-    heldout_loss, l_simple, learning_rate, Batch, Ema, Optimizer, OptimizerConfig,
-    TrainConfig, TrainError, Trainer,
+    heldout_loss, l_simple, learning_rate, weighted_loss, Batch, Ema, LossWeighting,
+    Optimizer, OptimizerConfig, TimestepSampling, TrainConfig, TrainError, Trainer,
 };
 use dfdx::prelude::*;
 use ops::layers::Parameters;
@@ -17,6 +17,7 @@ use ops::{AutoDevice as Dev, Images};
 fn config(prediction_type: PredictionType) -> TrainConfig {
     TrainConfig {
         unet: Preset::Tiny.config([3, 16, 16]),
+        objective: Default::default(),
         scheduler: SchedulerConfig {
             beta_schedule: BetaSchedule::SquaredcosCapV2,
             num_train_timesteps: 100,
@@ -174,6 +175,65 @@ fn long_gradients_are_cut() {
     );
 }
 
+/// An error of x0 counts the same, whatever the network was asked for: as much as its
+/// square times the signal-to-noise ratio, or times 5.
+#[test]
+fn min_snr_weighs_the_error_of_x0() {
+    let device: Dev = ops::open_device(0).unwrap();
+    let schedule = Schedule::new(BetaSchedule::Linear, 1000);
+    let shape = (2, 3, 4, 4);
+    let [x0, eps, wrong] =
+        [1, 2, 3].map(|seed| standard_normal(&device, shape, &mut rng(seed, 0)));
+    let wrong = x0.clone() + wrong * 0.1;
+    for t in [0, 10, 150, 500, 999] {
+        let alpha_bar = schedule.alpha_bar[t];
+        let snr = alpha_bar / (1.0 - alpha_bar);
+        let difference = wrong.clone() - x0.clone();
+        let error = difference.square().mean::<Rank0, _>().as_vec()[0] as f64;
+        let expected = error * f64::min(snr, 5.0);
+        for prediction_type in [
+            PredictionType::Epsilon,
+            PredictionType::Sample,
+            PredictionType::VPrediction,
+        ] {
+            let diffusion = Diffusion { schedule: schedule.clone(), prediction_type };
+            // What a network answers that takes x_t for a noisy `wrong`.
+            let network = |x_t: Images<Dev>, timesteps: &[usize]| {
+                let part = wrong.clone() * alpha_bar.sqrt() as f32;
+                let eps = (x_t - part) / (1.0 - alpha_bar).sqrt() as f32;
+                diffusion.target(&wrong, timesteps, &eps)
+            };
+            let weighting = LossWeighting::MinSnr;
+            let loss = weighted_loss::<_, NoneTape>(
+                &diffusion,
+                weighting,
+                &x0,
+                &[t, t],
+                &eps,
+                network,
+            );
+            let ratio = loss.as_vec()[0] as f64 / expected;
+            assert!((ratio - 1.0).abs() < 2e-2, "{prediction_type:?}, {t}: {ratio}");
+        }
+    }
+}
+
+#[test]
+fn stratified_timesteps_come_from_every_range() {
+    let (total, count) = (1000, 8);
+    let mut how_often = vec![0; total];
+    let mut rng = rng(0, 0);
+    for _ in 0..20_000 {
+        let drawn = TimestepSampling::Stratified.draw(total, count, &mut rng);
+        for (i, &t) in drawn.iter().enumerate() {
+            assert_eq!(t * count / total, i, "{t} is from another range");
+            how_often[t] += 1;
+        }
+    }
+    // 160 each, give or take five deviations.
+    assert!(how_often.iter().all(|&n| (95..225).contains(&n)), "{how_often:?}");
+}
+
 // ANCHOR: halves
 #[test]
 fn two_halves_say_what_the_whole_batch_says() {
@@ -303,13 +363,28 @@ fn heldout_losses_are_comparable() {
     let trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
     let heldout = Cats::new(Split::HeldOut);
     let network = |x_t, timesteps: &[usize], _| trainer.network.forward(x_t, timesteps);
-    let measure =
-        |seed| heldout_loss(&device, &trainer.diffusion, &heldout, 32, seed, network);
+    let measure = |weighting, seed| {
+        heldout_loss(
+            &device,
+            &trainer.diffusion,
+            weighting,
+            &heldout,
+            32,
+            seed,
+            network,
+        )
+    };
+    let weighted = measure(LossWeighting::MinSnr, 1);
+    let measure = |seed| measure(LossWeighting::Simple, seed);
     assert_eq!(measure(1), measure(1), "the same task every time");
     assert_ne!(measure(1), measure(2));
     // An untrained network answers about 0, so its error is about the variance of the
     // noise.
     assert!((measure(1).mean() - 1.0).abs() < 0.4, "{}", measure(1).mean());
+    // For the noise the weight is 5 over the ratio where that is above 5: far below 1 at
+    // the clean end, and 1 from the middle on.
+    assert!(weighted.buckets[0] < 0.3 * measure(1).buckets[0], "{weighted:?}");
+    assert_eq!(weighted.buckets[5..], measure(1).buckets[5..]);
 }
 
 /// Memory must not grow with the number of held-out images: at most 16 of them go
@@ -320,11 +395,13 @@ fn heldout_images_go_through_the_network_in_pieces() {
     let diffusion = config(PredictionType::Epsilon).scheduler.diffusion().unwrap();
     let seen = std::cell::RefCell::new(Vec::new());
     let heldout = Cats::new(Split::HeldOut);
-    let loss = heldout_loss(&device, &diffusion, &heldout, 40, 0, |x_t, t, images| {
+    let network = |x_t: Images<Dev>, t: &[usize], images: std::ops::Range<usize>| {
         assert_eq!((x_t.shape().0, t.len()), (images.len(), images.len()));
         seen.borrow_mut().push(images);
         x_t * 0.0
-    });
+    };
+    let simple = LossWeighting::Simple;
+    let loss = heldout_loss(&device, &diffusion, simple, &heldout, 40, 0, network);
     let seen = seen.into_inner();
     assert_eq!(seen.len(), 10 * 3);
     assert!(seen.chunks(3).all(|pieces| pieces == [0..16, 16..32, 32..40]));

@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let (model, file) = model::load(&device, &cli::shipped("cats-text"))?;
     let wanted =
-        file.read("a solid black cat with yellow eyes on a pink background")?;
+        file.read("a solid black cat with orange eyes on a pink background")?;
     let timesteps =
         TimestepSpacing::Trailing.timesteps(model.diffusion.schedule.len(), 50, 0);
     let draw =

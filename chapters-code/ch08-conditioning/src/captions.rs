@@ -1,7 +1,9 @@
 //! What can be said about the cats, in how many ways, and which of them the network
 //! never sees.
 
-use ch01_tensors::cats::{Attributes, Background, Ears, Eyes, Fur, Pattern};
+use ch01_tensors::cats::{
+    with_article, Attributes, Background, Ears, Eyes, Fur, Pattern,
+};
 use ch01_tensors::Dataset;
 use rand::seq::SliceRandom;
 use rand::Rng;
@@ -19,18 +21,28 @@ pub struct Asked {
     pub background: Option<Background>,
 }
 
+/// The nouns that have colours.
+const NOUNS: [&str; 3] = ["cat", "eyes", "background"];
+
 impl Asked {
-    /// Reads a prompt: every attribute has words of its own.
+    /// Reads a prompt. A colour belongs to the noun that follows it, or to the fur if
+    /// none does.
     pub fn read(prompt: &str) -> Self {
         let said = words(prompt);
-        let is_said = |word: &str| said.iter().any(|w| w == word);
-        Self {
-            fur: Fur::ALL.iter().copied().find(|v| is_said(v.word())),
-            pattern: Pattern::ALL.iter().copied().find(|v| is_said(v.word())),
-            eyes: Eyes::ALL.iter().copied().find(|v| is_said(v.word())),
-            ears: Ears::ALL.iter().copied().find(|v| is_said(v.word())),
-            background: Background::ALL.iter().copied().find(|v| is_said(v.word())),
+        let mut asked = Self::default();
+        for (at, word) in said.iter().enumerate() {
+            asked.pattern = asked.pattern.or(Pattern::named(word));
+            asked.ears = asked.ears.or(Ears::named(word));
+            let noun = said[at..].iter().find(|word| NOUNS.contains(&word.as_str()));
+            match noun.map(String::as_str) {
+                Some("eyes") => asked.eyes = asked.eyes.or(Eyes::named(word)),
+                Some("background") => {
+                    asked.background = asked.background.or(Background::named(word));
+                }
+                _ => asked.fur = asked.fur.or(Fur::named(word)),
+            }
         }
+        asked
     }
 
     /// Everything about this cat.
@@ -85,9 +97,7 @@ pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
     adjectives.extend(asked.fur.map(Fur::word));
     adjectives.extend(asked.pattern.map(Pattern::word));
     adjectives.shuffle(rng);
-    let article =
-        if adjectives.first() == Some(&Fur::Orange.word()) { "an" } else { "a" };
-    let mut sentence = [&[article], &adjectives[..], &["cat"]].concat().join(" ");
+    let mut sentence = with_article(&[&adjectives[..], &["cat"]].concat().join(" "));
 
     let mut additions: Vec<String> = Vec::new();
     additions.extend(asked.eyes.map(|eyes| format!("{} eyes", eyes.word())));
@@ -95,11 +105,9 @@ pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
         Ears::Up => "ears up".to_string(),
         Ears::Folded => "folded ears".to_string(),
     }));
-    additions.extend(
-        asked
-            .background
-            .map(|background| format!("on a {} background", background.word())),
-    );
+    additions.extend(asked.background.map(|background| {
+        format!("on {} background", with_article(background.word()))
+    }));
     additions.shuffle(rng);
     let mut link = "with";
     for addition in additions {
@@ -138,47 +146,84 @@ pub fn vocabulary() -> Vec<&'static str> {
     all.extend(Eyes::ALL.iter().map(|v| v.word()));
     all.extend(Ears::ALL.iter().map(|v| v.word()));
     all.extend(Background::ALL.iter().map(|v| v.word()));
+    all.sort_unstable();
+    all.dedup(); // fur, eyes and background share colours
     all
 }
 
 // ANCHOR: unseen
-/// Pairs of words that are left out of training, one for every attribute. Each of the
-/// words is seen, but never the two together.
+/// Pairs that are left out of training. Each half of a pair is seen, but never the two
+/// together. Of two that differ only in which colour belongs to what, both are left
+/// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
-    BrownPatched,
-    BlackBlue,
+    OrangeWithBlueEyes,
+    BlueWithOrangeEyes,
+    OrangeOnGreen,
+    GreenOnOrange,
+    GreyPatched,
     WhiteFolded,
-    OrangePink,
 }
 
 impl Unseen {
-    /// The pair that this cat has, if it has one.
-    pub fn of(cat: &Asked) -> Option<Self> {
-        let (pair, is_there) = match cat.fur? {
-            Fur::Brown => (Self::BrownPatched, cat.pattern == Some(Pattern::Patched)),
-            Fur::Black => (Self::BlackBlue, cat.eyes == Some(Eyes::Blue)),
-            Fur::White => (Self::WhiteFolded, cat.ears == Some(Ears::Folded)),
-            Fur::Orange => (Self::OrangePink, cat.background == Some(Background::Pink)),
-            Fur::Grey => return None,
-        };
-        is_there.then_some(pair)
+    /// The pairs that this cat has.
+    pub fn of(cat: &Asked) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|pair| pair.is_of(cat)).collect()
+    }
+
+    fn is_of(self, cat: &Asked) -> bool {
+        use Background as On;
+        match self {
+            Self::OrangeWithBlueEyes => cat.has(Fur::Orange, cat.eyes, Eyes::Blue),
+            Self::BlueWithOrangeEyes => cat.has(Fur::Blue, cat.eyes, Eyes::Orange),
+            Self::OrangeOnGreen => cat.has(Fur::Orange, cat.background, On::Green),
+            Self::GreenOnOrange => cat.has(Fur::Green, cat.background, On::Orange),
+            Self::GreyPatched => cat.has(Fur::Grey, cat.pattern, Pattern::Patched),
+            Self::WhiteFolded => cat.has(Fur::White, cat.ears, Ears::Folded),
+        }
     }
 }
 // ANCHOR_END: unseen
 
+impl Asked {
+    /// Whether two of its colours could be exchanged, and would describe another cat.
+    /// A network that does not see which word belongs to what cannot get it right.
+    pub fn is_swappable(&self) -> bool {
+        let eyes = self.eyes.map(Eyes::word);
+        let background = self.background.map(Background::word);
+        let fur = self.fur.map(Fur::word);
+        let differ = |a: Option<&'static str>, b: Option<&'static str>| {
+            let (Some(a), Some(b)) = (a, b) else { return false };
+            a != b && Eyes::named(a).is_some() && Eyes::named(b).is_some()
+        };
+        differ(fur, eyes) || differ(fur, background) || differ(eyes, background)
+    }
+
+    fn has<T: PartialEq>(&self, fur: Fur, other: Option<T>, value: T) -> bool {
+        self.fur == Some(fur) && other == Some(value)
+    }
+}
+
 impl Unseen {
     /// Every pair.
-    pub const ALL: [Self; 4] =
-        [Self::BrownPatched, Self::BlackBlue, Self::WhiteFolded, Self::OrangePink];
+    pub const ALL: [Self; 6] = [
+        Self::OrangeWithBlueEyes,
+        Self::BlueWithOrangeEyes,
+        Self::OrangeOnGreen,
+        Self::GreenOnOrange,
+        Self::GreyPatched,
+        Self::WhiteFolded,
+    ];
 
-    /// The two words.
+    /// The pair in words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::BrownPatched => "brown and patched",
-            Self::BlackBlue => "black with blue eyes",
+            Self::OrangeWithBlueEyes => "orange with blue eyes",
+            Self::BlueWithOrangeEyes => "blue with orange eyes",
+            Self::OrangeOnGreen => "orange on green",
+            Self::GreenOnOrange => "green on orange",
+            Self::GreyPatched => "grey and patched",
             Self::WhiteFolded => "white with folded ears",
-            Self::OrangePink => "orange on pink",
         }
     }
 }
@@ -198,7 +243,7 @@ impl SeenCats {
         let seen = (0..cats.len())
             .filter(|&i| {
                 let cat = cats.attributes(i).expect("every image is a cat");
-                Unseen::of(&Asked::all(&cat)).is_none()
+                Unseen::of(&Asked::all(&cat)).is_empty()
             })
             .collect();
         Self { cats, seen }

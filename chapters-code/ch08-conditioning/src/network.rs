@@ -185,10 +185,7 @@ impl<D: UNetDevice> ConditionalUNet<D> {
                 self.unet.forward_with(x_t, timesteps, &mut hook)
             }
             Conditioner::Text(reader) => {
-                let prompts: Vec<Option<&[usize]>> =
-                    conditions.iter().map(words).collect();
-                let (text, tape) = reader.encoder.forward::<T>(&prompts).split_tape();
-                let mut hook = TextHook { reader, text, tape: Some(tape) };
+                let mut hook = reader.hook::<T>(conditions);
                 self.unet.forward_with(x_t, timesteps, &mut hook)
             }
         }
@@ -214,16 +211,41 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D,
 /// Carries what was read to every place where the network looks at it. The mean of all
 /// words is added to the time, and so reaches every block; where which word belongs is
 /// for the looks to find out.
-struct TextHook<'a, D: UNetDevice, T> {
+pub(crate) struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,
     /// How the text was read; remembered once, where it is first used.
     tape: Option<T>,
 }
 
-impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> TextHook<'_, D, T> {
-    fn text(&mut self) -> Images<D, T> {
+impl<D: UNetDevice> TextConditioner<D> {
+    /// Reads the prompts.
+    pub(crate) fn hook<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        conditions: &[Condition],
+    ) -> TextHook<'_, D, T> {
+        let prompts: Vec<Option<&[usize]>> = conditions.iter().map(words).collect();
+        let (text, tape) = self.encoder.forward::<T>(&prompts).split_tape();
+        TextHook { reader: self, text, tape: Some(tape) }
+    }
+}
+
+// ANCHOR_END: text_hook
+
+// ANCHOR: text_hook_steps
+impl<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>> TextHook<'a, D, T> {
+    pub(crate) fn text(&mut self) -> Images<D, T> {
         self.text.clone().put_tape(self.tape.take().unwrap_or_default())
+    }
+
+    /// What looks at the words after this block.
+    pub(crate) fn look_at(
+        &self,
+        stage: &str,
+        block: usize,
+    ) -> Option<&'a CrossAttention<D>> {
+        let mut looks = self.reader.looks.iter();
+        looks.find(|look| look.0 == stage && look.1 == block).map(|look| &look.2)
     }
 }
 
@@ -233,13 +255,13 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for TextHook<'_,
     }
 
     fn after(&mut self, stage: &str, block: usize, x: Images<D, T>) -> Images<D, T> {
-        match self.reader.looks.iter().find(|look| look.0 == stage && look.1 == block) {
-            Some((_, _, look)) => look.forward(x, self.text()),
+        match self.look_at(stage, block) {
+            Some(look) => look.forward(x, self.text()),
             None => x,
         }
     }
 }
-// ANCHOR_END: text_hook
+// ANCHOR_END: text_hook_steps
 
 fn label(condition: &Condition) -> Option<usize> {
     match condition {

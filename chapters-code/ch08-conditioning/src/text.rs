@@ -34,6 +34,9 @@ pub struct TextConfig {
     pub heads: usize,
     /// Groups of the group norms here.
     pub groups: usize,
+    /// Whether the words of a prompt are sorted, so that their order is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bag_of_words: bool,
 }
 // ANCHOR_END: text_config
 
@@ -173,7 +176,20 @@ impl TextConfig {
         if words.is_empty() {
             return Err(PromptError::Empty(prompt.to_string()));
         }
-        Ok(Condition::Words(words))
+        Ok(self.in_order(words))
+    }
+
+    /// A caption as the encoder reads it; words that it does not know, and those that
+    /// are too many, are left out.
+    pub fn read_known(&self, caption: &str) -> Condition {
+        self.in_order(self.vocabulary.known(caption, self.max_words))
+    }
+
+    fn in_order(&self, mut words: Vec<usize>) -> Condition {
+        if self.bag_of_words {
+            words.sort_unstable();
+        }
+        Condition::Words(words)
     }
 }
 
@@ -285,12 +301,12 @@ ops::parameters!(TextEncoder { words, places, blocks, norm });
 /// the one of chapter 4.
 #[derive(Clone, Debug)]
 pub struct CrossAttention<D: UNetDevice> {
-    norm: GroupNorm<D>,
-    to_q: Linear<D>,
-    to_k: Linear<D>,
-    to_v: Linear<D>,
-    to_out: Linear<D>,
-    heads: usize,
+    pub(crate) norm: GroupNorm<D>,
+    pub(crate) to_q: Linear<D>,
+    pub(crate) to_k: Linear<D>,
+    pub(crate) to_v: Linear<D>,
+    pub(crate) to_out: Linear<D>,
+    pub(crate) heads: usize,
 }
 
 impl<D: UNetDevice> CrossAttention<D> {

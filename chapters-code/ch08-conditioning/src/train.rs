@@ -26,7 +26,7 @@ pub fn condition_of(
                 Some(cat) => phrase(&forget(Asked::all(&cat), rng), rng),
                 None => dataset.caption(index),
             };
-            Condition::Words(text.vocabulary.known(&caption, text.max_words))
+            text.read_known(&caption)
         }
     }
 }

@@ -30,6 +30,7 @@ fn text() -> ConditioningConfig {
         layers: 2,
         heads: 2,
         groups: 4,
+        bag_of_words: false,
     })
 }
 

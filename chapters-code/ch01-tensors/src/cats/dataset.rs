@@ -15,7 +15,7 @@ impl Cats {
     /// see [`cats::nth`].
     pub fn new(split: Split) -> Self {
         match split {
-            Split::Train => Self { seed: 0, len: 50_000 },
+            Split::Train => Self { seed: 0, len: 200_000 },
             Split::HeldOut => Self { seed: 1, len: 10_000 },
         }
     }

@@ -11,7 +11,9 @@ use clap::ValueEnum;
 use files::Disk;
 use serde::{Deserialize, Serialize};
 
-use crate::{OptimizerConfig, TrainConfig, TRAINING};
+use crate::{
+    LossWeighting, Objective, OptimizerConfig, TimestepSampling, TrainConfig, TRAINING,
+};
 
 /// What decides a training.
 #[derive(clap::Args, Clone)]
@@ -28,7 +30,7 @@ pub struct Args {
             "dataset", "image_size", "image_channels", "background", "preset",
             "batch_size", "learning_rate", "warmup_steps", "weight_decay",
             "max_gradient_norm", "seed", "schedule", "num_timesteps", "raise_betas",
-            "prediction_type", "ema_decay",
+            "prediction_type", "ema_decay", "timestep_sampling", "loss_weighting",
         ],
     )]
     pub resume: bool,
@@ -36,7 +38,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Steps for the cats, if --steps does not say.
-    #[arg(skip = 1200u64)]
+    #[arg(skip = 2000u64)]
     cat_steps: u64,
     /// The network (default: by dataset)
     #[arg(long, value_enum)]
@@ -65,7 +67,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0.999, value_parser = fraction, allow_negative_numbers = true)]
     ema_decay: f64,
     /// How fast the noise comes
-    #[arg(long, value_enum, default_value = "linear")]
+    #[arg(long, value_enum, default_value = "squaredcos_cap_v2")]
     schedule: BetaSchedule,
     /// How many steps of noise there are
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -74,8 +76,14 @@ pub struct Args {
     #[arg(long)]
     raise_betas: bool,
     /// What the network predicts
-    #[arg(long, value_enum, default_value = "epsilon")]
+    #[arg(long, value_enum, default_value = "v_prediction")]
     prediction_type: PredictionType,
+    /// How timesteps are drawn
+    #[arg(long, value_enum, default_value = "stratified")]
+    timestep_sampling: TimestepSampling,
+    /// How much the squared error at each timestep counts
+    #[arg(long, value_enum, default_value = "min-snr")]
+    loss_weighting: LossWeighting,
     /// Decides every random number of the training
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -184,8 +192,8 @@ impl Args {
         });
         anyhow::ensure!(
             !self.raise_betas || self.schedule != BetaSchedule::SquaredcosCapV2,
-            "--raise-betas: the betas of --schedule squaredcos_cap_v2 follow the \
-            number of timesteps anyway"
+            "--raise-betas needs another --schedule: the betas of squaredcos_cap_v2 \
+            follow the number of timesteps anyway"
         );
         let (beta_start, beta_end) = match self.raise_betas {
             true => raised_betas(self.num_timesteps as usize),
@@ -193,6 +201,10 @@ impl Args {
         };
         Ok(TrainConfig {
             unet: preset.config(shape),
+            objective: Objective {
+                timesteps: self.timestep_sampling,
+                weighting: self.loss_weighting,
+            },
             scheduler: SchedulerConfig {
                 beta_schedule: self.schedule,
                 num_train_timesteps: self.num_timesteps as usize,

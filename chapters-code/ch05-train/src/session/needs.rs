@@ -82,7 +82,15 @@ mod tests {
 
     fn config(unet: UNetConfig, batch_size: usize) -> TrainConfig {
         let (scheduler, optimizer) = (SchedulerConfig::default(), Default::default());
-        TrainConfig { unet, scheduler, optimizer, batch_size, ema_decay: 0.9, seed: 0 }
+        TrainConfig {
+            unet,
+            scheduler,
+            objective: Default::default(),
+            optimizer,
+            batch_size,
+            ema_decay: 0.9,
+            seed: 0,
+        }
     }
 
     /// The peaks that the benchmark measured, in MiB.

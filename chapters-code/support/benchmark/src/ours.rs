@@ -73,6 +73,7 @@ fn train(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0, eps, timesteps } = inputs;
     let config = TrainConfig {
         unet: model.network.config().clone(),
+        objective: Default::default(),
         scheduler: model.scheduler.clone(),
         optimizer: OptimizerConfig::default(),
         batch_size: x0.shape().0,

@@ -4,12 +4,16 @@
 //! Images come in as the chapters hold them: numbers in [-1, 1], as tensors or as slices.
 
 #[cfg(feature = "plots")]
+mod labelled;
+#[cfg(feature = "plots")]
 pub mod notebook;
 mod pixels;
 #[cfg(feature = "plots")]
 mod plots;
 
 pub use image::{RgbImage, RgbaImage};
+#[cfg(feature = "plots")]
+pub use labelled::{labelled, Labelled};
 pub use pixels::{
     check_film, check_grid, grid, image_grid, image_rows, rgba, save_gif, save_png, Picture,
     MOST_PIXELS,
@@ -42,7 +46,7 @@ pub enum FigureError {
     File(#[from] files::FileError),
     #[error("cannot encode the picture")]
     Encode(#[from] image::ImageError),
-    #[error("cannot draw the plot: {0}")]
+    #[error("cannot draw the figure: {0}")]
     Draw(String),
     #[error(
         "the picture would be {}{width}x{height} pixels large, {gigabytes:.1} GB, but at most \

@@ -8,6 +8,7 @@
 mod bench;
 #[cfg(target_arch = "wasm32")]
 mod browser;
+mod cat;
 mod drawing;
 mod lens;
 mod noising;
@@ -16,6 +17,7 @@ mod race;
 mod sampling;
 mod steps;
 mod training;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,6 +56,7 @@ pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
 #[derive(Deserialize)]
 #[serde(tag = "figure", rename_all = "snake_case")]
 enum Figure {
+    Cat(cat::Cat),
     ScheduleBench(bench::ScheduleBench),
     Plane(plane::Plane),
     Training(training::Training),
@@ -66,6 +69,7 @@ enum Figure {
     FewSteps(sampling::FewSteps),
     Prompt(sampling::Prompt),
     Guidance(sampling::Guided),
+    Words(words::Words),
 }
 
 /// The pictures of a figure, each drawn when it is asked for.
@@ -79,6 +83,7 @@ pub type Frames = Box<dyn Iterator<Item = Frame>>;
 pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
     match figure {
+        Figure::Cat(cat) => cat.frames(),
         Figure::ScheduleBench(bench) => bench.frames(),
         Figure::Plane(plane) => plane.frames(),
         Figure::Training(training) => training.frames(),
@@ -91,6 +96,7 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
         Figure::FewSteps(few_steps) => few_steps.frames(),
         Figure::Prompt(prompt) => prompt.frames(),
         Figure::Guidance(guided) => guided.frames(),
+        Figure::Words(words) => words.frames(),
     }
 }
 

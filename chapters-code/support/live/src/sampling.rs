@@ -14,7 +14,7 @@ use crate::{files, frame, Frames};
 
 /// The models that come with the book, where the page puts them.
 pub(crate) const CATS: &str = "cats";
-const CATS_TEXT: &str = "cats-text";
+pub(crate) const CATS_TEXT: &str = "cats-text";
 
 /// Steps of the long walk between two pictures of it.
 pub(crate) const EVERY: usize = 5;

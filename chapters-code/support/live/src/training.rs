@@ -51,6 +51,7 @@ impl Training {
         let config = TrainConfig {
             unet: Preset::Tiny.config([3, 16, 16]),
             scheduler: SchedulerConfig::default(),
+            objective: Default::default(),
             optimizer: OptimizerConfig {
                 learning_rate: 10f64.powf(exponent),
                 warmup_steps: 20,
@@ -79,8 +80,10 @@ impl Training {
             let done = step + 1;
             if done % MEASURED_EVERY == 0 || done == steps {
                 let network = |x_t, timesteps: &[usize], _| trainer.network.forward(x_t, timesteps);
+                let weighting = trainer.config.objective.weighting;
+                let diffusion = &trainer.diffusion;
                 let loss =
-                    heldout_loss(&device, &trainer.diffusion, &held_out, HELD_OUT, 0, network);
+                    heldout_loss(&device, diffusion, weighting, &held_out, HELD_OUT, 0, network);
                 measured.push((step, loss.mean()));
             }
             let shown = done % EVERY == 0 || done == steps || diverged;

@@ -38,7 +38,15 @@ pub fn index() -> Vec<u8> {
 /// Reads what is said about cats.
 pub fn text() -> TextConfig {
     let vocabulary = Tokenizer::new(captions::vocabulary());
-    TextConfig { vocabulary, max_words: 8, width: 2, layers: 1, heads: 1, groups: 1 }
+    TextConfig {
+        vocabulary,
+        max_words: 8,
+        width: 2,
+        layers: 1,
+        heads: 1,
+        groups: 1,
+        bag_of_words: false,
+    }
 }
 
 /// As a `conditioning/config.json` says it.

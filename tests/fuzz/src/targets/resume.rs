@@ -72,7 +72,15 @@ pub const TARGETS: &[Target] = &[
 fn config() -> TrainConfig {
     let (unet, scheduler, optimizer) =
         (network::unet(), network::scheduler(), OptimizerConfig::default());
-    TrainConfig { unet, scheduler, optimizer, batch_size: 4, ema_decay: 0.9, seed: 3 }
+    TrainConfig {
+        unet,
+        scheduler,
+        objective: Default::default(),
+        optimizer,
+        batch_size: 4,
+        ema_decay: 0.9,
+        seed: 3,
+    }
 }
 
 /// A state of a network that is one small map.

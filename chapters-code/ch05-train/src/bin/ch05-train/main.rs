@@ -42,10 +42,12 @@ impl Session for Unconditional {
     }
 
     fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss {
-        let (model, seed) = (self.trainer.model(), self.trainer.config.seed);
+        let (model, config) = (self.trainer.model(), &self.trainer.config);
         let network =
             |x_t, timesteps: &[usize], _| model.network.forward(x_t, timesteps);
-        heldout_loss(&self.device, &model.diffusion, dataset, count, seed, network)
+        let (weighting, seed) = (config.objective.weighting, config.seed);
+        let diffusion = &model.diffusion;
+        heldout_loss(&self.device, diffusion, weighting, dataset, count, seed, network)
     }
 
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {

@@ -40,6 +40,9 @@ pub struct Args {
         allow_negative_numbers = true,
     )]
     dropout: Option<f64>,
+    /// Sort the words of each prompt, so that their order is lost
+    #[arg(long, conflicts_with = "resume")]
+    bag_of_words: bool,
 }
 
 /// How often a network is told nothing, unless a flag says otherwise.
@@ -101,7 +104,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         &args.training,
         |device, dataset| {
             let file = ConditioningFile {
-                conditioning: conditioning(kind, dataset)?,
+                conditioning: conditioning(kind, args.bag_of_words, dataset)?,
                 dropout: args.dropout.unwrap_or(DROPOUT),
                 dataset: dataset.name().to_string(),
                 classes: match kind {
@@ -140,6 +143,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 /// What a network can be told that learns from this data set.
 fn conditioning(
     kind: Kind,
+    bag_of_words: bool,
     dataset: &dyn Dataset,
 ) -> anyhow::Result<ConditioningConfig> {
     let all = || 0..dataset.len();
@@ -174,6 +178,7 @@ fn conditioning(
                 layers: 2,
                 heads: 2,
                 groups: 8,
+                bag_of_words,
             })
         }
     })
@@ -231,7 +236,9 @@ impl Session for Conditional {
         let network = |x_t, timesteps: &[usize], images| {
             network.forward(x_t, timesteps, &conditions[images])
         };
-        heldout_loss(&self.device, &trainer.diffusion, dataset, count, seed, network)
+        let weighting = trainer.config.objective.weighting;
+        let diffusion = &trainer.diffusion;
+        heldout_loss(&self.device, diffusion, weighting, dataset, count, seed, network)
     }
 
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice> {

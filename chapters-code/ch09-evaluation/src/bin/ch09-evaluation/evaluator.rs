@@ -272,11 +272,17 @@ fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
     let pairs = || asked.iter().zip(cats);
     let all = |unseen: bool| {
         pairs()
-            .filter(move |(a, _)| Unseen::of(a).is_some() == unseen)
+            .filter(move |(a, _)| Unseen::of(a).is_empty() != unseen)
             .map(|(a, c)| a.is_right(c))
     };
     let mut measures =
         vec![percent("all right, seen", all(false)), percent("unseen", all(true))];
+    let swappable = pairs().filter(|(asked, _)| asked.is_swappable());
+    let bound = swappable.map(|(asked, cat)| {
+        let [fur, _, eyes, _, background] = asked.right(cat);
+        [fur, eyes, background].iter().all(|right| *right != Some(false))
+    });
+    measures.push(percent("colours bound", bound));
     for (at, name) in
         ["fur", "pattern", "eyes", "ears", "background"].into_iter().enumerate()
     {
@@ -292,8 +298,10 @@ fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
 /// left out of training.
 fn unseen_pairs(asked: &[Asked], cats: &[Attributes]) -> (String, Vec<Measured>) {
     let measures = Unseen::ALL.map(|pair| {
-        let of_pair =
-            asked.iter().zip(cats).filter(|(asked, _)| Unseen::of(asked) == Some(pair));
+        let of_pair = asked
+            .iter()
+            .zip(cats)
+            .filter(|(asked, _)| Unseen::of(asked).contains(&pair));
         let right: Vec<bool> =
             of_pair.map(|(asked, cat)| asked.is_right(cat)).collect();
         let of = Some(right.len());

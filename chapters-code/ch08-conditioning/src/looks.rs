@@ -1,0 +1,167 @@
+//! Where the pixels look: the attention of the words over the picture.
+
+use ch04_unet::BlockHook;
+use dfdx::prelude::*;
+use ops::{Images, Rows, UNetDevice};
+
+use crate::condition::Condition;
+use crate::network::{ConditionalUNet, Conditioner, TextHook};
+use crate::text::CrossAttention;
+
+// ANCHOR: shares
+impl<D: UNetDevice> CrossAttention<D> {
+    /// How much each pixel takes from each place of the prompt, the mean over the
+    /// heads: `(batch, places, h, w)`. For each pixel the places sum to 1.
+    pub fn shares(&self, x: Images<D>, text: Images<D>) -> Images<D> {
+        let (batch, channels, h, w) = *x.shape();
+        let (_, _, _, places) = *text.shape();
+        let each = channels / self.heads;
+        let split = |images: Images<D>, pixels| {
+            images.reshape_like(&(batch, self.heads, each, pixels))
+        };
+        let q = split(self.to_q.forward_pixels(self.norm.forward(x)), h * w);
+        let k = split(self.to_k.forward_pixels(text), places);
+        let q = q.permute::<_, Axes4<0, 1, 3, 2>>();
+        let scores = q.matmul(k) * (each as f32).sqrt().recip();
+        let shares = scores.softmax::<Axis<3>>().mean::<_, Axis<1>>();
+        let by_place = shares.permute::<_, Axes3<0, 2, 1>>();
+        by_place.reshape_like(&(batch, places, h, w))
+    }
+}
+// ANCHOR_END: shares
+
+/// What one cross-attention looked at.
+#[derive(Clone, Debug)]
+pub struct Look<D: UNetDevice> {
+    /// Where in the U-Net it is.
+    pub stage: String,
+    pub block: usize,
+    /// As [`CrossAttention::shares`].
+    pub shares: Images<D>,
+}
+
+// ANCHOR: share_map
+/// The share of one place of the prompt at every pixel of the first image, which has
+/// this height and width: the mean over the cross-attentions, each as coarse as it is.
+pub fn share_map<D: UNetDevice>(
+    looks: &[Look<D>],
+    place: usize,
+    [height, width]: [usize; 2],
+) -> Vec<f32> {
+    let mut map = vec![0.0; height * width];
+    for look in looks {
+        let (_, _, h, w) = *look.shares.shape();
+        let shares = look.shares.as_vec();
+        for (i, sum) in map.iter_mut().enumerate() {
+            let (y, x) = (i / width * h / height, i % width * w / width);
+            *sum += shares[(place * h + y) * w + x] / looks.len() as f32;
+        }
+    }
+    map
+}
+// ANCHOR_END: share_map
+
+/// Carries the text to the pixels, and writes down where they look.
+struct Recorder<'a, D: UNetDevice> {
+    hook: TextHook<'a, D, NoneTape>,
+    looks: Vec<Look<D>>,
+}
+
+impl<D: UNetDevice> BlockHook<D, NoneTape> for Recorder<'_, D> {
+    fn time(&mut self, time: Rows<D>) -> Rows<D> {
+        self.hook.time(time)
+    }
+
+    fn after(&mut self, stage: &str, block: usize, x: Images<D>) -> Images<D> {
+        if let Some(look) = self.hook.look_at(stage, block) {
+            let shares = look.shares(x.clone(), self.hook.text());
+            self.looks.push(Look { stage: stage.to_string(), block, shares });
+        }
+        self.hook.after(stage, block, x)
+    }
+}
+
+impl<D: UNetDevice> ConditionalUNet<D> {
+    /// As [`ConditionalUNet::forward`], and what each cross-attention looked at. Empty
+    /// for a network that is told classes.
+    ///
+    /// # Panics
+    /// As [`ConditionalUNet::forward`].
+    pub fn forward_with_looks(
+        &self,
+        x_t: Images<D>,
+        timesteps: &[usize],
+        conditions: &[Condition],
+    ) -> (Images<D>, Vec<Look<D>>) {
+        let Conditioner::Text(reader) = &self.conditioner else {
+            return (self.forward(x_t, timesteps, conditions), Vec::new());
+        };
+        let mut recorder =
+            Recorder { hook: reader.hook(conditions), looks: Vec::new() };
+        let output = self.unet.forward_with(x_t, timesteps, &mut recorder);
+        (output, recorder.looks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Tokenizer;
+    use crate::TextConfig;
+    use ch03_forward::{rng, standard_normal};
+    use ops::AutoDevice;
+
+    const PLACES: usize = 5;
+
+    fn look(heads: usize) -> (AutoDevice, CrossAttention<AutoDevice>) {
+        let device = ops::open_device(0).unwrap();
+        let text = TextConfig {
+            vocabulary: Tokenizer::new(["a cat"]),
+            max_words: PLACES,
+            width: 8,
+            layers: 0,
+            heads,
+            groups: 4,
+            bag_of_words: false,
+        };
+        let look = CrossAttention::new(&device, &mut rng(1, 0), 8, 4, &text);
+        (device, look)
+    }
+
+    /// What each pixel takes from a place, times what that place offers, is what is
+    /// added to the pixel.
+    #[test]
+    fn shares_are_what_attention_mixes_with() {
+        let (device, look) = look(1);
+        let x = standard_normal(&device, (2, 8, 3, 4), &mut rng(2, 0));
+        let text = standard_normal(&device, (2, 8, 1, PLACES), &mut rng(3, 0));
+        let shares = look.shares(x.clone(), text.clone()).as_vec();
+        let values = look.to_v.forward_pixels(text.clone()).as_vec();
+        let mut mixed = vec![0.0; 2 * 8 * 12];
+        for (i, mixed) in mixed.iter_mut().enumerate() {
+            let (image, channel, pixel) = (i / 96, i / 12 % 8, i % 12);
+            for place in 0..PLACES {
+                *mixed += shares[(image * PLACES + place) * 12 + pixel]
+                    * values[(image * 8 + channel) * PLACES + place];
+            }
+        }
+        let mixed = ops::tensor(&device, mixed, (2, 8, 3, 4));
+        let expected =
+            look.to_out.forward_pixels_plus_images(mixed, x.clone()).as_vec();
+        for (found, expected) in look.forward(x, text).as_vec().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn the_shares_of_a_pixel_sum_to_one() {
+        let (device, look) = look(2);
+        let x = standard_normal(&device, (1, 8, 4, 4), &mut rng(2, 0));
+        let text = standard_normal(&device, (1, 8, 1, PLACES), &mut rng(3, 0));
+        let shares = look.shares(x, text).as_vec();
+        for pixel in 0..16 {
+            let of_pixel = shares.iter().skip(pixel).step_by(16);
+            assert!((of_pixel.sum::<f32>() - 1.0).abs() < 1e-5, "pixel {pixel}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Pictures with words under them.
+
+use std::path::Path;
+
+use base64::prelude::*;
+use image::RgbImage;
+
+use crate::{pixels, FigureError};
+
+/// Height of a line of words, and the part of it that lies above the base line.
+const LINE: u32 = 20;
+const ABOVE: u32 = 15;
+const GAP: u32 = 12;
+
+/// A picture and the lines under it.
+pub type Labelled = (RgbImage, Vec<String>);
+
+/// Draws rows of pictures with words under them into an SVG file.
+///
+/// # Errors
+/// If the file cannot be written, or there is no picture.
+pub fn labelled(path: impl AsRef<Path>, rows: &[Vec<Labelled>]) -> Result<(), FigureError> {
+    Ok(files::write(path, labelled_svg(rows)?.as_bytes())?)
+}
+
+fn labelled_svg(rows: &[Vec<Labelled>]) -> Result<String, FigureError> {
+    let (mut body, mut top, mut right) = (String::new(), GAP, 0);
+    for row in rows {
+        let (mut left, mut bottom) = (GAP, top);
+        for (picture, lines) in row {
+            let (width, height) = picture.dimensions();
+            let png = BASE64_STANDARD.encode(pixels::png(picture)?);
+            body += &format!(
+                "<image x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" \
+                href=\"data:image/png;base64,{png}\"/>\n"
+            );
+            let middle = left + width / 2;
+            for (number, line) in (0..).zip(lines) {
+                let y = top + height + number * LINE + ABOVE;
+                let line = escaped(line);
+                body += &format!("<text x=\"{middle}\" y=\"{y}\">{line}</text>\n");
+            }
+            bottom = bottom.max(top + height + lines.len() as u32 * LINE);
+            left += width + GAP;
+        }
+        right = right.max(left);
+        top = bottom + GAP;
+    }
+    if right == 0 {
+        return Err(FigureError::Draw("there is no picture".into()));
+    }
+    Ok(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{right}\" height=\"{top}\" \
+        viewBox=\"0 0 {right} {top}\">\n\
+        <g font-family=\"sans-serif\" font-size=\"15\" fill=\"#808080\" text-anchor=\"middle\" \
+        style=\"image-rendering: pixelated\">\n{body}</g>\n</svg>\n"
+    ))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_picture_has_its_words_below() {
+        let picture = RgbImage::from_pixel(100, 50, image::Rgb([1, 2, 3]));
+        let row = vec![(picture.clone(), vec!["a <cat>".to_string()]), (picture, Vec::new())];
+        let svg = labelled_svg(&[row]).unwrap();
+        assert!(svg.contains("width=\"236\" height=\"94\""), "{svg}");
+        assert_eq!(svg.matches("<image x=").count(), 2);
+        assert!(svg.contains("<text x=\"62\" y=\"77\">a &lt;cat></text>"), "{svg}");
+        assert!(labelled_svg(&[]).is_err());
+    }
+}
