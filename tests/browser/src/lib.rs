@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{json, Value};
@@ -13,6 +14,8 @@ pub struct Chromium {
     process: Child,
     socket: WebSocket<TcpStream>,
     calls: u64,
+    /// Whether the page is loaded that was asked for last.
+    loaded: bool,
     _profile: tempfile::TempDir,
 }
 
@@ -22,6 +25,9 @@ pub struct Tab<'a> {
     session: String,
     target: String,
 }
+
+/// How long the browser may take to answer.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Names under which Chromium is installed.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -54,9 +60,11 @@ impl Chromium {
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.context("the browser does not tell where it listens")?;
         let host = address.split('/').nth(2).context("an address has a host")?;
-        let (socket, _) = tungstenite::client(address.as_str(), TcpStream::connect(host)?)
+        let stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let (socket, _) = tungstenite::client(address.as_str(), stream)
             .map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        Ok(Self { process, socket, calls: 0, _profile: profile })
+        Ok(Self { process, socket, calls: 0, loaded: false, _profile: profile })
     }
 
     fn call(
@@ -84,7 +92,9 @@ impl Chromium {
     fn read(&mut self) -> anyhow::Result<Value> {
         loop {
             if let Message::Text(text) = self.socket.read()? {
-                return Ok(serde_json::from_str(&text)?);
+                let message: Value = serde_json::from_str(&text)?;
+                self.loaded |= message["method"] == "Page.loadEventFired";
+                return Ok(message);
             }
         }
     }
@@ -103,8 +113,12 @@ impl Chromium {
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call(Some(&session), "Emulation.setDeviceMetricsOverride", size)?;
         self.call(Some(&session), "Page.enable", json!({}))?;
+        self.loaded = false;
         self.call(Some(&session), "Page.navigate", json!({ "url": url }))?;
-        while self.read()?["method"] != "Page.loadEventFired" {}
+        // A small page may be loaded before the call is answered.
+        while !self.loaded {
+            self.read()?;
+        }
         Ok(Tab { browser: self, session, target })
     }
 }
