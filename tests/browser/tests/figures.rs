@@ -1,6 +1,8 @@
 //! Every interactive figure of the book, played in Chromium as a reader would: its first picture,
 //! what it draws, a slider that is dragged, a bad value, and files that are lost.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use browser_tests::{Chromium, Tab};
 use serde_json::Value;
-use tiny_http::{Header, Request, Response, Server};
 
 /// The longest that a figure draws here (training takes the most).
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,43 +32,51 @@ impl Book {
         // This variable of cargo is for the test, not for the build that mdBook starts.
         let built = build.env_remove("CARGO_MANIFEST_DIR").status().context("mdbook")?;
         anyhow::ensure!(built.success(), "mdbook build failed");
-        let server = Server::http("127.0.0.1:0").map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let address = format!("http://{}", server.server_addr());
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = format!("http://{}", listener.local_addr()?);
         let served = folder.path().to_path_buf();
         std::thread::spawn(move || {
-            for request in server.incoming_requests() {
+            for connection in listener.incoming().flatten() {
                 let served = served.clone();
-                // On its own, because a browser reads several files at the same time.
-                std::thread::spawn(move || answer(request, &served));
+                // On its own, because a browser opens connections ahead of need, and keeps them.
+                std::thread::spawn(move || answer(connection, &served).ok());
             }
         });
         Ok(Self { address, folder })
     }
 }
 
-/// Sends a file, or nothing if there is none. The browser may have gone elsewhere meanwhile.
-fn answer(request: Request, served: &Path) {
-    let url = request.url().to_string();
+/// Reads one request and sends the file, or nothing if there is none. The browser may go elsewhere
+/// meanwhile, which is an error that nobody needs.
+fn answer(mut connection: TcpStream, served: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(connection.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    // The headers end with an empty line.
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let url = request.split(' ').nth(1).unwrap_or("/");
     let path = Path::new(url.split(['?', '#']).next().unwrap_or("/").trim_start_matches('/'));
-    let bytes = std::fs::read(served.join(path));
-    match bytes {
-        Ok(bytes) => {
-            request.respond(Response::from_data(bytes).with_header(content_type(path))).ok()
-        }
-        Err(_) => request.respond(Response::empty(404)).ok(),
+    let (status, bytes) = match std::fs::read(served.join(path)) {
+        Ok(bytes) => ("200 OK", bytes),
+        Err(_) => ("404 Not Found", Vec::new()),
     };
+    let (kind, length) = (content_type(path), bytes.len());
+    write!(
+        connection,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+        Connection: close\r\n\r\n"
+    )?;
+    connection.write_all(&bytes)
 }
 
-fn content_type(path: &Path) -> Header {
-    let kind = match path.extension().and_then(|kind| kind.to_str()) {
+fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|kind| kind.to_str()) {
         Some("html") => "text/html",
         Some("js") => "text/javascript",
         Some("css") => "text/css",
         Some("svg") => "image/svg+xml",
         Some("wasm") => "application/wasm",
         _ => "application/octet-stream",
-    };
-    Header::from_bytes("Content-Type", kind).expect("it is a header")
+    }
 }
 
 /// The pages that have figures.
