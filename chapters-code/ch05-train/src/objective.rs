@@ -17,10 +17,21 @@ pub fn l_simple<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     eps: &Images<D>,
     network: impl FnOnce(Images<D, T>, &[usize]) -> Images<D, T>,
 ) -> Tensor<Rank0, f32, D, T> {
+    squared_error(diffusion, x0, timesteps, eps, network).mean()
+}
+
+/// The squared error of each value.
+fn squared_error<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
+    diffusion: &Diffusion,
+    x0: &Images<D>,
+    timesteps: &[usize],
+    eps: &Images<D>,
+    network: impl FnOnce(Images<D, T>, &[usize]) -> Images<D, T>,
+) -> Images<D, T> {
     let x_t = diffusion.q_sample(x0, timesteps, eps);
     let output = network(x_t.put_tape(T::default()), timesteps);
     let target = diffusion.target(x0, timesteps, eps);
-    (output - target).square().mean()
+    (output - target).square()
 }
 // ANCHOR_END: l_simple
 
@@ -102,11 +113,9 @@ pub fn weighted_loss<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     eps: &Images<D>,
     network: impl FnOnce(Images<D, T>, &[usize]) -> Images<D, T>,
 ) -> Tensor<Rank0, f32, D, T> {
-    let x_t = diffusion.q_sample(x0, timesteps, eps);
-    let output = network(x_t.put_tape(T::default()), timesteps);
-    let target = diffusion.target(x0, timesteps, eps);
     let weights: Vec<f64> =
         timesteps.iter().map(|&t| weighting.weight(diffusion, t)).collect();
-    ((output - target).square() * per_image(x0, &weights)).mean()
+    let error = squared_error(diffusion, x0, timesteps, eps, network);
+    (error * per_image(x0, &weights)).mean()
 }
 // ANCHOR_END: weighted_loss

@@ -163,7 +163,7 @@ fn a_classifier_learns_and_survives_the_disk() {
     assert!((0..50).all(|i| answers(&heldout, i)[0] == heldout.label(i)));
     let mut trained = small(150);
     let right = accuracy(&device, &trained, &heldout);
-    // One in 432 by chance.
+    // Guessing gets one in 432 right.
     assert!(right > 0.05, "right about {right} after 150 steps");
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &mut trained).unwrap();
