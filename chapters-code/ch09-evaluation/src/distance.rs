@@ -75,6 +75,14 @@ pub struct Nearest {
 }
 
 impl Nearest {
+    /// Before any was looked at.
+    const NONE: Self = Self::new(0, f64::INFINITY);
+
+    /// An image that is the only one.
+    const fn new(number: usize, difference: f64) -> Self {
+        Self { number, difference, second: f64::INFINITY }
+    }
+
     /// The nearest of two sets, where `other` comes from the later one.
     pub fn or(self, other: Self) -> Self {
         let (near, far) = if other.difference < self.difference {
@@ -96,40 +104,58 @@ impl Nearest {
     }
 }
 
+/// Images of each side that are compared at a time: their products take 256 KB.
+const TOGETHER: usize = 256;
+
 // ANCHOR: nearest
-/// For each image the nearest of `others`.
+/// For each image the nearest of `others`, and how near the second comes.
 ///
 /// # Panics
-/// If there are no others.
+/// If there are no others, or images differ in size.
 pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<Nearest> {
     assert!(!others.is_empty(), "there must be others");
-    let nearest_to = |image: &Vec<f32>| {
-        let (mut number, mut best, mut second) = (0, f32::INFINITY, f32::INFINITY);
-        for (i, other) in others.iter().enumerate() {
-            match squares_below(image, other, second) {
-                Some(squares) if squares < best => {
-                    (number, best, second) = (i, squares, best);
+    let search = |images: &[Vec<f32>]| {
+        let mut found = vec![Nearest::NONE; images.len()];
+        for (block, first) in others.chunks(TOGETHER).zip((0..).step_by(TOGETHER)) {
+            let limits = lower_limits(images, block);
+            for (j, other) in block.iter().enumerate() {
+                for (i, image) in images.iter().enumerate() {
+                    if limits[(i, j)] < found[i].second {
+                        let difference = difference(image, other);
+                        found[i] = found[i].or(Nearest::new(first + j, difference));
+                    }
                 }
-                Some(squares) => second = squares,
-                None => {}
             }
         }
-        let root = |squares: f32| (squares as f64 / image.len() as f64).sqrt();
-        Nearest { number, difference: root(best), second: root(second) }
+        found
     };
-    images.par_iter().map(nearest_to).collect()
+    images.par_chunks(TOGETHER).flat_map_iter(search).collect()
 }
 // ANCHOR_END: nearest
 
-/// The sum of the squared differences, unless it reaches `limit`: most images need only
-/// a look at their first pixels.
-fn squares_below(a: &[f32], b: &[f32], limit: f32) -> Option<f32> {
-    let mut sum = 0.0;
-    for (a, b) in a.chunks(48).zip(b.chunks(48)) {
-        sum += a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-        if sum >= limit {
-            return None;
-        }
-    }
-    Some(sum)
+// ANCHOR: least
+/// A lower limit for the difference of each pair. |a - b|² = |a|² + |b|² - 2 a·b, and
+/// the a·b of all pairs are one product of matrices. The result may be off by the
+/// rounding of numbers much larger than it, so that is subtracted.
+fn lower_limits(images: &[Vec<f32>], others: &[Vec<f32>]) -> DMatrix<f64> {
+    let width = images[0].len();
+    let a = DMatrix::from_fn(images.len(), width, |i, k| images[i][k]);
+    let b = DMatrix::from_fn(width, others.len(), |k, j| others[j][k]);
+    let square = |image: &Vec<f32>| image.iter().map(|v| v * v).sum::<f32>();
+    let squares_a: Vec<f32> = images.iter().map(square).collect();
+    let squares_b: Vec<f32> = others.iter().map(square).collect();
+    let rounding = width as f32 * f32::EPSILON;
+    (a * b).map_with_location(|i, j, product| {
+        let sum = squares_a[i] + squares_b[j];
+        let least = sum - 2.0 * product - rounding * sum;
+        (least.max(0.0) as f64 / width as f64).sqrt()
+    })
+}
+// ANCHOR_END: least
+
+/// The root of the mean squared difference.
+fn difference(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len(), "images of one size");
+    let squares: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
+    (squares as f64 / a.len() as f64).sqrt()
 }

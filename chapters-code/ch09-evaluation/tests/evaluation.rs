@@ -118,6 +118,30 @@ fn the_nearest_image_is_found() {
     }
 }
 
+/// More images than are compared at a time, some of them copies, some nearly.
+#[test]
+fn the_nearest_of_many_is_what_every_difference_says() {
+    let (train, heldout) = (Cats::new(Split::Train), Cats::new(Split::HeldOut));
+    let mut others: Vec<Vec<f32>> = (0..700).map(|i| train.image(i)).collect();
+    others[690] = others[5].clone();
+    others[691] = others[6].iter().map(|v| v * (1.0 - 1e-5)).collect();
+    let mut images: Vec<Vec<f32>> = (0..290).map(|i| heldout.image(i)).collect();
+    images.extend_from_slice(&others[..10]);
+    for (image, found) in images.iter().zip(nearest(&images, &others)) {
+        let difference = |other: &Vec<f32>| {
+            let pairs = image.iter().zip(other);
+            let squares: f64 =
+                pairs.map(|(a, b)| (*a as f64 - *b as f64).powi(2)).sum();
+            (squares / image.len() as f64).sqrt()
+        };
+        let mut all: Vec<f64> = others.iter().map(difference).collect();
+        assert!((all[found.number] - found.difference).abs() < 1e-6);
+        all.sort_by(f64::total_cmp);
+        assert!((all[0] - found.difference).abs() < 1e-6, "{} {found:?}", all[0]);
+        assert!((all[1] - found.second).abs() < 1e-6, "{} {found:?}", all[1]);
+    }
+}
+
 #[test]
 fn a_judge_compares_ranks() {
     let values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
