@@ -3,9 +3,9 @@
 use ch01_tensors::cats::{
     draw, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose,
 };
-use ch06_sampling::sources;
+use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
-use ch08_conditioning::{from_image, inpaint, model, Condition, Guidance};
+use ch08_conditioning::{from_image, model, Condition, Guidance, Inpaint};
 use ops::{AutoDevice, Images};
 
 /// Images in a row.
@@ -48,25 +48,16 @@ fn main() -> anyhow::Result<()> {
     let mut rows = vec![image.clone()];
     for strength in [0.3, 0.5, 0.7] {
         let white = denoiser("a white cat")?;
-        rows.push(from_image(
-            &Ddim::for_model(&model, 0.0),
-            image.clone(),
-            strength,
-            &timesteps,
-            rngs(),
-            white,
-        ));
+        let ddim = Ddim::for_model(&model, 0.0);
+        let walk = from_image(ddim, image.clone(), strength, &timesteps, rngs(), white);
+        rows.push(walk.finish());
     }
     let blue = denoiser("a cat with blue eyes")?;
-    rows.push(inpaint(
-        &Ddim::for_model(&model, 1.0),
-        &image,
-        &masked,
-        &timesteps,
-        5,
-        rngs(),
-        blue,
-    ));
+    let ddim = Ddim::for_model(&model, 1.0);
+    let inpaint = Inpaint { ddim, image, mask: masked, resamplings: 5 };
+    let mut rngs = rngs();
+    let noise = noise_per_image(&device, (COUNT, 3, SIZE, SIZE), &mut rngs);
+    rows.push(walk(inpaint, noise, &timesteps, rngs, blue).finish());
     figures::save_png("editing.png", &figures::image_rows(&rows, 5))?;
 
     let mask = mask.iter().map(|m| 2.0 * m - 1.0).collect();

@@ -1,8 +1,7 @@
 //! Changing an image with a network that was only trained to draw.
 
 use ch02_schedule::Schedule;
-use ch03_forward::Diffusion;
-use ch06_sampling::{noise_per_image, pairs, walk, Solver};
+use ch06_sampling::{noise_per_image, walk, Denoiser, Outcome, Solver, Walk};
 use ch07_ddim::Ddim;
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
@@ -11,27 +10,31 @@ use rand_chacha::ChaCha8Rng;
 // ANCHOR: from_image
 /// Image to image (SDEdit, Meng et al. 2022, whose algorithm 1 is written for noise
 /// that grows without shrinking the image; this is the same idea for ours): noise the
-/// image part of the way, then draw from there. With `strength` 0 nothing is changed,
+/// image part of the way, then walk from there. With `strength` 0 nothing is changed,
 /// with 1 nothing is kept.
 ///
 /// # Panics
 /// If `strength` is not between 0 and 1.
-pub fn from_image<D: UNetDevice>(
-    ddim: &Ddim,
+pub fn from_image<'a, D: UNetDevice>(
+    ddim: Ddim,
     image: Images<D>,
     strength: f64,
     timesteps: &[usize],
     mut rngs: Vec<ChaCha8Rng>,
-    denoise: impl Fn(&Images<D>, usize) -> Images<D>,
-) -> Images<D> {
+    denoise: impl Fn(&Images<D>, usize) -> Images<D> + 'a,
+) -> Walk<'a, D> {
     assert!((0.0..=1.0).contains(&strength), "a strength of {strength}");
     let beyond = strength * ddim.diffusion.schedule.len() as f64;
-    let rest: Vec<usize> =
-        timesteps.iter().copied().filter(|&t| (t as f64) < beyond).collect();
-    let Some(&start) = rest.first() else { return image };
-    let eps = noise_per_image(image.device(), *image.shape(), &mut rngs);
-    let x_t = ddim.diffusion.q_sample(&image, &vec![start; image.shape().0], &eps);
-    walk(ddim.clone(), x_t, &rest, rngs, denoise).finish()
+    let is_left = |t: &usize| (*t as f64) < beyond;
+    let rest: Vec<usize> = timesteps.iter().copied().filter(is_left).collect();
+    let x_t = match rest.first() {
+        Some(&start) => {
+            let eps = noise_per_image(image.device(), *image.shape(), &mut rngs);
+            ddim.diffusion.q_sample(&image, &vec![start; image.shape().0], &eps)
+        }
+        None => image,
+    };
+    walk(ddim, x_t, &rest, rngs, denoise)
 }
 // ANCHOR_END: from_image
 
@@ -52,38 +55,49 @@ pub fn jump_on<D: UNetDevice>(
 
 // ANCHOR: inpaint
 /// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and
-/// after every step puts the noised image where it is 0. Every step but the last is
-/// done `resamplings` times, with noise added in between: each time the two fit better.
-/// `image` and `mask` are `(batch, channels, h, w)`.
-pub fn inpaint<D: UNetDevice>(
-    ddim: &Ddim,
-    image: &Images<D>,
-    mask: &Images<D>,
-    timesteps: &[usize],
-    resamplings: usize,
-    mut rngs: Vec<ChaCha8Rng>,
-    denoise: impl Fn(&Images<D>, usize) -> Images<D>,
-) -> Images<D> {
-    let (mut solver, Diffusion { schedule, .. }) = (ddim.clone(), &ddim.diffusion);
-    let (device, shape) = (image.device(), *image.shape());
-    let mut noise = || noise_per_image(device, shape, &mut rngs);
-    let keep = mask.clone().negate() + 1.0;
-    let mut x = noise();
-    for (t, prev) in pairs(timesteps) {
-        for again in (0..resamplings.max(1)).rev() {
-            let fresh = noise();
-            let step = solver.step(&x, t, prev, &denoise, &mut || fresh.clone());
-            let drawn = step.next * mask.clone();
-            let Some(prev) = prev else {
-                return drawn + image.clone() * keep;
+/// after every step puts the noised image where it is 0.
+pub struct Inpaint<D: UNetDevice> {
+    /// Takes the steps; with an eta of 1, those of ancestral sampling, as in the paper.
+    pub ddim: Ddim,
+    /// `(batch, channels, height, width)`, as the images that are drawn.
+    pub image: Images<D>,
+    /// In the same shape.
+    pub mask: Images<D>,
+    /// How often every step but the last is done, with noise added in between: each
+    /// time the two fit better.
+    pub resamplings: usize,
+}
+
+impl<D: UNetDevice> Solver<D> for Inpaint<D> {
+    fn step(
+        &mut self,
+        x_t: &Images<D>,
+        t: usize,
+        prev: Option<usize>,
+        denoise: &Denoiser<D>,
+        noise: &mut dyn FnMut() -> Images<D>,
+    ) -> Outcome<D> {
+        let keep = self.mask.clone().negate() + 1.0;
+        let (mut x_t, mut left) = (x_t.clone(), self.resamplings);
+        loop {
+            let Outcome { x0, next } = self.ddim.step(&x_t, t, prev, denoise, noise);
+            let known = match prev {
+                Some(prev) => {
+                    let timesteps = vec![prev; x_t.shape().0];
+                    self.ddim.diffusion.q_sample(&self.image, &timesteps, &noise())
+                }
+                None => self.image.clone(),
             };
-            let known = ddim.diffusion.q_sample(image, &vec![prev; shape.0], &noise());
-            x = drawn + known * keep.clone();
-            if again > 0 {
-                x = jump_on(schedule, x, prev, t, noise());
+            let next = next * self.mask.clone() + known * keep.clone();
+            left = left.saturating_sub(1);
+            match prev {
+                Some(prev) if left > 0 => {
+                    let schedule = &self.ddim.diffusion.schedule;
+                    x_t = jump_on(schedule, next, prev, t, noise());
+                }
+                _ => return Outcome { x0, next },
             }
         }
     }
-    x
 }
 // ANCHOR_END: inpaint

@@ -18,7 +18,7 @@ mod train;
 mod words;
 
 pub use condition::Condition;
-pub use edit::{from_image, inpaint};
+pub use edit::{from_image, Inpaint};
 pub use guidance::Guidance;
 pub use label::{one_hot, LabelEmbedding};
 pub use looks::{share_map, Look};

@@ -7,15 +7,15 @@ use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::{Preset, UNetConfig};
 use ch05_train::{l_simple, OptimizerConfig, TrainConfig, Trainer};
-use ch06_sampling::gaussian_denoiser;
+use ch06_sampling::{gaussian_denoiser, noise_per_image, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::captions::{
     forget, phrase, vocabulary, Asked, SeenCats, Unseen,
 };
 use ch08_conditioning::model::{self, ConditionalError, ConditioningFile};
 use ch08_conditioning::{
-    from_image, inpaint, one_hot, train_step, words, Condition, ConditionalUNet,
-    ConditioningConfig, Guidance, TextConfig, Tokenizer,
+    from_image, one_hot, train_step, words, Condition, ConditionalUNet,
+    ConditioningConfig, Guidance, Inpaint, TextConfig, Tokenizer,
 };
 use dfdx::prelude::*;
 use ops::layers::Parameters;
@@ -549,7 +549,8 @@ fn best(diffusion: &Diffusion) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + 
 #[test]
 fn inpainting_keeps_what_it_must_and_draws_the_rest() {
     let device: Dev = ops::open_device(0).unwrap();
-    let ddim = Ddim::new(linear(), None, 1.0);
+    let diffusion = linear();
+    let ddim = Ddim::new(diffusion.clone(), None, 1.0);
     let shape = (16, 1, 16, 16);
     let image = standard_normal(&device, shape, &mut rng(1, 0));
     let painted: Vec<bool> = (0..16 * 256).map(|i| i % 256 < 128).collect();
@@ -557,17 +558,12 @@ fn inpainting_keeps_what_it_must_and_draws_the_rest() {
         .tensor_from_vec(painted.iter().map(|&p| p as u8 as f32).collect(), shape);
     for (steps, resamplings) in [(1000, 1), (1000, 3)] {
         let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);
-        let rngs: Vec<_> = (0..16).map(|i| rng(2, i)).collect();
-        let found = inpaint(
-            &ddim,
-            &image,
-            &mask,
-            &timesteps,
-            resamplings,
-            rngs,
-            best(&ddim.diffusion),
-        )
-        .as_vec();
+        let mut rngs: Vec<_> = (0..16).map(|i| rng(2, i)).collect();
+        let noise = noise_per_image(&device, shape, &mut rngs);
+        let (ddim, image, mask) = (ddim.clone(), image.clone(), mask.clone());
+        let denoise = best(&diffusion);
+        let inpaint = Inpaint { ddim, image: image.clone(), mask, resamplings };
+        let found = walk(inpaint, noise, &timesteps, rngs, denoise).finish().as_vec();
         let new: Vec<f32> =
             found.iter().zip(&painted).filter(|p| *p.1).map(|p| *p.0).collect();
         let old = found.iter().zip(image.as_vec()).zip(&painted).filter(|p| !*p.1);
@@ -586,21 +582,17 @@ fn inpainting_keeps_what_it_must_and_draws_the_rest() {
 #[test]
 fn strength_goes_from_the_image_to_any_image() {
     let device: Dev = ops::open_device(0).unwrap();
-    let ddim = Ddim::new(linear(), None, 0.0);
+    let diffusion = linear();
+    let ddim = Ddim::new(diffusion.clone(), None, 0.0);
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, 100, 0);
     let image = device.ones_like(&(8, 1, 16, 16)); // far from what the network knows
     let mut distances = Vec::new();
     for strength in [0.0, 0.2, 0.5, 1.0] {
         let rngs: Vec<_> = (0..8).map(|i| rng(2, i)).collect();
-        let found = from_image(
-            &ddim,
-            image.clone(),
-            strength,
-            &timesteps,
-            rngs,
-            best(&ddim.diffusion),
-        )
-        .as_vec();
+        let (ddim, image) = (ddim.clone(), image.clone());
+        let denoise = best(&diffusion);
+        let walk = from_image(ddim, image, strength, &timesteps, rngs, denoise);
+        let found = walk.finish().as_vec();
         distances.push(moments(&found).0);
     }
     assert_eq!(distances[0], 1.0);

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use ch01_tensors::{read_image, Color};
+use ch06_sampling::{noise_per_image, walk};
 use ch07_ddim::flags::{SolverArgs, SolverKind};
 use ch07_ddim::Ddim;
 use ch08_conditioning::flags::guidance_scale;
-use ch08_conditioning::{from_image, inpaint};
+use ch08_conditioning::{from_image, Inpaint};
 
 use super::Common;
 
@@ -74,14 +75,10 @@ pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
             |guidance, rngs| {
                 let images = ready.images(image.values.repeat(rngs.len()));
                 let denoise = guidance.denoiser(&ready.device, &ready.model.network);
-                Ok(from_image(
-                    &Ddim::for_model(&ready.model, args.solver.eta),
-                    images,
-                    strength,
-                    &ready.timesteps,
-                    rngs,
-                    denoise,
-                ))
+                let ddim = Ddim::for_model(&ready.model, args.solver.eta);
+                let walk =
+                    from_image(ddim, images, strength, &ready.timesteps, rngs, denoise);
+                Ok(walk.finish())
             },
         )?);
     }
@@ -155,23 +152,17 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
         &negative,
         args.guidance_scale,
         args.common.seed,
-        |guidance, rngs| {
-            let (images, repaint) = (
-                ready.images(image.values.repeat(rngs.len())),
-                ready.images(repaint.repeat(rngs.len())),
-            );
+        |guidance, mut rngs| {
+            let inpaint = Inpaint {
+                ddim: Ddim::for_model(&ready.model, 1.0),
+                image: ready.images(image.values.repeat(rngs.len())),
+                mask: ready.images(repaint.repeat(rngs.len())),
+                resamplings: args.resamplings as usize,
+            };
+            let shape = (rngs.len(), channels, height, width);
+            let noise = noise_per_image(&ready.device, shape, &mut rngs);
             let denoise = guidance.denoiser(&ready.device, &ready.model.network);
-            // As RePaint does: with the noise of ancestral sampling.
-            let ddim = Ddim::for_model(&ready.model, 1.0);
-            Ok(inpaint(
-                &ddim,
-                &images,
-                &repaint,
-                &ready.timesteps,
-                args.resamplings as usize,
-                rngs,
-                denoise,
-            ))
+            Ok(walk(inpaint, noise, &ready.timesteps, rngs, denoise).finish())
         },
     )?);
     ready.save(&args.out, shown, columns, args.common.scale)
