@@ -131,6 +131,9 @@ impl Drop for Chromium {
     }
 }
 
+/// Moves of the pointer while it is dragged.
+const DRAG_STEPS: u32 = 20;
+
 impl Tab<'_> {
     /// The value of a JavaScript expression, awaited if it is a promise.
     ///
@@ -143,6 +146,27 @@ impl Tab<'_> {
         let thrown = &answer["exceptionDetails"];
         anyhow::ensure!(thrown.is_null(), "{expression}: {thrown}");
         Ok(answer["result"]["value"].take())
+    }
+
+    /// Drags the pointer from one place of the window to another, in CSS pixels.
+    ///
+    /// # Errors
+    /// If the browser fails.
+    pub fn drag(&mut self, from: [f64; 2], to: [f64; 2]) -> anyhow::Result<()> {
+        let along = (0..=DRAG_STEPS).map(|i| {
+            let share = i as f64 / DRAG_STEPS as f64;
+            [0, 1].map(|axis| from[axis] + share * (to[axis] - from[axis]))
+        });
+        let moves = along.map(|place| ("mouseMoved", place));
+        let events = [("mousePressed", from)].into_iter().chain(moves);
+        for (kind, [x, y]) in events.chain([("mouseReleased", to)]) {
+            let buttons = (kind != "mouseReleased") as u32;
+            let event = json!({
+                "type": kind, "x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1
+            });
+            self.browser.call(Some(&self.session), "Input.dispatchMouseEvent", event)?;
+        }
+        Ok(())
     }
 
     /// Closes the page.

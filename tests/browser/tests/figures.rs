@@ -131,7 +131,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
 
     // As a reader begins: by the button, or by the first control.
     let begin = format!(
-        "(form => {{ const button = form.querySelector('button:not(.words *, .time *)');
+        "(form => {{ const button = form.querySelector('button:not([type=button])');
             if (button) button.click();
             else form.querySelector('[name]')
                 .dispatchEvent(new Event('input', {{ bubbles: true }}));
@@ -139,13 +139,13 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     );
     let done = format!(
         "!{form}.hasAttribute('aria-busy') && {form}.querySelector('progress').hidden
-            && !{form}.querySelector('canvas').hidden"
+            && !{form}.querySelector('canvas[role=img]').hidden"
     );
     ask(tab, &begin);
     wait(tab, &name, &done);
     assert!(holds(tab, &format!("{form}.querySelector('.problem') === null")), "{name}");
     assert!(!caption(tab, &form).is_empty(), "{name} has no caption");
-    let label = text(tab, &format!("{form}.querySelector('canvas').ariaLabel"));
+    let label = text(tab, &format!("{form}.querySelector('canvas[role=img]').ariaLabel"));
     assert!(label.len() > 20, "{name}: a screen reader reads '{label}'");
 
     // Back to the first picture of a film.
@@ -168,7 +168,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     if holds(tab, &format!("{slider} !== null")) {
         let drag = format!(
             "new Promise(done => {{
-                const [slider, canvas] = [{slider}, {form}.querySelector('canvas')];
+                const [slider, canvas] = [{slider}, {form}.querySelector('canvas[role=img]')];
                 const context = canvas.getContext('2d'), paint = context.putImageData;
                 let paints = 0, event = 0;
                 context.putImageData = function (...all) {{ paints++; paint.apply(this, all); }};
@@ -189,6 +189,11 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
         wait(tab, &name, &done);
     }
 
+    if holds(tab, &format!("{form}.querySelector('.board') !== null")) {
+        paint(tab, &name, &form);
+        wait(tab, &name, &done);
+    }
+
     // A bad value takes the picture away.
     let number = format!("{form}.querySelector('[type=number][name]:not([hidden])')");
     if holds(tab, &format!("{number} !== null")) {
@@ -200,7 +205,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
             ),
         );
         let wrong = format!(
-            "{form}.querySelector('.problem') !== null && {form}.querySelector('canvas').hidden"
+            "{form}.querySelector('.problem') !== null && {form}.querySelector('canvas[role=img]').hidden"
         );
         wait(tab, &name, &wrong);
         ask(
@@ -212,6 +217,34 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
         );
         wait(tab, &name, &done);
     }
+}
+
+/// Paints with the pointer and by keyboard, and takes it back.
+fn paint(tab: &mut Tab, name: &str, form: &str) {
+    let board = format!("{form}.querySelector('.board canvas')");
+    let image = format!("{form}.elements.image.value");
+    ask(tab, &format!("{board}.scrollIntoView({{ block: 'center' }})"));
+    let corner = ask(tab, &format!("(box => [box.x, box.y])({board}.getBoundingClientRect())"));
+    let side = ask(tab, &format!("{board}.clientWidth / 16")).as_f64().expect("a width");
+    // Of the second row, the pixels from the third to the sixth.
+    let [x, y] = [0, 1].map(|i| corner[i].as_f64().expect("a place"));
+    let [from, to] = [2.5, 5.5].map(|column| [x + column * side, y + 1.5 * side]);
+    let before = text(tab, &image);
+    ask(tab, &format!("{form}.querySelector('.brushes button').click()"));
+    tab.drag(from, to).unwrap_or_else(|problem| panic!("{problem:#}"));
+    let painted = format!("{}0000{}", &before[..18], &before[22..]);
+    assert_eq!(text(tab, &image), painted, "{name}");
+    // The cursor stands on the last pixel of the stroke.
+    let keys = "['ArrowDown', 'ArrowRight', ' ']";
+    ask(
+        tab,
+        &format!(
+            "{keys}.forEach(key => {board}.dispatchEvent(new KeyboardEvent('keydown', {{ key }})))"
+        ),
+    );
+    assert_eq!(text(tab, &image), format!("{}0{}", &painted[..38], &painted[39..]), "{name}");
+    ask(tab, &format!("{form}.querySelector('.brushes button:last-child').click()"));
+    assert_eq!(text(tab, &image), before, "{name}");
 }
 
 #[test]

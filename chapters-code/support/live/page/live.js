@@ -127,6 +127,125 @@ function offerWords(form, changed) {
     form.elements.prompt?.addEventListener("input", () => words.forEach(word => press(word, false)));
 }
 
+// ---- A board to paint on -------------------------------------------------------------------------------------------
+
+/** Pixels per side of a board, and points of its canvas per pixel. */
+const SIDE = 16, POINT = 20;
+
+/** Lets the reader paint. What is on the board stands in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. */
+class Board {
+    at = 0;
+    stroke = undefined;
+
+    constructor(form, changed) {
+        [this.image, this.mask, this.changed] = [form.elements.image, form.elements.mask, changed];
+        this.canvas = make("canvas", { width: SIDE * POINT, height: SIDE * POINT, tabIndex: 0 });
+        this.canvas.setAttribute("role", "application");
+        this.canvas.setAttribute("aria-label", "board: arrows move, the space bar paints");
+        this.colors = form.elements.colors.value.split(",").map(color => color.trim().split(" #"));
+        const brushes = this.colors.map(([name, code], i) => this.brush(name, i.toString(36), `#${code}`));
+        const anew = make("button", { type: "button", textContent: "start anew", onclick: () => this.reset() });
+        this.mark = this.brush("mark what may change", "mark");
+        this.brushes = [...brushes, this.mark];
+        form.querySelector(".board").append(this.canvas, make("div", { className: "brushes" }, ...this.brushes, anew));
+        this.choose(brushes[0]);
+        this.canvas.onpointerdown = event => this.begin(this.place(event), event);
+        this.canvas.onpointermove = event => this.stroke && this.paint(this.place(event));
+        this.canvas.onpointerup = this.canvas.onpointercancel = () => this.end();
+        this.canvas.onkeydown = event => this.press(event);
+        this.canvas.onfocus = this.canvas.onblur = () => this.show();
+        this.show();
+    }
+
+    brush(name, digit, color) {
+        const button = make("button", { type: "button", title: name, onclick: () => this.choose(button) });
+        if (color) button.style.background = color;
+        else button.textContent = name;
+        button.setAttribute("aria-label", name);
+        button.dataset.digit = digit;
+        return button;
+    }
+
+    choose(brush) {
+        this.chosen = brush.dataset.digit;
+        for (const other of this.brushes) other.setAttribute("aria-pressed", other === brush);
+    }
+
+    /** The number of the pixel under the pointer. */
+    place(event) {
+        const along = (offset, size) => Math.min(Math.max(Math.floor(offset / size * SIDE), 0), SIDE - 1);
+        const { clientWidth, clientHeight } = this.canvas;
+        return along(event.offsetY, clientHeight) * SIDE + along(event.offsetX, clientWidth);
+    }
+
+    /** A stroke begins; the brush that marks takes marks away if it begins on one. */
+    begin(at, event) {
+        if (event) this.canvas.setPointerCapture(event.pointerId);
+        const marks = this.chosen === "mark";
+        const control = marks ? this.mask : this.image;
+        this.stroke = { control, digit: marks ? `${1 - control.value[at]}` : this.chosen };
+        this.paint(at);
+    }
+
+    paint(at) {
+        const { control, digit } = this.stroke;
+        control.value = control.value.slice(0, at) + digit + control.value.slice(at + 1);
+        this.at = at;
+        this.show();
+    }
+
+    end() {
+        this.stroke = undefined;
+        this.changed();
+    }
+
+    press(event) {
+        const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -SIDE, ArrowDown: SIDE };
+        if (event.key === " ") {
+            this.begin(this.at);
+            this.end();
+        } else if (event.key in steps) {
+            this.at = (this.at + steps[event.key] + SIDE * SIDE) % (SIDE * SIDE);
+            this.show();
+        } else return;
+        event.preventDefault();
+    }
+
+    reset() {
+        for (const control of [this.image, this.mask]) control.value = control.defaultValue;
+        this.show();
+        this.changed();
+    }
+
+    show() {
+        const context = this.canvas.getContext("2d");
+        for (let i = 0; i < SIDE * SIDE; i++) {
+            const [x, y] = [i % SIDE * POINT, Math.floor(i / SIDE) * POINT];
+            context.fillStyle = `#${this.colors[parseInt(this.image.value[i], 36)]?.[1]}`;
+            context.fillRect(x, y, POINT, POINT);
+            if (this.mask.value[i] === "1") this.cross(context, x, y);
+            if (i === this.at && document.activeElement === this.canvas) this.frame(context, x, y);
+        }
+    }
+
+    cross(context, x, y) {
+        for (const [color, width] of [["#000", 3], ["#fff", 1]]) {
+            Object.assign(context, { strokeStyle: color, lineWidth: width });
+            context.beginPath();
+            context.moveTo(x + 4, y + 4);
+            context.lineTo(x + POINT - 4, y + POINT - 4);
+            context.stroke();
+        }
+    }
+
+    frame(context, x, y) {
+        for (const [color, inset] of [["#000", 1], ["#fff", 3]]) {
+            Object.assign(context, { strokeStyle: color, lineWidth: 2 });
+            context.strokeRect(x + inset, y + inset, POINT - 2 * inset, POINT - 2 * inset);
+        }
+    }
+}
+
 // ---- The film: everything that was drawn ---------------------------------------------------------------------------
 
 /** Milliseconds that a film lasts at speed 1, and how many small pictures there are under the slider. */
@@ -285,6 +404,7 @@ class Figure {
         form.addEventListener("keydown", event => event.stopPropagation());
         this.restore();
         offerWords(form, () => this.draw());
+        if (form.querySelector(".board")) new Board(form, () => this.asked && this.draw());
         for (const control of form.elements) showValue(control);
         form.classList.add("ready");
     }

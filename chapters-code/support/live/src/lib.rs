@@ -12,6 +12,7 @@ mod cat;
 mod drawing;
 mod lens;
 mod noising;
+mod paint;
 mod plane;
 mod race;
 mod sampling;
@@ -70,6 +71,7 @@ enum Figure {
     Prompt(sampling::Prompt),
     Guidance(sampling::Guided),
     Words(words::Words),
+    Paint(paint::Paint),
 }
 
 /// The pictures of a figure, each drawn when it is asked for.
@@ -97,6 +99,7 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
         Figure::Prompt(prompt) => prompt.frames(),
         Figure::Guidance(guided) => guided.frames(),
         Figure::Words(words) => words.frames(),
+        Figure::Paint(paint) => paint.frames(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ch04_unet::model_dir;
-use ch06_sampling::{ancestral_walk, denoiser, noise_per_image, sources, walk};
+use ch06_sampling::{ancestral_walk, denoiser, noise_per_image, sources, walk, Walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition, Guidance};
 use dfdx::prelude::*;
@@ -19,7 +19,7 @@ pub(crate) const CATS_TEXT: &str = "cats-text";
 /// Steps of the long walk between two pictures of it.
 pub(crate) const EVERY: usize = 5;
 /// Cats that are drawn together.
-const COUNT: usize = 4;
+pub(crate) const COUNT: usize = 4;
 
 /// The walk of chapter 6 over all timesteps: x_t, and the prediction of x0.
 #[derive(Deserialize)]
@@ -163,13 +163,16 @@ fn short_walk(
     let shape = (COUNT, channels, height, width);
     let noise = noise_per_image(&crate::device(), shape, &mut rngs);
     let walk = walk(ddim, noise, &timesteps, rngs, denoise);
-    Ok(Box::new(walk.zip(1..).flat_map(move |(step, number)| {
+    let caption = format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
+    Ok(film(walk, steps, caption))
+}
+
+/// The steps of a walk, of which there are `steps`, and what it leads to, under a caption.
+pub(crate) fn film(walk: Walk<'static, Cpu>, steps: usize, caption: String) -> Frames {
+    Box::new(walk.zip(1..).flat_map(move |(step, number)| {
         let on_the_way = frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t));
-        let end = (number == steps).then(|| {
-            let caption =
-                format!("{COUNT} cats in {steps} step{}", if steps == 1 { "" } else { "s" });
-            frame(&[&step.next, &step.next], COUNT, caption)
-        });
+        let end =
+            (number == steps).then(|| frame(&[&step.next, &step.next], COUNT, caption.clone()));
         std::iter::once(on_the_way).chain(end)
-    })))
+    }))
 }

@@ -134,6 +134,43 @@ fn at_scale_1_the_guided_walk_is_the_walk_with_the_prompt() {
     assert_ne!(column(last, 0), column(last, 1));
 }
 
+/// A board of one colour, where the network may draw in the rows that are marked.
+fn board(marked: std::ops::Range<usize>, strength: f64) -> String {
+    let mask: String =
+        (0..256).map(|i| if marked.contains(&(i / 16)) { '1' } else { '0' }).collect();
+    format!(
+        r#"{{"figure": "paint", "prompt": "a black cat", "colors": "red #ff0000, teal #008080",
+            "image": "{}", "mask": "{mask}", "strength": {strength}, "seed": 0}}"#,
+        "1".repeat(256)
+    )
+}
+
+#[test]
+fn inpainting_keeps_what_the_reader_painted() {
+    let all = frames(&board(4..8, 0.5)).unwrap();
+    assert_eq!(all.len(), 21);
+    let cat = column(&all[20], 1);
+    let rows: Vec<&[u8]> = cat.chunks(64 * 4 * 4).collect();
+    for (i, row) in rows.iter().enumerate() {
+        let is_teal = row.chunks(4).all(|pixel| pixel == [0, 128, 128, 255]);
+        assert_eq!(is_teal, !(4..8).contains(&i), "row {i}");
+    }
+}
+
+#[test]
+fn with_strength_the_painted_picture_goes() {
+    let teal = |strength: f64| -> f64 {
+        let all = frames(&board(0..0, strength)).unwrap();
+        let cat = column(&all[all.len() - 1], 0);
+        let off = cat
+            .chunks(4)
+            .map(|p| p.iter().zip([0, 128, 128]).map(|(a, b)| a.abs_diff(b) as f64).sum::<f64>());
+        off.sum::<f64>() / (64.0 * 64.0)
+    };
+    let [low, high] = [0.1, 0.9].map(teal);
+    assert!(high > 3.0 * low, "{low} {high}");
+}
+
 #[test]
 fn at_the_first_timestep_there_is_the_cat_and_at_the_last_the_noise() {
     let at = |t: usize, schedule: &str| {
@@ -173,6 +210,11 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
         (r#"{"figure": "ancestral", "seed": -1}"#, "-1"),
         (r#"{"figure": "one_step", "seed": 0, "noise": "some"}"#, "some"),
         (r#"{"figure": "words", "prompt": "a cat", "word": 3, "seed": 0}"#, "words 1 to 2"),
+        (&board(0..0, 1.5), "strength = 1.5"),
+        (&board(0..0, 0.0), "with so little noise"),
+        (&board(0..17, 0.5).replace("teal #008080", "teal"), "'teal' is not a name and a code"),
+        (&board(0..1, 0.5).replace("111", "11"), "256 digits below 2"),
+        (&board(0..0, 0.5).replace("red #ff0000, ", ""), "image: there must be 256 digits below 1"),
         (
             r#"{"figure": "cat", "fur": "purple", "pattern": "solid", "eyes": "green", "ears": "up",
                 "background": "pink", "tilt": 0, "size": 1}"#,
