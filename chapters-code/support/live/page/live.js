@@ -99,6 +99,25 @@ function showValue(control) {
     output.value = control.value;
 }
 
+// ---- A drawing to click --------------------------------------------------------------------------------------------
+
+/** Lets parts of a drawing set a control, "block=mid_block/0"; a part that is set already may set something else. */
+function offerParts(form) {
+    const parts = [...form.querySelectorAll("[data-set]")];
+    const control = part => form.elements[part.dataset.set.split("=")[0]];
+    const isSet = part => part.dataset.set === `${control(part).name}=${control(part).value}`;
+    const show = () => parts.forEach(part => part.classList.toggle("set", isSet(part)));
+    for (const part of parts) {
+        part.addEventListener("click", () => {
+            const wanted = isSet(part) && part.dataset.else || part.dataset.set;
+            control(part).value = wanted.split("=")[1];
+            control(part).dispatchEvent(new Event("input", { bubbles: true }));
+        });
+    }
+    form.addEventListener("input", show);
+    show();
+}
+
 // ---- Words to click ------------------------------------------------------------------------------------------------
 
 /** A sentence about a cat: words before the noun, and what it comes with. */
@@ -404,6 +423,7 @@ class Figure {
         form.addEventListener("keydown", event => event.stopPropagation());
         this.restore();
         offerWords(form, () => this.draw());
+        offerParts(form);
         if (form.querySelector(".board")) new Board(form, () => this.asked && this.draw());
         for (const control of form.elements) showValue(control);
         form.classList.add("ready");
