@@ -205,7 +205,8 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
             ),
         );
         let wrong = format!(
-            "{form}.querySelector('.problem') !== null && {form}.querySelector('canvas[role=img]').hidden"
+            "{form}.querySelector('.problem') !== null
+                && {form}.querySelector('canvas[role=img]').hidden"
         );
         wait(tab, &name, &wrong);
         ask(

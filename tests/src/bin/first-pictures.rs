@@ -33,8 +33,23 @@ fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
         if number % 2 == last % 2 {
             let milliseconds = if number == last { 3000 } else { 80 };
             let delay = Delay::from_numer_denom_ms(milliseconds, 1);
-            film.encode_frame(Frame::from_parts(picture, 0, 0, delay))?;
+            film.encode_frame(Frame::from_parts(small(&picture), 0, 0, delay))?;
         }
     }
     Ok(())
+}
+
+/// A picture of images of 16×16, each pixel drawn as 4×4, with a single pixel in place of each: the
+/// page makes it large again, and a film of large ones would be most of what a page weighs. The gap
+/// of a pixel between images stays one.
+fn small(picture: &RgbaImage) -> RgbaImage {
+    let [side, scale] = [16, 4];
+    let fewer =
+        |large: u32| large - large / (side * scale + 1) * side * (scale - 1) - side * (scale - 1);
+    let at = |small: u32| match (small / (side + 1), small % (side + 1)) {
+        (image, pixel) if pixel == side => image * (side * scale + 1) + side * scale,
+        (image, pixel) => image * (side * scale + 1) + pixel * scale,
+    };
+    let (width, height) = picture.dimensions();
+    RgbaImage::from_fn(fewer(width), fewer(height), |x, y| *picture.get_pixel(at(x), at(y)))
 }

@@ -1,10 +1,11 @@
-//! The font of the formulas, with the outlines of only those glyphs that the pages show.
+//! The fonts of the book, with the outlines of only those glyphs that the pages show.
 //!
-//! The font is New Computer Modern Math (GUST font licence), which the crate `typst-assets` brings.
-//! Browsers set formulas by its `MATH` table, whose entries are numbers of glyphs; so all glyphs
-//! keep their numbers and all tables stay. Only outlines go, and with them the subroutines that
-//! nothing draws any more; what is left is packed, and what is free becomes zeros, which WOFF2
-//! compresses to almost nothing.
+//! Text is set in Libertinus Serif (SIL Open Font License) and formulas in New Computer Modern Math
+//! (GUST font licence); the crate `typst-assets` brings both. Browsers set formulas by the `MATH`
+//! table and kern text by the `GPOS` table, whose entries are numbers of glyphs; so all glyphs keep
+//! their numbers and all tables stay. Only outlines go, and with them the subroutines that nothing
+//! draws any more; what is left is packed, and what is free becomes zeros, which WOFF2 compresses
+//! to almost nothing.
 //!
 //! Outlines are in the `CFF` table (Adobe Technical Notes 5176 and 5177).
 
@@ -13,11 +14,19 @@ use std::ops::Range;
 
 use anyhow::Context;
 use ttf2woff2::BrotliQuality;
-use ttf_parser::gsub::{SingleSubstitution, SubstitutionSubtable};
-use ttf_parser::{Face, GlyphId, Tag};
+use ttf_parser::gsub::{Ligature, LigatureSubstitution, SingleSubstitution, SubstitutionSubtable};
+use ttf_parser::{name_id, Face, GlyphId, Tag};
 
-/// The name of the font's file.
-const NAME: &[u8] = b"NewCMMath-Regular";
+/// The font of the formulas, by the name that it gives itself for printers.
+const MATH: &str = "NewCMMath-Regular";
+/// The fonts of the text: the name of each, and of its file.
+pub const TEXT: [(&str, &str); 3] = [
+    ("LibertinusSerif-Regular", "text.woff2"),
+    ("LibertinusSerif-Italic", "text-italic.woff2"),
+    ("LibertinusSerif-Semibold", "text-bold.woff2"),
+];
+/// What mdBook makes of quotes, hyphens and dots that are typed.
+pub const TYPOGRAPHIC: [char; 7] = ['‘', '’', '“', '”', '–', '—', '…'];
 /// A glyph without an outline.
 const ENDCHAR: u8 = 14;
 
@@ -27,15 +36,68 @@ const ENDCHAR: u8 = 14;
 /// If the font is not of the form that is expected, which means that another version of
 /// `typst-assets` brought another font.
 pub fn math_font(characters: &BTreeSet<char>) -> anyhow::Result<Vec<u8>> {
-    let font = whole_font()?;
+    let font = whole_font(MATH)?;
     let kept = glyphs(&Face::parse(font, 0)?, characters)?;
     let font = without_outlines(font, &kept).context("the font of the formulas")?;
     Ok(ttf2woff2::encode(&font, BrotliQuality::from(11))?)
 }
 
-fn whole_font() -> anyhow::Result<&'static [u8]> {
-    let named = |font: &&[u8]| font.windows(NAME.len()).any(|window| window == NAME);
-    typst_assets::fonts().find(named).context("typst-assets brings no font for formulas")
+/// A font of the text as WOFF2, for these characters.
+///
+/// # Errors
+/// As [`math_font`].
+pub fn text_font(name: &str, characters: &BTreeSet<char>) -> anyhow::Result<Vec<u8>> {
+    let font = whole_font(name)?;
+    let kept = letters(&Face::parse(font, 0)?, characters)?;
+    let font = without_outlines(font, &kept).with_context(|| name.to_string())?;
+    Ok(ttf2woff2::encode(&font, BrotliQuality::from(11))?)
+}
+
+fn whole_font(name: &str) -> anyhow::Result<&'static [u8]> {
+    let is_named = |font: &&[u8]| {
+        let Ok(face) = Face::parse(font, 0) else { return false };
+        let mut names = face.names().into_iter();
+        names.any(|n| {
+            n.name_id == name_id::POST_SCRIPT_NAME && n.to_string().as_deref() == Some(name)
+        })
+    };
+    typst_assets::fonts().find(is_named).with_context(|| format!("typst-assets brings no {name}"))
+}
+
+/// The glyphs of these characters, and the ligatures into which browsers join them.
+fn letters(face: &Face, characters: &BTreeSet<char>) -> anyhow::Result<BTreeSet<u16>> {
+    let ids = characters.iter().filter_map(|&c| face.glyph_index(c)).map(|id| id.0);
+    let mut glyphs: BTreeSet<u16> = ids.chain([0]).collect();
+    let gsub = face.tables().gsub.context("a GSUB table")?;
+    let wanted = [b"ccmp", b"clig", b"liga", b"rlig"].map(Tag::from_bytes);
+    let features = gsub.features.into_iter().filter(|feature| wanted.contains(&feature.tag));
+    let lookups: Vec<u16> = features.flat_map(|feature| feature.lookup_indices).collect();
+    loop {
+        let before = glyphs.len();
+        for &lookup in &lookups {
+            let lookup = gsub.lookups.get(lookup).context("a lookup of the GSUB table")?;
+            for table in lookup.subtables.into_iter::<SubstitutionSubtable>() {
+                let more: Vec<u16> = match &table {
+                    SubstitutionSubtable::Ligature(table) => ligatures(table, &glyphs),
+                    _ => glyphs.iter().flat_map(|&g| substitutes(&table, GlyphId(g))).collect(),
+                };
+                glyphs.extend(more);
+            }
+        }
+        // A ligature may be part of another.
+        if glyphs.len() == before {
+            return Ok(glyphs);
+        }
+    }
+}
+
+/// The ligatures that these glyphs form.
+fn ligatures(table: &LigatureSubstitution, glyphs: &BTreeSet<u16>) -> Vec<u16> {
+    let is_formed =
+        |ligature: &Ligature| ligature.components.into_iter().all(|g| glyphs.contains(&g.0));
+    let sets = glyphs.iter().filter_map(|&glyph| table.coverage.get(GlyphId(glyph)));
+    let sets = sets.filter_map(|at| table.ligature_sets.get(at));
+    sets.flat_map(|set| set.into_iter().filter(is_formed).map(|l| l.glyph.0)).collect()
 }
 
 /// The characters of all formulas of a page of MathML, and those that are written otherwise there:
@@ -141,25 +203,50 @@ fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     let (charset, outlines) = (number(15, 0)?, Index::read(cff, number(17, 0)?)?);
     let (length, private) = (number(18, 0)?, number(18, 1)?);
     let private_dictionary = cff.get(private..private + length).context("a private dictionary")?;
-    let local = operand(&dictionary(private_dictionary)?, 19, 0)?;
-    let subroutines = Index::read(cff, private + local)?;
-    anyhow::ensure!(Index::read(cff, strings.end)?.items.is_empty(), "global subroutines");
+    let private_dictionary = dictionary(private_dictionary)?;
+    // A font may have none of its own.
+    let local = match private_dictionary.iter().any(|(operator, _)| *operator == 19) {
+        true => Index::read(cff, private + operand(&private_dictionary, 19, 0)?)?,
+        false => Index::NONE,
+    };
+    let global = Index::read(cff, strings.end)?;
 
-    let mut called = BTreeSet::new();
+    let mut tracer = Tracer { cff, local: Calls::of(&local), global: Calls::of(&global) };
     for &glyph in kept {
         let outline = outlines.items.get(glyph as usize).context("an outline")?.clone();
-        Tracer { cff, subroutines: &subroutines, called: &mut called }.trace(outline)?;
+        tracer.trace(outline)?;
     }
-    let glyphs = outlines.items.len() as u16;
+    let [called_local, called_global] = [tracer.local.called, tracer.global.called];
+    let glyphs = outlines.items.len();
     outlines.pack(cff, |at| kept.contains(&(at as u16)));
-    subroutines.pack(cff, |at| called.contains(&at));
+    local.pack(cff, |at| called_local.contains(&at));
+    global.pack(cff, |at| called_global.contains(&at));
     // Nobody reads the names of the glyphs, so all may be one range of any names that there are.
     let names = &strings.items;
     cff[names[0].start..names[names.len() - 1].end].fill(b' ');
-    let [high, low] = (glyphs - 2).to_be_bytes();
-    cff[charset..charset + 5].copy_from_slice(&[2, 0, 1, high, low]);
-    cff[charset + 5..charset + 1 + 2 * (glyphs as usize - 1)].fill(0);
+    let names = charset..charset + charset_length(&cff[charset..], glyphs)?;
+    anyhow::ensure!(names.len() >= 5, "a shorter list of names than one range");
+    cff[names.clone()].fill(0);
+    let [high, low] = (glyphs as u16 - 2).to_be_bytes();
+    cff[names][..5].copy_from_slice(&[2, 0, 1, high, low]);
     Ok(())
+}
+
+/// The bytes of the list that gives each glyph a name, but for the first (note 5176, section 13).
+fn charset_length(bytes: &[u8], glyphs: usize) -> anyhow::Result<usize> {
+    let width = match bytes.first() {
+        Some(0) => return Ok(1 + 2 * (glyphs - 1)),
+        Some(1) => 1,
+        Some(2) => 2,
+        _ => anyhow::bail!("a list of names"),
+    };
+    let (mut named, mut length) = (1, 1);
+    while named < glyphs {
+        let more = bytes.get(length + 2..length + 2 + width).context("a range of names")?;
+        named += 1 + more.iter().fold(0, |number, &byte| number << 8 | byte as usize);
+        length += 2 + width;
+    }
+    Ok(length)
 }
 
 /// A list of byte strings, with where its parts are in the table (note 5176, section 5).
@@ -171,6 +258,8 @@ struct Index {
 }
 
 impl Index {
+    const NONE: Self = Self { start: 0, offset_size: 0, items: Vec::new(), end: 0 };
+
     fn read(cff: &[u8], start: usize) -> anyhow::Result<Self> {
         let bytes = cff.get(start..).context("an index")?;
         let [high, low, ..] = bytes else { anyhow::bail!("an index") };
@@ -193,6 +282,9 @@ impl Index {
 
     /// Replaces all items but those that are kept by a single byte, and what is free by zeros.
     fn pack(&self, cff: &mut [u8], keep: impl Fn(usize) -> bool) {
+        if self.items.is_empty() {
+            return;
+        }
         let mut data = Vec::new();
         let mut offsets = vec![1];
         for (at, item) in self.items.iter().enumerate() {
@@ -266,8 +358,32 @@ fn integer(bytes: &[u8]) -> Option<(i32, &[u8])> {
 /// which tells what is called.
 struct Tracer<'a> {
     cff: &'a [u8],
+    local: Calls<'a>,
+    global: Calls<'a>,
+}
+
+/// Subroutines, and those of them that are called.
+struct Calls<'a> {
     subroutines: &'a Index,
-    called: &'a mut BTreeSet<usize>,
+    called: BTreeSet<usize>,
+}
+
+impl<'a> Calls<'a> {
+    fn of(subroutines: &'a Index) -> Self {
+        Self { subroutines, called: BTreeSet::new() }
+    }
+
+    /// Where the subroutine of a number is. The numbers begin below 0 (note 5177, section 4.7).
+    fn call(&mut self, number: i32) -> anyhow::Result<Range<usize>> {
+        let bias = match self.subroutines.items.len() {
+            0..1240 => 107,
+            1240..33900 => 1131,
+            _ => 32768,
+        };
+        let number = usize::try_from(number + bias)?;
+        self.called.insert(number);
+        Ok(self.subroutines.items.get(number).context("a subroutine")?.clone())
+    }
 }
 
 impl Tracer<'_> {
@@ -295,18 +411,12 @@ impl Tracer<'_> {
                     arguments.push(0);
                     rest
                 }
-                // callsubr; the numbers of subroutines begin below 0 (note 5177, section 4.7).
-                (10, rest) => {
-                    let bias = match self.subroutines.items.len() {
-                        0..1240 => 107,
-                        1240..33900 => 1131,
-                        _ => 32768,
-                    };
-                    let number = arguments.pop().context("a number of a subroutine")? + bias;
-                    let number = usize::try_from(number)?;
-                    let code = self.subroutines.items.get(number).context("a subroutine")?;
-                    self.called.insert(number);
-                    self.run(code.clone(), arguments, stems, depth + 1)?;
+                // callsubr, callgsubr
+                (10 | 29, rest) => {
+                    let number = arguments.pop().context("a number of a subroutine")?;
+                    let calls = if *first == 10 { &mut self.local } else { &mut self.global };
+                    let code = calls.call(number)?;
+                    self.run(code, arguments, stems, depth + 1)?;
                     rest
                 }
                 // return
@@ -328,7 +438,7 @@ impl Tracer<'_> {
                     arguments.clear();
                     rest
                 }
-                (12 | 29, _) => anyhow::bail!("an operator that no outline had before"),
+                (12, _) => anyhow::bail!("an operator that no outline had before"),
                 (_, rest) => {
                     arguments.clear();
                     rest
@@ -376,7 +486,7 @@ mod tests {
         let page = "<p>q</p><math><msqrt><mi>x</mi></msqrt><mo>=</mo><mi>θ</mi><mo>(</mo></math>";
         let shown = characters(page);
         assert_eq!(shown, "x𝑥=θ𝜃(√<>&".chars().collect());
-        let whole = whole_font().unwrap();
+        let whole = whole_font(MATH).unwrap();
         let face = Face::parse(whole, 0).unwrap();
         let kept = glyphs(&face, &shown).unwrap();
         // The bracket comes in sizes.
@@ -395,13 +505,35 @@ mod tests {
 
     #[test]
     fn every_outline_can_be_traced() {
-        let whole = whole_font().unwrap();
+        for name in TEXT.map(|(name, _)| name).into_iter().chain([MATH]) {
+            let whole = whole_font(name).unwrap();
+            let face = Face::parse(whole, 0).unwrap();
+            let all: BTreeSet<u16> = (0..face.number_of_glyphs()).collect();
+            let same = without_outlines(whole, &all).unwrap();
+            let same = Face::parse(&same, 0).unwrap();
+            for glyph in 0..face.number_of_glyphs() {
+                assert_eq!(outline(&same, glyph), outline(&face, glyph), "{name}, {glyph}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_letters_of_a_text_are_kept_and_what_they_join_to() {
+        let whole = whole_font(TEXT[0].0).unwrap();
         let face = Face::parse(whole, 0).unwrap();
-        let all: BTreeSet<u16> = (0..face.number_of_glyphs()).collect();
-        let same = without_outlines(whole, &all).unwrap();
-        let same = Face::parse(&same, 0).unwrap();
+        let of = |text: &str| letters(&face, &text.chars().collect()).unwrap();
+        let kept = of("fié");
+        // The ligature is a glyph of neither letter.
+        assert!(kept.iter().any(|glyph| !of("f").contains(glyph) && !of("ié").contains(glyph)));
+        let is_kept = |c: char| kept.contains(&face.glyph_index(c).unwrap().0);
+        assert!(is_kept('f') && is_kept('i') && is_kept('é') && !is_kept('b'));
+        let less = without_outlines(whole, &kept).unwrap();
+        let less = Face::parse(&less, 0).unwrap();
         for glyph in 0..face.number_of_glyphs() {
-            assert_eq!(outline(&same, glyph), outline(&face, glyph), "{glyph}");
+            match kept.contains(&glyph) {
+                true => assert_eq!(outline(&less, glyph), outline(&face, glyph), "{glyph}"),
+                false => assert_eq!(outline(&less, glyph), Path::default(), "{glyph}"),
+            }
         }
     }
 
@@ -412,5 +544,9 @@ mod tests {
         let font = math_font(&letters.iter().copied().chain(italics).collect()).unwrap();
         assert!(font.starts_with(b"wOF2"));
         assert!(font.len() < 120_000, "{} bytes", font.len());
+        for (name, _) in TEXT {
+            let font = text_font(name, &letters).unwrap();
+            assert!(font.len() < 45_000, "{name}: {} bytes", font.len());
+        }
     }
 }

@@ -15,9 +15,12 @@
 //! errors, with page and line.
 //!
 //! [`font`] makes the font of the formulas, [`live`] brings the figures that the reader can touch,
-//! and [`listings`] names the files that listings are cut from.
+//! [`listings`] names the files that listings are cut from, [`highlight`] colours them, and
+//! [`images`] tells how large images are.
 
 pub mod font;
+pub mod highlight;
+pub mod images;
 pub mod listings;
 pub mod live;
 
@@ -187,7 +190,11 @@ fn render_page(
                 }
             };
         match part {
-            Part::Code(code) if is_fence(code) || !code.contains("--") => out += &flush_left(code),
+            Part::Code(code) if is_fence(code) => {
+                let code = flush_left(code);
+                out += &highlight::block(&code).unwrap_or(code);
+            }
+            Part::Code(code) if !code.contains("--") => out += code,
             Part::Code(code) => out += &command(code.trim_matches('`')),
             Part::Inline(latex) => {
                 // Browsers would break the line between a formula and the comma behind it.
@@ -403,8 +410,8 @@ mod tests {
 
     #[test]
     fn a_method_is_flush_left() {
-        let text = "```rust,ignore\n    fn f() {\n        1\n\n    }\n```\n\n  `a  b`\n";
-        assert_eq!(one(text).unwrap(), "```rust,ignore\nfn f() {\n    1\n\n}\n```\n\n  `a  b`\n");
+        let text = "```text\n    fn f() {\n        1\n\n    }\n```\n\n  `a  b`\n";
+        assert_eq!(one(text).unwrap(), "```text\nfn f() {\n    1\n\n}\n```\n\n  `a  b`\n");
     }
 
     #[test]

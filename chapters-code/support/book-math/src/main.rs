@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use book_math::listings::name_files;
-use book_math::{font, live, render, Page};
+use book_math::{font, images, live, render, Page};
 
-/// Where the font goes, beside the pages; mdBook copies it into the built book.
-const FONT: &str = "fonts/math.woff2";
+/// Where the fonts go, beside the pages; mdBook copies them into the built book.
+const FONTS: &str = "fonts";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -41,7 +41,16 @@ fn main() -> anyhow::Result<()> {
     }
     let folder = context.root.join(&context.config.book.src);
     let characters = pages.iter().flat_map(|page| font::characters(&page.text)).collect();
-    live::write(&folder.join(FONT), &font::math_font(&characters)?)?;
+    let fonts = folder.join(FONTS);
+    live::write(&fonts.join("math.woff2"), &font::math_font(&characters)?)?;
+    let characters = pages.iter().flat_map(|page| page.text.chars());
+    let characters = characters.chain(' '..='~').chain(font::TYPOGRAPHIC).collect();
+    for (name, file) in font::TEXT {
+        live::write(&fonts.join(file), &font::text_font(name, &characters)?)?;
+    }
+    for page in &mut pages {
+        page.text = images::with_sizes(&page.text, &folder).with_context(|| page.path.clone())?;
+    }
     live::prepare(&context.root, &folder, pages.iter_mut().map(|page| &mut page.text))?;
     let mut pages = pages.into_iter();
     book.for_each_chapter_mut(|chapter| {

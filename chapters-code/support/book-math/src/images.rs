@@ -1,0 +1,91 @@
+//! Images of the pages, with their size: the page reserves their room, and loads them when they
+//! come near the window.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Writes the images of a page as HTML: those that begin a line, `![what one sees](figures/a.png)`,
+/// and those of figures that can be touched, which are HTML already.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn with_sizes(text: &str, folder: &Path) -> anyhow::Result<String> {
+    let mut page = String::new();
+    for line in text.split_inclusive('\n') {
+        match image(line) {
+            Some((words, path, rest)) => {
+                let words = words.replace('&', "&amp;").replace('"', "&quot;");
+                let image = format!(
+                    "<img src=\"{path}\" alt=\"{words}\"{} loading=\"lazy\">",
+                    size(&folder.join(path))?
+                );
+                // As mdBook does, for a click to show it large.
+                page += &format!(
+                    "<label class=\"checkbox-label\"><input class=\"checkbox-img\" \
+                    type=\"checkbox\" aria-label=\"enlarge\">{image}\
+                    <span class=\"img-wrapper\">{image}</span></label>{rest}"
+                );
+            }
+            None => page += &within_html(line, folder)?,
+        }
+    }
+    Ok(page)
+}
+
+/// The words, the path and what comes after an image at the beginning of a line.
+fn image(line: &str) -> Option<(&str, &str, &str)> {
+    let (words, rest) = line.strip_prefix("![")?.split_once("](")?;
+    let (path, rest) = rest.split_once(')')?;
+    Some((words, path, rest))
+}
+
+/// A line with the size of its image, if it is one of a figure that can be touched.
+fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
+    let Some((before, rest)) = line.split_once("<img src=\"") else { return Ok(line.into()) };
+    let (path, rest) = rest.split_once('"').context("an image without a name")?;
+    let size = size(&folder.join(path))?;
+    Ok(format!("{before}<img src=\"{path}\"{size} loading=\"lazy\"{rest}"))
+}
+
+/// Width and height in points, as attributes.
+fn size(path: &Path) -> anyhow::Result<String> {
+    let is_vector = path.extension().is_some_and(|kind| kind == "svg");
+    if is_vector {
+        let svg = files::read(path)?;
+        let svg = String::from_utf8_lossy(&svg);
+        let of = |name: &str| {
+            let value = svg.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
+            Some(format!(" {name}=\"{value}\""))
+        };
+        let size = of("width").zip(of("height"));
+        return size
+            .map(|(width, height)| width + &height)
+            .with_context(|| format!("{} has no size", path.display()));
+    }
+    let size = imagesize::size(path).with_context(|| path.display().to_string())?;
+    Ok(format!(" width=\"{}\" height=\"{}\"", size.width, size.height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_have_their_size() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../book");
+        let page = "Text.\n\n![Cats, \"cats\"](figures/inside.png)\n*Cats.*\n\n<form>\n\
+            <img src=\"figures/u_net.svg\" alt=\"A\">\n</form>\n";
+        let html = with_sizes(page, &folder).unwrap();
+        let inside = imagesize::size(folder.join("figures/inside.png")).unwrap();
+        let expected = format!(
+            "<img src=\"figures/inside.png\" alt=\"Cats, &quot;cats&quot;\" width=\"{}\" \
+            height=\"{}\" loading=\"lazy\">",
+            inside.width, inside.height
+        );
+        assert_eq!(html.matches(&expected).count(), 2, "{html}");
+        assert!(html.contains("<img src=\"figures/u_net.svg\" width=\"640\" height="), "{html}");
+        assert!(html.starts_with("Text.\n\n<label") && html.contains("</label>\n*Cats.*\n"));
+        assert!(with_sizes("![a](figures/none.png)\n", &folder).is_err());
+    }
+}
