@@ -70,6 +70,9 @@ fn colored(text: &str, class: Option<&str>) -> String {
     }
 }
 
+/// The characters of a line that fit into the page.
+const WIDTH: usize = 88;
+
 /// Commands, which begin with a prompt, and what they print. The prompt is for the style to show.
 fn console(code: &str) -> String {
     let is_command = |line: &str| line.starts_with("$ ");
@@ -82,7 +85,10 @@ fn console(code: &str) -> String {
             None => escaped(line) + "\n",
         };
         let body: String = lines.iter().map(line).collect();
-        format!("<pre class=\"{class}\"><code class=\"hljs\">{body}</code></pre>")
+        // What is too wide for the page scrolls, also by keyboard.
+        let is_wide = class == "output" && lines.iter().any(|line| line.chars().count() > WIDTH);
+        let focus = if is_wide { " tabindex=\"0\"" } else { "" };
+        format!("<pre class=\"{class}\"><code class=\"hljs\"{focus}>{body}</code></pre>")
     };
     // Each begins a line, because for Markdown HTML of another kind would end at a blank line.
     parts.map(part).collect::<Vec<_>>().join("\n")

@@ -408,7 +408,6 @@ class Figure {
         this.button = form.querySelector("button:not(.words *)");
         this.caption = make("output", { className: "caption" });
         this.film = new Film(form, this.caption, form.dataset.label);
-        form.setAttribute("role", "group");
         form.setAttribute("aria-label", form.dataset.label);
         form.addEventListener("submit", event => {
             event.preventDefault();
