@@ -36,7 +36,7 @@ pub fn pages() -> Vec<Page> {
 pub struct Fence {
     /// Counted from 1.
     pub line: usize,
-    /// What stands behind the opening ticks.
+    /// What comes after the opening ticks.
     pub info: String,
     pub body: String,
 }
@@ -292,7 +292,7 @@ pub struct Making {
     /// The files that it writes and that are shown, in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
-    /// Files beside the pages that lie in that folder first.
+    /// Files next to the pages that lie in that folder first.
     #[serde(default)]
     pub inputs: Vec<String>,
     /// Whether a network drew them: then processors may round differently.

@@ -4,6 +4,7 @@ pub mod book;
 pub mod forms;
 pub mod imports;
 pub mod programs;
+pub mod tree;
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use book_tests::programs::succeed;
 use serde::Deserialize;
 
-/// How a model was made, as `training.json` beside it says.
+/// How a model was made, as `training.json` next to it says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Training {
@@ -14,7 +14,7 @@ struct Training {
     command: String,
     seed: u64,
     steps: u64,
-    /// On two cores, beside other work.
+    /// On two cores, next to other work.
     hours: f64,
     /// At the end; classifiers have none.
     heldout_loss: Option<f64>,
@@ -104,7 +104,7 @@ fn regenerates(name: &str, steps: usize) {
         table.lines().skip(1).map(|row| row.split(',').nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(losses.len(), steps);
     for (step, (loss, recorded)) in losses.iter().zip(&training.losses).enumerate() {
-        // Processors round differently, and a training makes more of every difference.
+        // Processors round differently, and a training run makes more of every difference.
         let tolerance = 1e-3 + 1e-4 * step as f64;
         let difference = (loss - recorded).abs();
         assert!(

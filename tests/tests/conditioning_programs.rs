@@ -36,7 +36,7 @@ fn prompts() {
     let folder = folder.path();
     let said = train(folder, "text", "4", &[]);
     assert!(said.contains("of cats"), "{said}");
-    // A training that stopped goes on as if it never had.
+    // A training run that stopped continues as if it never had.
     train(folder, "again", "2", &[]);
     let resume = ["train", "--resume", "--out", "again", "--steps", "4", "--samples", "2"];
     succeed(PROGRAM, folder, &resume);

@@ -168,7 +168,7 @@ fn a_model_draws_the_same_however_it_was_written() {
         rewrite(&models.copy(name));
         assert!(models.draw(&format!("{name}{folder}")) == expected, "{name} draws something else");
     };
-    same("network-beside-its-scheduler", "/unet", &|_| {});
+    same("network-next-to-its-scheduler", "/unet", &|_| {});
     same("no-index", "", &|model| fs::remove_file(model.join("model_index.json")).unwrap());
     same("flat-pipeline", "", &|model| flatten(model));
     same("flat", "", &|model| {

@@ -178,7 +178,7 @@ fn full_and_closed_outputs() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     assert!(folder.join("a.csv").exists() && folder.join("schedules.svg").exists());
 
-    // A training continues without readers, to its end.
+    // A training run continues without readers, to its end.
     let mut child = start("ch05-train", folder, &train("run", "6", "")).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     assert!(child.wait().unwrap().success());
@@ -190,7 +190,7 @@ fn full_and_closed_outputs() {
 const TINY: &str = "--preset tiny --num-timesteps 20 --batch-size 4";
 const PACE: &str = "--samples 2 --heldout-every 20 --save-every 3 --threads 1";
 
-/// The arguments of a training, which is new unless `more` says `--resume`.
+/// The arguments of a training run, which is new unless `more` says `--resume`.
 fn train<'a>(out: &'a str, steps: &'a str, more: &'a str) -> Vec<&'a str> {
     let tiny = if more.contains("--resume") { "" } else { TINY };
     [words(tiny), words(PACE), vec!["--out", out, "--steps", steps], words(more)].concat()
@@ -212,7 +212,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// A training with the signals of a program in the foreground, whatever those of this process are.
+/// A training run with the signals of a program in the foreground, whatever this process has.
 fn foreground(folder: &Path, args: &[&str]) -> Child {
     let mut command = Command::new("env");
     command

@@ -37,7 +37,7 @@ fn finish(child: Child) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Waits for the first checkpoint of a training that runs in the background, on a busy machine too.
+/// Waits for the first checkpoint of a training run in the background, on a busy machine too.
 fn wait_for_state(folder: &Path, out: &str) {
     let patience = Instant::now();
     while !state(folder, out).exists() {
@@ -267,7 +267,7 @@ fn a_diverging_training_stops_and_keeps_the_last_checkpoint() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("the loss is") && error.contains("--learning-rate"), "{error}");
-    // With a checkpoint behind it, the checkpoint survives.
+    // If there is a checkpoint already, it survives.
     finish(train(folder, "good", "5", &[]));
     let before = contents(&folder.join("good"));
     let config = folder.join("good/training/config.json");

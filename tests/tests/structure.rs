@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use book_tests::imports::{Sources, PROGRAM, TESTS};
+use book_tests::tree;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -268,28 +269,14 @@ fn a_support_crate_begins_with_who_may_use_it() {
     assert_none(problems);
 }
 
-/// Every Rust file of the book.
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// The characters of the longest line of Rust. A page prints fewer, see the test `pages`.
 const WIDTH: usize = 100;
 
 #[test]
 fn no_line_of_rust_is_longer_than_a_window() {
-    let mut files = Vec::new();
-    for folder in ["chapters-code", "notebooks", "tests"] {
-        rust_files(&root().join(folder), &mut files);
-    }
+    let folders = ["chapters-code", "notebooks", "tests"].map(|name| root().join(name));
+    let files: Vec<PathBuf> =
+        folders.iter().flat_map(|folder| tree::files(folder, &["rs"])).collect();
     assert!(files.len() > 100, "{files:?}");
     assert_none(files.iter().flat_map(|file| {
         let text = std::fs::read_to_string(file).unwrap();

@@ -5,7 +5,7 @@ use ch04_unet::time_embedding;
 use figures::{grid, save_png, Picture};
 use ops::{AutoDevice, Rows};
 
-/// Numbers per timestep, and every so many timesteps a column.
+/// Numbers per timestep, and timesteps from one column to the next.
 const WIDTH: usize = 32;
 const EVERY: usize = 5;
 

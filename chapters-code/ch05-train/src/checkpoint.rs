@@ -1,5 +1,5 @@
-//! A training on disk. The model directory holds the averaged weights, ready to use;
-//! `training/` beside it holds what is needed to go on as if never stopped:
+//! A training run on disk. The model directory holds the averaged weights, ready to use;
+//! `training/` next to it holds what is needed to continue as if never stopped:
 //!
 //! ```text
 //! runs/cats/training/config.json         the TrainConfig
@@ -21,7 +21,7 @@ use ops::UNetDevice;
 
 use crate::{TrainConfig, Trainer};
 
-/// The folder in a model directory that holds a training.
+/// The folder in a model directory that holds a training run.
 pub const TRAINING: &str = "training";
 const STATE: &str = "state.safetensors";
 
@@ -86,7 +86,7 @@ impl<D: UNetDevice> Trainer<D> {
         })
     }
 
-    /// Whether a directory holds a training.
+    /// Whether a directory holds a training run.
     pub fn exists(directory: &Path) -> bool {
         directory.join(TRAINING).join(STATE).exists()
     }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{weighted_loss, Ema, Objective, Optimizer, OptimizerConfig};
 
 // ANCHOR: config
-/// Everything that decides a training.
+/// Everything that decides a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -250,7 +250,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
     // ANCHOR_END: learn
 
-    /// Plans a training of `total_steps`, with a learning rate that falls over the last
+    /// Plans a training run of `total_steps`, with a learning rate that falls over the last
     /// part of it, `cooldown` from 0 (it stays) to 1.
     pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
         self.optimizer.config =

@@ -1,4 +1,4 @@
-//! Files of a training that cannot be right are named, before they cost memory or time.
+//! Files of a training run that cannot be right are named, before they cost memory or time.
 
 use std::fs;
 use std::path::Path;

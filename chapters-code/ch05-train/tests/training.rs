@@ -1,4 +1,4 @@
-//! Training learns, clips, averages, and goes on after a stop as if nothing had been.
+//! Training learns, clips, averages, and continues after a stop as if nothing had been.
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch02_schedule::{BetaSchedule, Schedule};

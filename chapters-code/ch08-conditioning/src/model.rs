@@ -1,5 +1,5 @@
 //! A conditional model on disk: a model directory as chapter 4 writes it, which works
-//! without conditions, and beside it
+//! without conditions, and next to it
 //!
 //! ```text
 //! runs/text/conditioning/config.json
@@ -25,7 +25,7 @@ use crate::words::PromptError;
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "weights.safetensors";
 
-/// How a conditional model is built and trained, beside its U-Net.
+/// How a conditional model is built and trained, apart from its U-Net.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConditioningFile {

@@ -17,7 +17,7 @@ use crate::text::{places, CrossAttention, TextConfig, TextEncoder};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ConditioningConfig {
-    /// One of so many classes.
+    /// One of this many classes.
     Class { num_classes: usize },
     /// A prompt.
     Text(TextConfig),
@@ -77,7 +77,7 @@ impl ConditioningConfig {
 pub const MAX_CLASSES: usize = 1_000_000;
 
 // ANCHOR: conditioner
-/// What a conditional network has beside the U-Net.
+/// What a conditional network has besides the U-Net.
 #[derive(Clone, Debug)]
 pub enum Conditioner<D: UNetDevice> {
     Class(LabelEmbedding<D>),
@@ -88,7 +88,7 @@ pub enum Conditioner<D: UNetDevice> {
 #[derive(Clone, Debug)]
 pub struct TextConditioner<D: UNetDevice> {
     encoder: TextEncoder<D>,
-    /// From what was read, on the whole, to something beside the time embedding.
+    /// From what was read, on the whole, to something that is added to the time embedding.
     pool: Linear<D>,
     /// Stage and block of each place where the U-Net looks at the words, and what looks
     /// there.

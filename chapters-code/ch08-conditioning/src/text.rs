@@ -24,7 +24,7 @@ use crate::words::{PromptError, Tokenizer};
 pub struct TextConfig {
     /// The words that it knows.
     pub vocabulary: Tokenizer,
-    /// It reads so many words; what is left is filled with silence.
+    /// It reads this many words; what is left is filled with silence.
     pub max_words: usize,
     /// Numbers per word on the way.
     pub width: usize,
@@ -353,7 +353,7 @@ impl<D: UNetDevice> CrossAttention<D> {
 ops::parameters!(CrossAttention { norm, to_q, to_k, to_v, to_out });
 
 // ANCHOR: places
-/// Where the U-Net looks at the words: behind every block that has self-attention.
+/// Where the U-Net looks at the words: after every block that has self-attention.
 /// Stage, block and channels of each.
 pub fn places(unet: &UNetConfig) -> Vec<(String, usize, usize)> {
     let widths = &unet.block_out_channels;

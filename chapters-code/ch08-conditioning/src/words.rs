@@ -81,8 +81,8 @@ impl Tokenizer {
     }
     // ANCHOR_END: encode
 
-    /// The numbers of the words of a text that it knows, at most `most`. A prompt is
-    /// refused for an unknown word; the caption of a held-out image may have one.
+    /// The numbers of the words of a text that it knows, at most `most`. In a
+    /// prompt an unknown word is an error; the caption of a held-out image may have one.
     pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
         words(text)
             .into_iter()

@@ -235,7 +235,7 @@ fn guidance_goes_from_one_answer_to_the_other_and_beyond() {
 fn every_image_is_guided_by_what_is_asked_of_it() {
     let conditioning = text();
     let (device, network) = network(&conditioning);
-    // So many that the batch is cut in two.
+    // Enough that the batch is cut in two.
     let prompts = ["a black cat", "folded ears", "an orange cat"]
         .map(|prompt| read(&conditioning, prompt));
     let conditions: Vec<Condition> = prompts.into_iter().cycle().take(17).collect();

@@ -103,7 +103,7 @@ const DRAWN: u64 = 500;
 const BATCH: u64 = 100;
 const MEASURES: [&str; 5] = ["residual", "beyond", "AUC", "off by", "images/s"];
 
-/// What the judge finds in a crowd of cats, the real ones beside it.
+/// What the judge finds in a crowd of cats, and what it finds in real ones.
 struct Judge {
     residuals: Vec<f64>,
     shares: Vec<Vec<f64>>,

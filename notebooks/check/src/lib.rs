@@ -202,9 +202,9 @@ impl Notebook {
             cell["outputs"] = outputs(&made, count);
         }
         let text = serde_json::to_string_pretty(&self.json)? + "\n";
-        let beside = self.path.with_extension("ipynb.new");
-        std::fs::write(&beside, text)?;
-        Ok(std::fs::rename(beside, &self.path)?)
+        let new = self.path.with_extension("ipynb.new");
+        std::fs::write(&new, text)?;
+        Ok(std::fs::rename(new, &self.path)?)
     }
 }
 

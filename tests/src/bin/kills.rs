@@ -59,7 +59,7 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Kills a training after `delay`, resumes it, and says whether the kill came before its end.
+    /// Kills a training run after `delay`, resumes it, and tells whether the kill came first.
     fn kill(&self, whole: &str, out: &str, delay: Duration) -> anyhow::Result<bool> {
         let mut child = self.command(out).spawn()?;
         std::thread::sleep(delay);

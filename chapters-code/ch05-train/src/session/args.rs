@@ -15,7 +15,7 @@ use crate::{
     LossWeighting, Objective, OptimizerConfig, TimestepSampling, TrainConfig, TRAINING,
 };
 
-/// What decides a training.
+/// What decides a training run.
 #[derive(clap::Args, Clone)]
 pub struct Args {
     #[command(flatten)]
@@ -90,13 +90,13 @@ pub struct Args {
     /// How many threads to use (default: all)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
-    /// Save every so many steps (and at the end)
+    /// How often to save, in steps (and at the end)
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     pub save_every: u64,
-    /// Measure the held-out loss every so many steps (and at the end)
+    /// How often to measure the held-out loss, in steps (and at the end)
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub heldout_every: u64,
-    /// Draw images every so many steps (and at the end)
+    /// How often to draw images, in steps (and at the end)
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub sample_every: u64,
     /// How many images to draw at the end (default: 36; 16 where the default of
@@ -170,7 +170,7 @@ impl Args {
     }
 
     /// The last part of the steps, over which the learning rate falls, where `before`
-    /// is what a training had so far.
+    /// is what a training run had so far.
     pub(super) fn cooldown(&self, before: f64) -> f64 {
         self.cooldown.unwrap_or(before)
     }
@@ -246,7 +246,7 @@ impl Args {
     }
 }
 
-/// Which images a training uses, as stored beside it.
+/// Which images a training run uses, as stored next to it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredData {
@@ -260,7 +260,7 @@ struct StoredData {
 
 const DATA: &str = "data.json";
 
-/// Stores which images a training uses.
+/// Stores which images a training run uses.
 pub(super) fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
     // As an absolute path, because the next run may start elsewhere.
     let data_dir = data.data_dir.as_ref().map(std::fs::canonicalize).transpose()?;

@@ -1,4 +1,4 @@
-//! The curves of a training: `metrics.csv`, `heldout.csv` and `loss.svg`.
+//! The curves of a training run: `metrics.csv`, `heldout.csv` and `loss.svg`.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A training as a program runs it: from its flags, with a progress bar, checkpoints,
+//! A training run as a program runs it: from its flags, with a progress bar, checkpoints,
 //! held-out losses, pictures on the way, signals and `--resume`. Nothing here is about
 //! diffusion.
 
@@ -135,7 +135,7 @@ fn exists(out: &Path) -> bool {
     Trainer::<AutoDevice>::exists(out)
 }
 
-/// Whether a directory can be begun with, or resumed from. One in which a training
+/// Whether a directory can be begun with, or resumed from. One in which a training run
 /// began and ended before its first checkpoint can be begun with.
 fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     match (args.resume, exists(out)) {
@@ -201,7 +201,7 @@ fn scale(width: usize) -> usize {
     (128 / width).clamp(1, 8)
 }
 
-/// A training that is under way.
+/// A training run that is under way.
 struct Run {
     args: Args,
     out: PathBuf,

@@ -18,7 +18,7 @@ use peer::Peer;
 use rand::Rng;
 use report::Row;
 
-/// Time training and sampling beside PyTorch (which needs a Python with torch, diffusers and
+/// Time training and sampling against PyTorch (which needs a Python with torch, diffusers and
 /// safetensors)
 #[derive(Parser)]
 struct Args {
@@ -33,7 +33,7 @@ struct Args {
     /// Turns that each side gets; the median counts
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
     turns: u32,
-    /// Do everything so many times; of each line the run with the median ratio counts
+    /// Do everything this many times; of each line the run with the median ratio counts
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Also the paper's network for CIFAR-10, 35.7 million parameters (for a GPU: it takes minutes

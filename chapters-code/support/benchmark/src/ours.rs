@@ -28,7 +28,7 @@ pub struct Args {
     threads: usize,
 }
 
-/// A turn lasts at least so many seconds.
+/// A turn lasts at least this many seconds.
 const TURN: f64 = 0.3;
 /// The timestep of a sampling step.
 const TIMESTEP: usize = 500;

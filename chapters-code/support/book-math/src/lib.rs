@@ -197,7 +197,7 @@ fn render_page(
             Part::Code(code) if !code.contains("--") => out += code,
             Part::Code(code) => out += &command(code.trim_matches('`')),
             Part::Inline(latex) => {
-                // Browsers would break the line between a formula and the comma behind it.
+                // Browsers would break the line between a formula and the comma after it.
                 let mut mark = "";
                 if let Some((_, Part::Text(next))) = parts.peek_mut() {
                     (mark, *next) = next.split_at(

@@ -19,7 +19,7 @@ pub fn name_files(text: &str, address: Option<&str>) -> String {
 }
 
 /// The path of a file that is included, from the root of the repository; of a transcript, which
-/// lies beside the page, none.
+/// lies next to the page, none.
 fn included(line: &str) -> Option<&str> {
     let path = line.strip_prefix("{{#include ")?.split([':', '}']).next()?;
     path.strip_prefix(TO_ROOT)

@@ -1,4 +1,4 @@
-//! The figures that the reader can touch: the crate `live`, built for browsers and put beside the
+//! The figures that the reader can touch: the crate `live`, built for browsers and put next to the
 //! pages.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Where everything goes, beside the pages; mdBook copies it into the built book.
+/// Where everything goes, next to the pages; mdBook copies it into the built book.
 const FOLDER: &str = "live";
 /// The figures' code.
 const CODE: &str = "live.wasm";

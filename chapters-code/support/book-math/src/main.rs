@@ -8,7 +8,7 @@ use anyhow::Context;
 use book_math::listings::name_files;
 use book_math::{font, images, live, render, Page};
 
-/// Where the fonts go, beside the pages; mdBook copies them into the built book.
+/// Where the fonts go, next to the pages; mdBook copies them into the built book.
 const FONTS: &str = "fonts";
 
 fn main() -> anyhow::Result<()> {

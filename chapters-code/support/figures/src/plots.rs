@@ -50,13 +50,13 @@ impl<'a> Axes<'a> {
     }
 }
 
-/// Of so many points each gets a dot; one alone would not be seen otherwise.
+/// Of up to this many points each gets a dot; one alone would not be seen otherwise.
 const FEW: usize = 12;
 
 /// Small, with large letters: on a phone a plot is 330 pixels wide.
 const SIZE: (u32, u32) = (560, 400);
 const LETTERS: u32 = 19;
-/// About so many numbers on an axis.
+/// About this many numbers on an axis.
 const LABELS: usize = 6;
 
 fn rgb((r, g, b): (u8, u8, u8)) -> RGBColor {
@@ -67,7 +67,7 @@ fn failed(e: impl std::fmt::Display) -> FigureError {
     FigureError::Draw(e.to_string())
 }
 
-/// A number on an axis, without noise behind the digits that matter.
+/// A number on an axis, without noise after the digits that matter.
 fn number(v: f64) -> String {
     if v.abs() < 1e-12 {
         return "0".into(); // what rounding left of it

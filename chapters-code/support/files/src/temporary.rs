@@ -51,7 +51,7 @@ pub(crate) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Sweeps each folder once per process: what appears later belongs to a process that runs beside
+/// Sweeps each folder once per process: what appears later belongs to a process that runs next to
 /// this one.
 fn sweep_once(folder: &Path) {
     static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());

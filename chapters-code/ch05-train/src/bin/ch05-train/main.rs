@@ -56,7 +56,7 @@ impl Session for Unconditional {
             .config
             .unet
             .input_shape()
-            .expect("a training knows its images");
+            .expect("a training run knows its images");
         let model = self.trainer.model();
         sample_images(&self.device, &model, shape, 0..count as u64, seed)
     }

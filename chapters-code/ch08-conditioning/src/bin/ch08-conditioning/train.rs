@@ -245,7 +245,7 @@ impl Session for Conditional {
         let model = self.trainer.model();
         let unet = model.network.unet.config();
         let [channels, height, width] =
-            unet.input_shape().expect("a training knows its images");
+            unet.input_shape().expect("a training run knows its images");
         let mut rng = Purpose::Preview.rng(seed, 0);
         let conditions = (0..count).map(|i| example(&self.file, i, &mut rng)).collect();
         let guidance = Guidance {
@@ -275,13 +275,13 @@ impl Session for Conditional {
             &self.file,
             &config.scheduler,
         )?;
-        // The state last: with it, there is a training to resume, for which the model's
+        // The state last: with it, there is a training run to resume, for which the model's
         // files are needed.
         Ok(self.trainer.save_state(directory)?)
     }
 }
 
-/// Pictures on the way are drawn with this guidance scale, in so many steps.
+/// Pictures on the way are drawn with this guidance scale, in this many steps.
 const DRAWN_WITH: f64 = 2.0;
 const DRAWN_IN: usize = 50;
 
