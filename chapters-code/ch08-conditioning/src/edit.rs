@@ -67,7 +67,9 @@ pub struct Inpaint<D: UNetDevice> {
     /// time the two fit better.
     pub resamplings: usize,
 }
+// ANCHOR_END: inpaint
 
+// ANCHOR: inpaint_step
 impl<D: UNetDevice> Solver<D> for Inpaint<D> {
     fn step(
         &mut self,
@@ -100,4 +102,4 @@ impl<D: UNetDevice> Solver<D> for Inpaint<D> {
         }
     }
 }
-// ANCHOR_END: inpaint
+// ANCHOR_END: inpaint_step
