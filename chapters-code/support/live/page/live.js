@@ -151,23 +151,24 @@ function offerWords(form, changed) {
 /** Pixels per side of a board, and points of its canvas per pixel. */
 const SIDE = 16, POINT = 20;
 
-/** Lets the reader paint. What is on the board stands in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. */
+/** Lets the reader paint. What is on the board stands in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. Without colours there is nothing to do but mark. */
 class Board {
     at = 0;
     stroke = undefined;
+    chosen = "mark";
 
     constructor(form, changed) {
         [this.image, this.mask, this.changed] = [form.elements.image, form.elements.mask, changed];
         this.canvas = make("canvas", { width: SIDE * POINT, height: SIDE * POINT, tabIndex: 0 });
         this.canvas.setAttribute("role", "application");
         this.canvas.setAttribute("aria-label", "board: arrows move, the space bar paints");
-        this.colors = form.elements.colors.value.split(",").map(color => color.trim().split(" #"));
+        const colors = form.elements.colors?.value.split(",") ?? [];
+        this.colors = colors.map(color => color.trim().split(" #"));
         const brushes = this.colors.map(([name, code], i) => this.brush(name, i.toString(36), `#${code}`));
         const anew = make("button", { type: "button", textContent: "start anew", onclick: () => this.reset() });
-        this.mark = this.brush("mark what may change", "mark");
-        this.brushes = [...brushes, this.mark];
+        this.brushes = brushes.length > 0 ? [...brushes, this.brush("mark what may change", "mark")] : [];
         form.querySelector(".board").append(this.canvas, make("div", { className: "brushes" }, ...this.brushes, anew));
-        this.choose(brushes[0]);
+        if (brushes.length > 0) this.choose(brushes[0]);
         this.canvas.onpointerdown = event => this.begin(this.place(event), event);
         this.canvas.onpointermove = event => this.stroke && this.paint(this.place(event));
         this.canvas.onpointerup = this.canvas.onpointercancel = () => this.end();
@@ -231,16 +232,18 @@ class Board {
     }
 
     reset() {
-        for (const control of [this.image, this.mask]) control.value = control.defaultValue;
+        for (const control of [this.image, this.mask].filter(control => control)) control.value = control.defaultValue;
         this.show();
         this.changed();
     }
 
     show() {
         const context = this.canvas.getContext("2d");
+        context.clearRect(0, 0, SIDE * POINT, SIDE * POINT);
         for (let i = 0; i < SIDE * SIDE; i++) {
             const [x, y] = [i % SIDE * POINT, Math.floor(i / SIDE) * POINT];
-            context.fillStyle = `#${this.colors[parseInt(this.image.value[i], 36)]?.[1]}`;
+            const color = this.colors[parseInt(this.image?.value[i], 36)];
+            context.fillStyle = color ? `#${color[1]}` : "transparent";
             context.fillRect(x, y, POINT, POINT);
             if (this.mask.value[i] === "1") this.cross(context, x, y);
             if (i === this.at && document.activeElement === this.canvas) this.frame(context, x, y);
@@ -423,9 +426,16 @@ class Figure {
         this.restore();
         offerWords(form, () => this.draw());
         offerParts(form);
-        if (form.querySelector(".board")) new Board(form, () => this.asked && this.draw());
+        if (form.querySelector(".board")) new Board(form, () => this.painted());
         for (const control of form.elements) showValue(control);
         form.classList.add("ready");
+    }
+
+    /** The board has changed, and what it is for is chosen (`data-then="data=what you mark"`). */
+    painted() {
+        const [name, value] = this.form.querySelector(".board").dataset.then?.split("=") ?? [];
+        if (name) this.form.elements[name].value = value;
+        if (!this.button || this.asked) this.draw();
     }
 
     get controls() {

@@ -6,6 +6,7 @@
 //! to WebAssembly. The scripts on the other side of it (`page/`) know nothing of diffusion.
 
 mod bench;
+mod board;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod cat;

@@ -11,6 +11,7 @@ use dfdx::prelude::*;
 use ops::Images;
 use serde::Deserialize;
 
+use crate::board::digits;
 use crate::sampling::{film, CATS_TEXT, COUNT};
 use crate::{files, Frames};
 
@@ -95,14 +96,4 @@ fn color(text: &str) -> anyhow::Result<[f32; 3]> {
     })?;
     let [_, rgb @ ..] = number.to_be_bytes();
     Ok(rgb.map(|byte| byte as f32 / 127.5 - 1.0))
-}
-
-/// The digits of all pixels.
-fn digits(name: &str, text: &str, base: usize) -> anyhow::Result<Vec<usize>> {
-    let digit = |c: char| c.to_digit(36).map(|digit| digit as usize).filter(|&digit| digit < base);
-    let digits: Option<Vec<usize>> = text.chars().map(digit).collect();
-    let count = cats::SIZE * cats::SIZE;
-    digits
-        .filter(|digits| digits.len() == count)
-        .with_context(|| format!("{name}: there must be {count} digits below {base}"))
 }

@@ -12,6 +12,7 @@ use figures::palette;
 use ops::Images;
 use serde::Deserialize;
 
+use crate::board::{digits, SIDE as SIDE_OF_BOARD};
 use crate::drawing::Drawing;
 use crate::{Frame, Frames};
 
@@ -24,6 +25,9 @@ pub struct Plane {
     eta: f64,
     show: Shown,
     seed: u64,
+    /// A digit for each pixel of a board: 1 where a point of [`Data::Marked`] is.
+    #[serde(default)]
+    mask: String,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -36,6 +40,8 @@ enum Data {
     TwoPoints,
     #[serde(rename = "a cat's face")]
     Face,
+    #[serde(rename = "what you mark")]
+    Marked,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize)]
@@ -53,20 +59,32 @@ const TIMESTEPS: usize = 1000;
 const SIDE: u32 = 400;
 const UNIT: f64 = 62.0;
 
+/// Units from one pixel of the board to the next.
+const BOARD_STEP: f64 = 0.28;
+
+/// The middles of the pixels that are marked, where the middle of the board is 0.
+fn marked(mask: &[usize]) -> Vec<[f64; 2]> {
+    let places = (0..mask.len()).filter(|&i| mask[i] == 1);
+    let middle = (SIDE_OF_BOARD as f64 - 1.0) / 2.0;
+    let along = |i: usize| (i as f64 - middle) * BOARD_STEP;
+    places.map(|i| [along(i % SIDE_OF_BOARD), -along(i / SIDE_OF_BOARD)]).collect()
+}
+
 impl Data {
     /// Points with a deviation of about 1.
-    fn points(self) -> Vec<[f64; 2]> {
+    fn points(self, mask: &str) -> anyhow::Result<Vec<[f64; 2]>> {
         let arc = |count: usize, [x, y]: [f64; 2], radius: f64, [from, to]: [f64; 2]| {
             (0..count).map(move |i| {
                 let angle = TAU * (from + (to - from) * i as f64 / count as f64);
                 [x + radius * angle.cos(), y + radius * angle.sin()]
             })
         };
-        match self {
+        Ok(match self {
             Self::Moons => arc(60, [-0.6, -0.3], 1.2, [0.0, 0.5])
                 .chain(arc(60, [0.6, 0.3], 1.2, [0.5, 1.0]))
                 .collect(),
             Self::Ring => arc(120, [0.0, 0.0], 1.4, [0.0, 1.0]).collect(),
+            Self::Marked => marked(&digits("mask", mask, 2)?),
             Self::TwoPoints => vec![[-1.2, 0.0], [1.2, 0.0]],
             Self::Face => {
                 let line = |count: usize, from: [f64; 2], to: [f64; 2]| {
@@ -93,7 +111,7 @@ impl Data {
                     .chain(arc(14, [0.22, -0.5], 0.22, [0.5, 1.0]))
                     .collect()
             }
-        }
+        })
     }
 }
 
@@ -124,7 +142,8 @@ impl Plane {
             schedule: Schedule::new(BetaSchedule::Linear, TIMESTEPS),
             prediction_type: PredictionType::Sample,
         };
-        let data = self.data.points();
+        let data = self.data.points(&self.mask)?;
+        anyhow::ensure!(!data.is_empty(), "mask: mark a pixel of the board");
         let points = data.clone();
         let alpha_bar = diffusion.schedule.alpha_bar.clone();
         let denoise = move |x_t: &Images<Cpu>, t: usize| {
@@ -184,6 +203,13 @@ fn place(&[x, y]: &[f64; 2]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marked_pixels_are_points_around_the_middle() {
+        let mask: Vec<usize> = (0..256).map(|i| [0, 255].contains(&i) as usize).collect();
+        let reach = 7.5 * BOARD_STEP;
+        assert_eq!(marked(&mask), [[-reach, reach], [reach, -reach]]);
+    }
 
     /// Deep in the noise the best guess is the mean of all points; near the data it is the nearest.
     #[test]

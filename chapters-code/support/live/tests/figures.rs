@@ -229,6 +229,11 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
             "learning_rate = 5",
         ),
         (
+            r#"{"figure": "plane", "data": "what you mark", "steps": 2, "eta": 0, "show": "paths",
+                "seed": 0, "mask": "01"}"#,
+            "mask: there must be 256 digits",
+        ),
+        (
             r#"{"figure": "plane", "data": "a ring", "steps": 0, "eta": 0, "show": "paths",
                 "seed": 0}"#,
             "steps = 0",
