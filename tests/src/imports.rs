@@ -35,7 +35,7 @@ impl Sources {
     /// Reads the crate whose root is `file`, without the items that have one of these attributes.
     ///
     /// # Panics
-    /// If a file cannot be read, or does not consist of Rust's tokens.
+    /// If a file cannot be read, or cannot be split into Rust tokens.
     pub fn read(file: &Path, left_out: &'static [&'static str]) -> Self {
         let mut sources = Self { modules: BTreeMap::new(), left_out };
         let folder = file.parent().expect("a root is in a folder");

@@ -49,7 +49,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Where a phrase stands in a text as words of its own, apart from what is allowed.
+/// Where a phrase occurs in a text as whole words, outside the allowed contexts.
 fn places(text: &str, phrase: &str, allowed: &[&str]) -> Vec<usize> {
     let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let is_allowed = |at: usize| {

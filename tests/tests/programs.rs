@@ -37,7 +37,7 @@ fn finish(child: Child) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Waits for the first checkpoint of a training run in the background, on a busy machine too.
+/// Waits for the first checkpoint of a training run in the background, even on a busy machine.
 fn wait_for_state(folder: &Path, out: &str) {
     let patience = Instant::now();
     while !state(folder, out).exists() {

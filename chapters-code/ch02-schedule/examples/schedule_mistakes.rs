@@ -18,7 +18,7 @@ fn alpha_bar(betas: &[f64]) -> Vec<f64> {
 }
 
 // ANCHOR: integer_division
-/// The cosine schedule with a division of integers.
+/// The cosine schedule with an integer division.
 #[allow(clippy::integer_division)]
 fn integer_division() -> Vec<f64> {
     let f = |t: usize| {

@@ -174,7 +174,8 @@ impl Diffusion {
 }
 
 // ANCHOR: per_image
-/// A factor for each image, in every channel and pixel of it: shaped as `images`.
+/// One factor per image, repeated for each of its channels and pixels, in the shape of
+/// `images`.
 pub fn per_image<D: UNetDevice>(images: &Images<D>, factors: &[f64]) -> Images<D> {
     let factors: Vec<f32> = factors.iter().map(|&f| f as f32).collect();
     let factors = ops::tensor(images.device(), factors, (images.shape().0,));

@@ -23,7 +23,7 @@ const STAGES: [&str; 6] = [
     "up_blocks.2",
 ];
 
-/// Changes nothing, and keeps what left every stage last.
+/// Changes nothing, and keeps the last output of each stage.
 #[derive(Default)]
 struct Recorder(std::collections::HashMap<String, Images<AutoDevice>>);
 

@@ -20,7 +20,7 @@ fn main() -> Result<(), figures::FigureError> {
     let timesteps: Vec<usize> = (0..1000).step_by(EVERY).collect();
     let right: Rows<AutoDevice> = time_embedding(&device, &timesteps, WIDTH, true, 0.0);
     // ANCHOR: mistakes
-    // t / T in place of t: nearly all angles are next to 0.
+    // t / T in place of t: nearly all angles are close to 0.
     let divided: Vec<f32> = timesteps
         .iter()
         .flat_map(|&t| column(t as f64 / 1000.0, |k| 1e4f64.powf(-(k as f64) / 16.0)))

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-/// A configuration that cannot be built: which field, which value, what is possible.
+/// A configuration from which no network can be built: which field, which value, what
+/// is allowed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{field} is {value}, but {need}")]
 pub struct ConfigError {

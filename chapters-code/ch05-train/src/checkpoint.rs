@@ -25,8 +25,8 @@ use crate::{TrainConfig, Trainer};
 pub const TRAINING: &str = "training";
 const STATE: &str = "state.safetensors";
 
-/// A training run that cannot be stored or continued. What is wrong with a file is the
-/// source of the error that names it.
+/// A training run that cannot be stored or continued. An error about a file names the
+/// file, and its `source` says what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     #[error(transparent)]

@@ -43,7 +43,7 @@ pub struct OptimizerConfig {
     pub beta2: f64,
     pub eps: f64,
     pub weight_decay: f64,
-    /// A longer gradient is cut to this length.
+    /// A longer gradient is scaled down to this length.
     pub max_gradient_norm: f64,
 }
 

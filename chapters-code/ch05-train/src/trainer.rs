@@ -181,9 +181,9 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR_END: next_batch
 
     // ANCHOR: gradient
-    /// The loss on a batch and its gradient. Each half of the batch is worked out on
-    /// its own, both at the same time: the mean over all is the mean of the halves'
-    /// means, and so is its gradient.
+    /// The loss on a batch and its gradient. The halves of the batch are computed
+    /// separately, in parallel: the mean over all is the mean of the halves' means, and
+    /// so is its gradient.
     fn loss_and_gradient(
         &mut self,
         batch: &Batch<D>,

@@ -13,8 +13,8 @@ fn held() -> usize {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Every step makes new images and new noise. Their memory must come back: 100 steps
-/// would keep 40 MB otherwise.
+/// Every step makes new images and new noise. Their memory must be freed: otherwise 100
+/// steps would hold on to 40 MB.
 #[test]
 fn a_long_training_needs_no_more_memory_than_a_short_one() {
     let device = ops::open_device(0).unwrap();

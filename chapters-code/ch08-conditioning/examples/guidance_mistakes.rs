@@ -38,8 +38,8 @@ fn main() -> anyhow::Result<()> {
         let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
         uncond.clone() - (cond - uncond) * 1.5
     };
-    // Far too much of it, and what is cut off from the predicted image is nowhere made
-    // up for.
+    // Far too much of it, and what clipping takes from the predicted image is made up
+    // for nowhere.
     let too_strong = guidance(12.0);
     let torn = Ddim { use_clipped_model_output: false, ..usual.clone() };
     // A silent prompt where nothing should have been said: an empty sentence is also

@@ -170,7 +170,7 @@ impl TextConfig {
     /// A prompt as the encoder reads it.
     ///
     /// # Errors
-    /// If it has a word that is not in the vocabulary, or too many.
+    /// If it has a word that is not in the vocabulary, or is too long.
     pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
         let words = self.vocabulary.encode(prompt, self.max_words)?;
         if words.is_empty() {

@@ -30,7 +30,7 @@ fn guess(nearest: &Option<String>) -> String {
 }
 
 // ANCHOR: tokenizer
-/// The words that a model knows. A word's number is its place.
+/// The words that a model knows. A word's number is its position in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tokenizer {

@@ -88,7 +88,7 @@ impl Chromium {
         }
     }
 
-    /// The next message of the browser.
+    /// The next message from the browser.
     fn read(&mut self) -> anyhow::Result<Value> {
         loop {
             if let Message::Text(text) = self.socket.read()? {

@@ -59,7 +59,7 @@ pub struct Report {
     pub seconds: f64,
     /// The most bytes that one input took.
     pub memory: usize,
-    /// The most seconds of the processor that one input took.
+    /// The most CPU time that one input took, in seconds.
     pub slowest: f64,
     /// How many inputs failed, by what is wrong.
     pub faults: BTreeMap<String, u64>,

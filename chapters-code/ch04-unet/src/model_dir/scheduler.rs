@@ -27,7 +27,7 @@ pub struct SchedulerConfig {
     pub beta_end: f64,
     pub beta_schedule: BetaSchedule,
     pub beta_start: f64,
-    /// Whether predicted images are cut off at ±`clip_sample_range`.
+    /// Whether predicted images are clipped to ±`clip_sample_range`.
     pub clip_sample: bool,
     pub clip_sample_range: f64,
     pub dynamic_thresholding_ratio: f64,
@@ -197,7 +197,7 @@ impl SchedulerConfig {
         Ok(())
     }
 
-    /// By how much predicted images are cut off, if at all.
+    /// The limit to which predicted images are clipped, if any.
     pub fn clip(&self) -> Option<f32> {
         self.clip_sample.then_some(self.clip_sample_range as f32)
     }

@@ -69,7 +69,7 @@ pub(super) fn read_weights(
     }
 }
 
-/// The error that there are only weights in Python's own format.
+/// The error for a folder whose only weights are in Python's own format.
 fn pickled(files: &dyn Files, folder: &Path) -> Option<ModelError> {
     let variants =
         VARIANTS.iter().map(|variant| format!("diffusion_pytorch_model.{variant}.bin"));

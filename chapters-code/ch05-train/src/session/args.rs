@@ -60,7 +60,7 @@ pub struct Args {
     /// How strongly weights are pulled towards 0
     #[arg(long, default_value_t = 0.01, value_parser = not_negative, allow_negative_numbers = true)]
     weight_decay: f64,
-    /// Longer gradients are cut to this length
+    /// Longer gradients are scaled down to this length
     #[arg(long, default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     max_gradient_norm: f64,
     /// How slowly the averaged weights follow

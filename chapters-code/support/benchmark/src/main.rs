@@ -154,7 +154,7 @@ fn median(mut rows: Vec<Row>) -> Row {
     rows.swap_remove(rows.len() / 2)
 }
 
-/// Runs both sides, turn by turn.
+/// Runs both sides, by turns.
 fn measure(
     args: &Args,
     configuration: &Configuration,

@@ -2,10 +2,10 @@
 //!
 //! Text is set in Libertinus Serif (SIL Open Font License) and formulas in New Computer Modern Math
 //! (GUST font licence); the crate `typst-assets` brings both. Browsers set formulas by the `MATH`
-//! table and kern text by the `GPOS` table, whose entries are numbers of glyphs; so all glyphs keep
-//! their numbers and all tables stay. Only outlines go, and with them the subroutines that nothing
-//! draws any more; what is left is packed, and what is free becomes zeros, which WOFF2 compresses
-//! to almost nothing.
+//! table and kern text by the `GPOS` table, whose entries are glyph IDs; so all glyphs keep their
+//! IDs, and all tables stay. Only outlines go, and with them the subroutines that nothing draws any
+//! more; what is left is packed, and what is free becomes zeros, which WOFF2 compresses to almost
+//! nothing.
 //!
 //! Outlines are in the `CFF` table (Adobe Technical Notes 5176 and 5177).
 

@@ -4,7 +4,7 @@
 
 use ra_ap_rustc_lexer::{tokenize, FrontmatterAllowed, LiteralKind, Token, TokenKind};
 
-/// A block of code as HTML, if it is Rust or commands with what they print.
+/// A block of code as HTML, if it is Rust, or commands and their output.
 ///
 /// Commands are one block and what they print is another, so that a copied command has neither the
 /// prompt nor the output.

@@ -69,7 +69,7 @@ pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
 /// # Errors
 /// If the threads cannot be started.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
-    // To rayon, 0 means as many as there are.
+    // To rayon, 0 means its default: as many threads as there are processors.
     Ok(rayon::ThreadPoolBuilder::new()
         .num_threads(threads.unwrap_or(0))
         .use_current_thread()

@@ -39,8 +39,8 @@ impl Signals {
         self.state().asked.is_some()
     }
 
-    /// Does work that can be lost. If the program is asked to stop during it, it says `farewell`
-    /// and ends at once. If it was asked before, the work is not begun.
+    /// Does work that can be lost. If a request to stop comes meanwhile, the program says
+    /// `farewell` and ends at once. If the request came earlier, the work does not begin.
     pub fn unless_stopped<T>(&self, farewell: impl Display, work: impl FnOnce() -> T) -> Option<T> {
         {
             let mut state = self.state();
@@ -96,7 +96,7 @@ fn listen(mut hear: impl FnMut(u8) + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the program was started so that a signal means nothing to it, as `nohup` does.
+/// Whether this signal was already ignored when the program started, as under `nohup`.
 #[cfg(unix)]
 fn ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();

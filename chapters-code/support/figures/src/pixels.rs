@@ -12,7 +12,7 @@ use crate::FigureError;
 /// A small image as the chapters hold it.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
-    /// `channels × height × width` values; -1 is black, 1 is white, what lies outside is cut off.
+    /// `channels × height × width` values; -1 is black, 1 is white, values outside are clamped.
     pub values: &'a [f32],
     /// 1 (grey) or 3 (red, green, blue); of other counts the first is shown as grey.
     pub channels: usize,
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(out.get_pixel(0, 0), &Rgb([0; 3]));
         assert_eq!(out.get_pixel(2, 0), &Rgb([255; 3]));
         assert_eq!(out.get_pixel(5, 2), &Rgb([128; 3]));
-        assert_eq!(out.get_pixel(3, 3), &Rgb([255; 3]), "2.0 is cut off at white");
+        assert_eq!(out.get_pixel(3, 3), &Rgb([255; 3]), "2.0 is clamped to white");
     }
 
     #[test]

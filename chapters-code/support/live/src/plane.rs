@@ -1,5 +1,5 @@
-//! Chapters 6 and 7 in the plane: a hundred points walk from noise to data, and the best possible
-//! answer of a network is a mean over the data.
+//! Chapters 6 and 7 in the plane: a hundred points walk from noise to data, and the best answer
+//! that a network could give is a mean over the data.
 
 use std::f64::consts::TAU;
 

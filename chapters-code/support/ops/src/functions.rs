@@ -397,7 +397,7 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     y.put_tape(tape)
 }
 
-/// Puts the channels of `b` after those of `a`: how a skip connection comes back.
+/// Puts the channels of `b` after those of `a`: how a skip connection rejoins the network.
 ///
 /// # Panics
 /// If batch, height or width differ.

@@ -40,7 +40,7 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
     fn read_buffer(b: &Buffer<Self>) -> Self::Read<'_>;
     /// The elements of a gradient, to write.
     fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
-    /// The same elements, to write them by one more kernel before `elements` are used again.
+    /// The same elements, for one more kernel to write before `elements` is used again.
     fn reborrow<'a>(elements: &'a mut Self::Write<'_>) -> Self::Write<'a>;
 }
 

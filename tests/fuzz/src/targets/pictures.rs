@@ -107,7 +107,7 @@ fn picture() -> RgbaImage {
     RgbaImage::from_fn(9, 7, |x, y| Rgba([x as u8 * 28, y as u8 * 36, 90, (x * y) as u8 * 5]))
 }
 
-/// The picture in the colours that a format holds.
+/// The picture, encoded in each colour type that the format supports.
 fn encoded(format: ImageFormat, colours: &[fn(DynamicImage) -> DynamicImage]) -> Vec<Vec<u8>> {
     let encode = |colour: &fn(DynamicImage) -> DynamicImage| {
         let mut file = Cursor::new(Vec::new());
@@ -204,7 +204,7 @@ fn lossy() -> Vec<u8> {
     chunk(b"VP8 ", &[&tag[..3], b"\x9d\x01\x2a\x10\0\x10\0", &first, &second].concat())
 }
 
-/// The length of the whole, and of its first chunk if that holds all.
+/// Corrects the length of the file, and that of its first chunk if this chunk is the whole file.
 fn webp_lengths(bytes: &mut [u8]) {
     let length = bytes.len() as u32;
     if let (Some(rest), Some(place)) = (length.checked_sub(8), bytes.get_mut(4..8)) {

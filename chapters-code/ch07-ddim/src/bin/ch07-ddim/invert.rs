@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let images =
         ch01_tensors::batch(&device, data.as_ref(), &(0..count).collect::<Vec<_>>());
     let denoise = denoiser(&device, &model.network);
-    // What has been cut off cannot be led back.
+    // What has been clipped cannot be led back.
     let ddim = Ddim { clip: None, ..Ddim::for_model(&model, 0.0) };
     let mut rows = vec![images.clone()];
     for &steps in &args.steps {

@@ -86,7 +86,7 @@ impl<'a> Evaluator<'a> {
         Self { device, classifier, train, heldout, kept, features, kinds, residuals }
     }
 
-    /// Measures some crowds of images, one for each list of requests.
+    /// Measures several crowds of images, one for each list of requests.
     pub(super) fn measure(
         &self,
         requests: &[Vec<Request>],

@@ -31,7 +31,7 @@ pub(super) enum Network {
     Conditional(Box<ConditionalUNet<AutoDevice>>, ConditioningFile),
 }
 
-/// Reads the model that is evaluated.
+/// Loads the model to be evaluated.
 pub(super) fn open(device: &AutoDevice, directory: &Path) -> anyhow::Result<Target> {
     if !model_dir::is_conditional(&Disk, directory) {
         let model = model_dir::load(device, directory)?;

@@ -22,7 +22,7 @@ impl<'a> Matrix<'a> {
     pub(super) fn columns(data: &'a [f32], height: usize) -> Self {
         Self { data, row_step: 1, column_step: height }
     }
-    /// Whether it has as many rows and columns.
+    /// Whether it has this many rows and columns.
     fn has(&self, rows: usize, columns: usize) -> bool {
         reach([(rows - 1, self.row_step), (columns - 1, self.column_step)]) < self.data.len()
     }

@@ -25,7 +25,8 @@ pub(super) struct Run {
     pub len: usize,
 }
 
-/// The runs that cover `len` neighbouring numbers, from `source` to `target`.
+/// The runs that cover `len` neighbouring numbers, read from `source` on and written from `target`
+/// on.
 pub(super) fn runs(
     source: usize,
     target: usize,
@@ -109,8 +110,8 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// How far this many steps of these lengths go. Where a `usize` cannot hold it, its largest
-/// value, which is beyond every slice.
+/// How far these steps reach, each given as a count and a length. Where a `usize` cannot hold it,
+/// its largest value, which is beyond every slice.
 #[inline(always)]
 pub(super) fn reach<const N: usize>(steps: [(usize, usize); N]) -> usize {
     steps.iter().fold(0, |sum: usize, (count, len)| sum.saturating_add(count.saturating_mul(*len)))

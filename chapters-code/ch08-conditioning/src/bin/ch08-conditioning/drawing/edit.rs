@@ -25,8 +25,8 @@ pub struct VaryArgs {
         allow_negative_numbers = true,
     )]
     guidance_scale: f64,
-    /// The image to begin with (PNG, JPEG, …); it is cut and scaled to the model's
-    /// size, on white if transparent
+    /// The image to begin with (PNG, JPEG, …); it is cropped and scaled to the model's
+    /// size, and put on white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
     /// How much of it to give up, 0 to 1; every number makes a row
@@ -97,7 +97,7 @@ pub struct InpaintArgs {
         allow_negative_numbers = true,
     )]
     guidance_scale: f64,
-    /// The image to change (PNG, JPEG, …); it is cut and scaled to the model's size, on
+    /// The image to change (PNG, JPEG, …); it is cropped and scaled to the model's size, on
     /// white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,

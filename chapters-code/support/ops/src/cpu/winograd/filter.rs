@@ -52,8 +52,8 @@ impl Memo {
         s.batch * grid.rows * grid.columns <= 64 && s.cin * s.cout <= 8192
     }
 
-    /// The transformed weight, made now if it is not there. Nothing, if it was made for other
-    /// vectors.
+    /// The transformed weight, made now if it is not there. `None` if it was made for another
+    /// vector width.
     pub(super) fn get_or_transform(
         &self,
         filter: &Filter,
@@ -185,7 +185,7 @@ impl Strips {
         Self { rows, width, step: rows * channels.next_multiple_of(width) + SLACK }
     }
 
-    /// The runs of vectors of `count` channels from `first` on.
+    /// The runs of vectors that cover `count` channels, beginning with `first`.
     pub fn runs(self, first: usize, count: usize, lanes: usize) -> Vec<Run> {
         let source =
             |channel: usize| channel / self.width * self.rows * self.width + channel % self.width;
