@@ -1,4 +1,4 @@
-//! Ten digits of each class, from the model of digits that comes with the book.
+//! Ten digits of each class, from the digit model that comes with the book.
 
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};

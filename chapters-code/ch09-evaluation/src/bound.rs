@@ -50,8 +50,8 @@ fn divergence(a: f32, variance_a: f64, b: f32, variance_b: f64) -> f64 {
 
 // ANCHOR: byte
 /// What the value of a byte costs under N(mean, deviation²), in nats (eq. 13): the mass
-/// between the values half a byte below and half a byte above, without an end for the
-/// darkest and the brightest.
+/// between half a unit below it and half a unit above, with no lower limit for 0 and no
+/// upper limit for 255.
 fn byte(value: f32, mean: f32, deviation: f64) -> f64 {
     const HALF: f64 = 1.0 / 255.0;
     let at = |edge: f64| (value as f64 + edge - mean as f64) / deviation;

@@ -279,7 +279,10 @@ impl Report {
             text.push('\n');
         }
         for row in &self.rows {
-            text += &format!("\n{} (of all real images, in brackets):\n\n", row.name());
+            text += &format!(
+                "\n{} (in brackets: the share among all real images):\n\n",
+                row.name()
+            );
             for Line { title, measures } in &row.lines {
                 let measures = measures.iter().map(|m| format!("{} {m}", m.name));
                 text += &format!(
