@@ -111,11 +111,20 @@ pub fn characters(page: &str) -> BTreeSet<char> {
     shown.flat_map(|c| [Some(c), italic(c)]).flatten().chain(written_otherwise).collect()
 }
 
-/// The mathematical italic of a letter.
+/// The mathematical italic of a letter, for all that have one (MathML Core, appendix C).
 fn italic(letter: char) -> Option<char> {
     let (first, italics) = match letter {
         'h' => return Some('ℎ'),
+        '∂' => return Some('𝜕'),
+        '∇' => return Some('𝛻'),
         'ϵ' => return Some('𝜖'),
+        'ϑ' => return Some('𝜗'),
+        'ϰ' => return Some('𝜘'),
+        'ϕ' => return Some('𝜙'),
+        'ϱ' => return Some('𝜚'),
+        'ϖ' => return Some('𝜛'),
+        'ı' => return Some('𝚤'),
+        'ȷ' => return Some('𝚥'),
         'a'..='z' => ('a', '𝑎'),
         'A'..='Z' => ('A', '𝐴'),
         'α'..='ω' => ('α', '𝛼'),
@@ -501,6 +510,17 @@ mod tests {
         }
         let math = |face: &Face| face.raw_face().table(Tag::from_bytes(b"MATH")).unwrap().to_vec();
         assert_eq!(math(&less), math(&face));
+    }
+
+    #[test]
+    fn the_italics_are_where_unicode_has_them() {
+        // In the order of Unicode, with the theta of the capitals and what follows omega.
+        let greek = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡ\u{3a2}ΣΤΥΦΧΨΩ∇αβγδεζηθικλμνξοπρςστυφχψω∂ϵϑϰϕϱϖ";
+        for (letter, number) in greek.chars().zip(0x1d6e2..) {
+            if letter != '\u{3a2}' {
+                assert_eq!(italic(letter).map(u32::from), Some(number), "{letter}");
+            }
+        }
     }
 
     #[test]
