@@ -126,6 +126,8 @@ fn caption(tab: &mut Tab, form: &str) -> String {
 fn play(tab: &mut Tab, page: &str, i: usize) {
     let form = format!("document.querySelectorAll('form.live')[{i}]");
     let name = format!("{page}, {}", text(tab, &format!("{form}.dataset.figure")));
+    // An image is loaded when it comes near the window.
+    ask(tab, &format!("{form}.scrollIntoView()"));
     let first = format!("{form}.querySelector('img').naturalWidth > 0");
     wait(tab, &name, &first);
 
