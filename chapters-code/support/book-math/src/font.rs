@@ -26,7 +26,7 @@ pub const TEXT: [(&str, &str); 3] = [
     ("LibertinusSerif-Semibold", "text-bold.woff2"),
 ];
 /// What mdBook makes of quotes, hyphens and dots that are typed.
-pub const TYPOGRAPHIC: [char; 7] = ['‘', '’', '“', '”', '–', '—', '…'];
+const TYPOGRAPHIC: [char; 7] = ['‘', '’', '“', '”', '–', '—', '…'];
 /// A glyph without an outline.
 const ENDCHAR: u8 = 14;
 
@@ -98,6 +98,11 @@ fn ligatures(table: &LigatureSubstitution, glyphs: &BTreeSet<u16>) -> Vec<u16> {
     let sets = glyphs.iter().filter_map(|&glyph| table.coverage.get(GlyphId(glyph)));
     let sets = sets.filter_map(|at| table.ligature_sets.get(at));
     sets.flat_map(|set| set.into_iter().filter(is_formed).map(|l| l.glyph.0)).collect()
+}
+
+/// The characters of some pages, and those that mdBook may add to them.
+pub fn text_characters<'a>(pages: impl Iterator<Item = &'a str>) -> BTreeSet<char> {
+    pages.flat_map(str::chars).chain(' '..='~').chain(TYPOGRAPHIC).collect()
 }
 
 /// The characters of all formulas of a page of MathML, and those that are written otherwise there:
@@ -490,6 +495,28 @@ mod tests {
         path
     }
 
+    /// The glyphs that are kept look as before, and the others are empty.
+    fn assert_only(kept: &BTreeSet<u16>, less: &Face, whole: &Face) {
+        for glyph in 0..whole.number_of_glyphs() {
+            match kept.contains(&glyph) {
+                true => assert_eq!(outline(less, glyph), outline(whole, glyph), "{glyph}"),
+                false => assert_eq!(outline(less, glyph), Path::default(), "{glyph}"),
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_and_dashes_that_nobody_typed_are_kept() {
+        let kept = text_characters(["It's \"so\"."].into_iter());
+        for (name, _) in TEXT {
+            let face = Face::parse(whole_font(name).unwrap(), 0).unwrap();
+            let kept = letters(&face, &kept).unwrap();
+            for c in "’“”–—…Z".chars() {
+                assert!(kept.contains(&face.glyph_index(c).unwrap().0), "{name}: {c}");
+            }
+        }
+    }
+
     #[test]
     fn what_pages_show_is_drawn_as_before_and_the_rest_is_empty() {
         let page = "<p>q</p><math><msqrt><mi>x</mi></msqrt><mo>=</mo><mi>θ</mi><mo>(</mo></math>";
@@ -502,12 +529,7 @@ mod tests {
         assert!(kept.len() > shown.len() + 8, "{kept:?}");
         let less = without_outlines(whole, &kept).unwrap();
         let less = Face::parse(&less, 0).unwrap();
-        for glyph in 0..face.number_of_glyphs() {
-            match kept.contains(&glyph) {
-                true => assert_eq!(outline(&less, glyph), outline(&face, glyph), "{glyph}"),
-                false => assert_eq!(outline(&less, glyph), Path::default(), "{glyph}"),
-            }
-        }
+        assert_only(&kept, &less, &face);
         let math = |face: &Face| face.raw_face().table(Tag::from_bytes(b"MATH")).unwrap().to_vec();
         assert_eq!(math(&less), math(&face));
     }
@@ -548,13 +570,7 @@ mod tests {
         let is_kept = |c: char| kept.contains(&face.glyph_index(c).unwrap().0);
         assert!(is_kept('f') && is_kept('i') && is_kept('é') && !is_kept('b'));
         let less = without_outlines(whole, &kept).unwrap();
-        let less = Face::parse(&less, 0).unwrap();
-        for glyph in 0..face.number_of_glyphs() {
-            match kept.contains(&glyph) {
-                true => assert_eq!(outline(&less, glyph), outline(&face, glyph), "{glyph}"),
-                false => assert_eq!(outline(&less, glyph), Path::default(), "{glyph}"),
-            }
-        }
+        assert_only(&kept, &Face::parse(&less, 0).unwrap(), &face);
     }
 
     #[test]

@@ -43,8 +43,7 @@ fn main() -> anyhow::Result<()> {
     let characters = pages.iter().flat_map(|page| font::characters(&page.text)).collect();
     let fonts = folder.join(FONTS);
     live::write(&fonts.join("math.woff2"), &font::math_font(&characters)?)?;
-    let characters = pages.iter().flat_map(|page| page.text.chars());
-    let characters = characters.chain(' '..='~').chain(font::TYPOGRAPHIC).collect();
+    let characters = font::text_characters(pages.iter().map(|page| page.text.as_str()));
     for (name, file) in font::TEXT {
         live::write(&fonts.join(file), &font::text_font(name, &characters)?)?;
     }
