@@ -20,3 +20,9 @@ pub fn grey(image: &[f32]) -> Vec<f32> {
 pub fn average(dataset: &dyn Dataset, count: usize) -> Vec<f32> {
     todo!()
 }
+
+/// Which of the first `count` images of a data set is nearest to `image`: its index,
+/// and the mean squared difference of the two.
+pub fn nearest(image: &[f32], dataset: &dyn Dataset, count: usize) -> (usize, f32) {
+    todo!()
+}

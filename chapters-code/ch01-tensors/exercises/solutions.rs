@@ -31,3 +31,19 @@ pub fn average(dataset: &dyn Dataset, count: usize) -> Vec<f32> {
     sum.into_iter().map(|value| value / count as f32).collect()
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// Which of the first `count` images of a data set is nearest to `image`: its index,
+/// and the mean squared difference of the two.
+pub fn nearest(image: &[f32], dataset: &dyn Dataset, count: usize) -> (usize, f32) {
+    let difference = |index: usize| {
+        let other = dataset.image(index);
+        let squares = image.iter().zip(&other).map(|(a, b)| (a - b).powi(2));
+        squares.sum::<f32>() / image.len() as f32
+    };
+    (0..count)
+        .map(|index| (index, difference(index)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .expect("a data set has images")
+}
+// ANCHOR_END: project

@@ -19,3 +19,9 @@ pub fn betas_from_alpha_bar(alpha_bar: &[f64]) -> Vec<f64> {
 pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
     todo!()
 }
+
+/// The schedule of `len` timesteps in which the logarithm of the signal-to-noise ratio
+/// falls on a straight line, from `first` at timestep 0 to `last` at the last one.
+pub fn straight(len: usize, first: f64, last: f64) -> Schedule {
+    todo!()
+}

@@ -26,3 +26,17 @@ pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
     Schedule::from_betas(betas_from_alpha_bar(&visited))
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// The schedule of `len` timesteps in which the logarithm of the signal-to-noise ratio
+/// falls on a straight line, from `first` at timestep 0 to `last` at the last one.
+pub fn straight(len: usize, first: f64, last: f64) -> Schedule {
+    let alpha_bar = |t: usize| {
+        let log_snr = first + (last - first) * t as f64 / (len - 1) as f64;
+        // The ratio is ᾱ / (1 - ᾱ).
+        1.0 / (1.0 + (-log_snr).exp())
+    };
+    let alpha_bar: Vec<f64> = (0..len).map(alpha_bar).collect();
+    Schedule::from_betas(betas_from_alpha_bar(&alpha_bar))
+}
+// ANCHOR_END: project

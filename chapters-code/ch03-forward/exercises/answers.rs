@@ -31,3 +31,14 @@ pub fn jump_on(
 ) -> Images<AutoDevice> {
     todo!()
 }
+
+/// How probable it is of each candidate that it is the clean image in `x_t` at timestep
+/// `t`, if all were equally probable before. The probabilities add up to 1.
+pub fn posterior(
+    schedule: &Schedule,
+    t: usize,
+    x_t: &[f32],
+    candidates: &[Vec<f32>],
+) -> Vec<f64> {
+    todo!()
+}

@@ -40,3 +40,29 @@ pub fn jump_on(
     x_s.clone() * kept.sqrt() as f32 + eps.clone() * (1.0 - kept).sqrt() as f32
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// How probable it is of each candidate that it is the clean image in `x_t` at timestep
+/// `t`, if all were equally probable before. The probabilities add up to 1.
+pub fn posterior(
+    schedule: &Schedule,
+    t: usize,
+    x_t: &[f32],
+    candidates: &[Vec<f32>],
+) -> Vec<f64> {
+    let alpha_bar = schedule.alpha_bar[t];
+    // The logarithm of N(x_t; √ᾱ x0, 1 - ᾱ), but for what is the same for all.
+    let log = |x0: &Vec<f32>| {
+        let difference =
+            |(x, x0): (&f32, &f32)| (*x as f64 - alpha_bar.sqrt() * *x0 as f64).powi(2);
+        let squares: f64 = x_t.iter().zip(x0).map(difference).sum();
+        -squares / (2.0 * (1.0 - alpha_bar))
+    };
+    let logs: Vec<f64> = candidates.iter().map(log).collect();
+    // All of them may be too small for `exp`. Relative to the largest, one is 1.
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum).collect()
+}
+// ANCHOR_END: project

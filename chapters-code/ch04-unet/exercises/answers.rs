@@ -2,7 +2,8 @@
 //! right.
 #![allow(unused_variables)]
 
-use ch04_unet::UNetConfig;
+use ch04_unet::{UNet, UNetConfig};
+use ops::{AutoDevice, Images};
 
 /// How many numbers a convolution with a square kernel and a bias holds.
 pub fn conv_parameters(cin: usize, cout: usize, kernel: usize) -> usize {
@@ -17,5 +18,16 @@ pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
 
 /// The channels of every skip, in the order in which the way down builds them.
 pub fn skips(config: &UNetConfig) -> Vec<usize> {
+    todo!()
+}
+
+/// The network's answer to x_t `(batch, channels, height, width)` at timestep `t`, if
+/// all skips to the blocks of `stage` carry zeros.
+pub fn without_skips(
+    unet: &UNet<AutoDevice>,
+    x_t: &Images<AutoDevice>,
+    t: usize,
+    stage: &str,
+) -> Images<AutoDevice> {
     todo!()
 }

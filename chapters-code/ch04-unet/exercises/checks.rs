@@ -1,36 +1,42 @@
-//! What an answer must pass.
+//! What an answer must pass. Each test has the name of the function that it tests.
 
-use ch04_unet::{Preset, UNet};
+use ch03_forward::{rng, standard_normal};
+use ch04_unet::{BlockHook, Preset, UNet};
+use dfdx::prelude::*;
 use ops::layers::{Conv2d, Parameters};
-use ops::{AutoDevice, Conv2dOptions};
+use ops::{AutoDevice, Conv2dOptions, Images};
 
-use super::answers::{conv_parameters, similarity, skips};
+use super::answers;
 
 #[test]
-fn a_convolution_is_counted() {
+fn conv_parameters() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     for (cin, cout, kernel) in [(3, 32, 3), (64, 64, 1), (1, 1, 5)] {
         let mut conv = Conv2d::new(
             &device,
-            &mut ch03_forward::rng(0, 0),
+            &mut rng(0, 0),
             cin,
             cout,
             kernel,
             Conv2dOptions::padded(0),
         );
-        assert_eq!(conv_parameters(cin, cout, kernel), ops::params::count(&mut conv));
+        assert_eq!(
+            answers::conv_parameters(cin, cout, kernel),
+            ops::params::count(&mut conv)
+        );
     }
 }
 
 #[test]
-fn near_timesteps_are_alike() {
-    assert!((similarity(17, 17, 32) - 1.0).abs() < 1e-5);
+fn similarity() {
+    assert!((answers::similarity(17, 17, 32) - 1.0).abs() < 1e-5);
     assert!(
-        (similarity(100, 130, 32) - similarity(500, 530, 32)).abs() < 1e-4,
+        (answers::similarity(100, 130, 32) - answers::similarity(500, 530, 32)).abs()
+            < 1e-4,
         "only the distance matters"
     );
-    assert!(similarity(100, 101, 32) > similarity(100, 120, 32));
-    assert!(similarity(100, 120, 32) > similarity(100, 900, 32));
+    assert!(answers::similarity(100, 101, 32) > answers::similarity(100, 120, 32));
+    assert!(answers::similarity(100, 120, 32) > answers::similarity(100, 900, 32));
 }
 
 /// The input channels of the first convolution of every block on the way up.
@@ -43,20 +49,19 @@ fn inputs(unet: &mut UNet<AutoDevice>) -> Vec<usize> {
 }
 
 #[test]
-fn skips_are_what_the_way_up_takes_in() {
+fn skips() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     for config in [
         Preset::Cats.config([3, 16, 16]),
         Preset::Mnist.config([1, 28, 28]),
         Preset::Tiny.config([1, 8, 8]),
     ] {
-        let mut unet =
-            UNet::new(&device, &config, &mut ch03_forward::rng(0, 0)).unwrap();
+        let mut unet = UNet::new(&device, &config, &mut rng(0, 0)).unwrap();
         let inputs = inputs(&mut unet);
         // A block takes in what the one before it gave, and a skip: the last that was
         // built comes first.
         let mut before = *config.block_out_channels.last().unwrap();
-        let mut found = skips(&config);
+        let mut found = answers::skips(&config);
         assert_eq!(found.len(), inputs.len(), "as many skips as blocks on the way up");
         for (block, input) in inputs.iter().enumerate() {
             assert_eq!(
@@ -69,4 +74,36 @@ fn skips_are_what_the_way_up_takes_in() {
                 config.block_out_channels[config.block_out_channels.len() - 1 - level];
         }
     }
+}
+
+/// Silences every skip to the last stage, whatever it is asked for.
+struct Silent;
+
+impl BlockHook<AutoDevice, NoneTape> for Silent {
+    fn skip(
+        &mut self,
+        stage: &str,
+        _block: usize,
+        x: Images<AutoDevice>,
+    ) -> Images<AutoDevice> {
+        if stage == "up_blocks.1" {
+            x.device().zeros_like(x.shape())
+        } else {
+            x
+        }
+    }
+}
+
+#[test]
+fn without_skips() {
+    let device: AutoDevice = ops::open_device(0).unwrap();
+    let config = Preset::Tiny.config([1, 8, 8]);
+    let unet = UNet::new(&device, &config, &mut rng(1, 0)).unwrap();
+    let x_t = standard_normal(&device, (2, 1, 8, 8), &mut rng(1, 1));
+    let answer = |stage: &str| answers::without_skips(&unet, &x_t, 5, stage).as_vec();
+    let whole = unet.forward(x_t.clone(), &[5, 5]).as_vec();
+    assert_eq!(answer("no such stage"), whole, "nothing was to be cut");
+    let silent = unet.forward_with(x_t.clone(), &[5, 5], &mut Silent).as_vec();
+    assert_ne!(silent, whole, "these skips carry something");
+    assert_eq!(answer("up_blocks.1"), silent);
 }

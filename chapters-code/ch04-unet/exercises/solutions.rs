@@ -1,7 +1,8 @@
 //! One way to answer.
 
-use ch04_unet::{time_embedding, UNetConfig};
-use ops::AutoDevice;
+use ch04_unet::{time_embedding, BlockHook, UNet, UNetConfig};
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
 /// How many numbers a convolution with a square kernel and a bias holds.
@@ -33,3 +34,37 @@ pub fn skips(config: &UNetConfig) -> Vec<usize> {
     skips
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// Replaces all skips to the blocks of a stage by zeros.
+struct Cut<'a> {
+    stage: &'a str,
+}
+
+impl BlockHook<AutoDevice, NoneTape> for Cut<'_> {
+    fn skip(
+        &mut self,
+        stage: &str,
+        _block: usize,
+        x: Images<AutoDevice>,
+    ) -> Images<AutoDevice> {
+        if stage == self.stage {
+            x * 0.0
+        } else {
+            x
+        }
+    }
+}
+
+/// The network's answer to x_t `(batch, channels, height, width)` at timestep `t`, if
+/// all skips to the blocks of `stage` carry zeros.
+pub fn without_skips(
+    unet: &UNet<AutoDevice>,
+    x_t: &Images<AutoDevice>,
+    t: usize,
+    stage: &str,
+) -> Images<AutoDevice> {
+    let timesteps = vec![t; x_t.shape().0];
+    unet.forward_with(x_t.clone(), &timesteps, &mut Cut { stage })
+}
+// ANCHOR_END: project

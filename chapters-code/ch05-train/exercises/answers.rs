@@ -2,6 +2,12 @@
 //! right.
 #![allow(unused_variables)]
 
+use ch03_forward::Diffusion;
+use ch04_unet::UNet;
+use ch05_train::Optimizer;
+use ops::{AutoDevice, Images};
+use rand_chacha::ChaCha8Rng;
+
 /// The gradient, shortened to the length `most` if it is longer.
 pub fn clip(gradient: &[f64], most: f64) -> Vec<f64> {
     todo!()
@@ -16,5 +22,18 @@ pub fn average(start: f64, values: &[f64], decay: f64) -> f64 {
 /// The mean squared error of a network that always answers 0 when asked for noise of
 /// variance 1, on average; and of one that answers with the noise, but half as strong.
 pub fn losses_of_simple_answers() -> [f64; 2] {
+    todo!()
+}
+
+/// One step of algorithm 1 for the images `x0`: draws a timestep and noise for each
+/// from `rng`, and moves the weights of `unet`. Returns the loss. `step` counts from 0.
+pub fn train_step(
+    step: u64,
+    diffusion: &Diffusion,
+    unet: &mut UNet<AutoDevice>,
+    optimizer: &mut Optimizer<AutoDevice>,
+    x0: &Images<AutoDevice>,
+    rng: &mut ChaCha8Rng,
+) -> f32 {
     todo!()
 }

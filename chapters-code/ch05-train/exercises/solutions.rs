@@ -1,5 +1,13 @@
 //! One way to answer.
 
+use ch03_forward::{standard_normal, Diffusion};
+use ch04_unet::UNet;
+use ch05_train::Optimizer;
+use dfdx::prelude::*;
+use ops::{gradient_of, AutoDevice, Images};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
 // ANCHOR: solutions
 /// The gradient, shortened to the length `most` if it is longer.
 pub fn clip(gradient: &[f64], most: f64) -> Vec<f64> {
@@ -22,3 +30,29 @@ pub fn losses_of_simple_answers() -> [f64; 2] {
     [1.0, 0.25]
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// One step of algorithm 1 for the images `x0`: draws a timestep and noise for each
+/// from `rng`, and moves the weights of `unet`. Returns the loss. `step` counts from 0.
+pub fn train_step(
+    step: u64,
+    diffusion: &Diffusion,
+    unet: &mut UNet<AutoDevice>,
+    optimizer: &mut Optimizer<AutoDevice>,
+    x0: &Images<AutoDevice>,
+    rng: &mut ChaCha8Rng,
+) -> f32 {
+    let timesteps: Vec<usize> =
+        (0..x0.shape().0).map(|_| rng.gen_range(0..diffusion.schedule.len())).collect();
+    let eps = standard_normal(x0.device(), *x0.shape(), rng);
+    let x_t = diffusion.q_sample(x0, &timesteps, &eps);
+
+    let eps_pred = unet.forward(x_t.put_tape(OwnedTape::default()), &timesteps);
+    let loss = (eps_pred - eps).square().mean();
+    let value = loss.as_vec()[0];
+
+    let gradient = gradient_of(unet, loss.backward()).expect("the device works");
+    optimizer.update(step, unet, &gradient);
+    value
+}
+// ANCHOR_END: project

@@ -3,6 +3,8 @@
 #![allow(unused_variables)]
 
 use ch02_schedule::Schedule;
+use ch04_unet::model_dir::Model;
+use ch04_unet::UNet;
 use ops::{AutoDevice, Images};
 
 /// By how much an error of 1 in the predicted noise moves the predicted clean image at
@@ -25,5 +27,17 @@ pub fn mean_from_eps(
 /// How many of the last steps, from this timestep down to 0, add less than `share` of
 /// all the variance that all steps add.
 pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
+    todo!()
+}
+
+/// The cats at the ends of `count` walks that part at timestep `t`: one walk from image
+/// 0 of seed 0 leads to x_t, and each continues from there with noise of its own. The
+/// walks are those of the model's [`Ancestral`].
+pub fn branches(
+    device: &AutoDevice,
+    model: &Model<UNet<AutoDevice>>,
+    t: usize,
+    count: u64,
+) -> Images<AutoDevice> {
     todo!()
 }

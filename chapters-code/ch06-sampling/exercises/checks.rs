@@ -1,12 +1,14 @@
-//! What an answer must pass.
+//! What an answer must pass. Each test has the name of the function that it tests.
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
-use ch06_sampling::posterior_mean;
+use ch04_unet::model_dir::{Model, SchedulerConfig};
+use ch04_unet::{Preset, UNet};
+use ch06_sampling::{posterior_mean, sample_images};
 use dfdx::prelude::*;
 use ops::AutoDevice;
 
-use super::answers::{error_in_x0, mean_from_eps, quiet_end};
+use super::answers;
 
 fn diffusion(kind: BetaSchedule) -> Diffusion {
     let schedule = Schedule::new(kind, 1000);
@@ -14,20 +16,20 @@ fn diffusion(kind: BetaSchedule) -> Diffusion {
 }
 
 #[test]
-fn errors_grow_with_the_noise() {
+fn error_in_x0() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let diffusion = diffusion(BetaSchedule::Linear);
     let (x_t, eps) =
         (device.zeros_like(&(1, 1, 1, 1)), device.ones_like(&(1, 1, 1, 1)));
     for t in [0, 300, 999] {
         let moved = diffusion.x0(&x_t, &[t], &eps).as_vec()[0].abs() as f64;
-        let found = error_in_x0(&diffusion.schedule, t);
+        let found = answers::error_in_x0(&diffusion.schedule, t);
         assert!((found / moved - 1.0).abs() < 1e-4, "t = {t}: {found}, not {moved}");
     }
 }
 
 #[test]
-fn both_ways_to_the_mean_agree() {
+fn mean_from_eps() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let diffusion = diffusion(BetaSchedule::SquaredcosCapV2);
     let schedule = &diffusion.schedule;
@@ -36,7 +38,7 @@ fn both_ways_to_the_mean_agree() {
     for t in [1, 200, 900] {
         let x0 = diffusion.x0(&x_t, &[t], &eps);
         let wanted = posterior_mean(schedule, &x_t, t, &x0).as_vec();
-        let found = mean_from_eps(schedule, t, &x_t, &eps).as_vec();
+        let found = answers::mean_from_eps(schedule, t, &x_t, &eps).as_vec();
         let worst =
             found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-3, "t = {t}: off by {worst}");
@@ -44,11 +46,11 @@ fn both_ways_to_the_mean_agree() {
 }
 
 #[test]
-fn the_end_is_quiet() {
+fn quiet_end() {
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let all: f64 = (0..1000).map(|t| schedule.posterior_variance(t)).sum();
     for share in [0.01, 0.25, 0.9] {
-        let count = quiet_end(&schedule, share);
+        let count = answers::quiet_end(&schedule, share);
         let added = |count: usize| {
             (0..count).map(|t| schedule.posterior_variance(t)).sum::<f64>()
         };
@@ -58,4 +60,45 @@ fn the_end_is_quiet() {
             "{count} steps are not all for {share}"
         );
     }
+}
+
+#[test]
+fn branches() {
+    let device: AutoDevice = ops::open_device(0).unwrap();
+    let scheduler =
+        SchedulerConfig { num_train_timesteps: 10, ..SchedulerConfig::default() };
+    let config = Preset::Tiny.config([3, 16, 16]);
+    let model = Model {
+        network: UNet::new(&device, &config, &mut rng(2, 0)).unwrap(),
+        diffusion: scheduler.diffusion().unwrap(),
+        scheduler,
+        notes: Vec::new(),
+    };
+    let whole = sample_images(&device, &model, [3, 16, 16], 0..1, 0).as_vec();
+    let ends = |t: usize| {
+        let ends = answers::branches(&device, &model, t, 3);
+        assert_eq!(*ends.shape(), (3, 3, 16, 16));
+        ends.as_vec().chunks(768).map(<[f32]>::to_vec).collect::<Vec<_>>()
+    };
+    let differ =
+        |a: &[f32], b: &[f32]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-4);
+    // The last step adds no noise, so walks that part there end alike.
+    for end in ends(0) {
+        assert!(!differ(&end, &whole), "at timestep 0 nothing is left to chance");
+    }
+    let distance = |ends: &[Vec<f32>]| {
+        let squares = ends[0].iter().zip(&ends[1]).map(|(a, b)| (a - b).powi(2));
+        squares.sum::<f32>()
+    };
+    let (late, early) = (ends(2), ends(9));
+    for ends in [&late, &early] {
+        assert!(
+            differ(&ends[0], &ends[1]) && differ(&ends[1], &ends[2]),
+            "each end is another"
+        );
+    }
+    assert!(
+        distance(&late) < distance(&early),
+        "the earlier they part, the further apart"
+    );
 }

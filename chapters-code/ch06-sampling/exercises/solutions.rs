@@ -1,6 +1,11 @@
 //! One way to answer.
 
 use ch02_schedule::Schedule;
+use ch04_unet::model_dir::Model;
+use ch04_unet::UNet;
+use ch06_sampling::{
+    all_timesteps, denoiser, noise_per_image, sources, walk, Ancestral,
+};
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
@@ -37,3 +42,30 @@ pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
     variances.iter().take_while(still_quiet).count()
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// The cats at the ends of `count` walks that part at timestep `t`: one walk from image
+/// 0 of seed 0 leads to x_t, and each continues from there with noise of its own. The
+/// walks are those of the model's [`Ancestral`].
+pub fn branches(
+    device: &AutoDevice,
+    model: &Model<UNet<AutoDevice>>,
+    t: usize,
+    count: u64,
+) -> Images<AutoDevice> {
+    let timesteps = all_timesteps(&model.diffusion.schedule);
+    let (trunk, rest) = timesteps.split_at(timesteps.len() - 1 - t);
+
+    let mut rngs = sources(0, 0..1);
+    let x = noise_per_image(device, (1, 3, 16, 16), &mut rngs);
+    let denoise = denoiser(device, &model.network);
+    let solver = Ancestral::for_model(model);
+    // A walk over all timesteps, of which only the first steps are taken.
+    let steps = walk(solver.clone(), x.clone(), &timesteps, rngs, &denoise);
+    let x_t = steps.take(trunk.len()).last().map_or(x, |step| step.next);
+
+    let shape = (count as usize, 3, 16, 16);
+    let x_t = ops::tensor(device, x_t.as_vec().repeat(count as usize), shape);
+    walk(solver, x_t, rest, sources(1, 0..count), &denoise).finish()
+}
+// ANCHOR_END: project

@@ -27,3 +27,15 @@ pub fn step(
 ) -> Images<AutoDevice> {
     todo!()
 }
+
+/// One step of Heun's method, from x_t at `t` to `prev`. `eps` predicts the noise in
+/// images at a timestep; ask it twice.
+pub fn heun(
+    schedule: &Schedule,
+    t: usize,
+    prev: usize,
+    x_t: &Images<AutoDevice>,
+    eps: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>,
+) -> Images<AutoDevice> {
+    todo!()
+}

@@ -1,11 +1,13 @@
-//! What an answer must pass.
+//! What an answer must pass. Each test has the name of the function that it tests.
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
+use ch06_sampling::gaussian_denoiser;
 use ch07_ddim::Ddim;
-use ops::AutoDevice;
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
 
-use super::answers::{length_half_way, sigma, step};
+use super::answers;
 
 fn linear() -> Diffusion {
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
@@ -13,7 +15,7 @@ fn linear() -> Diffusion {
 }
 
 #[test]
-fn a_line_is_shorter_than_a_circle() {
+fn length_half_way() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let [a, b] = [0, 1].map(|stream| {
         standard_normal(&device, (1, 1, 200, 200), &mut rng(4, stream)).as_vec()
@@ -24,33 +26,35 @@ fn a_line_is_shorter_than_a_circle() {
     let middle: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (a + b) / 2.0).collect();
     let share = length(&middle) / length(&a);
     assert!(
-        (length_half_way() - share).abs() < 0.01,
+        (answers::length_half_way() - share).abs() < 0.01,
         "{}, but it is about {share:.3}",
-        length_half_way()
+        answers::length_half_way()
     );
 }
 
 #[test]
-fn as_much_noise_as_ancestral_sampling() {
+fn sigma() {
     let ddim = Ddim::new(linear(), None, 1.0);
     let schedule = &ddim.diffusion.schedule;
     for (t, prev) in [(999, 979), (500, 250), (20, 0)] {
         assert!(
-            (sigma(schedule, t, prev) / ddim.sigma(t, Some(prev)) - 1.0).abs() < 1e-9,
+            (answers::sigma(schedule, t, prev) / ddim.sigma(t, Some(prev)) - 1.0).abs()
+                < 1e-9,
             "from {t} to {prev}"
         );
     }
     // From one timestep to the one before it, it is the posterior variance of chapter
     // 2.
     assert!(
-        (sigma(schedule, 300, 299).powi(2) / schedule.posterior_variance(300) - 1.0)
+        (answers::sigma(schedule, 300, 299).powi(2) / schedule.posterior_variance(300)
+            - 1.0)
             .abs()
             < 1e-9
     );
 }
 
 #[test]
-fn a_step_with_the_true_noise_stays_on_the_way() {
+fn step() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let diffusion = linear();
     let [x0, eps] = [0, 1]
@@ -58,9 +62,38 @@ fn a_step_with_the_true_noise_stays_on_the_way() {
     for (t, prev) in [(900, 600), (600, 100), (50, 0)] {
         let x_t = diffusion.q_sample(&x0, &[t], &eps);
         let wanted = diffusion.q_sample(&x0, &[prev], &eps).as_vec();
-        let found = step(&diffusion.schedule, t, prev, &x_t, &eps).as_vec();
+        let found = answers::step(&diffusion.schedule, t, prev, &x_t, &eps).as_vec();
         let worst =
             found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-3, "from {t} to {prev}: off by {worst}");
     }
+}
+
+#[test]
+fn heun() {
+    let device: AutoDevice = ops::open_device(0).unwrap();
+    let diffusion = linear();
+    let start = standard_normal(&device, (1, 1, 4, 4), &mut rng(2, 0));
+    // For Gaussian data the way has a formula: x, divided by its own deviation, stays.
+    let (first, last) = (700, 100);
+    let deviation = |t: usize| {
+        let alpha_bar = diffusion.schedule.alpha_bar[t];
+        (alpha_bar * 0.25 + 1.0 - alpha_bar).sqrt()
+    };
+    let wanted = start.clone() * (deviation(last) / deviation(first)) as f32;
+    let eps = |x: &Images<AutoDevice>, t: usize| {
+        gaussian_denoiser(&diffusion, 0.0, 0.25, x, t)
+    };
+    let error = |steps: usize| {
+        let mut x = start.clone();
+        let stride = (first - last) / steps;
+        for t in (last + stride..=first).rev().step_by(stride) {
+            x = answers::heun(&diffusion.schedule, t, t - stride, &x, &eps);
+        }
+        (x - wanted.clone()).square().sum::<Rank0, _>().sqrt().as_vec()[0]
+    };
+    // Second order: half the step, a quarter of the error.
+    let (coarse, fine) = (error(6), error(12));
+    assert!(fine < 0.05, "12 steps end {fine} from where they should");
+    assert!((3.0..6.0).contains(&(coarse / fine)), "{coarse} became {fine}");
 }

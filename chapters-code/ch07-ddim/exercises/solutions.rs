@@ -32,3 +32,19 @@ pub fn step(
     x0 * then.sqrt() as f32 + eps.clone() * (1.0 - then).sqrt() as f32
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// One step of Heun's method, from x_t at `t` to `prev`. `eps` predicts the noise in
+/// images at a timestep; ask it twice.
+pub fn heun(
+    schedule: &Schedule,
+    t: usize,
+    prev: usize,
+    x_t: &Images<AutoDevice>,
+    eps: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>,
+) -> Images<AutoDevice> {
+    let here = eps(x_t, t);
+    let there = eps(&step(schedule, t, prev, x_t, &here), prev);
+    step(schedule, t, prev, x_t, &((here + there) * 0.5))
+}
+// ANCHOR_END: project

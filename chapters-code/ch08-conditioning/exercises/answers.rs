@@ -2,6 +2,10 @@
 //! are right.
 #![allow(unused_variables)]
 
+use ch04_unet::model_dir::Model;
+use ch08_conditioning::{Condition, ConditionalUNet};
+use ops::{AutoDevice, Images};
+
 /// What guidance makes of two answers of the network.
 pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
     todo!()
@@ -16,5 +20,18 @@ pub fn scale_of(uncond: &[f32], cond: &[f32], guided: &[f32]) -> f32 {
 /// Two wishes at once: from `uncond` towards both, each with its own scale (Liu et al.
 /// 2022).
 pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
+    todo!()
+}
+
+/// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
+/// noise, if the network is told `first` at timesteps from `until` on, and `then` below
+/// it. Without guidance.
+pub fn change_of_mind(
+    model: &Model<ConditionalUNet<AutoDevice>>,
+    noise: &Images<AutoDevice>,
+    timesteps: &[usize],
+    [first, then]: [&Condition; 2],
+    until: usize,
+) -> Images<AutoDevice> {
     todo!()
 }

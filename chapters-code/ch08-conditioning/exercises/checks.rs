@@ -1,6 +1,12 @@
-//! What an answer must pass.
+//! What an answer must pass. Each test has the name of the function that it tests.
 
-use super::answers::{both, guide, scale_of};
+use ch03_forward::{rng, standard_normal};
+use ch04_unet::model_dir::{Model, SchedulerConfig};
+use ch04_unet::Preset;
+use ch08_conditioning::{Condition, ConditionalUNet, ConditioningConfig};
+use ops::AutoDevice;
+
+use super::answers;
 
 fn near(found: &[f32], wanted: &[f32]) {
     assert_eq!(found.len(), wanted.len());
@@ -11,28 +17,56 @@ fn near(found: &[f32], wanted: &[f32]) {
 }
 
 #[test]
-fn guidance_goes_on_beyond_the_wish() {
+fn guide() {
     let (uncond, cond) = ([0.0, 1.0, -1.0], [1.0, 1.0, 0.5]);
-    near(&guide(&uncond, &cond, 0.0), &uncond);
-    near(&guide(&uncond, &cond, 1.0), &cond);
-    near(&guide(&uncond, &cond, 2.0), &[2.0, 1.0, 2.0]);
+    near(&answers::guide(&uncond, &cond, 0.0), &uncond);
+    near(&answers::guide(&uncond, &cond, 1.0), &cond);
+    near(&answers::guide(&uncond, &cond, 2.0), &[2.0, 1.0, 2.0]);
 }
 
 #[test]
-fn the_scale_can_be_read_from_the_answer() {
+fn scale_of() {
     let (uncond, cond) = ([0.2, 1.0, -1.0, 0.0], [1.0, 0.7, 0.5, 0.1]);
     for scale in [0.0, 0.5, 3.0] {
         let guided: Vec<f32> =
             uncond.iter().zip(&cond).map(|(u, c)| u + scale * (c - u)).collect();
-        let found = scale_of(&uncond, &cond, &guided);
+        let found = answers::scale_of(&uncond, &cond, &guided);
         assert!((found - scale).abs() < 1e-5, "{found}, not {scale}");
     }
 }
 
 #[test]
-fn two_wishes_add_up() {
+fn both() {
     let (uncond, grey, striped) = ([0.0, 0.0], [1.0, 0.0], [0.0, 2.0]);
-    near(&both(&uncond, &[(&grey, 1.0), (&striped, 1.5)]), &[1.0, 3.0]);
-    near(&both(&[1.0, 1.0], &[(&[2.0, 0.0], 2.0)]), &[3.0, -1.0]);
-    near(&both(&uncond, &[]), &uncond);
+    near(&answers::both(&uncond, &[(&grey, 1.0), (&striped, 1.5)]), &[1.0, 3.0]);
+    near(&answers::both(&[1.0, 1.0], &[(&[2.0, 0.0], 2.0)]), &[3.0, -1.0]);
+    near(&answers::both(&uncond, &[]), &uncond);
+}
+
+#[test]
+fn change_of_mind() {
+    let device: AutoDevice = ops::open_device(0).unwrap();
+    let conditioning = ConditioningConfig::Class { num_classes: 2 };
+    let scheduler =
+        SchedulerConfig { num_train_timesteps: 10, ..SchedulerConfig::default() };
+    let unet = Preset::Tiny.config([3, 8, 8]);
+    let network =
+        ConditionalUNet::new(&device, &unet, &conditioning, &mut rng(2, 0)).unwrap();
+    let diffusion = scheduler.diffusion().unwrap();
+    let model = Model { network, diffusion, scheduler, notes: Vec::new() };
+    let noise = standard_normal(&device, (2, 3, 8, 8), &mut rng(2, 1));
+    let [first, then] = [0, 1].map(Condition::Label);
+    let cats = |first: &Condition, then: &Condition, until: usize| {
+        let timesteps = [9, 6, 3, 0];
+        answers::change_of_mind(&model, &noise, &timesteps, [first, then], until)
+            .as_vec()
+    };
+    assert_eq!(cats(&first, &then, 0), cats(&first, &first, 5), "never changed");
+    assert_eq!(cats(&first, &then, 10), cats(&then, &then, 5), "changed at once");
+    assert_eq!(cats(&first, &then, 4), cats(&first, &then, 6), "6 is before both");
+    assert_ne!(
+        cats(&first, &then, 6),
+        cats(&first, &then, 7),
+        "6 is the first below 7"
+    );
 }

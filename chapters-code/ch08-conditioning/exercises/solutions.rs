@@ -1,5 +1,12 @@
 //! One way to answer.
 
+use ch04_unet::model_dir::Model;
+use ch06_sampling::walk;
+use ch07_ddim::Ddim;
+use ch08_conditioning::{Condition, ConditionalUNet};
+use dfdx::prelude::*;
+use ops::{AutoDevice, Images};
+
 // ANCHOR: solutions
 /// What guidance makes of two answers of the network.
 pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
@@ -31,3 +38,28 @@ pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
     sum
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
+/// noise, if the network is told `first` at timesteps from `until` on, and `then` below
+/// it. Without guidance.
+pub fn change_of_mind(
+    model: &Model<ConditionalUNet<AutoDevice>>,
+    noise: &Images<AutoDevice>,
+    timesteps: &[usize],
+    [first, then]: [&Condition; 2],
+    until: usize,
+) -> Images<AutoDevice> {
+    let count = noise.shape().0;
+    let denoise = |x_t: &Images<AutoDevice>, t: usize| {
+        let condition = if t >= until { first } else { then };
+        model.network.forward(
+            x_t.clone(),
+            &vec![t; count],
+            &vec![condition.clone(); count],
+        )
+    };
+    let ddim = Ddim::for_model(model, 0.0);
+    walk(ddim, noise.clone(), timesteps, Vec::new(), denoise).finish()
+}
+// ANCHOR_END: project

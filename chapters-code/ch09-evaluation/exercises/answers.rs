@@ -19,3 +19,13 @@ pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
 pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     todo!()
 }
+
+/// The share of the images in `drawn` that are nearer to one of `training` than to all
+/// of `heldout`, which are as many. If nothing was copied, it is about one half.
+pub fn nearer_to_training(
+    drawn: &[Vec<f32>],
+    training: &[Vec<f32>],
+    heldout: &[Vec<f32>],
+) -> f64 {
+    todo!()
+}

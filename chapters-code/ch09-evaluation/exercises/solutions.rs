@@ -1,5 +1,7 @@
 //! One way to answer.
 
+use ch09_evaluation::nearest;
+
 // ANCHOR: solutions
 /// The mean of some numbers and their standard deviation (divide by one less than their
 /// count).
@@ -29,3 +31,17 @@ pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     points.iter().filter(among).count() as f64 / points.len() as f64
 }
 // ANCHOR_END: solutions
+
+// ANCHOR: project
+/// The share of the images in `drawn` that are nearer to one of `training` than to all
+/// of `heldout`, which are as many. If nothing was copied, it is about one half.
+pub fn nearer_to_training(
+    drawn: &[Vec<f32>],
+    training: &[Vec<f32>],
+    heldout: &[Vec<f32>],
+) -> f64 {
+    let pairs = nearest(drawn, training).into_iter().zip(nearest(drawn, heldout));
+    let nearer = pairs.filter(|(seen, unseen)| seen.difference < unseen.difference);
+    nearer.count() as f64 / drawn.len() as f64
+}
+// ANCHOR_END: project

@@ -32,6 +32,14 @@ pub fn run<A: Parser, T: Termination>(program: impl FnOnce(A) -> anyhow::Result<
     })
 }
 
+/// Draws the picture of a chapter's project, the last of its exercises.
+#[derive(Parser)]
+pub struct Project {
+    /// Use your answer, from the chapter's `exercises/answers.rs`, in place of the book's
+    #[arg(long)]
+    pub mine: bool,
+}
+
 /// The device of this build.
 ///
 /// # Errors

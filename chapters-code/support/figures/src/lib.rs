@@ -19,7 +19,7 @@ pub use pixels::{
     MOST_PIXELS,
 };
 #[cfg(feature = "plots")]
-pub use plots::{densities, line_plot, spread_plot, Axes, Scale, Series, Values};
+pub use plots::{densities, line_plot, measured, spread_plot, Axes, Scale, Series, Values};
 
 /// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the
 /// whole book.

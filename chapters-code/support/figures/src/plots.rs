@@ -136,6 +136,23 @@ pub fn spread_plot(
     Ok(files::write(path, svg(axes, &series, &spreads)?.as_bytes())?)
 }
 
+/// A series for [`spread_plot`]: at each point the mean and the standard deviation of what was
+/// measured there, twice or more.
+pub fn measured(
+    name: &str,
+    color: (u8, u8, u8),
+    points: impl IntoIterator<Item = (f64, Vec<f64>)>,
+) -> (Series, Vec<f64>) {
+    let spread = |(x, values): (f64, Vec<f64>)| {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        ((x, mean), (squares / (count - 1.0)).sqrt())
+    };
+    let (points, deviations) = points.into_iter().map(spread).unzip();
+    (Series { name: name.into(), points, color }, deviations)
+}
+
 /// Curves with a legend as an SVG.
 pub(crate) fn line_svg(axes: &Axes, series: &[Series]) -> Result<String, FigureError> {
     svg(axes, series, &[])
