@@ -28,16 +28,12 @@ const STEPS: [usize; 6] = [5, 10, 20, 40, 80, 160];
 /// The data have mean 0 and this variance.
 const VARIANCE: f64 = 0.25;
 
+type Numbers = Images<AutoDevice>;
+
 /// The reader's step, or the book's, as a solver.
 struct Heun {
     schedule: Schedule,
-    step: fn(
-        &Schedule,
-        usize,
-        usize,
-        &Images<AutoDevice>,
-        &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>,
-    ) -> Images<AutoDevice>,
+    step: fn(&Schedule, usize, usize, &Numbers, &Denoiser<AutoDevice>) -> Numbers,
 }
 
 impl Solver<AutoDevice> for Heun {

@@ -3,6 +3,7 @@
 #![allow(unused_variables)]
 
 use ch02_schedule::Schedule;
+use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
 /// The length of a straight way between two independent samples of noise, half-way, as
@@ -35,7 +36,7 @@ pub fn heun(
     t: usize,
     prev: usize,
     x_t: &Images<AutoDevice>,
-    eps: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>,
+    eps: &Denoiser<AutoDevice>,
 ) -> Images<AutoDevice> {
     todo!()
 }

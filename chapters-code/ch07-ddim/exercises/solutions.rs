@@ -1,6 +1,7 @@
 //! One way to answer.
 
 use ch02_schedule::Schedule;
+use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
@@ -41,7 +42,7 @@ pub fn heun(
     t: usize,
     prev: usize,
     x_t: &Images<AutoDevice>,
-    eps: &dyn Fn(&Images<AutoDevice>, usize) -> Images<AutoDevice>,
+    eps: &Denoiser<AutoDevice>,
 ) -> Images<AutoDevice> {
     let here = eps(x_t, t);
     let there = eps(&step(schedule, t, prev, x_t, &here), prev);
