@@ -1,8 +1,9 @@
-//! The project of chapter 1: cats that no data set holds, and what comes nearest to them
-//! in data sets that grow.
+//! The project of chapter 1: cats that are in no data set, and the images that come
+//! nearest to them as the data set grows.
 
 use std::process::ExitCode;
 
+use ch01_tensors::cats::attributes_of;
 use ch01_tensors::{Cats, Dataset, Split};
 use cli::Project;
 use figures::Picture;
@@ -28,8 +29,17 @@ fn draw(project: Project) -> anyhow::Result<()> {
         let found = cats.iter().map(|cat| nearest(cat, &training, size));
         let (indices, differences): (Vec<usize>, Vec<f32>) = found.unzip();
         let mean = differences.iter().sum::<f32>() / COUNT as f32;
-        cli::println!("nearest of {size}: mean squared difference {mean:.3}");
-        shown.extend(indices.iter().map(|&index| training.image(index)));
+        let found: Vec<Vec<f32>> = indices.iter().map(|&i| training.image(i)).collect();
+        let same = cats.iter().zip(&found).filter(|(cat, found)| {
+            let [cat, found] = [cat, found].map(|image| attributes_of(image));
+            (cat.fur, cat.eyes, cat.ears) == (found.fur, found.eyes, found.ears)
+        });
+        cli::println!(
+            "nearest of {size}: mean squared difference {mean:.3}; same fur, eyes and ears: \
+            {} of {COUNT}",
+            same.count()
+        );
+        shown.extend(found);
     }
     let [channels, height, width] = training.shape();
     let picture = |values| Picture { values, channels, height, width };

@@ -4,8 +4,8 @@
 
 use ch01_tensors::Dataset;
 
-/// From the bytes of a file, red, green and blue of one pixel after the other, to
-/// values in -1..1, channel after channel.
+/// From the bytes of a file (red, green and blue of one pixel after another) to values
+/// in -1..1, channel after channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     todo!()
 }
@@ -22,7 +22,7 @@ pub fn average(dataset: &dyn Dataset, count: usize) -> Vec<f32> {
 }
 
 /// Which of the first `count` images of a data set is nearest to `image`: its index,
-/// and the mean squared difference of the two.
+/// and the mean squared difference between the two.
 pub fn nearest(image: &[f32], dataset: &dyn Dataset, count: usize) -> (usize, f32) {
     todo!()
 }

@@ -3,8 +3,8 @@
 use ch01_tensors::{from_byte, Dataset};
 
 // ANCHOR: solutions
-/// From the bytes of a file, red, green and blue of one pixel after the other, to
-/// values in -1..1, channel after channel.
+/// From the bytes of a file (red, green and blue of one pixel after another) to values
+/// in -1..1, channel after channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     let plane = height * width;
     // Value number i belongs to channel i / plane, and there to pixel i % plane.
@@ -34,7 +34,7 @@ pub fn average(dataset: &dyn Dataset, count: usize) -> Vec<f32> {
 
 // ANCHOR: project
 /// Which of the first `count` images of a data set is nearest to `image`: its index,
-/// and the mean squared difference of the two.
+/// and the mean squared difference between the two.
 pub fn nearest(image: &[f32], dataset: &dyn Dataset, count: usize) -> (usize, f32) {
     let difference = |index: usize| {
         let other = dataset.image(index);

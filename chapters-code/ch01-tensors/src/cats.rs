@@ -53,7 +53,7 @@ attribute!(
     }
 );
 attribute!(
-    /// What is on the fur.
+    /// The markings on the fur.
     Pattern { Solid = "solid", Striped = "striped", Patched = "patched" }
 );
 attribute!(
@@ -71,7 +71,7 @@ attribute!(
 // ANCHOR_END: attributes
 
 // ANCHOR: caption
-/// What a caption tells about a cat.
+/// What a caption says about a cat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attributes {
     pub fur: Fur,
@@ -156,7 +156,7 @@ impl Pose {
 }
 
 // ANCHOR: nth
-/// Cat number `index` of the endless sequence that `seed` decides. Attributes are
+/// Cat number `index` of the endless sequence that `seed` determines. Attributes are
 /// uniform and independent.
 pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     let mut rng = Purpose::Cats.rng(seed, index);
@@ -178,7 +178,7 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
 }
 
 /// One of `all`, each with the same chance. Its number is drawn with 64 bits, because a
-/// `usize` has 32 in a browser and would use up other random numbers there.
+/// `usize` has 32 in a browser and would draw different random numbers there.
 fn choose<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
     all[rng.gen_range(0..all.len() as u64) as usize]
 }

@@ -62,7 +62,7 @@ pub trait Dataset: Send + Sync {
     fn classes(&self) -> Vec<String>;
     /// What one image shows, in words.
     fn caption(&self, index: usize) -> String;
-    /// What there is to know about one image, if it is a cat.
+    /// The attributes of one image, if it is a cat.
     fn attributes(&self, _index: usize) -> Option<Attributes> {
         None
     }
@@ -81,7 +81,7 @@ pub trait Dataset: Send + Sync {
 pub enum Split {
     /// What the network learns from.
     Train,
-    /// What it never sees, to check it with.
+    /// What it never sees, and is checked with.
     HeldOut,
 }
 

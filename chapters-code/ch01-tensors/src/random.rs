@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 /// its own, so that the noise of one is never the noise of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A step of training: mirrored images, timesteps, noise, and what is left unsaid.
+    /// A training step: mirrored images, timesteps, noise, and what prompts leave out.
     /// The index is the step; [`FIRST_WEIGHTS`] comes before all steps.
     Training,
     /// The order of the training images. The index is the epoch.
@@ -34,8 +34,8 @@ pub enum Purpose {
 /// weights.
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
-/// The order of the images has the key of another seed's training steps, a seed that
-/// nobody counts up to: the shipped digits were trained in this order.
+/// Added to the seed for the order of the images. Its key is then that of the training
+/// steps of a seed that nobody counts up to: the shipped digits were trained this way.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {
@@ -53,7 +53,7 @@ impl Purpose {
     ];
 
     // ANCHOR: rng
-    /// The source of random numbers that a purpose, a seed and an index decide: the
+    /// The source of random numbers that a purpose, a seed and an index determine: the
     /// same on every machine, and independent of every other.
     ///
     /// ChaCha is a cipher. Seed and purpose make its key, the index is its nonce, and a

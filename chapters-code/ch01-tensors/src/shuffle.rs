@@ -7,7 +7,7 @@ use crate::Purpose;
 // ANCHOR: shuffle
 /// Deals out the numbers `0..len` in random order, then shuffles again, and so on.
 ///
-/// What comes at a step follows from the seed and the step alone, so training can stop
+/// The batch at a step follows from the seed and the step alone, so training can stop
 /// and continue anywhere.
 #[derive(Clone, Debug)]
 pub struct Shuffle {
@@ -18,7 +18,7 @@ pub struct Shuffle {
 }
 
 impl Shuffle {
-    /// An order of `len` images that `seed` decides.
+    /// An order of `len` images that `seed` determines.
     ///
     /// # Panics
     /// If `len` is 0.

@@ -17,10 +17,9 @@ const T: usize = 1000;
 
 fn draw(project: Project) -> anyhow::Result<()> {
     let straight = if project.mine { answers::straight } else { solutions::straight };
-    let half_way = if project.mine { answers::half_way } else { solutions::half_way };
     let linear = Schedule::new(BetaSchedule::Linear, T);
     let cosine = Schedule::new(BetaSchedule::SquaredcosCapV2, T);
-    // As clean at first, and as noisy at last, as the paper's.
+    // As clean at the beginning, and as noisy at the end, as the paper's.
     let straight = straight(T, linear.snr(0).ln(), linear.snr(T - 1).ln());
     let schedules = [
         ("linear", linear, palette::NOISE),
@@ -28,7 +27,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
         ("straight log-SNR", straight, palette::PREDICTION),
     ];
     let series = schedules.map(|(name, schedule, color)| {
-        let half_way = half_way(&schedule);
+        let half_way = solutions::half_way(&schedule);
         cli::println!("{name}: as much noise as image at timestep {half_way}");
         let points = (0..T).map(|t| (t as f64, schedule.alpha_bar[t])).collect();
         Series { name: name.into(), points, color }

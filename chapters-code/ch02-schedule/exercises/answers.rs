@@ -20,8 +20,9 @@ pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
     todo!()
 }
 
-/// The schedule of `len` timesteps in which the logarithm of the signal-to-noise ratio
-/// falls on a straight line, from `first` at timestep 0 to `last` at the last one.
+/// The schedule of `len` timesteps in which the natural logarithm of the
+/// signal-to-noise ratio falls in a straight line, from `first` at timestep 0 to `last`
+/// at the last one.
 pub fn straight(len: usize, first: f64, last: f64) -> Schedule {
     todo!()
 }

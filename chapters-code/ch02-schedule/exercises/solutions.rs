@@ -5,7 +5,7 @@ use ch02_schedule::Schedule;
 // ANCHOR: solutions
 /// The first timestep at which the signal-to-noise ratio is at most 1.
 pub fn half_way(schedule: &Schedule) -> usize {
-    // It falls from step to step, so the first one that fits is found by looking.
+    // The ratio falls from step to step, so we look for the first that is at most 1.
     (0..schedule.len())
         .find(|&t| schedule.snr(t) <= 1.0)
         .expect("the noise wins in the end")
@@ -28,8 +28,9 @@ pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// The schedule of `len` timesteps in which the logarithm of the signal-to-noise ratio
-/// falls on a straight line, from `first` at timestep 0 to `last` at the last one.
+/// The schedule of `len` timesteps in which the natural logarithm of the
+/// signal-to-noise ratio falls in a straight line, from `first` at timestep 0 to `last`
+/// at the last one.
 pub fn straight(len: usize, first: f64, last: f64) -> Schedule {
     let alpha_bar = |t: usize| {
         let log_snr = first + (last - first) * t as f64 / (len - 1) as f64;

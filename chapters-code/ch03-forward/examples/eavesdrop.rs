@@ -15,9 +15,9 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// Cats that it may be.
+/// Cats to tell apart.
 const CATS: usize = 200;
-/// Every this many timesteps.
+/// Timesteps from one measurement to the next.
 const STRIDE: usize = 40;
 const SEEDS: u64 = 3;
 
@@ -41,7 +41,8 @@ fn draw(project: Project) -> anyhow::Result<()> {
                 gaussian(&mut rng).take(candidates[cat].len()).collect();
             let x_t = noised(schedule, t, &candidates[cat], &eps);
             let probabilities = posterior(schedule, t, &x_t, &candidates);
-            probabilities.iter().all(|&other| other <= probabilities[cat])
+            (0..CATS)
+                .all(|other| other == cat || probabilities[other] < probabilities[cat])
         });
         recognised.count() as f64 / CATS as f64
     };

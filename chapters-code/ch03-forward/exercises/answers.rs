@@ -5,8 +5,8 @@
 use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
-/// The timestep at which an image with values of this deviation and the noise in it
-/// have the same deviation, or the first after it.
+/// For an image whose values have this deviation: the first timestep at which the noise
+/// deviates at least as much as what is left of the image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     todo!()
 }
@@ -32,7 +32,7 @@ pub fn jump_on(
     todo!()
 }
 
-/// How probable it is of each candidate that it is the clean image in `x_t` at timestep
+/// For each candidate, the probability that it is the clean image in `x_t` at timestep
 /// `t`, if all were equally probable before. The probabilities add up to 1.
 pub fn posterior(
     schedule: &Schedule,

@@ -4,8 +4,8 @@ use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
-/// The timestep at which an image with values of this deviation and the noise in it
-/// have the same deviation, or the first after it.
+/// For an image whose values have this deviation: the first timestep at which the noise
+/// deviates at least as much as what is left of the image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     // √ᾱ · deviation against √(1 - ᾱ).
     let noise_wins = |&t: &usize| {
@@ -34,15 +34,15 @@ pub fn jump_on(
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
-    // The steps between keep the product of their alphas: what is kept up to t, but not
-    // yet lost at s.
+    // The steps in between keep the product of their alphas: what is kept up to t,
+    // divided by what is kept up to s.
     let kept = schedule.alpha_bar[t] / schedule.alpha_bar[s];
     x_s.clone() * kept.sqrt() as f32 + eps.clone() * (1.0 - kept).sqrt() as f32
 }
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// How probable it is of each candidate that it is the clean image in `x_t` at timestep
+/// For each candidate, the probability that it is the clean image in `x_t` at timestep
 /// `t`, if all were equally probable before. The probabilities add up to 1.
 pub fn posterior(
     schedule: &Schedule,
@@ -51,7 +51,7 @@ pub fn posterior(
     candidates: &[Vec<f32>],
 ) -> Vec<f64> {
     let alpha_bar = schedule.alpha_bar[t];
-    // The logarithm of N(x_t; √ᾱ x0, 1 - ᾱ), but for what is the same for all.
+    // The logarithm of N(x_t; √ᾱ x0, 1 - ᾱ), but for the terms that all share.
     let log = |x0: &Vec<f32>| {
         let difference =
             |(x, x0): (&f32, &f32)| (*x as f64 - alpha_bar.sqrt() * *x0 as f64).powi(2);

@@ -22,10 +22,10 @@ struct Placed {
 
 const WIDTH: usize = 640;
 const GAP: usize = 22;
-/// The upper edge of the first level, and from one level to the next.
+/// The upper edge of the first level, and the distance from one level to the next.
 const TOP: usize = 34;
 const DOWN: usize = 118;
-/// How much farther to the middle each level begins.
+/// How much farther towards the middle each level begins.
 const INDENT: usize = 62;
 
 impl Shape {

@@ -29,13 +29,12 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let model = model_dir::load(&device, &cli::shipped("cats"))?;
     let cats: Vec<usize> = (0..CATS).collect();
     let x0 = batch(&device, &Cats::new(Split::HeldOut), &cats);
-    // The mean squared change of the predicted noise, whose own variance is 1.
+    // The mean squared change of the network's answer.
     let change = |stage: &str, t: usize, seed: u64| {
         let eps = standard_normal(&device, *x0.shape(), &mut rng(seed, t as u64));
         let x_t = model.diffusion.q_sample(&x0, &[t; CATS], &eps);
-        let predicted = |output| model.diffusion.eps(&x_t, &[t; CATS], &output);
-        let whole = predicted(model.network.forward(x_t.clone(), &[t; CATS]));
-        let cut = predicted(without_skips(&model.network, &x_t, t, stage));
+        let whole = model.network.forward(x_t.clone(), &[t; CATS]);
+        let cut = without_skips(&model.network, &x_t, t, stage);
         (whole - cut).square().mean::<Rank0, _>().as_vec()[0] as f64
     };
     let stages = [
@@ -49,7 +48,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
         let timesteps = (50..1000).step_by(100);
         figures::measured(name, color, timesteps.map(|t| (t as f64, changes(t))))
     });
-    let axes = Axes::new("timestep", "change of the predicted noise").log_y();
+    let axes = Axes::new("timestep", "change of the answer").log_y();
     figures::spread_plot("without_skips.svg", &axes, &series)?;
     cli::println!("wrote without_skips.svg");
     Ok(())

@@ -1,4 +1,4 @@
-//! What an answer must pass. Each test has the name of the function that it tests.
+//! The tests that an answer must pass. Each is named after the function that it tests.
 
 use ch03_forward::{rng, standard_normal};
 use ch04_unet::{BlockHook, Preset, UNet};

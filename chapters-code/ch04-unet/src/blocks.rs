@@ -6,9 +6,9 @@ use ops::{Conv2dOptions, Images, Rows, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: time_embedding
-/// A timestep as `width` numbers, so that near timesteps look alike and far ones do not
-/// (Vaswani et al. 2017, section 3.5): sines and cosines of t at frequencies from 1
-/// down to about 1/10000. Shape `(timesteps, width)`.
+/// A timestep as `width` numbers, so that nearby timesteps look alike and distant ones
+/// do not (Vaswani et al. 2017, section 3.5): sines and cosines of t at frequencies
+/// from 1 down to about 1/10000. Shape `(timesteps, width)`.
 ///
 /// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of
 /// frequencies. Both exist because published models differ in them.
@@ -138,7 +138,7 @@ ops::parameters!(ResnetBlock {
     conv_shortcut
 });
 
-/// Channels of an attention block, and the heads that share them out.
+/// Channels of an attention block, and the heads that share them.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionSize {
     pub channels: usize,

@@ -14,7 +14,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// For a field whose value is not one of those that are possible.
+    /// For a field whose value is not allowed.
     pub fn new(
         field: &'static str,
         value: impl Display,

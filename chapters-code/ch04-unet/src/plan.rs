@@ -12,9 +12,9 @@ pub(crate) struct Plan {
 
 /// What a [`crate::Stage`] is built of.
 pub(crate) struct StagePlan {
-    /// The residual blocks, in their order.
+    /// The residual blocks, in order.
     pub resnets: Vec<ResnetSize>,
-    /// The attention blocks, each after the residual block of its number.
+    /// The attention blocks, each after the residual block with the same number.
     pub attentions: Vec<AttentionSize>,
     /// Channels that leave the stage.
     pub channels: usize,

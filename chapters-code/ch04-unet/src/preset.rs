@@ -10,7 +10,7 @@ pub enum Preset {
     Cats,
     /// For 28×28 digits
     Mnist,
-    /// Follows the size of the images, for a laptop: at 16×16 it is that of the cats
+    /// Depends on the size of the images, for a laptop: at 16×16 it is the same as cats
     Small,
     /// The 35.7 million parameters of the DDPM paper's CIFAR-10 model
     DdpmCifar10,
@@ -100,7 +100,7 @@ impl Preset {
 }
 
 /// [`Preset::Small`] for images whose smaller side is `side`: halves them while they
-/// stay larger than 4, and looks at all pixels together where there are at most 8×8.
+/// stay larger than 4, and has attention where there are at most 8×8 pixels.
 fn small(base: UNetConfig, side: usize) -> UNetConfig {
     let mut sides = vec![side];
     while sides[sides.len() - 1] % 2 == 0

@@ -7,7 +7,7 @@ use crate::blocks::{AttentionBlock, Common, ResnetBlock, Stage};
 use crate::plan::StagePlan;
 
 impl<D: UNetDevice> Stage<D> {
-    /// The blocks of a plan, with random weights that `rng` decides. The size of the
+    /// The blocks of a plan, with random weights from `rng`. The size of the
     /// image does not change.
     pub(crate) fn new(
         device: &D,

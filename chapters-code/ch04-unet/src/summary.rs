@@ -7,7 +7,7 @@ use ops::{Images, UNetDevice};
 use crate::unet::BlockHook;
 use crate::UNet;
 
-/// One stage: the shape that leaves it and what it takes.
+/// One stage: the shape of its output, and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageSummary {
     /// The stage's name, the beginning of its parameters' names.
@@ -53,7 +53,7 @@ impl<D: UNetDevice, T: Tape<f32, D>> BlockHook<D, T> for Shapes<'_> {
     }
 }
 
-/// Adds a parameter, and what it multiplies, to its stage.
+/// Adds a parameter, and the multiplications with it, to its stage.
 fn count<D: UNetDevice>(stages: &mut [StageSummary], parameter: &Parameter<'_, D>) {
     let name = parameter.name.replace("conv_norm_out", "conv_out");
     let belongs =

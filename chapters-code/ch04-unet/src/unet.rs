@@ -26,8 +26,8 @@ pub struct UNet<D: UNetDevice> {
 // ANCHOR_END: unet
 
 // ANCHOR: hook
-/// Called between the blocks of a network with what passes there. Chapter 8 conditions
-/// with it.
+/// Called between the blocks of a network with what passes there. Chapter 8 uses it for
+/// conditioning.
 pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
     /// Takes the time embedding `(batch, time_width)` before the blocks do, and returns
     /// what they see.
@@ -54,7 +54,7 @@ impl<D: UNetDevice, T: Tape<f32, D>> BlockHook<D, T> for () {}
 
 impl<D: UNetDevice> UNet<D> {
     // ANCHOR: new
-    /// A network with random weights that `rng` decides.
+    /// A network with random weights from `rng`.
     ///
     /// # Errors
     /// If the configuration is not one that this crate can build.
@@ -127,7 +127,7 @@ impl<D: UNetDevice> UNet<D> {
     ///
     /// # Panics
     /// If there is not one timestep per image, or height or width cannot be halved as
-    /// often as the network does.
+    /// often as the network halves them.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x_t: Images<D, T>,
@@ -170,7 +170,7 @@ impl<D: UNetDevice> UNet<D> {
         );
         let time = ops::silu(self.time_linear_1.forward(time.put_tape(T::default())));
         let time = ops::silu(hook.time(self.time_linear_2.forward(time)));
-        // Every block gets a copy. The tape of the time is kept once, with the image's.
+        // Every block gets a copy. The embedding's tape is kept once, with the image's.
         let (time, time_tape) = time.split_tape();
         let (x_t, tape) = x_t.split_tape();
         // ANCHOR_END: time

@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use ch01_tensors::{batch, Cats, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{rng, Diffusion, PredictionType};
+use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::{Preset, UNet};
-use ch05_train::{Optimizer, OptimizerConfig};
+use ch05_train::{l_simple, Optimizer, OptimizerConfig};
 use cli::Project;
+use dfdx::prelude::*;
 use figures::{palette, Axes};
-use ops::AutoDevice;
+use ops::{AutoDevice, Images};
+use rand_chacha::ChaCha8Rng;
 
 #[allow(dead_code)] // the other exercises
 #[path = "../exercises/answers.rs"]
@@ -18,10 +20,28 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-const STEPS: u64 = 400;
-/// The loss of a step is noisy, so that of this many steps is averaged.
-const MEAN_OF: usize = 20;
+const STEPS: u64 = 1500;
+/// The loss is measured at intervals of this many steps, on this many images with
+/// fresh noise.
+const EVERY: u64 = 100;
+const IMAGES: usize = 64;
 const SEEDS: u64 = 3;
+
+/// The loss on some images, each at a timestep of its own, spread evenly over all.
+fn loss(
+    diffusion: &Diffusion,
+    unet: &UNet<AutoDevice>,
+    x0: &Images<AutoDevice>,
+    rng: &mut ChaCha8Rng,
+) -> f64 {
+    let timesteps: Vec<usize> =
+        (0..IMAGES).map(|i| (2 * i + 1) * 500 / IMAGES).collect();
+    let eps = standard_normal(x0.device(), *x0.shape(), rng);
+    let network = |x_t, timesteps: &[usize]| unet.forward(x_t, timesteps);
+    let loss: Tensor<Rank0, _, _> =
+        l_simple::<_, NoneTape>(diffusion, x0, &timesteps, &eps, network);
+    loss.array() as f64
+}
 
 fn draw(project: Project) -> anyhow::Result<()> {
     let train_step =
@@ -30,35 +50,49 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let device: AutoDevice = cli::device(0)?;
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let diffusion = Diffusion { schedule, prediction_type: PredictionType::Epsilon };
-    let x0 = batch(&device, &Cats::new(Split::Train), &[0, 1, 2, 3, 4, 5, 6, 7]);
-    let mut runs = Vec::new();
+    let cats = Cats::new(Split::Train);
+    let x0 = batch(&device, &cats, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    let again: Vec<usize> = (0..IMAGES).map(|i| i % 8).collect();
+    let others: Vec<usize> = (0..IMAGES).collect();
+    let [seen, unseen] = [
+        batch(&device, &cats, &again),
+        batch(&device, &Cats::new(Split::HeldOut), &others),
+    ];
+    let (mut of_seen, mut of_unseen) = (Vec::new(), Vec::new());
     for seed in 0..SEEDS {
         let mut rng = rng(seed, 0);
         let mut unet = UNet::new(&device, &Preset::Tiny.config([3, 16, 16]), &mut rng)?;
         let config = OptimizerConfig { warmup_steps: 20, ..Default::default() };
         let mut optimizer = Optimizer::new(config, &mut unet);
-        let losses: Vec<f64> = (0..STEPS)
-            .map(|step| {
-                train_step(step, &diffusion, &mut unet, &mut optimizer, &x0, &mut rng)
-            })
-            .map(f64::from)
-            .collect();
-        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-        runs.push(losses.chunks(MEAN_OF).map(mean).collect::<Vec<f64>>());
+        for step in 0..STEPS {
+            if step % EVERY == 0 {
+                of_seen.push((step, loss(&diffusion, &unet, &seen, &mut rng)));
+                of_unseen.push((step, loss(&diffusion, &unet, &unseen, &mut rng)));
+            }
+            train_step(step, &diffusion, &mut unet, &mut optimizer, &x0, &mut rng);
+        }
     }
-    let points = (0..runs[0].len()).map(|i| {
-        let step = (i * MEAN_OF + MEAN_OF / 2) as f64;
-        (step, runs.iter().map(|losses| losses[i]).collect())
+    let series = [
+        ("the eight cats", palette::PREDICTION, of_seen),
+        ("held-out cats", palette::DATA, of_unseen),
+    ];
+    let series = series.map(|(name, color, losses)| {
+        let at = |step: u64| {
+            let here =
+                losses.iter().filter(|(at, _)| *at == step).map(|(_, loss)| *loss);
+            (step as f64, here.collect())
+        };
+        let steps = (0..STEPS).step_by(EVERY as usize);
+        let (series, deviations) = figures::measured(name, color, steps.map(at));
+        let last = deviations.len() - 1;
+        let ((step, mean), deviation) = (series.points[last], deviations[last]);
+        cli::println!("{name}: loss {mean:.3} ± {deviation:.3} after {step} steps");
+        (series, deviations)
     });
-    let loss = figures::measured("eight cats", palette::PREDICTION, points);
-    for step in [0, loss.0.points.len() - 1] {
-        let ((at, mean), deviation) = (loss.0.points[step], loss.1[step]);
-        cli::println!("around step {at}: {mean:.2} ± {deviation:.2}");
-    }
     figures::spread_plot(
         "eight_cats.svg",
         &Axes::new("step", "loss").log_y(),
-        &[loss],
+        &series,
     )?;
     cli::println!("wrote eight_cats.svg");
     Ok(())

@@ -1,5 +1,5 @@
-//! Small networks that were trained for a moment: as it should be, and in three ways in
-//! which it should not.
+//! Small networks that were trained for a moment: one as it should be, and three as
+//! they should not be.
 
 use ch01_tensors::{batch, Cats, Split};
 use ch03_forward::{rng, standard_normal};
@@ -64,7 +64,7 @@ fn main() -> Result<(), figures::FigureError> {
     let device: AutoDevice = cli::device(0).expect("a device");
     let usual = OptimizerConfig { warmup_steps: 20, ..Default::default() };
     // ANCHOR: mistakes
-    // A learning rate a hundred times too large, and nothing that holds it back.
+    // A learning rate a hundred times too large, and nothing to hold it back.
     let hasty = OptimizerConfig {
         learning_rate: 0.2,
         max_gradient_norm: 1e9,

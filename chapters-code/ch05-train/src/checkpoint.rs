@@ -1,5 +1,5 @@
 //! A training run on disk. The model directory holds the averaged weights, ready to use;
-//! `training/` next to it holds what is needed to continue as if never stopped:
+//! `training/` next to it holds what the run needs to go on as if it had never stopped:
 //!
 //! ```text
 //! runs/cats/training/config.json         the TrainConfig
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The state is a single file that is replaced in one step, so it is whole at any
-//! moment. No state of a random number generator is needed: every step's numbers follow
-//! from the seed and the step's number.
+//! moment. No state of a random number generator is needed: its numbers at every step
+//! follow from the seed and the step's number.
 
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,7 @@ impl<D: UNetDevice> Trainer<D> {
         )?)
     }
 
-    /// Reads the training that [`Trainer::save`] wrote.
+    /// Reads the training run that [`Trainer::save`] wrote.
     ///
     /// # Errors
     /// If a file is missing, damaged, or does not fit the configuration.
@@ -120,8 +120,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         Ok(files::write(training.join(STATE), &bytes)?)
     }
 
-    /// Reads what [`Trainer::save_state`] wrote, into what `network` makes. `outline`
-    /// lists the tensors of that, so that the files are checked before the network
+    /// Reads what [`Trainer::save_state`] wrote, into the network that `network` makes.
+    /// `outline` lists its tensors, so that the files are checked before the network
     /// takes memory.
     ///
     /// # Errors

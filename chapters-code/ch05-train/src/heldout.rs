@@ -13,8 +13,8 @@ pub const BUCKETS: usize = 10;
 /// Held-out images that go through the network together.
 const PIECE: usize = 16;
 
-/// The loss on images that the network has not seen, for early, middle and late
-/// timesteps apart.
+/// The loss on images that the network has not seen, separately for early, middle and
+/// late timesteps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldoutLoss {
     /// One loss per range of timesteps, from little noise to much.
@@ -32,7 +32,7 @@ impl HeldoutLoss {
 /// The loss on the first `count` images of a held-out dataset, in each range of
 /// timesteps, over which the images are spread evenly. `network` computes the output
 /// for x_t at the timesteps of some of the images; the last argument says which.
-/// Losses are comparable only for equal seeds, which fix the noise, and equal weights.
+/// Losses are comparable only if the seeds, which fix the noise, and `weighting` agree.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
     diffusion: &Diffusion,
@@ -76,8 +76,8 @@ fn in_pieces<D: UNetDevice>(
     ops::tensor(device, outputs.collect(), *x_t.shape())
 }
 
-/// `count` timesteps, spread evenly over a range: if there are more than timesteps,
-/// each comes equally often, or once more.
+/// `count` timesteps, spread evenly over a range. If the range has fewer, each of them
+/// comes equally often, give or take one.
 fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
     (0..count).map(|i| range.start + i * range.len() / count).collect()
 }

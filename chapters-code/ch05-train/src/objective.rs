@@ -51,7 +51,7 @@ pub struct Objective {
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum TimestepSampling {
-    /// Each for itself.
+    /// Each on its own.
     #[default]
     Independent,
     /// One from each of equal ranges, so that every batch has early, middle and late
@@ -83,8 +83,8 @@ pub enum LossWeighting {
     /// The same at all of them.
     #[default]
     Simple,
-    /// As an error of x0 that counts by the signal-to-noise ratio, but by no more than
-    /// 5 (Hang et al. 2023, section 3.4).
+    /// As an error of x0, weighted by the signal-to-noise ratio, but by no more than 5
+    /// (Hang et al. 2023, section 3.4).
     MinSnr,
 }
 
@@ -104,7 +104,7 @@ impl LossWeighting {
 // ANCHOR_END: weighting
 
 // ANCHOR: weighted_loss
-/// As [`l_simple`], with a weight for each timestep.
+/// Like [`l_simple`], with a weight for each timestep.
 pub fn weighted_loss<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     diffusion: &Diffusion,
     weighting: LossWeighting,

@@ -125,7 +125,7 @@ impl<D: UNetDevice> Optimizer<D> {
 
 impl<D: UNetDevice> Optimizer<D> {
     // ANCHOR: numbers
-    /// What is the same for all weights in step number `step`, for a gradient of this
+    /// The numbers that all weights share in step number `step`, for a gradient of this
     /// length.
     fn numbers(&self, step: u64, gradient_norm: f64) -> AdamW {
         let c = &self.config;
@@ -148,7 +148,7 @@ impl<D: UNetDevice> Optimizer<D> {
     /// length that the gradient had.
     ///
     /// # Panics
-    /// If the gradient is not one of this model, or the optimiser was not made for it.
+    /// If the gradient or the optimiser belongs to another model.
     pub fn update(
         &mut self,
         step: u64,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{weighted_loss, Ema, Objective, Optimizer, OptimizerConfig};
 
 // ANCHOR: config
-/// Everything that decides a training run.
+/// Everything that determines a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -27,7 +27,7 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     pub batch_size: usize,
     pub ema_decay: f64,
-    /// Decides the first weights, the order of images, the timesteps and the noise.
+    /// Determines the first weights, the order of images, the timesteps and the noise.
     pub seed: u64,
 }
 // ANCHOR_END: config
@@ -57,7 +57,7 @@ impl TrainConfig {
     }
 }
 
-/// A training step that could not be done.
+/// A training step that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error("the loss is {loss} at step {step}")]
@@ -66,7 +66,7 @@ pub enum TrainError {
     Device { step: u64, problem: String },
 }
 
-/// What one step was like.
+/// The outcome of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
     /// Counted from 0.
@@ -162,8 +162,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
 
     // ANCHOR: next_batch
-    /// The images, timesteps and noise of the next step, and the random numbers after
-    /// them, if you need more.
+    /// The images, timesteps and noise of the next step, and the source of its random
+    /// numbers, in case you need more.
     pub fn next_batch(&mut self, dataset: &dyn Dataset) -> (Batch<D>, ChaCha8Rng) {
         let (step, seed) = (self.step, self.config.seed);
         let shuffle =
@@ -250,8 +250,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
     // ANCHOR_END: learn
 
-    /// Plans a training run of `total_steps`, with a learning rate that falls over the last
-    /// part of it, `cooldown` from 0 (it stays) to 1.
+    /// Plans a training run of `total_steps`. The learning rate falls over its last
+    /// part: `cooldown`, a share from 0 (it never falls) to 1.
     pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
         self.optimizer.config =
             OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };

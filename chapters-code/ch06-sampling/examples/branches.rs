@@ -1,10 +1,11 @@
-//! The project of chapter 6: walks that part on the way. When is the cat decided?
+//! The project of chapter 6: walks that part along the way. When is the cat decided?
 
 use std::process::ExitCode;
 
+use ch01_tensors::cats::attributes_of;
 use ch04_unet::model_dir;
 use cli::Project;
-use ops::{AutoDevice, Images};
+use ops::AutoDevice;
 
 #[allow(dead_code)] // the other exercises
 #[path = "../exercises/answers.rs"]
@@ -13,17 +14,55 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// Where the walks part, and how many they are.
+/// Where the walks part, and how many there are.
 const TIMESTEPS: [usize; 5] = [990, 900, 800, 700, 500];
 const BRANCHES: u64 = 8;
+/// Walks that branch; the picture shows the first.
+const TRUNKS: u64 = 4;
+
+/// Attributes as numbers, each with its name.
+fn attributes(image: &[f32]) -> [(&'static str, usize); 5] {
+    let cat = attributes_of(image);
+    [
+        ("fur", cat.fur as usize),
+        ("pattern", cat.pattern as usize),
+        ("eyes", cat.eyes as usize),
+        ("ears", cat.ears as usize),
+        ("background", cat.background as usize),
+    ]
+}
+
+/// How many of the cats share the most frequent value of an attribute.
+fn agree(cats: &[[(&str, usize); 5]], attribute: usize) -> usize {
+    let count = |value| cats.iter().filter(|cat| cat[attribute].1 == value).count();
+    cats.iter().map(|cat| count(cat[attribute].1)).max().expect("there are cats")
+}
 
 fn draw(project: Project) -> anyhow::Result<()> {
     let branches = if project.mine { answers::branches } else { solutions::branches };
     cli::set_threads(None)?;
     let device: AutoDevice = cli::device(0)?;
     let model = model_dir::load(&device, &cli::shipped("cats"))?;
-    let rows: Vec<Images<AutoDevice>> =
-        TIMESTEPS.map(|t| branches(&device, &model, t, BRANCHES)).into();
+    let mut rows = Vec::new();
+    for t in TIMESTEPS {
+        let mut sums = [("", 0); 5];
+        for trunk in 0..TRUNKS {
+            let cats = branches(&device, &model, trunk, t, BRANCHES);
+            let values = cats.as_vec();
+            let images = values.chunks(values.len() / BRANCHES as usize);
+            let all: Vec<_> = images.map(attributes).collect();
+            for (i, (name, sum)) in sums.iter_mut().enumerate() {
+                *name = all[0][i].0;
+                *sum += agree(&all, i);
+            }
+            if trunk == 0 {
+                rows.push(cats);
+            }
+        }
+        let of = TRUNKS * BRANCHES;
+        let agree = sums.map(|(name, sum)| format!("{name} {sum}")).join(", ");
+        cli::println!("parted at {t}, alike among {of} cats: {agree}");
+    }
     figures::save_png("branches.png", &figures::image_rows(&rows, 5))?;
     cli::println!("wrote branches.png");
     Ok(())

@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
     cli::set_threads(None)?;
     let device: AutoDevice = cli::device(0)?;
 
-    // Data, a process that turns them to noise, and a network that will reverse it.
+    // Data, a process that turns them into noise, and a network that will reverse it.
     let cats = Cats::new(Split::Train);
     let diffusion = Diffusion {
         schedule: Schedule::new(BetaSchedule::Linear, 1000),

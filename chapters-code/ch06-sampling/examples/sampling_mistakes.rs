@@ -1,4 +1,4 @@
-//! The same noise, drawn as it should be, and in four ways in which it should not.
+//! The same noise, drawn as it should be, and in four ways in which it should not be.
 
 use ch02_schedule::Schedule;
 use ch06_sampling::{

@@ -24,18 +24,19 @@ pub fn mean_from_eps(
     todo!()
 }
 
-/// How many of the last steps, from this timestep down to 0, add less than `share` of
-/// all the variance that all steps add.
+/// How many of the last steps, down to timestep 0, together add less than `share` of
+/// the variance that all steps add.
 pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
     todo!()
 }
 
 /// The cats at the ends of `count` walks that part at timestep `t`: one walk from image
-/// 0 of seed 0 leads to x_t, and each continues from there with noise of its own. The
-/// walks are those of the model's [`Ancestral`].
+/// number `image` of seed 0 leads to x_t, and each continues from there with noise of
+/// its own. The solver is `Ancestral::for_model(model)`.
 pub fn branches(
     device: &AutoDevice,
     model: &Model<UNet<AutoDevice>>,
+    image: u64,
     t: usize,
     count: u64,
 ) -> Images<AutoDevice> {

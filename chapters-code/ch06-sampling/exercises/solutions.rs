@@ -28,8 +28,8 @@ pub fn mean_from_eps(
     (x_t.clone() - eps.clone() * of_eps as f32) / schedule.alphas[t].sqrt() as f32
 }
 
-/// How many of the last steps, from this timestep down to 0, add less than `share` of
-/// all the variance that all steps add.
+/// How many of the last steps, down to timestep 0, together add less than `share` of
+/// the variance that all steps add.
 pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
     let variances: Vec<f64> =
         (0..schedule.len()).map(|t| schedule.posterior_variance(t)).collect();
@@ -45,18 +45,19 @@ pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
 
 // ANCHOR: project
 /// The cats at the ends of `count` walks that part at timestep `t`: one walk from image
-/// 0 of seed 0 leads to x_t, and each continues from there with noise of its own. The
-/// walks are those of the model's [`Ancestral`].
+/// number `image` of seed 0 leads to x_t, and each continues from there with noise of
+/// its own. The solver is `Ancestral::for_model(model)`.
 pub fn branches(
     device: &AutoDevice,
     model: &Model<UNet<AutoDevice>>,
+    image: u64,
     t: usize,
     count: u64,
 ) -> Images<AutoDevice> {
     let timesteps = all_timesteps(&model.diffusion.schedule);
     let (trunk, rest) = timesteps.split_at(timesteps.len() - 1 - t);
 
-    let mut rngs = sources(0, 0..1);
+    let mut rngs = sources(0, image..image + 1);
     let x = noise_per_image(device, (1, 3, 16, 16), &mut rngs);
     let denoise = denoiser(device, &model.network);
     let solver = Ancestral::for_model(model);

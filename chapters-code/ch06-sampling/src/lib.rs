@@ -123,8 +123,8 @@ pub fn denoiser<D: UNetDevice>(
     }
 }
 
-/// The walk of a model over all timesteps to some images of a seed, of this shape
-/// (channels, height, width). Image number i of a seed does not depend on the others.
+/// The walk of a model over all timesteps to some of a seed's images, which have this
+/// shape (channels, height, width). Image number i does not depend on the others.
 pub fn ancestral_walk<D: UNetDevice>(
     device: &D,
     model: &Model<UNet<D>>,

@@ -25,7 +25,7 @@ pub fn check_memory(
     batch: usize,
 ) -> anyhow::Result<()> {
     if ops::CUDA {
-        return Ok(()); // the GPU's memory is another
+        return Ok(()); // a GPU has its own memory
     }
     let [channels, height, width] = shape;
     let features =
@@ -51,7 +51,7 @@ pub fn check_finite<D: UNetDevice>(images: &Images<D>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The model in the directory that the program was told, or the cats that come with the
+/// The model in the given directory, or else the cats that come with the
 /// book, and where it is. Says so if the model can do more than is used here.
 ///
 /// # Errors

@@ -74,7 +74,7 @@ pub struct Walk<'a, D: UNetDevice> {
     denoise: Box<Denoiser<'a, D>>,
 }
 
-/// The walk from `x`, which is noise, over `timesteps`, the noisiest first, to images.
+/// The walk from the noise `x` to images, over `timesteps`, the noisiest first.
 /// `denoise` computes the network's output for x_t at t. `rngs` holds a random source
 /// per image, or nothing if the solver adds no noise.
 pub fn walk<'a, D: UNetDevice>(

@@ -1,4 +1,4 @@
-//! What becomes of images when one walks in few steps and does not take care.
+//! What becomes of images if you walk in few steps and do not take care.
 
 use ch06_sampling::{noise_per_image, program, sources, walk};
 use ch07_ddim::{slerp, Ddim, TimestepSpacing};
@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<()> {
     let right = TimestepSpacing::Trailing.timesteps(1000, 20, 0);
 
     // ANCHOR: mistakes
-    // The first timestep is told to be far from the noise that is really there.
+    // The network is told a first timestep far from the noise that is really there.
     let late: Vec<usize> = right.iter().map(|t| t / 4).collect();
     // The network is told the timestep where the step ends, not where it begins.
     let off_by_one = {

@@ -1,5 +1,5 @@
-//! The project of chapter 7: how fast the error of a solver falls with the steps that it
-//! takes, for data for which the answer is known.
+//! The project of chapter 7: how fast the error of a solver falls with the number of
+//! steps, on data for which the answer is known.
 
 use std::process::ExitCode;
 
@@ -19,11 +19,11 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// The walks begin and end at these timesteps; the last jump, to the clean image, is an
-/// affair of its own.
+/// The walks begin and end at these timesteps; the last jump, to the clean image, is a
+/// separate matter.
 const FIRST: usize = 900;
 const LAST: usize = 100;
-/// Each divides the way.
+/// Numbers of steps, each of which divides the way evenly.
 const STEPS: [usize; 6] = [5, 10, 20, 40, 80, 160];
 /// The data have mean 0 and this variance.
 const VARIANCE: f64 = 0.25;

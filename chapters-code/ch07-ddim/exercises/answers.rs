@@ -6,8 +6,8 @@ use ch02_schedule::Schedule;
 use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
-/// The length of a straight way between two independent samples of noise, half-way, as
-/// a share of the length of either: what a line loses that a circle keeps.
+/// The length of the midpoint of two independent samples of noise, as a share of the
+/// length of either: what is left of it on a line, where a circle keeps it all.
 pub fn length_half_way() -> f64 {
     todo!()
 }

@@ -1,4 +1,4 @@
-//! What an answer must pass. Each test has the name of the function that it tests.
+//! The tests that an answer must pass. Each is named after the function that it tests.
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
@@ -74,7 +74,7 @@ fn heun() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let diffusion = linear();
     let start = standard_normal(&device, (1, 1, 4, 4), &mut rng(2, 0));
-    // For Gaussian data the way has a formula: x, divided by its own deviation, stays.
+    // For Gaussian data the way has a formula: x divided by its deviation is constant.
     let (first, last) = (700, 100);
     let deviation = |t: usize| {
         let alpha_bar = diffusion.schedule.alpha_bar[t];

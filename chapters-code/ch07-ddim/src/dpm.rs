@@ -11,9 +11,9 @@ use ops::{Images, UNetDevice};
 use crate::alpha_bar;
 
 // ANCHOR: dpm
-/// The multistep solver of second order (Lu et al. 2022, algorithm 2). It takes the
-/// prediction of the clean image to move along a line in the half-logarithm λ of the
-/// signal-to-noise ratio, whose slope it knows from the step before.
+/// The multistep solver of second order (Lu et al. 2022, algorithm 2). It assumes that
+/// the predicted clean image is linear in λ, half the logarithm of the signal-to-noise
+/// ratio, and takes the slope from the step before.
 #[derive(Clone, Debug)]
 pub struct DpmSolver<D: UNetDevice> {
     diffusion: Diffusion,

@@ -1,4 +1,4 @@
-//! The flags that say in which steps to walk.
+//! The flags that say which steps to take.
 
 use ch04_unet::model_dir::Model;
 use ch06_sampling::Solver;
@@ -16,7 +16,7 @@ pub struct Spacing {
 }
 
 impl Spacing {
-    /// The timesteps to visit of `len`.
+    /// The timesteps to visit, out of `len`.
     ///
     /// # Errors
     /// If there are fewer.
@@ -24,7 +24,7 @@ impl Spacing {
         let steps = steps as usize;
         anyhow::ensure!(
             steps <= len,
-            "--steps {steps}: the model knows {len} timesteps only"
+            "--steps {steps}: the model knows only {len} timesteps"
         );
         Ok(self.timestep_spacing.timesteps(len, steps, 0))
     }

@@ -115,7 +115,7 @@ impl Ddim {
         let upwards: Vec<_> = pairs(timesteps).collect();
         for (t, prev) in upwards.into_iter().rev() {
             let (now, then) = (schedule.alpha_bar[t], alpha_bar(schedule, prev));
-            // x fades as far as it has at t, and noise comes to it along the direction
+            // x fades as much as it has faded at t, and noise is added in the direction
             // that the network sees.
             let faded = x.clone() * (now / then).sqrt() as f32;
             let output = denoise(&x, t);
@@ -128,8 +128,8 @@ impl Ddim {
     // ANCHOR_END: inversion
 }
 
-/// How like two batches of images in [-1, 1] are, in decibels: the peak signal-to-noise
-/// ratio, 10 log₁₀(2² / mean square of the difference).
+/// How alike two batches of images in [-1, 1] are, in decibels: the peak
+/// signal-to-noise ratio, 10 log₁₀(2² / mean square of the difference).
 pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
     let (a, b) = (a.as_vec(), b.as_vec());
     let squares: f64 =
@@ -138,9 +138,9 @@ pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
 }
 
 // ANCHOR: slerp
-/// A point on the way from `a` (at `u` = 0) to `b` (at 1) that stays as long as noise
-/// is: a straight line between two samples of noise passes through points that are too
-/// short. Along the great circle through both (Shoemake 1985), for each image.
+/// A point on the way from `a` (at `u` = 0) to `b` (at 1) that keeps the length of
+/// noise: a straight line between two samples of noise passes through points that are
+/// too short. The way is the great circle through both (Shoemake 1985), per image.
 ///
 /// # Panics
 /// If the shapes differ.

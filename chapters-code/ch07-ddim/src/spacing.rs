@@ -27,8 +27,8 @@ impl TimestepSpacing {
     /// place of 0, 20, 40, …
     ///
     /// # Panics
-    /// If there are no steps, more steps than timesteps, or the offset leads out of
-    /// them.
+    /// If there are no steps, more steps than timesteps, or the offset leads beyond
+    /// the last timestep.
     pub fn timesteps(self, len: usize, steps: usize, offset: usize) -> Vec<usize> {
         assert!((1..=len).contains(&steps), "{steps} steps of {len} timesteps");
         let (t, n) = (len as f64, steps as f64);

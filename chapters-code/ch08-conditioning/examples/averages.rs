@@ -1,4 +1,4 @@
-//! What a prompt draws that asks for two things in one place.
+//! What is drawn for a prompt that asks for two things in one place.
 
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};

@@ -1,4 +1,4 @@
-//! Where the words of a prompt are looked at, in two prompts of the same words.
+//! Which pixels look at which words, for two prompts made of the same words.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ const PROMPTS: [&str; 2] = [
     "a blue cat with orange eyes on a pink background",
     "an orange cat with blue eyes on a pink background",
 ];
-/// The words that are shown, with the number of each in the prompt.
+/// The words that are shown, by their places in the prompt.
 const SHOWN: [usize; 5] = [1, 2, 4, 5, 8];
 const SIZE: usize = 16;
 /// Screen pixels per pixel.
@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     for prompt in PROMPTS {
         let condition = [file.read(prompt)?];
         // ANCHOR: bindings
-        // For each shown word its share at each pixel, summed over the walk.
+        // For each shown word, its share at each pixel, summed over the walk.
         let sums = RefCell::new(vec![vec![0.0; SIZE * SIZE]; SHOWN.len()]);
         let denoise = |x: &Images<AutoDevice>, t: usize| {
             let (output, looks) =

@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
+use ch01_tensors::cats::attributes_of;
 use ch06_sampling::{noise_per_image, sources};
 use ch07_ddim::TimestepSpacing;
+use ch08_conditioning::captions::Asked;
 use ch08_conditioning::model;
 use cli::Project;
+use figures::Picture;
 use ops::AutoDevice;
 
 #[allow(dead_code)] // the other exercises
@@ -19,10 +22,11 @@ const FIRST: &str =
     "a solid black cat with orange eyes and folded ears on a pink background";
 const THEN: &str =
     "a striped orange cat with green eyes and ears up on a blue background";
-/// The timestep from which on, towards the noise, the first prompt holds.
-const UNTIL: [usize; 8] = [1000, 800, 700, 600, 500, 400, 300, 0];
-/// Cats above each other.
-const COUNT: usize = 3;
+/// The timestep down to which the first prompt holds.
+const UNTIL: [usize; 8] = [1000, 700, 600, 500, 400, 200, 100, 0];
+/// Cats to count, and how many of them to show.
+const COUNT: usize = 24;
+const SHOWN: usize = 3;
 
 fn draw(project: Project) -> anyhow::Result<()> {
     let change_of_mind =
@@ -35,11 +39,29 @@ fn draw(project: Project) -> anyhow::Result<()> {
         TimestepSpacing::Trailing.timesteps(model.diffusion.schedule.len(), 20, 0);
     let mut rngs = sources(0, 0..COUNT as u64);
     let noise = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
-    let row = UNTIL.map(|until| {
+    let asked = Asked::read(THEN);
+    let mut row = Vec::new();
+    for until in UNTIL {
         let cats = change_of_mind(&model, &noise, &timesteps, [&first, &then], until);
-        (figures::image_grid(&cats, 1, 4), vec![until.to_string()])
-    });
-    figures::labelled("change_of_mind.svg", &[row.into()])?;
+        let values = cats.as_vec();
+        let images: Vec<&[f32]> = values.chunks(values.len() / COUNT).collect();
+        let follow = |attribute: usize| {
+            let right = |image: &&&[f32]| {
+                asked.right(&attributes_of(image))[attribute] == Some(true)
+            };
+            images.iter().filter(right).count()
+        };
+        let [fur, pattern, eyes, ears, background] = [0, 1, 2, 3, 4].map(follow);
+        cli::println!(
+            "until {until:>4}, of {COUNT} cats as the second prompt asks: ears {ears}, fur {fur}, \
+            pattern {pattern}, eyes {eyes}, background {background}"
+        );
+        let picture = |values| Picture { values, channels: 3, height: 16, width: 16 };
+        let shown: Vec<Picture> =
+            images[..SHOWN].iter().map(|values| picture(values)).collect();
+        row.push((figures::grid(&shown, 1, 4), vec![until.to_string()]));
+    }
+    figures::labelled("change_of_mind.svg", &[row])?;
     cli::println!("wrote change_of_mind.svg");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Guidance done right, and in three ways in which it goes wrong.
+//! Guidance done right, and three ways in which it goes wrong.
 
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
@@ -38,8 +38,8 @@ fn main() -> anyhow::Result<()> {
         let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
         uncond.clone() - (cond - uncond) * 1.5
     };
-    // Far too much of it, and what clipping takes from the predicted image is made up
-    // for nowhere.
+    // Far too much of it, and nothing makes up for what clipping takes from the
+    // predicted image.
     let too_strong = guidance(12.0);
     let torn = Ddim { use_clipped_model_output: false, ..usual.clone() };
     // A silent prompt where nothing should have been said: an empty sentence is also

@@ -24,8 +24,8 @@ pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
 }
 
 /// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
-/// noise, if the network is told `first` at timesteps from `until` on, and `then` below
-/// it. Without guidance.
+/// noise, if the network is told `first` while `t >= until`, and `then` afterwards.
+/// Without guidance.
 pub fn change_of_mind(
     model: &Model<ConditionalUNet<AutoDevice>>,
     noise: &Images<AutoDevice>,

@@ -16,7 +16,7 @@ pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
 /// The scale at which guidance gives this answer, the same for all values, if there is
 /// one such scale.
 pub fn scale_of(uncond: &[f32], cond: &[f32], guided: &[f32]) -> f32 {
-    // The length of the way that was gone, along the way that was shown (least
+    // How far the answer went along the way from `uncond` to `cond` (least
     // squares).
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let difference = |a: &[f32], b: &[f32]| {
@@ -41,8 +41,8 @@ pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
 
 // ANCHOR: project
 /// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
-/// noise, if the network is told `first` at timesteps from `until` on, and `then` below
-/// it. Without guidance.
+/// noise, if the network is told `first` while `t >= until`, and `then` afterwards.
+/// Without guidance.
 pub fn change_of_mind(
     model: &Model<ConditionalUNet<AutoDevice>>,
     noise: &Images<AutoDevice>,

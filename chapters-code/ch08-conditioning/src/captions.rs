@@ -56,8 +56,8 @@ impl Asked {
         }
     }
 
-    /// The same about each attribute: whether it is right, if it was asked for. Fur,
-    /// pattern, eyes, ears, background.
+    /// For fur, pattern, eyes, ears and background: whether each is right, if it was
+    /// asked for.
     pub fn right(&self, cat: &Attributes) -> [Option<bool>; 5] {
         [
             self.fur.map(|v| v == cat.fur),
@@ -186,8 +186,8 @@ impl Unseen {
 // ANCHOR_END: unseen
 
 impl Asked {
-    /// Whether two of its colours could be exchanged, and would describe another cat.
-    /// A network that does not see which word belongs to what cannot get it right.
+    /// Whether exchanging two of its colours would describe another cat. A network that
+    /// does not see which word belongs to what cannot get it right.
     pub fn is_swappable(&self) -> bool {
         let eyes = self.eyes.map(Eyes::word);
         let background = self.background.map(Background::word);
@@ -238,7 +238,7 @@ impl SeenCats {
     /// What remains of `cats`.
     ///
     /// # Panics
-    /// If an image is no cat: if it has no attributes.
+    /// If an image is not a cat, that is, has no attributes.
     pub fn new(cats: Box<dyn Dataset>) -> Self {
         let seen = (0..cats.len())
             .filter(|&i| {

@@ -39,8 +39,8 @@ pub fn from_image<'a, D: UNetDevice>(
 // ANCHOR_END: from_image
 
 // ANCHOR: jump_on
-/// From timestep s on to a later t without knowing the image: all steps between are one
-/// that keeps ᾱₜ / ᾱₛ of the variance.
+/// From timestep s to a later t without knowing the image: all steps in between act as
+/// one that keeps ᾱₜ / ᾱₛ of the variance.
 pub fn jump_on<D: UNetDevice>(
     schedule: &Schedule,
     x_s: Images<D>,
@@ -63,8 +63,8 @@ pub struct Inpaint<D: UNetDevice> {
     pub image: Images<D>,
     /// In the same shape.
     pub mask: Images<D>,
-    /// How often every step but the last is done, with noise added in between: each
-    /// time the two fit better.
+    /// How many times every step but the last is done, with noise added in between:
+    /// each time, new and old fit better.
     pub resamplings: usize,
 }
 // ANCHOR_END: inpaint

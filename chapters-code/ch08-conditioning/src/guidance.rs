@@ -27,8 +27,8 @@ impl Guidance {
     // ANCHOR: answer
     /// The network's answer to x_t at t, guided: uncond + guidance_scale · (cond -
     /// uncond). This is eq. 6 of the paper, whose w is our `guidance_scale` - 1.
-    /// Whatever the network predicts (noise, image or v), one is a linear function of
-    /// the other, so it does not matter on which of them this is done.
+    /// Given x_t, noise, image and v are linear functions of each other, so it does not
+    /// matter which of them the network predicts.
     pub fn answer<D: UNetDevice>(
         &self,
         network: &ConditionalUNet<D>,

@@ -28,8 +28,8 @@ pub fn one_hot<D: UNetDevice>(
 // ANCHOR_END: one_hot
 
 // ANCHOR: label_embedding
-/// A vector for each class, as wide as the time embedding, to which it is added. No
-/// class is the zero vector: then the network hears nothing but the time.
+/// A vector for each class, as wide as the time embedding, to which it is added.
+/// Without a class it is the zero vector: the network hears nothing but the time.
 #[derive(Clone, Debug)]
 pub struct LabelEmbedding<D: UNetDevice> {
     /// A one-hot row times the table is one of its rows (in memory the table is stored

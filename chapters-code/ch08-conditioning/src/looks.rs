@@ -10,7 +10,7 @@ use crate::text::CrossAttention;
 
 // ANCHOR: shares
 impl<D: UNetDevice> CrossAttention<D> {
-    /// How much each pixel takes from each place of the prompt, the mean over the
+    /// How much each pixel takes from each place of the prompt, as a mean over the
     /// heads: `(batch, places, h, w)`. For each pixel the places sum to 1.
     pub fn shares(&self, x: Images<D>, text: Images<D>) -> Images<D> {
         let (batch, channels, h, w) = *x.shape();
@@ -42,7 +42,7 @@ pub struct Look<D: UNetDevice> {
 
 // ANCHOR: share_map
 /// The share of one place of the prompt at every pixel of the first image, which has
-/// this height and width: the mean over the cross-attentions, each as coarse as it is.
+/// this height and width: the mean over the cross-attentions, each at its resolution.
 pub fn share_map<D: UNetDevice>(
     looks: &[Look<D>],
     place: usize,
@@ -61,7 +61,7 @@ pub fn share_map<D: UNetDevice>(
 }
 // ANCHOR_END: share_map
 
-/// Carries the text to the pixels, and writes down where they look.
+/// Carries the text to the pixels, and records where they look.
 struct Recorder<'a, D: UNetDevice> {
     hook: TextHook<'a, D, NoneTape>,
     looks: Vec<Look<D>>,
@@ -82,8 +82,8 @@ impl<D: UNetDevice> BlockHook<D, NoneTape> for Recorder<'_, D> {
 }
 
 impl<D: UNetDevice> ConditionalUNet<D> {
-    /// As [`ConditionalUNet::forward`], and what each cross-attention looked at. Empty
-    /// for a network that is told classes.
+    /// Like [`ConditionalUNet::forward`], with what each cross-attention looked at:
+    /// nothing for a network that is told classes.
     ///
     /// # Panics
     /// As [`ConditionalUNet::forward`].

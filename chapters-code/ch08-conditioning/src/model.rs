@@ -45,7 +45,7 @@ impl ConditioningFile {
     /// A prompt as the network reads it.
     ///
     /// # Errors
-    /// If it has a word that the model does not know, or too many, or the model reads
+    /// If it has too many words or one that the model does not know, or the model reads
     /// no prompts.
     pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
         match &self.conditioning {
@@ -56,7 +56,7 @@ impl ConditioningFile {
         }
     }
 
-    /// The class that `label` names, or that has this number: a name comes first.
+    /// The class that `label` names, or that has this number; a name takes precedence.
     ///
     /// # Errors
     /// If the model knows no such class, or no classes.
@@ -163,7 +163,7 @@ fn is_part(number: f32) -> bool {
 /// Reads how a conditional model is built.
 ///
 /// # Errors
-/// If the file is missing or damaged, or `dropout` is no probability.
+/// If the file is missing or damaged, or `dropout` is not a probability.
 pub fn load_file(
     files: &dyn Files,
     directory: &Path,
@@ -179,8 +179,8 @@ pub fn load_file(
 /// Reads a conditional model, and what it can be told.
 ///
 /// # Errors
-/// If a file is missing or damaged, describes something that this crate cannot build,
-/// or the model is not conditional.
+/// If a file is missing or damaged, or describes something that this crate cannot
+/// build, or if the model is not conditional.
 pub fn load<D: UNetDevice>(
     device: &D,
     directory: &Path,
@@ -188,7 +188,7 @@ pub fn load<D: UNetDevice>(
     load_from(&Disk, device, directory)
 }
 
-/// [`load`] from other files than those on the disk.
+/// [`load`] from files other than those on the disk.
 ///
 /// # Errors
 /// As [`load`].
@@ -214,7 +214,7 @@ pub fn load_from<D: UNetDevice>(
 }
 
 /// Reads what conditions need. The weights are compared with the configuration before
-/// it is built.
+/// anything is built.
 fn read_conditioner<D: UNetDevice>(
     files: &dyn Files,
     device: &D,

@@ -88,7 +88,7 @@ pub enum Conditioner<D: UNetDevice> {
 #[derive(Clone, Debug)]
 pub struct TextConditioner<D: UNetDevice> {
     encoder: TextEncoder<D>,
-    /// From what was read, on the whole, to something that is added to the time embedding.
+    /// From what was read, as a whole, to something added to the time embedding.
     pool: Linear<D>,
     /// Stage and block of each place where the U-Net looks at the words, and what looks
     /// there.
@@ -104,10 +104,10 @@ pub struct ConditionalUNet<D: UNetDevice> {
 // ANCHOR_END: conditioner
 
 impl<D: UNetDevice> Conditioner<D> {
-    /// Random weights that `rng` decides, for a U-Net that was built like this.
+    /// Random weights from `rng`, for a U-Net with this configuration.
     ///
     /// # Errors
-    /// If a configuration is not one that can be built.
+    /// If a configuration cannot be built.
     pub fn new(
         device: &D,
         unet: &UNetConfig,
@@ -142,10 +142,10 @@ impl<D: UNetDevice> Conditioner<D> {
 
 impl<D: UNetDevice> ConditionalUNet<D> {
     // ANCHOR: new
-    /// Random weights that `rng` decides: first those of the U-Net.
+    /// Random weights from `rng`: first those of the U-Net.
     ///
     /// # Errors
-    /// If a configuration is not one that can be built.
+    /// If a configuration cannot be built.
     pub fn new(
         device: &D,
         unet: &UNetConfig,
@@ -162,7 +162,7 @@ impl<D: UNetDevice> ConditionalUNet<D> {
     // ANCHOR_END: new
 
     // ANCHOR: forward
-    /// The network's answer to x_t `(batch, channels, h, w)`, told a timestep and a
+    /// The network's answer to x_t `(batch, channels, h, w)`, given a timestep and a
     /// condition for each image.
     ///
     /// # Panics
@@ -209,7 +209,7 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D,
 
 // ANCHOR: text_hook
 /// Carries what was read to every place where the network looks at it. The mean of all
-/// words is added to the time, and so reaches every block; where which word belongs is
+/// words is added to the time, and so reaches every block; which word belongs where is
 /// for the looks to find out.
 pub(crate) struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
@@ -238,7 +238,7 @@ impl<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>> TextHook<'a, D, T> {
         self.text.clone().put_tape(self.tape.take().unwrap_or_default())
     }
 
-    /// What looks at the words after this block.
+    /// The cross-attention after this block, if there is one.
     pub(crate) fn look_at(
         &self,
         stage: &str,

@@ -24,9 +24,9 @@ use crate::words::{PromptError, Tokenizer};
 pub struct TextConfig {
     /// The words that it knows.
     pub vocabulary: Tokenizer,
-    /// It reads this many words; what is left is filled with silence.
+    /// It reads this many words; places without a word are filled with silence.
     pub max_words: usize,
-    /// Numbers per word on the way.
+    /// Numbers per word inside the encoder.
     pub width: usize,
     /// Transformer blocks.
     pub layers: usize,
@@ -44,7 +44,7 @@ const EPS: f32 = 1e-5;
 
 // ANCHOR: transformer
 /// A transformer block: every word looks at every other one; after a norm each is
-/// transformed alone.
+/// transformed on its own.
 #[derive(Clone, Debug)]
 struct TransformerBlock<D: UNetDevice> {
     attention: AttentionBlock<D>,
@@ -93,7 +93,7 @@ impl TextConfig {
             return Err(ConfigError::new(
                 "vocabulary",
                 format_args!("'{word}'"),
-                "a word has letters and is there once",
+                "a word must have letters and occur only once",
             ));
         }
         size("max_words", self.max_words, 1..=MAX_WORDS)?;
@@ -179,8 +179,8 @@ impl TextConfig {
         Ok(self.in_order(words))
     }
 
-    /// A caption as the encoder reads it; words that it does not know, and those that
-    /// are too many, are left out.
+    /// A caption as the encoder reads it; words that it does not know, and those beyond
+    /// `max_words`, are left out.
     pub fn read_known(&self, caption: &str) -> Condition {
         self.in_order(self.vocabulary.known(caption, self.max_words))
     }

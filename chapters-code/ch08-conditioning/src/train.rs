@@ -11,7 +11,7 @@ use crate::network::{ConditionalUNet, ConditioningConfig};
 
 // ANCHOR: condition_of
 /// What is said about image number `index`: its label, or its caption. Cats are
-/// described in ever new words, and not always in full, so that any order and any part
+/// described anew each time, and not always in full, so that any order and any part
 /// of a caption will be understood.
 pub fn condition_of(
     config: &ConditioningConfig,
@@ -34,8 +34,8 @@ pub fn condition_of(
 
 // ANCHOR: train_step
 /// One step of training (Ho & Salimans 2022, algorithm 1): as in chapter 5, but the
-/// network is told about each image, and with probability `dropout` it is not, so that
-/// it also learns to do without.
+/// network is told about each image, except with probability `dropout`, so that it also
+/// learns to do without.
 ///
 /// # Errors
 /// As [`Trainer::learn`].

@@ -81,7 +81,7 @@ impl Tokenizer {
     }
     // ANCHOR_END: encode
 
-    /// The numbers of the words of a text that it knows, at most `most`. In a
+    /// The numbers of the known words of a text, at most `most`. In a
     /// prompt an unknown word is an error; the caption of a held-out image may have one.
     pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
         words(text)
@@ -91,7 +91,7 @@ impl Tokenizer {
             .collect()
     }
 
-    /// A word that is there twice or is empty, if there is one.
+    /// A word that occurs twice or is empty, if there is one.
     pub(crate) fn bad_word(&self) -> Option<&str> {
         let mut seen = std::collections::BTreeSet::from([""]);
         self.words.iter().map(String::as_str).find(|word| !seen.insert(word))
@@ -108,7 +108,7 @@ impl Tokenizer {
     }
 }
 
-/// How many letters must be put in, taken out or replaced to turn one word into the
+/// How many letters must be inserted, deleted or replaced to turn one word into the
 /// other (Levenshtein 1966).
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

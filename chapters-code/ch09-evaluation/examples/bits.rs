@@ -14,7 +14,7 @@ use ops::{AutoDevice, Images};
 const CATS: usize = 16;
 const SEEDS: u64 = 3;
 
-/// Held-out cats as bytes: a byte is what the bound counts.
+/// Held-out cats, rounded to bytes, because the bound counts the cost of bytes.
 fn cats(device: &AutoDevice, seed: u64) -> Images<AutoDevice> {
     let first = seed as usize * CATS;
     let numbers: Vec<usize> = (first..first + CATS).collect();

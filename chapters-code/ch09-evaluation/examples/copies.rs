@@ -1,5 +1,5 @@
 //! The project of chapter 9: a model that only copies its training images, and a measure
-//! that finds out.
+//! that catches it.
 
 use std::process::ExitCode;
 
@@ -56,6 +56,10 @@ fn draw(project: Project) -> anyhow::Result<()> {
         figures::measured("copies", palette::NOISE, measure(true)),
         figures::measured("cats of their own", palette::SIGNAL, measure(false)),
     ];
+    let (copies, deviations) = &series[0];
+    for ((noise, share), deviation) in copies.points.iter().zip(deviations) {
+        cli::println!("noise {noise:.1}: {share:.2} ± {deviation:.2} of the copies");
+    }
     let axes = Axes::new("deviation of added noise", "share nearer to training");
     figures::spread_plot("copies.svg", &axes, &series)?;
     cli::println!("wrote copies.svg");

@@ -1,4 +1,4 @@
-//! How far two crowds of *real* cats are apart, by the number of cats in one of them.
+//! How far apart two crowds of *real* cats are, by the number of cats in one of them.
 
 use ch01_tensors::cats;
 use ch09_evaluation::{classifier, frechet_distance, kernel_distance, Spread};

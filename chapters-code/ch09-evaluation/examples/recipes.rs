@@ -1,6 +1,6 @@
-//! What helps, and what does not: trains cats with one thing changed at a time, for
-//! equal minutes, and asks the judge. Results go to recipes.csv; what is there already
-//! is not done again.
+//! What helps, and what does not: trains on cats with one thing changed at a time, each
+//! for the same number of minutes, and asks the judge. Results go to recipes.csv; runs
+//! that are there already are not repeated.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -34,7 +34,7 @@ struct Args {
 }
 
 // ANCHOR: recipes
-/// A change to the training, and how long a step takes with it: 1 as long as before.
+/// A change to the training, and how many times as long a step takes with it.
 type Recipe = (&'static str, f64, fn(&mut TrainConfig));
 
 fn v_prediction(config: &mut TrainConfig) {
@@ -45,7 +45,7 @@ fn cosine(config: &mut TrainConfig) {
     config.scheduler.beta_schedule = BetaSchedule::SquaredcosCapV2;
 }
 
-/// The recipe of chapter 5, with two changes, and with both.
+/// The recipe of chapter 5 as it is, with each of two changes, and with both.
 const FIRST: [Recipe; 4] = [
     ("eps, linear schedule", 1.0, |_| ()),
     ("v-prediction", 1.0, v_prediction),
@@ -82,7 +82,7 @@ const MORE: [Recipe; 16] = [
 ];
 // ANCHOR_END: recipes
 
-/// The training of before, of this many steps.
+/// The training before any change, with this many steps.
 fn config(seed: u64, steps: u64) -> TrainConfig {
     TrainConfig {
         unet: Preset::Cats.config([3, 16, 16]),
@@ -136,7 +136,7 @@ impl Judge {
     }
 
     /// Residual, share beyond the real 99th percentile, AUC, and the largest difference
-    /// of a kind's share.
+    /// in a kind's share.
     fn measure(&self, drawn: &[Vec<f32>]) -> [f64; 4] {
         let (residuals, attributes) = read(drawn);
         let found = shares(&attributes);

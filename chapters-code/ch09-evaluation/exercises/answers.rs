@@ -20,8 +20,8 @@ pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     todo!()
 }
 
-/// The share of the images in `drawn` that are nearer to one of `training` than to all
-/// of `heldout`, which are as many. If nothing was copied, it is about one half.
+/// The share of the images in `drawn` that are nearer to one of `training` than to any
+/// of `heldout`, of which there are as many.
 pub fn nearer_to_training(
     drawn: &[Vec<f32>],
     training: &[Vec<f32>],

@@ -62,7 +62,7 @@ fn byte(value: f32, mean: f32, deviation: f64) -> f64 {
 
 /// The mass of the standard normal distribution between two points.
 fn mass(low: f64, high: f64) -> f64 {
-    // In the tail where differences of small numbers are exact.
+    // Mirrored into the tail, where the numbers are small and their difference exact.
     if low > 0.0 {
         return mass(-high, -low);
     }

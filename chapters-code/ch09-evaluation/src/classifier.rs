@@ -71,8 +71,8 @@ pub struct ClassifierConfig {
     pub steps: u64,
     pub batch_size: usize,
     pub seed: u64,
-    /// The share of held-out images of which every question was answered right; 0 until
-    /// it was measured.
+    /// The share of held-out images with every question answered right; 0 until it has
+    /// been measured.
     pub accuracy: f64,
 }
 
@@ -142,7 +142,7 @@ pub const FEATURES: usize = 64;
 const STAGES: [(usize, usize); 4] = [(32, 1), (64, 2), (64, 1), (FEATURES, 2)];
 
 impl<D: UNetDevice> Classifier<D> {
-    /// Random weights that the configuration's seed decides.
+    /// Random weights from the configuration's seed.
     pub fn new(device: &D, config: ClassifierConfig) -> Self {
         let mut rng = Purpose::Classifier.rng(config.seed, FIRST_WEIGHTS);
         Self::with_weights(device, config, &mut rng)
@@ -290,7 +290,7 @@ fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D
 /// Images that go through the classifier together.
 const BATCH: usize = 256;
 
-/// The share of images of which every question is answered right.
+/// The share of images with every question answered right.
 pub fn accuracy<D: UNetDevice>(
     device: &D,
     classifier: &Classifier<D>,

@@ -1,4 +1,4 @@
-//! Are they good, and are they varied? Two questions that one distance mixes.
+//! Are they good, and are they varied? Two questions that one distance cannot separate.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! How far two sets of images are apart, and whether one copies the other.
+//! How far apart two sets of images are, and whether one copies the other.
 
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -14,10 +14,10 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
     (DMatrix::from_row_slice(1, width, mean.as_slice()), covariance)
 }
 
-/// The Fréchet distance between the Gaussians of the same mean and covariance as two
+/// The Fréchet distance between two Gaussians with the means and covariances of two
 /// sets of features (Heusel et al. 2017, eq. 6): |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁
-/// C₂)^½). 0 for equal sets; it shrinks with the size of the sets, so compare only
-/// distances of sets of one size.
+/// C₂)^½). 0 for equal sets; it shrinks as the sets grow, so compare only distances of
+/// sets of the same size.
 ///
 /// # Panics
 /// If a set holds fewer than two rows, or rows differ in length.
@@ -68,14 +68,14 @@ pub fn kernel_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 pub struct Nearest {
     /// Which one it is.
     pub number: usize,
-    /// The root of the mean squared difference to it.
+    /// The root of the mean squared difference from it.
     pub difference: f64,
     /// The same for the one that comes second; infinite if there is only one.
     pub second: f64,
 }
 
 impl Nearest {
-    /// Before any was looked at.
+    /// Before any image has been looked at.
     const NONE: Self = Self::new(0, f64::INFINITY);
 
     /// An image that is the only one.
@@ -136,7 +136,7 @@ pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<Nearest> {
 // ANCHOR: least
 /// A lower limit for the difference of each pair. |a - b|² = |a|² + |b|² - 2 a·b, and
 /// the a·b of all pairs are one product of matrices. The result may be off by the
-/// rounding of numbers much larger than it, so that is subtracted.
+/// rounding error of much larger numbers, so this error is subtracted.
 fn lower_limits(images: &[Vec<f32>], others: &[Vec<f32>]) -> DMatrix<f64> {
     let width = images[0].len();
     let a = DMatrix::from_fn(images.len(), width, |i, k| images[i][k]);

@@ -1,4 +1,4 @@
-//! Numbers of drawn images against numbers of real ones.
+//! What was measured on drawn images, against what was measured on real ones.
 
 /// The number that a share of `values`, from 0 to 1, does not exceed.
 ///

@@ -1,4 +1,4 @@
-//! What several seeds measured.
+//! What was measured with several seeds.
 
 use std::fmt;
 

@@ -12,10 +12,10 @@ const PUPIL: Color = [24.0, 22.0, 34.0];
 const RIM: Color = [40.0, 32.0, 38.0];
 const GLINT: Color = [255.0, 255.0, 255.0];
 const PINK: Color = [246.0, 150.0, 160.0];
-/// The patch of all cats but the white ones.
+/// The colour of the patch on all cats but the white ones.
 const CREAM: Color = [255.0, 240.0, 222.0];
 
-/// Fur, its stripes, its patch, its muzzle, its outline.
+/// The colours of the fur, its stripes, its patch, the muzzle and the outline.
 struct Coat {
     fur: Color,
     stripe: Color,

@@ -36,10 +36,10 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 /// What was read from an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
-    /// Those of the nearest cat that can be drawn.
+    /// The attributes of the nearest cat that can be drawn.
     pub attributes: Attributes,
-    /// The root of the mean squared difference to it, as far as the search finds it: of
-    /// cats that were drawn in any pose, about 0.03.
+    /// The root mean squared difference from it, as small as the search can make it;
+    /// about 0.03 for cats that were drawn in any pose.
     pub residual: f32,
 }
 
@@ -84,8 +84,8 @@ pub fn read(image: &[f32]) -> Reading {
     Reading { attributes, residual: (squares / image.len() as f32).sqrt() }
 }
 
-/// The smallest distance that changing the pose, one number at a time in ever smaller
-/// steps, leads to.
+/// The smallest distance that can be reached by changing the pose, one number at a
+/// time in ever smaller steps.
 fn refine(
     image: &[f32],
     (attributes, mut pose, mut best): (Attributes, Pose, f32),

@@ -60,7 +60,7 @@ impl Cifar10 {
             if bytes.is_empty() || bytes.len() % RECORD != 0 {
                 let problem = format!(
                     "has {} bytes, not a multiple of {RECORD}: the file is cut short \
-                    or no CIFAR-10 batch",
+                    or is not a CIFAR-10 batch",
                     bytes.len()
                 );
                 return Err(DataError::bad(&path, problem));
@@ -69,7 +69,7 @@ impl Cifar10 {
                 return Err(DataError::bad(
                     &path,
                     format!(
-                        "record {i} has label {}, not in 0..=9: this is no CIFAR-10 \
+                        "record {i} has label {}, not in 0..=9: this is not a CIFAR-10 \
                         batch",
                         bytes[i * RECORD]
                     ),

@@ -40,10 +40,10 @@ pub struct ImageFile {
 
 /// Reads an image file (PNG, JPEG, GIF, BMP, WebP or TIFF; its content tells which) as
 /// `[channels, height, width]`, with one channel (grey) or three. It is turned as its
-/// EXIF orientation asks, and what is transparent shows `ground`.
+/// EXIF orientation says, and transparent pixels show `ground`.
 ///
 /// # Errors
-/// If the file is missing, no image, damaged, or too large.
+/// If the file is missing, not an image, damaged, or too large.
 ///
 /// # Panics
 /// If `channels` is neither 1 nor 3.
@@ -56,7 +56,7 @@ pub fn read_image(
     Ok(ImageFile { size, values: bytes.into_iter().map(from_byte).collect() })
 }
 
-/// As [`read_image`], with a byte per value.
+/// Like [`read_image`], with a byte per value.
 pub(super) fn read_bytes(
     path: &Path,
     [channels, height, width]: [usize; 3],
@@ -64,7 +64,7 @@ pub(super) fn read_bytes(
 ) -> Result<([usize; 2], Vec<u8>), DataError> {
     let opened = Opened::new(path)?;
     let (size, orientation) = (opened.size(), opened.orientation);
-    // Cut and shrunk first, turned then: few pixels turn faster than many.
+    // Cut and shrunk first, then turned: few pixels turn faster than many.
     let mut wanted = [height, width];
     if swaps_sides(orientation) {
         wanted.reverse();
@@ -92,7 +92,7 @@ fn swaps_sides(orientation: Orientation) -> bool {
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// An image file whose header was read.
+/// An image file whose header has been read.
 struct Opened {
     decoder: Box<dyn ImageDecoder>,
     orientation: Orientation,
@@ -100,7 +100,7 @@ struct Opened {
 }
 
 impl Opened {
-    /// Reads the header, and checks what the rest would take.
+    /// Reads the header, and checks how much memory the rest would take.
     fn new(path: &Path) -> Result<Self, DataError> {
         let failed = |source| DataError::Read { path: path.to_path_buf(), source };
         let facts = std::fs::metadata(path).map_err(failed)?;
@@ -161,7 +161,7 @@ impl Opened {
         }
     }
 
-    /// Decodes the pixels and makes something of them, one large picture at a time.
+    /// Decodes the pixels and passes them to `make`, one large picture at a time.
     fn decode<T>(
         self,
         path: &Path,
@@ -204,11 +204,11 @@ fn too_large(path: &Path, found: &str) -> DataError {
     );
     DataError::bad(
         path,
-        format!("is too large ({found}): make it smaller, at most {most} are read"),
+        format!("is too large ({found}): make it smaller; at most {most} are read"),
     )
 }
 
-/// Runs a part of a decoder. If it panics, that becomes an error, and nothing is
+/// Runs a part of a decoder. If that panics, the panic becomes an error, and nothing is
 /// printed.
 fn quietly<T>(
     path: &Path,

@@ -1,5 +1,5 @@
-//! A picture cut and brought to a size, row by row, so that a large one is held in
-//! memory once and not twice.
+//! Cuts and resizes a picture, row by row, so that a large one is held in memory once
+//! and not twice.
 
 use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
 
@@ -13,7 +13,7 @@ struct Taps {
 }
 
 /// The picture, laid over `ground`, cut from the middle to the proportions of `height`
-/// and `width`, and brought to that size. Pixels that were drawn large come back as
+/// and `width`, and scaled to that size. Pixels that were drawn large come back as
 /// they were; everything else is smoothed.
 pub(super) fn fit(
     image: &DynamicImage,
@@ -44,9 +44,9 @@ pub(super) fn fit(
     })
 }
 
-/// For `count` pixels in the middle of `length`, each `step` wide, which of those make
-/// it: a mean if the picture was `drawn_large`, weights that fall off linearly
-/// otherwise.
+/// Which of `length` pixels make each of `count` pixels that lie in their middle, each
+/// `step` wide: a mean if the picture was `drawn_large`, otherwise weights that fall
+/// off linearly.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };
@@ -91,7 +91,7 @@ fn over_ground(
         };
         [blend(red, ground.0[0]), blend(green, ground.0[1]), blend(blue, ground.0[2])]
     };
-    // What is not used lies before the first pixel, where its place is kept.
+    // Pixels before the part are not used, but keep their places.
     std::iter::repeat_n([0.0; 3], part.start).chain(part.map(pixel)).collect()
 }
 

@@ -9,7 +9,7 @@ use image::{ImageDecoder, ImageFormat, ImageResult};
 /// What a file asks for, where its decoder reports it too late or not at all.
 #[derive(Default)]
 pub(super) struct Headers {
-    /// How it asks to be turned, if the decoder is not to be asked.
+    /// How it asks to be turned, if the decoder must not be asked for that.
     pub turned: Option<Orientation>,
     /// Bytes that the decoder takes before it knows the size of the picture.
     pub lists: u64,
@@ -108,8 +108,8 @@ fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     }
 }
 
-/// Looks at the chunks in the next `left` bytes, and where they may hold `films`, at
-/// the frames in those, too.
+/// Looks at the chunks in the next `left` bytes and, if they may hold `films`, also at
+/// the frames in those.
 fn webp_frames(
     input: &mut BufReader<impl Read + Seek>,
     mut left: i64,
@@ -158,8 +158,8 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Bytes that the decoder of a TIFF file makes room for, for each number of a list in
-/// the header.
+/// Bytes that the decoder of a TIFF file reserves for each number of a list in the
+/// header.
 const LISTED: u64 = 32;
 
 /// Bytes of the longest list that describes the pixels of a TIFF file, as its header
@@ -168,7 +168,7 @@ fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let longest = longest_list(input);
     input.rewind()?;
     match longest {
-        // The directory is cut short, or lies nowhere: the decoder will say so.
+        // The directory is cut short, or not in the file: the decoder will say so.
         Err(error) if matches!(error.kind(), UnexpectedEof | InvalidInput) => Ok(0),
         longest => Ok(longest?.saturating_mul(LISTED)),
     }
@@ -177,7 +177,7 @@ fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
 /// Tags from this one on hold other things: profiles, metadata.
 const FIRST_OTHER_TAG: u64 = 700;
 
-/// How many numbers the longest list has in the first directory.
+/// How many numbers the longest list in the first directory has.
 fn longest_list(input: &mut (impl Read + Seek)) -> io::Result<u64> {
     let header = array::<4>(input)?;
     let small_first = header[0] == b'I';
@@ -214,7 +214,7 @@ fn number(input: &mut impl Read, width: usize, small_first: bool) -> io::Result<
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// How a file asks to be turned, by its decoder.
+/// How a file asks to be turned, according to its decoder.
 pub(super) fn orientation(
     decoder: &mut dyn ImageDecoder,
     format: ImageFormat,
@@ -227,7 +227,7 @@ pub(super) fn orientation(
 
 fn upright_if_silent(exif: Option<Vec<u8>>) -> Orientation {
     let turned = |exif: Vec<u8>| {
-        // Some programs write the header here that belongs into a JPEG file.
+        // Some programs put a header here that belongs only in a JPEG file.
         Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif))
     };
     exif.and_then(turned).unwrap_or(Orientation::NoTransforms)

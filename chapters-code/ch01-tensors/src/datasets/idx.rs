@@ -40,7 +40,7 @@ impl Idx {
     /// the held-out part) from a folder, gzipped or not.
     ///
     /// # Errors
-    /// If a file is missing, cut short, of another format, or if images and labels
+    /// If a file is missing, cut short or in another format, or if images and labels
     /// differ in number.
     pub fn open(
         name: &'static str,
@@ -86,7 +86,7 @@ impl Idx {
     }
 }
 
-/// An IDX file of unsigned bytes with `N` dimensions whose header was read.
+/// An IDX file of unsigned bytes with `N` dimensions, whose header has been read.
 struct IdxFile<const N: usize> {
     path: PathBuf,
     sizes: [usize; N],
@@ -146,7 +146,7 @@ impl<const N: usize> IdxFile<N> {
         Ok(std::array::from_fn(|i| number(4 + 4 * i) as usize))
     }
 
-    /// All that the header promises; one byte more is not read.
+    /// All that the header promises; a single byte more is an error.
     fn data(mut self) -> Result<Vec<u8>, DataError> {
         let sizes = self.sizes;
         let promised =

@@ -7,7 +7,7 @@ use image::ImageFormat;
 /// The kinds of pictures that are read, as a message names them.
 pub(super) const KINDS: &str = "PNG, JPEG, GIF, BMP, WebP or TIFF";
 
-/// What the first bytes of a file tell about the rest.
+/// What the first bytes of a file say about the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Picture(ImageFormat),
@@ -27,7 +27,7 @@ pub(super) fn look(input: &mut (impl Read + Seek)) -> io::Result<Kind> {
 fn kind(head: &[u8]) -> Kind {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     match image::guess_format(head) {
-        // Texts may begin with its two letters.
+        // A text may begin with the same two letters.
         Ok(Bmp) if !is_bmp(head) => Kind::NoPicture,
         Ok(format @ (Png | Jpeg | Gif | Bmp | WebP | Tiff)) => Kind::Picture(format),
         _ if is_other_picture(head) => Kind::OtherPicture,

@@ -56,10 +56,10 @@ pub struct DataArgs {
     /// Where the files of the dataset are (cats have none)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Side of the square to which a folder's images are brought (default: 32)
+    /// Side of the square to which a folder's images are scaled (default: 32)
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(4..=1024))]
     pub image_size: Option<u32>,
-    /// Channels to which a folder's images are brought: 3, or 1 for grey (default: 3)
+    /// Channels that a folder's images get: 3, or 1 for grey (default: 3)
     #[arg(long, value_name = "COUNT", value_parser = channels)]
     pub image_channels: Option<u32>,
     /// Colour under a folder's transparent pixels, such as "#204060" (default: white)

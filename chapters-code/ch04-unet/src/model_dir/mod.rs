@@ -7,8 +7,8 @@
 //! runs/cats/scheduler/scheduler_config.json
 //! ```
 //!
-//! Everything may also lie in one folder, the folder of a network alone can be read,
-//! and weights may be in several files.
+//! Everything may also lie in one folder; the folder of a single network can be read,
+//! too; and weights may be in several files.
 
 mod json;
 mod scheduler;
@@ -30,8 +30,8 @@ pub use self::weights::read_tensors;
 use self::weights::{read_weights, WEIGHTS};
 use crate::{ConfigError, UNet, UNetConfig};
 
-/// A model directory that cannot be read or written. What is wrong with a file is the
-/// source of the error that names it.
+/// A model directory that cannot be read or written. An error about a file names the
+/// file, and its `source` says what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
@@ -79,10 +79,10 @@ pub enum ModelError {
 pub struct Model<N> {
     pub network: N,
     pub diffusion: Diffusion,
-    /// What `diffusion` was made of, and how to sample.
+    /// What `diffusion` was made from, and how to sample.
     pub scheduler: SchedulerConfig,
-    /// What the reader of the model should know: a sentence each, such as which fields
-    /// were ignored.
+    /// What you should know about how the model was read, in sentences: which fields
+    /// were ignored, for example.
     pub notes: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ pub enum ShapeError {
 }
 
 impl<N> Model<N> {
-    /// The model with what `network` makes of its network.
+    /// The model with `network` applied to its network.
     pub fn map<M>(self, network: impl FnOnce(N) -> M) -> Model<M> {
         let Self { network: own, diffusion, scheduler, notes } = self;
         Model { network: network(own), diffusion, scheduler, notes }
@@ -111,11 +111,11 @@ impl<N> Model<N> {
 }
 
 impl<D: UNetDevice> Model<UNet<D>> {
-    /// Channels, height and width of the images that the model draws, of the given side
-    /// or of its own.
+    /// Channels, height and width of the images that the model draws, with the given
+    /// side or its own.
     ///
     /// # Errors
-    /// If the network does not give what it takes, or cannot take images of that size.
+    /// If input and output differ in channels, or the network cannot take that size.
     pub fn image_shape(&self, side: Option<usize>) -> Result<[usize; 3], ShapeError> {
         let config = self.network.config();
         let (takes, gives) = (config.in_channels, config.out_channels);
@@ -142,8 +142,8 @@ pub fn is_conditional(files: &dyn Files, directory: &Path) -> bool {
     files.exists(&directory.join(CONDITIONING))
 }
 
-/// The files of a model: a pipeline has a folder for each part, but all may lie in one
-/// folder, and a network may be alone.
+/// The files of a model: a pipeline has a folder for each part, but all parts may lie
+/// in one folder, and a network may come alone.
 struct Layout {
     /// The folder of the network's configuration and weights.
     unet: PathBuf,
@@ -242,7 +242,7 @@ pub fn load<D: UNetDevice>(
     load_from(&Disk, device, directory)
 }
 
-/// [`load`] from other files than those on the disk.
+/// [`load`] from files other than those on the disk.
 ///
 /// # Errors
 /// As [`load`].

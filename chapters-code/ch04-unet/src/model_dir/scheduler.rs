@@ -72,7 +72,7 @@ impl DiffusersConfig for SchedulerConfig {
         "; in Python, DDPMScheduler.from_config(pipeline.scheduler.config) makes one \
         of another scheduler";
 
-    /// What diffusers leaves in the file when another scheduler was turned into a
+    /// What diffusers leaves in the file when another scheduler is turned into a
     /// `DDPMScheduler`, which ignores it.
     const WITHOUT_EFFECT: &'static [&'static str] = &[
         "algorithm_type",

@@ -15,7 +15,7 @@ use crate::{
     LossWeighting, Objective, OptimizerConfig, TimestepSampling, TrainConfig, TRAINING,
 };
 
-/// What decides a training run.
+/// What determines a training run.
 #[derive(clap::Args, Clone)]
 pub struct Args {
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub struct Args {
     /// How many steps of noise there are
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     num_timesteps: u32,
-    /// Raise the betas, so that fewer timesteps end in noise, too
+    /// Raise the betas, so that a schedule with fewer timesteps ends in noise, too
     #[arg(long)]
     raise_betas: bool,
     /// What the network predicts
@@ -84,7 +84,7 @@ pub struct Args {
     /// How much the squared error at each timestep counts
     #[arg(long, value_enum, default_value = "min-snr")]
     loss_weighting: LossWeighting,
-    /// Decides every random number of the training
+    /// Determines every random number of the training
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many threads to use (default: all)
@@ -99,11 +99,11 @@ pub struct Args {
     /// How often to draw images, in steps (and at the end)
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     pub sample_every: u64,
-    /// How many images to draw at the end (default: 36; 16 where the default of
-    /// --batch-size is)
+    /// How many images to draw at the end (default: 36; 16 where that is the default of
+    /// --batch-size)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     samples: Option<u32>,
-    /// Decides the noise from which images are drawn
+    /// Determines the noise from which images are drawn
     #[arg(long, default_value_t = 0)]
     pub sample_seed: u64,
 }
@@ -137,9 +137,9 @@ fn is_large([_, height, width]: [usize; 3]) -> bool {
 }
 
 impl Args {
-    /// For a program that trains another kind of model: lets it go to
-    /// `runs/DATASET-kind`, and learns cats in `cat_steps` steps, if the flags do not
-    /// say otherwise.
+    /// For a program that trains another kind of model: the model goes to
+    /// `runs/DATASET-kind`, and learns cats in `cat_steps` steps, unless the flags say
+    /// otherwise.
     pub fn set_kind(&mut self, kind: &str, cat_steps: u64) {
         let name = format!("{}-{kind}", self.data.dataset.word());
         self.out.get_or_insert_with(|| Path::new("runs").join(name));
@@ -169,8 +169,8 @@ impl Args {
         })
     }
 
-    /// The last part of the steps, over which the learning rate falls, where `before`
-    /// is what a training run had so far.
+    /// The last part of the steps, over which the learning rate falls; `before` is that
+    /// of the training run so far.
     pub(super) fn cooldown(&self, before: f64) -> f64 {
         self.cooldown.unwrap_or(before)
     }
@@ -282,8 +282,8 @@ pub(super) fn has_data(out: &Path) -> bool {
 /// The images that the training run in a directory uses.
 ///
 /// # Errors
-/// If `training/data.json` is missing, damaged, or names a data set or a colour that is
-/// none.
+/// If `training/data.json` is missing or damaged, or names an unknown data set or
+/// colour.
 pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let path = out.join(TRAINING).join(DATA);
     let stored: StoredData = model_dir::read_json(&Disk, &path)?;
@@ -298,7 +298,7 @@ pub fn read_data(out: &Path) -> anyhow::Result<DataArgs> {
     let background = stored.background.map(|text| text.parse::<Color>()).transpose();
     let background = background
         .map_err(|need| anyhow::anyhow!("{}: background: {need}", path.display()))?;
-    // Former versions stored a size for every data set, and a folder for the cats if
+    // Earlier versions stored a size for every data set, and a folder for the cats if
     // one was given.
     let (is_folder, is_cats) =
         (dataset == DatasetName::Folder, dataset == DatasetName::Cats);

@@ -16,7 +16,7 @@ pub struct Metrics {
     heldout: Vec<(u64, HeldoutLoss)>,
 }
 
-/// The shown loss is the mean of this many steps, because single steps jump.
+/// The loss shown is the mean of this many steps, because that of single steps jumps.
 const WINDOW: usize = 50;
 
 impl Metrics {

@@ -1,5 +1,5 @@
 //! A training run as a program runs it: from its flags, with a progress bar, checkpoints,
-//! held-out losses, pictures on the way, signals and `--resume`. Nothing here is about
+//! held-out losses, previews, signals and `--resume`. Nothing here is about
 //! diffusion.
 
 mod args;
@@ -24,13 +24,13 @@ use crate::{HeldoutLoss, StepReport, TrainError, Trainer};
 pub use args::{read_data, Args};
 pub use metrics::Metrics;
 
-/// What is learnt from, and what the learning is checked with.
+/// The images to learn from, and those to check the learning with.
 struct Sets {
     train: Box<dyn Dataset>,
     heldout: Box<dyn Dataset>,
 }
 
-/// What a training program does that others do not.
+/// What one training program does differently from the others.
 pub trait Session: Sized {
     /// The network.
     type Network: Parameters<AutoDevice> + Clone;
@@ -39,7 +39,7 @@ pub trait Session: Sized {
 
     /// The command that draws with the model in a directory, whose name is quoted.
     fn draw_command(directory: &str) -> String;
-    /// What is learnt from, out of a data set.
+    /// The part of a data set to learn from.
     fn prepare(dataset: Box<dyn Dataset>) -> Box<dyn Dataset> {
         dataset
     }
@@ -61,7 +61,7 @@ pub trait Session: Sized {
     fn save(&mut self, directory: &Path) -> anyhow::Result<()>;
 }
 
-/// Held-out images that are looked at.
+/// Held-out images on which the loss is measured.
 const HELDOUT: usize = 256;
 
 /// Begins a training run, or continues one. `begin` and `resume` make the session for
@@ -79,7 +79,7 @@ pub fn run<S: Session>(
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let out = args.out();
-    // What is not there cannot be resumed, and is not to be made.
+    // A folder that is not there cannot be resumed from, and must not be made.
     let _claim =
         (!args.resume || out.is_dir()).then(|| files::claim(&out)).transpose()?;
     check_out::<S>(args, &out)?;
@@ -135,24 +135,24 @@ fn exists(out: &Path) -> bool {
     Trainer::<AutoDevice>::exists(out)
 }
 
-/// Whether a directory can be begun with, or resumed from. One in which a training run
-/// began and ended before its first checkpoint can be begun with.
+/// Whether a training run can begin in a directory, or resume from it. It can also
+/// begin where another run ended before its first checkpoint.
 fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     match (args.resume, exists(out)) {
         (true, true) => Ok(()),
         (true, false) => anyhow::bail!(
-            "{} holds no training to resume: leave out --resume, or give the --out of \
-            one that was begun",
+            "{} holds no training run to resume: leave out --resume, or give the --out \
+            of one that was begun",
             out.display()
         ),
         (false, true) => anyhow::bail!(
-            "{} is already there: go on with: {}; or choose another --out, or remove it",
+            "{} is already there: choose another --out, remove it, or go on with: {}",
             out.display(),
             args.resume_command(S::COMMAND)
         ),
         (false, false) if holds_nothing(out) || args::has_data(out) => Ok(()),
         (false, false) => anyhow::bail!(
-            "{} is already there: it holds something else: choose another --out, or remove it",
+            "{} holds something else: choose another --out, or remove it",
             out.display()
         ),
     }
@@ -191,7 +191,7 @@ fn check_samples(args: &Args, shape: [usize; 3]) -> Result<(), figures::FigureEr
     figures::check_grid(count as usize, columns(count), shape, scale(shape[2]))
 }
 
-/// Columns of a grid that is about as wide as high.
+/// Columns of a grid that is about as wide as it is high.
 fn columns(count: u32) -> usize {
     (count as f64).sqrt().ceil() as usize
 }
@@ -213,7 +213,7 @@ struct Run {
 }
 
 impl Run {
-    /// Trains and draws until all is done, or until a signal.
+    /// Trains and draws until all is done, or until a signal comes.
     fn go<S: Session>(mut self, session: &mut S) -> anyhow::Result<ExitCode> {
         let mut progress = Progress::new(self.total, session.trainer().step);
         self.train(session, &mut progress)?;
@@ -267,7 +267,7 @@ impl Run {
         let batch_size = session.trainer().config.batch_size;
         let mut saved = None;
         let mut step = first;
-        // A kill may have come between a checkpoint and its picture.
+        // The run may have been killed between a checkpoint and its picture.
         if self.has_preview(step) && !self.preview(step).exists() {
             self.draw_preview(session, step, progress)?;
         }
@@ -323,12 +323,12 @@ impl Run {
 
     fn save(&self, session: &mut impl Session) -> anyhow::Result<()> {
         // The curves first: on resuming, rows beyond the state's step are dropped, but
-        // missing ones could not be made up.
+        // missing ones could not be restored.
         self.metrics.save(&self.out)?;
         session.save(&self.out)
     }
 
-    /// Whether images are drawn on the way after this step.
+    /// Whether a preview is drawn after this step.
     fn has_preview(&self, step: u64) -> bool {
         0 < step && step < self.total && step.is_multiple_of(self.args.sample_every)
     }
@@ -342,7 +342,7 @@ impl Run {
         self.out.join(format!("samples/step_{step:06}.png"))
     }
 
-    /// Draws after a checkpoint, so that a signal can end it at once.
+    /// Draws after a checkpoint, so that a signal can end the drawing at once.
     fn draw_preview<S: Session>(
         &self,
         session: &mut S,

@@ -31,7 +31,7 @@ pub(super) fn memory(config: &TrainConfig) -> anyhow::Result<u128> {
 /// If there is not, or the configuration cannot be built.
 pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
     if ops::CUDA {
-        return Ok(()); // the GPU's memory is another
+        return Ok(()); // a GPU has its own memory
     }
     let batch_size = config.batch_size;
     let what = format!("training with batches of {batch_size}");
@@ -42,8 +42,8 @@ pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
 /// Steps that are timed before the rest is estimated.
 pub(super) const TIMED: u64 = 3;
 
-/// How long a run will take, in a sentence, from the time of the first steps. Nothing,
-/// if that is less than a minute.
+/// How long a run will take, in a sentence, judging by its first steps; nothing if that
+/// is less than a minute.
 pub(super) fn estimate(steps: u64, took: Duration) -> Option<String> {
     let seconds = took.as_secs_f64() / TIMED as f64 * steps as f64;
     let long = match seconds {
@@ -57,7 +57,7 @@ pub(super) fn estimate(steps: u64, took: Duration) -> Option<String> {
     ))
 }
 
-/// More of an image than this must not be left at the last timestep.
+/// At most this much of an image may be left at the last timestep.
 const LEFT: f64 = 0.01;
 
 /// A warning, if a schedule does not end in noise.
@@ -67,7 +67,7 @@ pub(super) fn warning(schedule: &Schedule) -> Option<String> {
         format!(
             "warning: after {} timesteps {:.0} % of the image's variance is left, but \
             sampling begins with nothing but noise: add --raise-betas (chapter 2 says \
-            why), or take more --num-timesteps",
+            why), or a larger --num-timesteps",
             schedule.len(),
             100.0 * left
         )

@@ -59,8 +59,8 @@ pub fn shipped(name: &str) -> PathBuf {
     here.ancestors().nth(2).expect("chapters-code/ is two above").join("checkpoints").join(name)
 }
 
-/// The directory that the program was told, or that of a model that comes with the book; then it
-/// says so.
+/// The directory that the program was given, or else that of a model that comes with the book; in
+/// that case, the program says so.
 pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     match told {
         Some(directory) => directory.to_path_buf(),
@@ -72,7 +72,7 @@ pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
 }
 
 /// Starts the threads of the kernels, as many as the processor has if `threads` does not say. This
-/// thread is one of them: then the many small kernels of a step need not be handed over.
+/// thread is one of them, so that the many small kernels of a step need not be handed over.
 ///
 /// # Errors
 /// If the threads cannot be started.

@@ -1,6 +1,6 @@
 //! Whether there is enough memory for what was asked for.
 
-/// Bytes of memory that this process may still take, if the system tells.
+/// Bytes of memory that this process may still take, if the system says.
 fn free() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
@@ -10,11 +10,11 @@ fn free() -> Option<u64> {
     (free > 0).then_some(free)
 }
 
-/// Checks, before the work begins, that about `bytes` of memory can be had for `what`.
+/// Checks, before the work begins, that about `bytes` of memory are available for `what`.
 ///
 /// # Errors
-/// If they cannot; then `advice` says what to change. Where the system does not tell how much
-/// memory is free, nothing is an error.
+/// If they are not; then `advice` says what to change. Where the system does not say how much
+/// memory is free, there is no error.
 pub fn ensure(bytes: u128, what: &str, advice: &str) -> anyhow::Result<()> {
     match free() {
         Some(free) if bytes > free as u128 => {

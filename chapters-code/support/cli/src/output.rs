@@ -39,8 +39,8 @@ const FORMATS: [&str; 31] = [
     "zip",
 ];
 
-/// Finds out, before the work begins, whether all outputs can be written: for each, the flag that
-/// says where, the path, and the format as names of files end with it, such as `"png"`. If one of
+/// Finds out, before the work begins, whether all outputs can be written. Each is given by the flag
+/// that says where, the path, and the format as a file extension, such as `"png"`. If one of
 /// them goes to the standard output, what the program prints goes to the standard error from now
 /// on.
 ///
@@ -73,7 +73,7 @@ fn check_name(flag: &str, path: &Path, format: &str) -> anyhow::Result<()> {
         path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     anyhow::ensure!(
         ending == format || !FORMATS.contains(&ending.as_str()),
-        "{flag} {}: the file would hold {}, not {}: let its name end with .{format}",
+        "{flag} {}: the file would hold {}, not {}: make its name end with .{format}",
         path.display(),
         format.to_uppercase(),
         ending.to_uppercase()

@@ -24,9 +24,9 @@ pub(crate) fn take_stdout() {
     TAKEN.store(true, Ordering::SeqCst);
 }
 
-/// Prints a line. A reader that has read enough, as `head -1` does, is no problem. Any other
-/// problem is kept for the end of the program, because the work matters more than what is told of
-/// it.
+/// Prints a line. A reader that stops early, as `head -1` does, is not a problem. Any other
+/// problem is kept for the end of the program, because the work matters more than what is said
+/// about it.
 pub fn print_line(line: Arguments) {
     if TAKEN.load(Ordering::SeqCst) {
         return note(line);
@@ -56,7 +56,7 @@ pub(crate) fn usage(answer: &clap::Error) {
 }
 
 /// # Errors
-/// If the standard output could not take everything, for another reason than a reader that left.
+/// If the standard output could not take everything, for a reason other than a reader that left.
 pub(crate) fn finish() -> anyhow::Result<()> {
     match PROBLEM.get() {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -66,7 +66,7 @@ pub(crate) fn finish() -> anyhow::Result<()> {
     }
 }
 
-/// Lines joined, and what would move the cursor escaped.
+/// Joins lines, and escapes what would move the cursor.
 pub(crate) fn one_line(text: &str) -> String {
     let joined =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
@@ -75,7 +75,7 @@ pub(crate) fn one_line(text: &str) -> String {
     joined.chars().map(escape).collect()
 }
 
-/// A path as a shell has to be told of it.
+/// A path, quoted as a shell needs it.
 pub fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     // Only a zero byte cannot be quoted, and no path holds one.

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::print::note;
 
-/// Shows how far a long job is.
+/// Shows how far a long job has come.
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
@@ -16,7 +16,7 @@ pub struct Progress {
     total: u64,
 }
 
-/// Between two plain lines.
+/// Time between two plain lines.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 impl Progress {

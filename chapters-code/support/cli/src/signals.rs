@@ -18,7 +18,7 @@ struct State {
 }
 
 impl Signals {
-    /// Begins to listen. To be called once in a program.
+    /// Begins to listen. Call it once in a program.
     ///
     /// # Errors
     /// If the system does not let it.

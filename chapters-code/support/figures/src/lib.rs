@@ -21,8 +21,8 @@ pub use pixels::{
 #[cfg(feature = "plots")]
 pub use plots::{densities, line_plot, measured, spread_plot, Axes, Scale, Series, Values};
 
-/// Colours that stay apart for colour-blind readers (after Okabe & Ito 2008), one per thing in the
-/// whole book.
+/// Colours that colour-blind readers can tell apart (after Okabe & Ito 2008). Each means the same
+/// thing throughout the book.
 pub mod palette {
     /// Clean images and the signal.
     pub const SIGNAL: (u8, u8, u8) = (0, 114, 178);
@@ -49,13 +49,13 @@ pub enum FigureError {
     #[error("cannot draw the figure: {0}")]
     Draw(String),
     #[error(
-        "the picture would be {}{width}x{height} pixels large, {gigabytes:.1} GB, but at most \
+        "the picture would be {}{width}x{height} pixels, {gigabytes:.1} GB, but at most \
         {MOST_PIXELS} pixels are drawn: ask for fewer images or a smaller scale",
         if *frames == 1 { String::new() } else { format!("{frames} frames of ") }
     )]
     TooLarge { frames: usize, width: usize, height: usize, gigabytes: f64 },
     #[error(
-        "the film would be {width}x{height} pixels large, but a GIF has at most {most} on a side: \
+        "the film would be {width}x{height} pixels, but a GIF has at most {most} on a side: \
         ask for fewer images or a smaller scale"
     )]
     WideFilm { width: usize, height: usize, most: usize },

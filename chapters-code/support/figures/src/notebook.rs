@@ -1,4 +1,4 @@
-//! Figures for notebooks: what these functions return is shown under its cell, when the cell ends
+//! Figures for notebooks: what these functions return is shown under a cell if the cell ends
 //! with it.
 
 use base64::prelude::*;
@@ -12,7 +12,7 @@ use crate::{image_grid, pixels, plots, Axes, Series};
 #[derive(Clone, Debug)]
 pub struct Figure {
     mime_type: &'static str,
-    /// As notebooks store it: letters for what is binary.
+    /// As notebooks store it: binary data as letters.
     text: String,
 }
 

@@ -14,7 +14,7 @@ use crate::FigureError;
 pub struct Picture<'a> {
     /// `channels × height × width` values; -1 is black, 1 is white, values outside are clamped.
     pub values: &'a [f32],
-    /// 1 (grey) or 3 (red, green, blue); of other counts the first is shown as grey.
+    /// 1 (grey) or 3 (red, green, blue); with any other count, the first is shown as grey.
     pub channels: usize,
     pub height: usize,
     pub width: usize,
@@ -36,7 +36,7 @@ pub const MOST_PIXELS: usize = 1 << 28;
 /// The longest side that a GIF can have.
 const GIF_SIDE: usize = u16::MAX as usize;
 
-/// Between pictures of which each pixel is `scale` pixels wide.
+/// The gap between pictures whose pixels are drawn `scale` pixels wide.
 fn gap(scale: usize) -> usize {
     (scale / 4).max(1)
 }
@@ -130,7 +130,7 @@ pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
     out
 }
 
-/// The same picture with an opacity for each pixel, which is full.
+/// The same picture with an opacity for each pixel: fully opaque.
 pub fn rgba(picture: RgbImage) -> RgbaImage {
     image::DynamicImage::ImageRgb8(picture).into_rgba8()
 }
@@ -144,7 +144,7 @@ pub fn image_grid<D: UNetDevice>(images: &Images<D>, columns: usize, scale: usiz
     grid_of(&images.as_vec(), [channels, height, width], columns, scale)
 }
 
-/// Batches of as many images each as one picture, a row for each batch.
+/// Batches of equally many images as one picture, a row for each batch.
 ///
 /// # Panics
 /// If there are none, or `scale` is 0.

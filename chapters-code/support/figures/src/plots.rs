@@ -34,7 +34,7 @@ pub struct Axes<'a> {
 }
 
 impl<'a> Axes<'a> {
-    /// Two axes that run evenly.
+    /// Two linear axes.
     pub fn new(x: &'a str, y: &'a str) -> Self {
         Self { x, y, x_scale: Scale::Linear, scale: Scale::Linear }
     }
@@ -50,7 +50,7 @@ impl<'a> Axes<'a> {
     }
 }
 
-/// Of up to this many points each gets a dot; one alone would not be seen otherwise.
+/// Up to this many points get a dot each; a single one would not be seen otherwise.
 const FEW: usize = 12;
 
 /// Small, with large letters: on a phone a plot is 330 pixels wide.
@@ -79,7 +79,7 @@ fn number(v: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-/// Whether a value can have a place on an axis; beyond this, sums of them are no numbers any more.
+/// Whether a value can have a place on an axis; sums of larger ones may not be finite.
 fn has_place(v: f64) -> bool {
     v.abs() < 1e100
 }
@@ -97,8 +97,8 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// A logarithmic axis. It names 1, 2 and 5 times each power of ten, or, where that would be many,
-/// the powers alone.
+/// A logarithmic axis. It names 1, 2 and 5 times each power of ten, or, where that would be
+/// too many, the powers alone.
 fn logarithmic(range: Range<f64>) -> WithKeyPoints<LogCoord<f64>> {
     let exponents = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
     let named = |factors: &[f64]| -> Vec<f64> {
@@ -122,8 +122,8 @@ pub fn line_plot(
     Ok(files::write(path, line_svg(axes, series)?.as_bytes())?)
 }
 
-/// Draws curves with a legend and error bars into an SVG file: to each series belong as many
-/// numbers as it has points, half the height of the bar of each.
+/// Draws curves with a legend and error bars into an SVG file. Each series comes with a number for
+/// each of its points: half the height of the point's bar.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -180,7 +180,7 @@ fn svg(axes: &Axes, series: &[Series], spreads: &[Vec<f64>]) -> Result<String, F
     }
 }
 
-/// Every error bar: where it stands, and from where to where it goes. On a logarithmic axis there
+/// Every error bar: where it stands, where it begins and where it ends. On a logarithmic axis there
 /// is no place for a bar that ends below 0, so none is longer than nine tenths of the value.
 fn bars<'a>(
     series: &'a [Series],

@@ -1,4 +1,4 @@
-//! Folders that are made on the way, and folders that one process has for itself.
+//! Folders that are made on the way, and folders that one process has to itself.
 
 use std::fs::{self, File};
 use std::io;
@@ -51,7 +51,7 @@ pub fn claim(folder: impl AsRef<Path>) -> Result<Claim, FileError> {
         let file = open_for_lock(folder)?;
         if !lock(&file)? {
             made.0.clear(); // the other process needs them
-            let problem = "another run writes there: wait for its end, or choose another folder";
+            let problem = "another run writes there: wait until it ends, or choose another folder";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
         }
         sweep_around(folder);
@@ -71,14 +71,14 @@ fn sweep_around(folder: &Path) {
     }
 }
 
-/// The folder itself is what is locked, so that no file tells of it.
+/// The folder itself is locked, so that no file is needed for it.
 #[cfg(unix)]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
     File::open(folder)
 }
 
-/// Not every system can lock a folder: an empty file among the system's temporary ones serves,
-/// named after the folder.
+/// Not every system can lock a folder: an empty file that is named after the folder serves instead,
+/// among the system's temporary ones.
 #[cfg(not(unix))]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
     use std::hash::{DefaultHasher, Hash, Hasher};

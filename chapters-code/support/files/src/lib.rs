@@ -7,8 +7,8 @@
 //! itself. What a killed process left half-written is removed by the next one that writes to the
 //! same folder.
 //!
-//! What reads files through the trait [`Files`] reads them from the [`Disk`], or, where there is
-//! none, as in a browser, from [`Memory`].
+//! Code that reads files through the trait [`Files`] gets them from the [`Disk`], or, where there
+//! is none, as in a browser, from [`Memory`].
 
 use std::collections::BTreeMap;
 use std::io;

@@ -35,7 +35,7 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(FileError::new("write", path))
 }
 
-/// Finds out whether [`write()`] could write to `path`, and leaves no trace: to be asked before
+/// Finds out whether [`write()`] could write to `path`, and leaves no trace. Call it before
 /// hours of work.
 ///
 /// # Errors
@@ -140,7 +140,7 @@ fn old_permissions(path: &Path) -> io::Result<Option<Permissions>> {
     }
 }
 
-/// Without opening: the reader of a pipe would take that for the end.
+/// Checks without opening: the reader of a pipe would take the closing for its end.
 #[cfg(unix)]
 fn check_access(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)

@@ -14,7 +14,7 @@ use tempfile::{Builder, NamedTempFile};
 
 const PREFIX: &str = ".writing-";
 const SUFFIX: &str = ".tmp";
-/// Letters and digits between the two.
+/// Letters and digits between prefix and suffix.
 const RANDOM: usize = 12;
 /// A folder or file can vanish this often while it is being made.
 const TRIES: usize = 100;
@@ -35,8 +35,8 @@ pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     Err(io::Error::other("temporary files vanish as soon as they are made"))
 }
 
-/// Readable by whom the umask allows, as any other new file. Errors do not tell of the file's name,
-/// as those of `tempfile_in` do.
+/// Readable by those whom the umask allows, like any other new file. Errors do not mention the
+/// file's name, unlike those of `tempfile_in`.
 fn create(folder: &Path) -> io::Result<NamedTempFile<File>> {
     let open = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
     Builder::new().prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM).make_in(folder, open)

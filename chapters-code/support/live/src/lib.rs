@@ -15,6 +15,7 @@ mod lens;
 mod noising;
 mod paint;
 mod plane;
+mod plane_training;
 mod race;
 mod sampling;
 mod steps;
@@ -61,6 +62,7 @@ enum Figure {
     Cat(cat::Cat),
     ScheduleBench(bench::ScheduleBench),
     Plane(plane::Plane),
+    PlaneTraining(plane_training::PlaneTraining),
     Training(training::Training),
     Lens(lens::Lens),
     Noising(noising::Noising),
@@ -89,6 +91,7 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
         Figure::Cat(cat) => cat.frames(),
         Figure::ScheduleBench(bench) => bench.frames(),
         Figure::Plane(plane) => plane.frames(),
+        Figure::PlaneTraining(training) => training.frames(),
         Figure::Training(training) => training.frames(),
         Figure::Lens(lens) => lens.frames(),
         Figure::Noising(noising) => noising.frames(),

@@ -31,7 +31,7 @@ pub struct Plane {
 }
 
 #[derive(Clone, Copy, Deserialize)]
-enum Data {
+pub enum Data {
     #[serde(rename = "two moons")]
     Moons,
     #[serde(rename = "a ring")]
@@ -51,12 +51,12 @@ enum Shown {
     Lines,
 }
 
-const POINTS: usize = 120;
+pub const POINTS: usize = 120;
 /// A path is drawn for one in this many points.
 const ONE_IN: usize = 10;
 const TIMESTEPS: usize = 1000;
 /// Side of the picture, and pixels per unit.
-const SIDE: u32 = 400;
+pub const SIDE: u32 = 400;
 const UNIT: f64 = 62.0;
 
 /// Units from one pixel of the board to the next.
@@ -72,7 +72,7 @@ fn marked(mask: &[usize]) -> Vec<[f64; 2]> {
 
 impl Data {
     /// Points with a deviation of about 1.
-    fn points(self, mask: &str) -> anyhow::Result<Vec<[f64; 2]>> {
+    pub fn points(self, mask: &str) -> anyhow::Result<Vec<[f64; 2]>> {
         let arc = |count: usize, [x, y]: [f64; 2], radius: f64, [from, to]: [f64; 2]| {
             (0..count).map(move |i| {
                 let angle = TAU * (from + (to - from) * i as f64 / count as f64);
@@ -195,7 +195,7 @@ fn draw_points(drawing: &mut Drawing, points: &[f32]) {
 }
 
 /// Where a point of the plane is in the picture.
-fn place(&[x, y]: &[f64; 2]) -> (f64, f64) {
+pub fn place(&[x, y]: &[f64; 2]) -> (f64, f64) {
     let middle = SIDE as f64 / 2.0;
     (middle + UNIT * x, middle - UNIT * y)
 }

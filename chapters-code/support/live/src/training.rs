@@ -33,30 +33,33 @@ const MEASURED_EVERY: u64 = 50;
 const SHOWN: usize = 10;
 const TIMESTEP: usize = 150;
 
-const WIDTH: u32 = 480;
-const CURVE: u32 = 160;
+pub const WIDTH: u32 = 480;
+pub const CURVE: u32 = 160;
 const SCALE: usize = 3;
 /// The logarithms (to base 10) of the loss at the bottom and the top.
 const LOG_LOSS: [f64; 2] = [-1.5, 0.5];
 
+/// An optimiser for the logarithm (to base 10) of a learning rate.
+pub fn optimizer(exponent: f64) -> anyhow::Result<OptimizerConfig> {
+    anyhow::ensure!(
+        (-6.0..=1.0).contains(&exponent),
+        "learning_rate = {exponent}: its logarithm is a number from -6 to 1"
+    );
+    let learning_rate = 10f64.powf(exponent);
+    Ok(OptimizerConfig { learning_rate, warmup_steps: 20, ..Default::default() })
+}
+
 impl Training {
     pub fn frames(self) -> anyhow::Result<Frames> {
-        let (exponent, steps) = (self.learning_rate, self.steps);
-        anyhow::ensure!(
-            (-6.0..=1.0).contains(&exponent),
-            "learning_rate = {exponent}: its logarithm is a number from -6 to 1"
-        );
+        let steps = self.steps;
+        let optimizer = optimizer(self.learning_rate)?;
         anyhow::ensure!((1..=MOST_STEPS).contains(&steps), "steps = {steps}: 1 to {MOST_STEPS}");
         let device = crate::device();
         let config = TrainConfig {
             unet: Preset::Tiny.config([3, 16, 16]),
             scheduler: SchedulerConfig::default(),
             objective: Default::default(),
-            optimizer: OptimizerConfig {
-                learning_rate: 10f64.powf(exponent),
-                warmup_steps: 20,
-                ..Default::default()
-            },
+            optimizer,
             batch_size: BATCH,
             ema_decay: 0.9,
             seed: self.seed,
@@ -109,7 +112,8 @@ impl Training {
     }
 }
 
-fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured: &[(u64, f32)]) {
+/// The loss of each step in green, and the held-out loss in dots.
+pub fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured: &[(u64, f32)]) {
     let [low, high] = LOG_LOSS;
     let place = |&(step, loss): &(u64, f32)| {
         let share = ((loss as f64).log10() - low) / (high - low);

@@ -65,7 +65,7 @@ impl<D: UNetDevice, T: Tape<f32, D>> ConvInput<D, T> {
 }
 
 impl<D: UNetDevice> ConvInput<D> {
-    /// Computes what is to be computed.
+    /// Computes the normalisation, if one is to be computed.
     pub(crate) fn ready(self) -> ReadyInput<D> {
         let Self { images, norm } = self;
         let Some(Norm { s, gamma, beta }) = norm else {
@@ -112,7 +112,7 @@ impl<D: UNetDevice> ReadyInput<D> {
             gradient(D::write_buffer(grads.get_or_alloc_mut(&self.images)?), Store::Add);
             return Ok(());
         };
-        drop(values); // the gradient, as long, may use the same memory
+        drop(values); // the gradient is as long and may use the same memory
         let dy =
             self.images.device().output(*self.images.shape(), |dy| gradient(dy, Store::Overwrite));
         norm::gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)

@@ -25,8 +25,8 @@ fn uniform<D: UNetDevice, S: Shape>(
     device.tensor_from_vec(values, shape)
 }
 
-/// The bound ±1/√fan_in that PyTorch draws weights and biases of its linear and convolution layers
-/// from.
+/// PyTorch draws the weights and biases of its linear and convolution layers within the bound
+/// ±1/√fan_in.
 fn bound(fan_in: usize) -> f32 {
     1.0 / (fan_in as f32).sqrt()
 }

@@ -29,7 +29,7 @@
 //! Generic code asks for a [`UNetDevice`]. That is the sum of three traits, which are implemented
 //! per device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are
 //! our own: threads over the batch, and vector instructions that are chosen while the program runs.
-//! The threads are rayon's. A caller that is none of them is woken after every kernel, which takes
+//! The threads are rayon's. A caller outside them is woken after every kernel, which takes
 //! as long as a small one: `ThreadPoolBuilder::use_current_thread` makes it one of them, and
 //! [`Replicas`] hand over once for all of their work.
 

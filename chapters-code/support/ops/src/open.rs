@@ -1,4 +1,4 @@
-//! The device that a build selects, or an error that tells why there is none.
+//! The device that a build selects, or an error that says why there is none.
 
 // ANCHOR: auto_device
 /// The device that a build selects: `Cuda` with the feature `cuda`, `Cpu` without.
@@ -44,11 +44,11 @@ pub fn open_device(seed: u64) -> Result<AutoDevice, OpenError> {
     // Ask the driver first: dfdx panics where there is a driver but no GPU.
     result::init().map_err(|e| failed("the CUDA driver does not start")(e.into()))?;
     let count = result::device::get_count();
-    let count = count.map_err(|e| failed("no GPU can be counted")(e.into()))?;
+    let count = count.map_err(|e| failed("the GPUs cannot be counted")(e.into()))?;
     if count == 0 {
         return Err(OpenError { problem: "there is no GPU", source: None });
     }
-    // dfdx's error is none of std's.
+    // dfdx's error is not one of std's.
     let device = AutoDevice::try_build(0, seed)
         .map_err(|e| failed("the GPU cannot be used")(format!("{e:?}").into()))?;
     device.enable_cache();

@@ -30,8 +30,8 @@ pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
 /// Sets every parameter from `tensors`.
 ///
 /// # Errors
-/// If a tensor is missing, has another shape, holds NaN or infinity, or is none of the model's.
-/// Nothing is changed then.
+/// If a tensor is missing, has another shape, holds NaN or infinity, or does not belong to the
+/// model. Nothing is changed then.
 pub fn from_host<D: UNetDevice>(
     model: &mut impl Parameters<D>,
     tensors: &NamedTensors,
@@ -72,7 +72,7 @@ pub fn to_safetensors(tensors: &NamedTensors, metadata: &[(&str, String)]) -> Ve
 /// f32, which holds each of them exactly.
 ///
 /// # Errors
-/// If the bytes are no safetensors file, or a tensor has numbers of another type.
+/// If the bytes are not a safetensors file, or a tensor has numbers of another type.
 pub fn from_safetensors(
     bytes: &[u8],
 ) -> Result<(NamedTensors, BTreeMap<String, String>), ParamsError> {

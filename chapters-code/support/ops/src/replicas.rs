@@ -38,7 +38,7 @@ impl<D: UNetDevice, N> Drop for Replicas<D, N> {
 const MIN_PART: usize = 8;
 
 /// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the
-/// number of threads, so that this decides nothing but the time; the whole on a GPU.
+/// number of threads, so that this affects nothing but the time; the whole on a GPU.
 fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
     let parts = D::BATCH_PARTS.min(count / MIN_PART).max(1);
     (0..parts).map(|part| part * count / parts..(part + 1) * count / parts).collect()
@@ -62,7 +62,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
         replicas
     }
 
-    /// Makes them like `network` again, which has changed.
+    /// Brings them up to date with `network`, which has changed.
     pub fn follow(&mut self, network: &N) {
         for (i, (device, replica)) in self.workers.iter_mut().enumerate() {
             *replica = network.clone();

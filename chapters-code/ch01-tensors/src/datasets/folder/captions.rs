@@ -9,12 +9,12 @@ use crate::DataError;
 /// Bytes of the longest table that is read.
 const MAX_TABLE_BYTES: u64 = 256 << 20;
 
-/// The caption of each picture: its row in `captions.csv`, or its class where there is
-/// none, which a note then tells.
+/// The caption of each picture: from its row in `captions.csv`, or its class if it has
+/// no row; a note then says so.
 ///
 /// # Errors
-/// If the table lacks a column, a row is broken, or two rows or two files claim the
-/// same.
+/// If the table lacks a column, a row is broken or could mean two pictures, or two rows
+/// mean the same picture.
 pub(super) fn read(
     folder: &Path,
     pictures: &[Picture],
@@ -165,8 +165,8 @@ impl Names {
         Self { paths, exact, lower }
     }
 
-    /// The picture that a row means: as it is written, else without `./` and with `/`
-    /// for `\`, else whatever the case of letters.
+    /// The picture that a row means: with the path as written, else without `./` and
+    /// with `/` for `\`, else regardless of upper and lower case.
     fn find(&self, written: &str) -> Result<Option<usize>, String> {
         let mut plain = written.trim().replace('\\', "/");
         while let Some(rest) = plain.strip_prefix("./") {

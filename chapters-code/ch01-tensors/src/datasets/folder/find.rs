@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::super::kind::{look, Kind};
 use crate::DataError;
 
-/// Where captions are; no picture, but not passed over either.
+/// The file of captions: not a picture, but not passed over either.
 pub(super) const CAPTIONS: &str = "captions.csv";
 
 /// How many entries below the second level are looked at.
@@ -28,7 +28,7 @@ pub(super) struct Found {
     pub note: Option<String>,
 }
 
-/// Why something in a folder is no picture of the data set.
+/// Why something in a folder is not a picture of the data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
     NoPicture,
@@ -150,8 +150,8 @@ impl Walk {
         Ok(self.seen.insert(true_path(folder)?))
     }
 
-    /// The files and folders in a folder, in the order of their names, without what is
-    /// hidden or neither.
+    /// The files and folders in a folder, in the order of their names. Hidden ones, and
+    /// anything that is neither, are passed over.
     fn list(&mut self, folder: &Path) -> Result<Vec<Entry>, DataError> {
         let failed = failed(folder);
         let mut entries = Vec::new();
@@ -176,7 +176,7 @@ impl Walk {
         Ok(entries)
     }
 
-    /// Without links to files that are there already; in the order of paths.
+    /// The files without links to files that are there already, in the order of paths.
     fn once_each(
         &mut self,
         mut files: Vec<(Entry, String)>,
@@ -275,7 +275,7 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn kind(path: &Path) -> Result<Kind, DataError> {
-    // Not even opened if empty: the files of a system's `/proc` are, and reading one
+    // Not even opened if empty: files in a system's `/proc` look empty, and reading one
     // may wait for ever.
     if std::fs::metadata(path).map_err(failed(path))?.len() == 0 {
         return Ok(Kind::NoPicture);

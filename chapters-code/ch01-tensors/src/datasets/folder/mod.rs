@@ -25,10 +25,10 @@ const IN_MEMORY: u64 = 256 << 20;
 /// Bytes of images that are read at once.
 const AT_ONCE: usize = 32 << 20;
 
-/// What becomes of the images of a folder.
+/// How the images of a folder are prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FolderOptions {
-    /// Height and width to which they are brought, in pixels.
+    /// Height and width to which they are scaled, in pixels.
     pub size: usize,
     /// 3, or 1 for grey.
     pub channels: usize,
@@ -43,11 +43,11 @@ impl Default for FolderOptions {
     }
 }
 
-/// Any folder of images, cut to a square from the middle and brought to one size.
+/// Any folder of images, each cut to a square from the middle and scaled to one size.
 ///
 /// A subfolder's name is the class of its images; a file `captions.csv` with columns
-/// `file` and `caption` gives captions. The images are held as bytes, and where they
-/// are many, in a temporary file without a name.
+/// `file` and `caption` gives captions. The images are held as bytes; if there are
+/// many, in a temporary file without a name.
 #[derive(Debug)]
 pub struct Folder {
     options: FolderOptions,
@@ -59,8 +59,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads all images below `folder` (two levels). Files are known by their content;
-    /// what was passed over is told by [`Dataset::notes`].
+    /// Reads all images below `folder` (two levels). Files are recognised by their
+    /// content; [`Dataset::notes`] says what was passed over.
     ///
     /// # Errors
     /// If an image or `captions.csv` cannot be read, there is no image, or the
@@ -123,7 +123,7 @@ fn none(folder: &Path, split: Split, notes: &[String]) -> DataError {
     )
 }
 
-/// Reads the images, some of them at once.
+/// Reads the images, several at a time.
 fn read(
     pictures: &[&Picture],
     options: FolderOptions,

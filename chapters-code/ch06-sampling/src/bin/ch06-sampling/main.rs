@@ -20,7 +20,7 @@ struct Args {
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
-    /// Decides the noise: image i of a seed is always the same
+    /// Determines the noise: image i of a seed is always the same
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// The grid of images to write (PNG)
@@ -36,7 +36,7 @@ struct Args {
     /// Which variance a step adds (default: the model's own)
     #[arg(long, value_enum)]
     variance_type: Option<VarianceType>,
-    /// Do not cut predicted images off at the range of real ones
+    /// Do not clip predicted images to the range of real ones
     #[arg(long)]
     no_clip: bool,
     /// How many screen pixels wide to draw each pixel
@@ -54,13 +54,13 @@ struct Args {
 const FRAMES: usize = 50;
 const COLUMNS: usize = 10;
 
-/// Columns of a grid that is about as wide as high.
+/// Columns of a grid that is about as wide as it is high.
 fn columns(count: usize) -> usize {
     (count as f64).sqrt().ceil() as usize
 }
 
 impl Args {
-    /// Whether everything that is asked for can be drawn, of images of this shape in
+    /// Whether everything that is asked for can be drawn, with images of this shape and
     /// `total` steps.
     fn check_sizes(
         &self,

@@ -1,4 +1,4 @@
-//! The same noise under different numbers of steps.
+//! The same noise with different numbers of steps.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub struct Args {
     /// How many images in a row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
-    /// Decides the noise
+    /// Determines the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit, for each row

@@ -14,13 +14,13 @@ use crate::Common;
 pub struct Args {
     #[command(flatten)]
     common: Common,
-    /// Images between which the film goes, and back to the first
+    /// How many images the film visits before it returns to the first
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1000))]
     count: u32,
     /// Frames from one image to the next
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
     frames: u32,
-    /// Decides the images: those that the same seed draws without `interpolate`
+    /// Determines the images: those that the same seed draws without `interpolate`
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit

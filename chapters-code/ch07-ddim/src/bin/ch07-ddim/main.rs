@@ -33,7 +33,7 @@ enum Command {
     Interpolate(interpolate::Args),
     /// Draw from the same noise in few steps and in many, a row for each number
     Compare(compare::Args),
-    /// Lead images back to their noise and forth again, and say how well that goes
+    /// Lead images back to their noise and forward again, and say how well that goes
     Invert(invert::Args),
 }
 
@@ -43,7 +43,7 @@ pub struct Common {
     /// The model directory (default: the cats that come with this book)
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Do not cut predicted images off at the range of real ones
+    /// Do not clip predicted images to the range of real ones
     #[arg(long)]
     no_clip: bool,
     #[command(flatten)]
@@ -85,7 +85,7 @@ struct Draw {
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
-    /// Decides the noise: image i of a seed is always the same
+    /// Determines the noise: image i of a seed is always the same
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit

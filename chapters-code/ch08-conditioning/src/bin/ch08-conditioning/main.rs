@@ -24,7 +24,7 @@ enum Command {
     Scales(drawing::ScalesArgs),
     /// Draw images like one of yours
     Vary(drawing::VaryArgs),
-    /// Draw a part of an image of yours anew
+    /// Draw a part of one of your images anew
     Inpaint(drawing::InpaintArgs),
 }
 

@@ -140,7 +140,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     )
 }
 
-/// What a network can be told that learns from this data set.
+/// What a network that learns from this data set can be told.
 fn conditioning(
     kind: Kind,
     bag_of_words: bool,
@@ -275,8 +275,8 @@ impl Session for Conditional {
             &self.file,
             &config.scheduler,
         )?;
-        // The state last: with it, there is a training run to resume, for which the model's
-        // files are needed.
+        // The state last: once it is there, the run can be resumed, and that needs
+        // the model's files.
         Ok(self.trainer.save_state(directory)?)
     }
 }

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     progress.finish();
     trained.config.accuracy = classifier::accuracy(&device, &trained, heldout.as_ref());
     cli::println!(
-        "right about {:.2} % of {} held-out images",
+        "right for {:.2} % of {} held-out images",
         100.0 * trained.config.accuracy,
         heldout.len()
     );

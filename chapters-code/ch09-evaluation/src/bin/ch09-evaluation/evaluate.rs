@@ -190,7 +190,7 @@ fn check_shape(
     Ok(())
 }
 
-/// What other real images get.
+/// The row for other real images.
 fn real_row(
     evaluator: &Evaluator,
     heldout: &dyn Dataset,

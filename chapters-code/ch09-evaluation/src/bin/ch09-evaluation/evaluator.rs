@@ -22,8 +22,8 @@ use ch06_sampling::program::BATCH;
 const REFERENCE_IMAGES: usize = 10_000;
 /// The nearest neighbour up to which a member of a crowd reaches.
 pub(super) const NEIGHBOURS: usize = 3;
-/// Numbers of training images that are kept in memory (256 MB): to draw a cat takes
-/// longer than to compare with it.
+/// Numbers of training images that are kept in memory (256 MB): drawing a cat takes
+/// longer than comparing with it.
 const KEPT: usize = 64 << 20;
 
 /// What drawn images are measured with.
@@ -34,7 +34,7 @@ pub(super) struct Evaluator<'a> {
     heldout: &'a dyn Dataset,
     /// The first training images.
     kept: Vec<Vec<f32>>,
-    /// Of the first of these.
+    /// The features of the first of these.
     features: Vec<Vec<f64>>,
     /// The kinds of image that there are, and the share of each among all held-out
     /// images.
@@ -43,9 +43,9 @@ pub(super) struct Evaluator<'a> {
     residuals: Vec<f64>,
 }
 
-/// Held-out cats with whose residuals those of drawn ones are compared.
+/// Held-out cats whose residuals are compared with those of drawn ones.
 const JUDGED: usize = 2_000;
-/// The share of real cats that is nearer to a cat that can be drawn than the limit.
+/// The share of real cats whose residual is below the limit.
 const MOST: f64 = 0.99;
 
 /// The possible answers to a question about an image.
@@ -126,7 +126,7 @@ impl<'a> Evaluator<'a> {
             real: None,
             of: None,
         };
-        // A crowd reaches the farther the smaller it is: compare crowds of one size.
+        // The smaller a crowd, the farther it reaches: compare crowds of the same size.
         let reference = &self.features[..self.features.len().min(features.len())];
         let mut columns = vec![
             number("Fréchet", 3, frechet_distance(&features, &self.features)),
@@ -169,8 +169,8 @@ impl<'a> Evaluator<'a> {
         Measures { columns, lines }
     }
 
-    /// The answer to every question about every image: of cats, what is read from their
-    /// pixels.
+    /// The answer to every question about every image: for cats, what is read from
+    /// their pixels.
     fn found(&self, drawn: &[Vec<f32>], read: &[Reading]) -> Vec<Vec<usize>> {
         if !read.is_empty() {
             let answers = |r: &Reading| classifier::answers_of(&r.attributes);
@@ -219,7 +219,7 @@ impl<'a> Evaluator<'a> {
 }
 
 impl Kinds {
-    /// How often each of them was found, where `at` is the number of the question.
+    /// How often each answer was found, where `at` is the number of the question.
     fn line(&self, at: usize, found: &[Vec<usize>]) -> (String, Vec<Measured>) {
         let found = shares(found, at, self.names.len());
         let measures = self.names.iter().zip(found).zip(&self.shares);
@@ -255,7 +255,7 @@ fn shares(answers: &[Vec<usize>], at: usize, count: usize) -> Vec<f64> {
     (0..count).map(share).collect()
 }
 
-/// The share of what is true.
+/// The share that is true.
 fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured {
     let (mut right, mut count) = (0, 0);
     for is_right in all {
@@ -266,8 +266,8 @@ fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured
     Measured { name: name.into(), unit: Unit::Percent, value, real: None, of: None }
 }
 
-/// The shares of cats of which everything is right, among kinds that were seen in
-/// training and kinds that were not, and of which each attribute is right.
+/// The shares of cats with everything right, among kinds that were seen in training and
+/// kinds that were not, and of cats with each attribute right.
 fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
     let pairs = || asked.iter().zip(cats);
     let all = |unseen: bool| {
@@ -294,7 +294,7 @@ fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
     measures
 }
 
-/// The shares of cats of which everything is right, for each pair of words that was
+/// The shares of cats with everything right, for each pair of words that was
 /// left out of training.
 fn unseen_pairs(asked: &[Asked], cats: &[Attributes]) -> (String, Vec<Measured>) {
     let measures = Unseen::ALL.map(|pair| {

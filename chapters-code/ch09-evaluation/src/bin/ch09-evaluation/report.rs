@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(super) enum Unit {
     /// With this many decimals.
     Number(usize),
-    /// A share from 0 to 1, as per cent.
+    /// A share from 0 to 1, as a percentage.
     Percent,
 }
 
@@ -33,8 +33,8 @@ pub(super) struct Measured {
     pub(super) of: Option<usize>,
 }
 
-/// All figures of a crowd of images: those of the table, and below it lines with a
-/// title each.
+/// All figures of a crowd of images: those in the table, and those in the lines below
+/// it, each with a title.
 #[derive(Clone, Debug)]
 pub(super) struct Measures {
     pub(super) columns: Vec<Measured>,
@@ -294,8 +294,8 @@ impl Report {
         text
     }
 
-    /// Quality against steps, against time and against the guidance scale, as far as
-    /// there is more than one of each.
+    /// Quality against steps, against time and against the guidance scale, where there
+    /// is more than one value.
     fn plots(&self, out: &Path) -> anyhow::Result<()> {
         let plot = |name: &str, x: &str, x_scale, at: &dyn Fn(&Row) -> Option<f64>| {
             let mut series: Vec<(Series, Vec<f64>)> = Vec::new();

@@ -18,7 +18,7 @@ use super::tiles::{lanes, runs, scratch_slice, with_scratch, Run, Starts, Tiles,
 use super::transpose::{add_transposed, transpose};
 use crate::shapes::AttentionShape;
 
-/// Pixels that are in work together: their weights stay in the nearest cache or the next.
+/// Pixels that are worked on together: their weights stay in the nearest cache or the next.
 const COLUMNS: usize = 64;
 
 /// A matrix in memory, row after row, with more numbers after each row.
@@ -104,8 +104,8 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The weights of some pixels, from `first` on, before they are divided by their sums, and one
-    /// over these.
+    /// The weights of some pixels, before they are divided by their sums, and one over each of
+    /// these sums.
     fn weights(&self, columns: &[Run], width: usize, p: &mut [f32]) -> [f32; COLUMNS] {
         let [d, _, m] = self.dims;
         product([m, d], (self.k, Left::Transposed), self.q, columns, (p, width), false);
@@ -144,7 +144,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The same runs the other way: from a buffer of some pixels to the columns `first` and following
+/// The same runs the other way: from a buffer of some pixels to the columns from `first` on, out
 /// of all `n`.
 fn columns_to_image(first: usize, n: usize) -> Vec<Run> {
     runs(0, first, COLUMNS.min(n - first), lanes()).collect()

@@ -2,7 +2,7 @@
 
 use crate::shapes::{Added, ConvShape, Store};
 
-/// What was there before the products are added.
+/// What is there before the products are added.
 #[derive(Clone, Copy)]
 pub(super) enum Base<'a> {
     /// The result's own numbers.

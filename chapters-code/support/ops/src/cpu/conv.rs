@@ -1,6 +1,6 @@
 //! Convolution.
 //!
-//! Most convolutions of a U-Net are 3×3 with many channels; those go the short way of [`winograd`].
+//! Most convolutions of a U-Net are 3×3 with many channels; those use the shortcut of [`winograd`].
 //! The others are matrix products. With an image *unfolded* to a matrix of (channel and kernel
 //! position) × (pixel of the result), where each number occurs as often as the kernel reads it, and
 //! with the weight as a matrix of (output channel) × (channel and kernel position),
@@ -12,8 +12,8 @@
 //! where folding adds each number to the pixel that it came from. A 1×1 convolution has nothing to
 //! unfold.
 //!
-//! To unfold an image of many channels for a result of few (the last layer of a U-Net) would take
-//! longer than the product. There, the convolution is computed as what it is, too: the gradient of
+//! Unfolding an image of many channels for a result of few (the last layer of a U-Net) would take
+//! longer than the product. There, the convolution is computed as what it also is: the gradient of
 //! another one, from few channels to many.
 
 use rayon::prelude::*;
@@ -65,7 +65,7 @@ pub(super) fn backward_input(s: &ConvShape, w: &[f32], dy: &[f32], store: Store,
     }
     match s.narrow() {
         Some(reversed) => gather(&reversed, dy, &flipped(s, w), base, dx),
-        // An input has the place that an output has elsewhere: only its size counts here.
+        // The input takes the place of an output here: only its size counts.
         None => spread(s, w, dy, &ConvShape { cout: s.cin, ho: s.h, wo: s.w, ..*s }, base, dx),
     }
 }
@@ -105,7 +105,7 @@ fn shared(
     y: &mut [f32],
     work: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    // A product of one row or one column is computed in another way, with another rounding: an
+    // A product of one row or one column is computed differently, with different rounding: an
     // image of one pixel stays whole, and no channel is left alone.
     let mut part = match rayon::current_num_threads() / batch {
         threads if threads > 1 && pixels > 1 => channels.div_ceil(threads).next_multiple_of(4),
@@ -184,8 +184,8 @@ const GROUPS: usize = 4;
 /// inefficient, and so is copying more images.
 const MIN_PRODUCT_LEN: usize = 48;
 
-/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed transposed: one of its
-/// factors has to be transposed for it, and the gradient is smaller than the unfolded image.
+/// `dw += dy · unfold(x)ᵀ`, for all images. The product is computed transposed: then the factor
+/// that has to be transposed is the gradient, which is smaller than the unfolded image.
 fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (depth, pixels) = (s.depth(), s.pixels());
     let (image, result) = (s.cin * s.h * s.w, s.cout * pixels);
@@ -251,16 +251,16 @@ fn copy_side_by_side<'a>(
     to
 }
 
-/// A channel with its border of zeros. Of every row, the columns that a kernel position sees one
-/// after the other are side by side: for a stride of 2, first the even ones, then the odd ones.
+/// A channel with its border of zeros. In every row, the columns that a kernel position sees one
+/// after another are side by side: for a stride of 2, first the even ones, then the odd ones.
 struct Bordered {
     len: usize,
     /// Where each kernel position finds its inputs for the first row of outputs.
     positions: Vec<usize>,
     /// From there to the next row of outputs.
     step: usize,
-    /// What there is of the channel: where it is in here, and in the channel, and how many
-    /// numbers, `stride` apart there.
+    /// The pieces of the channel: where each is in here, where it is in the channel, and how many
+    /// numbers it has, which are `stride` apart in the channel.
     pieces: Vec<[usize; 3]>,
 }
 

@@ -36,7 +36,7 @@ impl ConvShape {
             .then(|| self.reversed())
     }
 
-    /// Output and input change sides. Only for what [`ConvShape::is_reversible`].
+    /// Output and input change sides. Only if [`ConvShape::is_reversible`].
     pub(super) fn reversed(&self) -> Self {
         Self {
             cin: self.cout,

@@ -11,7 +11,7 @@ pub(super) const PIECE: usize = 16 * 1024;
 
 /// e^x to about 1e-7 relative, for x between -87 and 80, in arithmetic that a compiler turns into
 /// vector instructions (Cody & Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of
-/// degree 7). Beyond, what it is at the end.
+/// degree 7). Beyond that range, the value at its nearer end.
 #[inline(always)]
 pub(super) fn exp(math: Arithmetic, x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
@@ -123,8 +123,8 @@ pub(super) fn sum_per_channel(
     });
 }
 
-/// Every output has the input at `i · inputs / outputs`. Twice as many outputs as inputs is what a
-/// U-Net asks for: there the compiler can take two by two.
+/// Every output is the input at `i · inputs / outputs`. Twice as many outputs as inputs is what a
+/// U-Net asks for: then the compiler can take outputs in pairs.
 pub(super) fn upsample(s: &UpsampleShape, x: &[f32], y: &mut [f32]) {
     let &UpsampleShape { h, w, ho, wo, .. } = s;
     y.par_chunks_mut(ho * wo)
@@ -173,7 +173,7 @@ pub(super) fn upsample_backward(s: &UpsampleShape, dy: &[f32], dx: &mut [f32]) {
 
 pub(super) fn copy_rows(c: &RowCopy, src: &[f32], dst: &mut [f32], store: Store) {
     let &RowCopy { rows, len, from, to } = c;
-    // What is between the rows of `dst` belongs to their pieces, and stays.
+    // What lies between the rows of `dst` belongs to their pieces, and stays as it is.
     dst.par_chunks_mut(to.stride).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(
         |(i, dst)| {
             let src = &src[from.start + i * from.stride..][..len];

@@ -7,10 +7,10 @@
 //! whole, so [`elements`] and [`elements_mut`] extend a pointer to the first element over the
 //! tensor. That pointer never leaves the one allocation that holds all elements, but the reference
 //! that it was made from covers one of them only: of the two proposed sets of aliasing rules, Tree
-//! Borrows accepts this and Stacked Borrows rejects it. Compiled code is not affected: rustc
-//! promises LLVM of a `&f32` that at least four bytes can be read, never that no others can.
+//! Borrows accepts this and Stacked Borrows rejects it. Compiled code is not affected: for a
+//! `&f32`, rustc promises LLVM that at least four bytes can be read, never that no others can.
 //!
-//! What a kernel makes does not go this way: a result is written as a `Vec`, before it becomes a
+//! The results of kernels take another way: each is written as a `Vec`, before it becomes a
 //! tensor, and dfdx does lend the storage of gradients.
 
 use dfdx::prelude::*;

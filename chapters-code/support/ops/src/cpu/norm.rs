@@ -18,7 +18,7 @@ pub(super) fn forward(
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).zip(statistics.par_chunks_mut(2));
-    // Every number is read three times: half as many outweigh handing them to a thread.
+    // Every number is read three times: half as many are worth handing to a thread.
     groups.with_min_len(1 + PIECE / 2 / len).enumerate().for_each(|(i, ((y, x), statistics))| {
         let first = i % s.groups * per_group;
         vectorized(
@@ -63,8 +63,8 @@ pub(super) fn backward(
 ) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
-    // Every image adds to the gradients of gamma and beta: keep each image's share, add them up in
-    // order below.
+    // Every image adds to the gradients of gamma and beta: keep each image's share, and add the
+    // shares up in order below.
     let mut shares = vec![[0.0f32; 2]; s.batch * s.channels];
     let pieces = dx
         .par_chunks_mut(len)

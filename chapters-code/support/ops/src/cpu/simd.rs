@@ -82,7 +82,7 @@ pub(super) struct Arithmetic {
 
 impl Arithmetic {
     /// `a · b + c`, in one instruction if there is one; the function of the standard library would
-    /// be slow if there is none.
+    /// be slow without one.
     #[inline(always)]
     pub fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if self.fused {
@@ -92,14 +92,14 @@ impl Arithmetic {
         }
     }
 
-    /// 1/d, for d between 2^-125 and 2^125. To divide a vector of sixteen numbers takes as long as
-    /// 32 other instructions, Newton's method takes seven.
+    /// 1/d, for d between 2^-125 and 2^125. Dividing a vector of sixteen numbers takes as long as
+    /// 32 other instructions; Newton's method takes seven.
     #[inline(always)]
     pub fn reciprocal(self, d: f32) -> f32 {
         if !self.fused {
             return 1.0 / d;
         }
-        // The exponent changes its sign, and the first digits follow, roughly: 5 % wrong at most.
+        // The exponent changes its sign, and the first digits follow, roughly: off by 5 % at most.
         // Every step squares the error.
         let mut r = f32::from_bits(0x7ef3_11c7_u32.wrapping_sub(d.to_bits()));
         for _ in 0..3 {

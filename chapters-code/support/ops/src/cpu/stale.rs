@@ -1,4 +1,4 @@
-//! Memory for results: that of former tensors, not filled with zeros before.
+//! Memory for results: that of earlier tensors, without filling it with zeros first.
 //!
 //! dfdx keeps memory that it no longer needs and gives it out again, but fills it with zeros first,
 //! on one thread. A kernel that writes every element needs no zeros, and where two threads write,
@@ -16,7 +16,7 @@ use dfdx::dtypes::{SafeZeros, Unit};
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
-/// A number of a former tensor.
+/// A number of an earlier tensor.
 #[derive(Copy, Debug, Default, PartialEq, PartialOrd)]
 #[repr(transparent)]
 struct Stale(f32);
@@ -27,9 +27,9 @@ impl Clone for Stale {
     fn clone(&self) -> Self {
         *self
     }
-    /// Leaves the number as it is. `[T]::fill`, which dfdx calls on memory from its cache, assigns
-    /// with this to all elements but the last. (Where a standard library copies instead, filling
-    /// takes longer, and is as correct.)
+    /// Leaves the number as it is. `[T]::fill`, which dfdx calls on memory from its cache, uses
+    /// this to assign to all elements but the last. (Where a standard library copies instead,
+    /// filling takes longer, and is just as correct.)
     #[inline(always)]
     fn clone_from(&mut self, _: &Self) {}
 }
@@ -47,11 +47,11 @@ impl Unit for Stale {
     const ONE: Self = Self(1.0);
 }
 
-/// `len` numbers of former tensors, or zeros.
+/// `len` numbers of earlier tensors, or zeros.
 pub(super) fn numbers(device: &Cpu, len: usize) -> Vec<f32> {
     let mut stale = Storage::<Stale>::try_alloc_len(device, len).unwrap_or_else(|e| panic!("{e}"));
     let mut memory = ManuallyDrop::new(std::mem::take(&mut *stale));
-    // Without its memory it must not go back to where dfdx keeps memory.
+    // Its memory was taken out, so it must not go back to dfdx's cache.
     std::mem::forget(stale);
     // SAFETY: pointer, length and capacity are those of one `Vec<Stale>`, which is never dropped.
     // A `Stale` is an initialised `f32` and nothing else (`repr(transparent)`), so size, alignment
@@ -63,7 +63,7 @@ pub(super) fn numbers(device: &Cpu, len: usize) -> Vec<f32> {
 mod tests {
     use dfdx::prelude::*;
 
-    /// The values show that nobody filled them, the address that memory does not grow.
+    /// The values show that nobody filled them; the address shows that memory does not grow.
     #[test]
     fn memory_of_a_former_tensor_is_used_again_as_it_was() {
         let device = Cpu::default();

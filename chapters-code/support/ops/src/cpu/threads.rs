@@ -2,7 +2,7 @@
 //!
 //! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes
 //! longer than a small kernel lasts. A step of training or sampling is a chain of hundreds of
-//! kernels, so here a thread that ran out of work keeps looking for a moment, as the threads of
+//! kernels, so here a thread that is out of work keeps looking for a moment, as the threads of
 //! OpenMP do.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ const PAUSES: u32 = 8;
 /// Looks between two offers of the core to other threads.
 const YIELD_EVERY: u32 = 64;
 
-/// In a build for a GPU the processor is not what is waited for.
+/// In a build for a GPU, nothing waits for the processor.
 #[cfg(feature = "cuda")]
 impl Parallel for Cpu {}
 
@@ -35,8 +35,8 @@ impl Parallel for Cpu {
     fn workers(&self) -> usize {
         rayon::current_num_threads()
     }
-    // dfdx's cache of memory must not be asked from two threads at the same time: between looking
-    // whether there is something and taking it out, another may have taken it. So every worker has
+    // Two threads must not ask dfdx's cache of memory at the same time: after one has seen that
+    // there is something, the other may take it out first. So every worker has
     // a device, and a cache, of its own.
     fn fork(&self) -> Self {
         let fork = Cpu::default();

@@ -91,7 +91,7 @@ impl WithSimd for Tiles<'_> {
                 let together = (panels - panel).div_ceil(left);
                 // SAFETY: the first assertion holds for the last panel, row and term, the second
                 // for the last run and the largest start, so both hold for all of them. `runs` has
-                // as many entries as the function is told, at least, and there are `together`
+                // at least as many entries as the function is told, and there are `together`
                 // panels from `panel` on.
                 unsafe {
                     match (runs.len(), together) {
@@ -253,7 +253,7 @@ pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; 
     result
 }
 
-/// The first `len` numbers of a buffer, which grows if it has to, with any values.
+/// The first `len` numbers of a buffer, with any values; it grows if it has to.
 pub(super) fn scratch_slice(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);

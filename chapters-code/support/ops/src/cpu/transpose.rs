@@ -1,4 +1,4 @@
-//! Between planes, where the pixels of a channel are side by side, and vectors, where channels do.
+//! Between planes, where the pixels of a channel are side by side, and vectors, where channels are.
 
 #[cfg(target_arch = "x86_64")]
 use std::any::TypeId;
@@ -112,7 +112,7 @@ impl Pixels {
     }
 }
 
-/// Turns a matrix `(rows, columns)` around: its rows become the first columns of `to`, whose own
+/// Transposes a matrix `(rows, columns)`: its rows become the first columns of `to`, whose own
 /// rows have `width` numbers.
 pub(super) fn transpose(from: &[f32], columns: usize, to: &mut [f32], width: usize) {
     let pixels = Pixels { first: 0, at: (0..columns).map(|column| column * width).collect() };
@@ -150,7 +150,7 @@ pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns
 }
 
 /// Whether there are instructions that transpose a block: AVX. The processor has them if `S` is one
-/// of the two sets that include it, because there is no value of those types without.
+/// of the two sets that include it, because there is no value of those types without it.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn blocks_pay<S: Simd>(_: S) -> bool {
@@ -172,7 +172,7 @@ fn blocks_pay<S: Simd>(_: S) -> bool {
 unsafe fn transpose_block(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK] {
     use std::arch::x86_64::*;
     // SAFETY: the caller guarantees that the numbers exist, at any address, and that there is AVX,
-    // which is all that these instructions want.
+    // which is all that these instructions need.
     let columns = unsafe {
         let mut r = [_mm256_setzero_ps(); 8];
         for (i, r) in r.iter_mut().enumerate() {

@@ -35,7 +35,7 @@ __device__ void ops_product(const A &a, const B &b, const Out &out, long long bl
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++) sums[i][j] = 0.0f;
     for (long long k = first; k < last; k += STEP) {
-        __syncthreads(); // nobody reads the tiles of before any more
+        __syncthreads(); // nobody reads the previous tiles any more
         if (t < STEP) da[t] = a.depth(k + t, last);
         else if (t < 2 * STEP) db[t - STEP] = b.depth(k + t - STEP, last);
         __syncthreads();
@@ -264,7 +264,7 @@ extern "C" __global__ void ops_matmul(Matmul s, const float *a, const float *b, 
 // The sum of every thread's value, the same in each.
 __device__ float ops_block_sum(float value) {
     __shared__ float sums[THREADS];
-    __syncthreads(); // nobody reads the sum of before any more
+    __syncthreads(); // nobody reads the previous sum any more
     sums[threadIdx.x] = value;
     __syncthreads();
     for (int half = THREADS / 2; half > 0; half /= 2) {

@@ -65,8 +65,8 @@ impl From<&ConvShape> for Conv {
     }
 }
 
-/// `Matmul` of `kernels.cu`: batch, m, n, k, then for each operand its steps from one of the batch,
-/// row and column to the next.
+/// `Matmul` of `kernels.cu`: batch, m, n, k, then for each operand its steps from one matrix of the
+/// batch, one row and one column to the next.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Matmul {
@@ -143,7 +143,7 @@ fn pointer_of<S: Shape>(t: &Tensor<S, f32, Cuda>) -> (u64, usize) {
     let len = t.shape().num_elements();
     assert!(len > 0, "a tensor without elements");
     let pointer = address(t);
-    // Reshaping a contiguous tensor shares its storage, any other is copied.
+    // Reshaping a contiguous tensor shares its storage; any other is copied.
     let flat = t.clone().reshape_like(&(len,));
     assert_eq!(address(&flat), pointer, "the tensor is not contiguous: call .contiguous() first");
     (pointer, len)
@@ -180,7 +180,7 @@ macro_rules! launch_blocks {
         // SAFETY: the arguments have the number and types of the kernel of this name in kernels.cu.
         // Its reads and writes stay within the lengths that the shapes give. The functions of this
         // crate take these from the tensors whose memory they pass, and check those that could
-        // differ. Who calls a kernel directly has to do the same.
+        // differ. Code that calls a kernel directly has to do the same.
         unsafe { function.launch(config, ($($argument,)+)) }
             .unwrap_or_else(|e| panic!("the GPU rejected the kernel {}: {e:?}", $name));
     }};
@@ -214,7 +214,7 @@ impl Memory for Cuda {
         DeviceRead { pointer, len, owner: PhantomData }
     }
     fn write<S: Shape>(t: &mut Tensor<S, f32, Self>) -> DeviceWrite<'_> {
-        // An in-place operation that changes nothing, but first copies a storage that others share.
+        // An in-place operation that changes nothing, but first copies storage that others share.
         let zeros = t.device().zeros_like(t.shape());
         t.axpy(1.0, &zeros, 0.0);
         let (pointer, len) = pointer_of(t);

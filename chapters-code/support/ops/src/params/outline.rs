@@ -11,7 +11,7 @@ use crate::UNetDevice;
 pub struct Outline(Vec<(String, Vec<usize>)>);
 
 impl Outline {
-    /// The outline of a network that is there.
+    /// The outline of an existing network.
     pub fn for_model<D: UNetDevice>(model: &mut impl Parameters<D>) -> Self {
         Self(model.parameters().iter().map(|p| (p.name.clone(), p.shape())).collect())
     }
@@ -68,7 +68,7 @@ impl Outline {
     /// Compares `tensors` with the outline.
     ///
     /// # Errors
-    /// Names a tensor that is missing, has another shape, or is none of the network's.
+    /// Names a tensor that is missing, has another shape, or does not belong to the network.
     pub fn check(&self, tensors: &NamedTensors) -> Result<(), ParamsError> {
         let mut names = BTreeSet::new();
         for (name, expected) in self.iter() {

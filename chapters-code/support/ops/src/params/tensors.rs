@@ -33,7 +33,7 @@ pub enum ParamsError {
     NotFinite { name: String, value: f32 },
 }
 
-/// Checks that every number is one.
+/// Checks that every number is finite.
 ///
 /// # Errors
 /// Names a tensor that holds NaN or infinity.

@@ -33,7 +33,7 @@ pub struct Common {
     /// What not to draw, in words
     #[arg(long)]
     negative_prompt: Option<String>,
-    /// Decides the noise: image i of a seed always begins with the same
+    /// Determines the noise: image i of a seed always begins with the same noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit

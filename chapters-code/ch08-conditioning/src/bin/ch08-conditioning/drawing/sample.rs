@@ -27,7 +27,7 @@ pub struct SampleArgs {
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
-    /// Prompts from a file, one per line: one image of each
+    /// Prompts from a file, one per line: one image for each
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "label", "count"])]
     prompts: Option<PathBuf>,
     /// The grid of images to write (PNG)

@@ -44,9 +44,9 @@ struct Kept {
 }
 
 impl Memo {
-    /// Whether a transformed weight is kept. It is four times as large as the weight. With many
-    /// tiles to transform it takes little time next to the rest; and a large one is transformed
-    /// again in less time than it takes to fetch it from beyond the nearer caches.
+    /// Whether a transformed weight is kept. It is four times as large as the weight. If there are
+    /// many tiles, transforming it takes little time next to the rest; and transforming a large one
+    /// again takes less time than fetching it from beyond the nearer caches.
     pub(super) fn pays(s: &ConvShape) -> bool {
         let grid = Grid::new(s.ho, s.wo);
         s.batch * grid.rows * grid.columns <= 64 && s.cin * s.cout <= 8192
@@ -72,7 +72,7 @@ impl Memo {
 }
 
 impl Filter<'_> {
-    /// The weight of some output channels, transformed to `buffer`.
+    /// The weight of some output channels, transformed into `buffer`.
     pub(super) fn transformed<'b>(
         &self,
         s: &ConvShape,

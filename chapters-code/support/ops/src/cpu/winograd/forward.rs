@@ -12,7 +12,7 @@ use crate::cpu::simd::arch;
 use crate::cpu::tiles::{scratch_slice, Tiles, SLACK};
 use crate::shapes::ConvShape;
 
-/// Some rows of tiles of some images, some output channels.
+/// Some rows of tiles of some images, and some output channels.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub s: &'a ConvShape,
@@ -151,8 +151,8 @@ impl Forward<'_> {
         }
     }
 
-    /// Adds what is in a window to the base, in the planes of channels `first` and following of an
-    /// image.
+    /// Adds what is in a window to the base, in an image's planes from that of channel `first`
+    /// on.
     #[inline(always)]
     fn scatter<S: Simd>(
         &self,

@@ -42,9 +42,9 @@ use super::base::Base;
 use super::tiles::with_scratch;
 use crate::shapes::ConvShape;
 
-/// Whether this method can do a convolution, and is faster than a matrix product: to transform the
-/// weight takes long, and pays only for enough tiles, unless it is kept; for fewer where images are
-/// small, which slows a product down.
+/// Whether this method can do a convolution, and is faster than a matrix product: transforming the
+/// weight takes long, and pays only for enough tiles, unless the result is kept. Fewer are enough
+/// where images are small, which slows a product down.
 pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
     let grid = Grid::new(s.ho, s.wo);
     let enough = if memo.is_some_and(|_| Memo::pays(s)) {
@@ -61,7 +61,7 @@ pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
         && s.batch * grid.rows * grid.columns >= enough
 }
 
-/// `y = conv(x, w) + base`. A memo is that of this weight.
+/// `y = conv(x, w) + base`. A memo must be that of this weight.
 pub(super) fn correlate(
     s: &ConvShape,
     x: &[f32],

@@ -24,7 +24,7 @@ impl Share {
     /// Cuts an image into `count` shares: by rows, where every thread transforms the whole weight
     /// for itself, unless it is there already, or by channels, where every thread transforms the
     /// whole image for itself; whichever is less work for the thread that has most. (They could
-    /// share what they transform, but to wait for each other, and to fetch numbers from another's
+    /// share what they transform, but waiting for each other, and fetching numbers from another's
     /// cache, takes longer.)
     pub fn all(s: &ConvShape, count: usize, transformed: bool) -> Vec<Self> {
         let grid = Grid::new(s.ho, s.wo);

@@ -6,9 +6,9 @@ use std::ops::Range;
 pub(super) const TILE: usize = 4;
 /// Side of the inputs that a tile depends on.
 pub(super) const REACH: usize = TILE + 2;
-/// MatrixLayout in a transformed tile.
+/// Places in a transformed tile.
 pub(super) const PLACES: usize = REACH * REACH;
-/// Tiles that are in work together, if there are as many: enough that a transformed filter, once
+/// Tiles that are worked on together, if there are as many: enough that a transformed filter, once
 /// fetched, is used often, and few enough that the tiles stay near.
 const BAND_TILES: usize = 32;
 
@@ -19,7 +19,7 @@ pub(super) struct Grid {
     pub columns: usize,
 }
 
-/// Tiles in work together: all tiles of some images, or some rows of tiles of one image.
+/// Tiles worked on together: all tiles of some images, or some rows of tiles of one image.
 #[derive(Clone, Copy)]
 pub(super) struct Band {
     pub image: usize,

@@ -30,7 +30,7 @@ impl TileTransform<'_> {
         let (rows, width) = ((band.rows - 1) * TILE + N, (band.columns - 1) * TILE + N);
         let top = (band.row * TILE) as isize - self.pad as isize;
         let window = Window::new(rows, width, [self.h, self.w], top, self.pad, lanes);
-        // The image's pixels are written for every group, the border around them stays zero.
+        // The image's pixels are written for every group; the border around them stays zero.
         let pixels = scratch_slice(self.window, window.len(lanes));
         pixels.fill(0.0);
         let plane = self.h * self.w;
