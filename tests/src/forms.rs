@@ -1,4 +1,4 @@
-//! The figures on the pages that the reader can touch: which settings their controls offer.
+//! The interactive figures on the pages: which settings their controls offer.
 
 use std::path::Path;
 

@@ -132,7 +132,7 @@ impl Sources {
     }
 
     /// The pairs of files that import each other: each names something that the other defines. A
-    /// name that a module passes on with `use` counts for the file that defines it.
+    /// name that a module re-exports is attributed to the file that defines it.
     ///
     /// A module and those below it are one family, and are left out: children use what their parent
     /// defines, and a parent uses its children.

@@ -212,7 +212,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// A training run with the signals of a program in the foreground, whatever this process has.
+/// A training run with default handling of signals, even if this process ignores some of them.
 fn foreground(folder: &Path, args: &[&str]) -> Child {
     let mut command = Command::new("env");
     command

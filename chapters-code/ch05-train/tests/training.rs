@@ -118,7 +118,7 @@ fn a_resumed_training_equals_one_that_was_never_stopped() {
         to_host(&mut whole.model().network),
         to_host(&mut second.model().network)
     );
-    // The model directory holds the averages, and loads.
+    // The model directory holds the averages, and can be loaded.
     second.save(folder.path()).unwrap();
     let mut loaded = model_dir::load(&device, folder.path()).unwrap();
     assert_eq!(to_host(&mut loaded.network), to_host(&mut second.model().network));

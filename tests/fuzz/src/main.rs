@@ -18,8 +18,8 @@
 //!   ([`memory`]);
 //! - it ends the process, or does not end within a minute.
 //!
-//! What fails is made shorter and goes to `tests/fuzz/failures/TARGET-SUM`. When it is mended, it
-//! moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
+//! What fails is made shorter and goes to `tests/fuzz/failures/TARGET-SUM`. Once the bug is fixed,
+//! it moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
 //!
 //! A line is printed for each target:
 //!

@@ -61,7 +61,7 @@ pub struct Report {
     pub memory: usize,
     /// The most CPU time that one input took, in seconds.
     pub slowest: f64,
-    /// How many inputs failed, by what is wrong.
+    /// How many inputs failed, for each kind of fault.
     pub faults: BTreeMap<String, u64>,
 }
 

@@ -39,7 +39,7 @@ fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A picture of images of 16×16, each pixel drawn as 4×4, with a single pixel in place of each: the
+/// A picture of 16×16 images, with each 4×4 block that shows a pixel reduced to a single pixel: the
 /// page makes it large again, and a film of large ones would be most of what a page weighs. The gap
 /// of a pixel between images stays one.
 fn small(picture: &RgbaImage) -> RgbaImage {

@@ -170,7 +170,7 @@ impl Layout {
         }
         let path = |place| directory.join(place).join(SCHEDULER);
         let found = places.into_iter().map(path).find(|path| files.exists(path));
-        // A pipeline has a scheduler: reading it will say which file is missing.
+        // A pipeline must have a scheduler: if the file is missing, the error on reading names it.
         let scheduler = found.or(is_pipeline.then(|| path("scheduler")));
         Ok(Self { unet, scheduler })
     }

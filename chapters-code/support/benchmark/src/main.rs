@@ -1,5 +1,5 @@
 //! Used by no other crate: a program that times this project against PyTorch, with the same network
-//! from the same model directory and the same images, turn by turn.
+//! from the same model directory and the same images, alternating between the two.
 
 mod ours;
 mod peer;

@@ -79,7 +79,7 @@ impl Network {
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) condition: Condition,
-    /// The held-out image that shows the same.
+    /// The held-out image that shows the same thing.
     pub(super) like: usize,
     /// What the prompt says, if it is about cats.
     pub(super) asked: Option<Asked>,

@@ -57,8 +57,8 @@ impl Pixels {
         }
     }
 
-    /// Copies all `channels`, one plane after the other, to where this says, one channel after the
-    /// other.
+    /// Copies all `channels`, stored plane by plane, to the places in `at`; there the channels of a
+    /// pixel are side by side.
     pub fn scatter_all(&self, planes: &[f32], channels: usize, to: &mut [f32]) {
         struct All<'a>(&'a Pixels, &'a [f32], usize, &'a mut [f32]);
         impl WithSimd for All<'_> {
@@ -210,8 +210,8 @@ unsafe fn transpose_block(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK]
             _mm256_permute2f128_ps::<0x31>(q[3], q[7]),
         ]
     };
-    // SAFETY: eight registers of eight `f32` are as long as eight arrays of eight, and any bits are
-    // an `f32`.
+    // SAFETY: eight registers of eight `f32` are as long as eight arrays of eight, and any bit
+    // pattern is a valid `f32`.
     unsafe { std::mem::transmute::<[__m256; BLOCK], [[f32; BLOCK]; BLOCK]>(columns) }
 }
 
