@@ -1,2 +1,2 @@
-// In the place of highlight.js, which mdBook's script calls: listings have their colours from the build.
+// A stand-in for highlight.js, which mdBook's script calls: the build has already coloured the listings.
 globalThis.hljs = { configure() { }, highlightBlock(block) { block.classList.add("hljs"); } };

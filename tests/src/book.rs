@@ -1,4 +1,4 @@
-//! The pages of the book, and what is checked on them.
+//! The pages of the book, and the checks on them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -173,8 +173,8 @@ const LONGEST_LISTING: usize = 35;
 const WIDEST_LISTING: usize = 88;
 
 /// What is wrong with the code on a page. A Rust block is an include of an anchor (and says
-/// `ignore`, because a page is also compiled as a doc test), or a doc test of the crate that
-/// `doc_tested` says tests this page. A console block is an include of a transcript.
+/// `ignore`, because a page is also compiled as a doc test), or itself a doc test if `doc_tested`
+/// says that a crate tests this page. A console block is an include of a transcript.
 pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
     let problems = |fence: &Fence| {
         let place = format!("{}:{}", page.path, fence.line);
@@ -251,7 +251,7 @@ pub fn problems_of_links(page: &Page, pages: &[Page], figures: &BTreeSet<String>
     for link in links(&page.text) {
         let mut bad = |what: String| problems.push(format!("{}:{}: {what}", page.path, link.line));
         if link.text.trim().is_empty() {
-            bad(format!("nothing says what {} is", link.target));
+            bad(format!("the link or picture {} has no text", link.target));
         }
         if link.target.starts_with("http") {
             continue;
@@ -292,7 +292,7 @@ pub struct Making {
     /// The files that it writes and that are shown, in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
-    /// Files next to the pages that lie in that folder first.
+    /// Files next to the pages that are copied into that folder first.
     #[serde(default)]
     pub inputs: Vec<String>,
     /// Whether a network drew them: then processors may round differently.
@@ -306,7 +306,7 @@ pub fn makings() -> Vec<Making> {
 }
 
 impl Making {
-    /// Runs the command in `empty`, and gives back the transcript.
+    /// Runs the command in `empty`, and returns the transcript.
     pub fn run(&self, empty: &Path) -> String {
         let words = words(&self.command);
         assert_eq!(words[..3], ["cargo", "run", "-p"], "{}", self.command);
@@ -327,7 +327,7 @@ impl Making {
     }
 }
 
-/// The words of a command; what stands in quotes is one.
+/// The words of a command; text in quotes is one word.
 pub fn words(command: &str) -> Vec<&str> {
     command
         .split('"')
@@ -339,7 +339,7 @@ pub fn words(command: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A text in which numbers that differ from run to run, those of seconds and of speed, are dots.
+/// A text with dots in place of the numbers that differ from run to run: seconds and speeds.
 fn masked(text: &str) -> String {
     let mut words: Vec<String> = text.split(' ').map(str::to_string).collect();
     for i in 1..words.len() {
@@ -352,8 +352,8 @@ fn masked(text: &str) -> String {
     words.join(" ")
 }
 
-/// The share of all values of two pictures, a colour of a pixel each, that differ by more than
-/// `most` of 255; 1 if the sizes differ. Of SVG files the embedded pictures are compared, and 1 is
+/// The share of the values of two pictures (one per colour of a pixel) that differ by more than
+/// `most` of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared, and 1 is
 /// returned if anything else in them differs.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     if !a.starts_with(b"<svg") {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::book::folder;
 
-/// A control: its name, where it stands, and where else it can be put.
+/// A control: its name, its value, and other values that it can take.
 #[derive(Clone, Debug)]
 pub struct Control {
     pub name: String,
@@ -14,7 +14,7 @@ pub struct Control {
     pub others: Vec<Value>,
 }
 
-/// A figure that can be touched.
+/// An interactive figure.
 #[derive(Clone, Debug)]
 pub struct Form {
     pub figure: String,
@@ -43,7 +43,7 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
 }
 
-/// The figures on a page that can be touched.
+/// The interactive figures on a page.
 ///
 /// # Panics
 /// If one is not built as the page's script expects.
@@ -81,7 +81,7 @@ fn input(tag: &str) -> Control {
     };
     let name = get("name").expect("an input has a name");
     let others = [get("min"), get("max")].into_iter().flatten().map(value).collect();
-    Control { name, value: value(get("value").expect("an input stands somewhere")), others }
+    Control { name, value: value(get("value").expect("an input has a value")), others }
 }
 
 fn select(text: &str) -> Control {
@@ -96,7 +96,7 @@ fn select(text: &str) -> Control {
 }
 
 impl Form {
-    /// As the page shows it, and with each control put everywhere else that the page allows.
+    /// As the page shows it, and with each control in turn set to each of its other values.
     pub fn settings(&self) -> Vec<String> {
         let mut as_shown =
             Map::from_iter([("figure".to_string(), Value::String(self.figure.clone()))]);

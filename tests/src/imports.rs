@@ -15,9 +15,9 @@ pub struct Sources {
     left_out: &'static [&'static str],
 }
 
-/// The attribute of what only tests compile.
+/// The attribute of code that is compiled only for tests.
 pub const TESTS: &str = "[cfg(test)]";
-/// The attribute of what a library shares with programs.
+/// The attribute of code that a library shares with programs.
 pub const PROGRAM: &str = "[cfg(feature=\"program\")]";
 
 /// A module, in a file of its own or inside its parent's.
@@ -48,7 +48,7 @@ impl Sources {
         let text = std::fs::read_to_string(file)
             .unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
         let tokens: TokenStream =
-            text.parse().unwrap_or_else(|e| panic!("{} is no Rust: {e}", file.display()));
+            text.parse().unwrap_or_else(|e| panic!("{} is not Rust: {e}", file.display()));
         self.add(module.clone(), file);
         self.scan(&Vec::from_iter(tokens), &module, folder);
     }
@@ -157,7 +157,7 @@ impl Sources {
         imports
     }
 
-    /// A path from the crate's root on, if `path`, as written in `module`, is of this crate.
+    /// The path from the crate's root, if `path`, as written in `module`, is in this crate.
     fn absolute(&self, module: &[String], path: &[String]) -> Option<Segments> {
         let up = path.iter().take_while(|segment| *segment == "super").count();
         let home = &module[..module.len().checked_sub(up)?];
@@ -197,7 +197,7 @@ impl Sources {
     }
 }
 
-/// What stands before the name of an item.
+/// The keywords before the name of an item.
 const DEFINES: [&str; 8] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];
 
 fn word(token: &TokenTree) -> String {
@@ -228,7 +228,7 @@ fn place_by_path(parent: &Path, path: &Path) -> (PathBuf, PathBuf) {
     (file, folder)
 }
 
-/// How many tokens an item has whose first attribute is at the start of `tokens`.
+/// The number of tokens of the item whose first attribute is at the start of `tokens`.
 fn end_of_item(tokens: &[TokenTree]) -> usize {
     let ends = |token: &TokenTree| match token {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,

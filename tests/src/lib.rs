@@ -1,4 +1,4 @@
-//! Checks on the whole book: golden values of diffusers, and the programs as a reader runs them.
+//! Checks on the whole book: golden values from diffusers, and the programs as a reader runs them.
 
 pub mod book;
 pub mod forms;

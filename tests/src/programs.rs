@@ -22,7 +22,7 @@ fn run(program: &str, folder: &Path, args: &[&str]) -> Output {
     command(program, folder, args).output().unwrap()
 }
 
-/// What a program prints that must succeed.
+/// The output of a program that must succeed.
 pub fn succeed(program: &str, folder: &Path, args: &[&str]) -> String {
     let output = run(program, folder, args);
     let error = String::from_utf8_lossy(&output.stderr);

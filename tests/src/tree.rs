@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The files of some kinds below a folder, without what is built there.
+/// The files of some kinds below a folder, without build output.
 ///
 /// # Panics
 /// If a folder cannot be read.

@@ -1,4 +1,4 @@
-//! The weights that come with the book: small, whole, and what their recorded commands make.
+//! The weights that come with the book: small, complete, and what their recorded commands make.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ struct Training {
     command: String,
     seed: u64,
     steps: u64,
-    /// On two cores, next to other work.
+    /// On two cores, alongside other work.
     hours: f64,
     /// At the end; classifiers have none.
     heldout_loss: Option<f64>,
@@ -67,7 +67,7 @@ fn every_model_says_how_it_was_made() {
 }
 
 /// Runs the recorded command for `steps` steps and compares the losses. MNIST is not part of the
-/// book: its models are checked where the variable MNIST_DIR says where it is.
+/// book: its models are checked only if the variable MNIST_DIR says where it is.
 fn regenerates(name: &str, steps: usize) {
     let training = training(name);
     let mut words: Vec<&str> = training.command.split_whitespace().collect();
@@ -88,7 +88,7 @@ fn regenerates(name: &str, steps: usize) {
         }
     }
     if !name.starts_with("classifier") {
-        // The recorded steps lie before the last fifth of the whole training, in which the learning
+        // The recorded steps lie before the last fifth of the training run, in which the learning
         // rate falls.
         words.extend(["--samples", "1", "--cooldown", "0"]);
     }
@@ -104,7 +104,7 @@ fn regenerates(name: &str, steps: usize) {
         table.lines().skip(1).map(|row| row.split(',').nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(losses.len(), steps);
     for (step, (loss, recorded)) in losses.iter().zip(&training.losses).enumerate() {
-        // Processors round differently, and a training run makes more of every difference.
+        // Processors round differently, and a training run amplifies every difference.
         let tolerance = 1e-3 + 1e-4 * step as f64;
         let difference = (loss - recorded).abs();
         assert!(
@@ -121,7 +121,7 @@ fn recorded_commands_begin_as_recorded() {
     }
 }
 
-/// The same for 200 steps, some minutes: `cargo test -p book-tests --test checkpoints --
+/// The same for 200 steps, which takes minutes: `cargo test -p book-tests --test checkpoints --
 /// --ignored`.
 #[test]
 #[ignore = "takes minutes"]

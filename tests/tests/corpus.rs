@@ -12,7 +12,7 @@ mod targets;
 /// As in the campaign.
 const MOST_MEMORY: usize = 256 << 20;
 
-/// More than in the campaign, which measures the processor's time and not the clock's.
+/// More than in the campaign, which measures processor time, not time by the clock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads an input, and says whether it was accepted.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use book_tests::tree;
 
-/// A phrase, what may stand around it all the same, and what to write instead.
+/// A phrase, the contexts in which it is allowed, and what to write instead.
 const PHRASES: [(&str, &[&str], &str); 8] = [
     ("whoever", &[], "if you, anyone who"),
     ("beside", &[], "next to, against, apart from"),
@@ -73,7 +73,7 @@ fn places(text: &str, phrase: &str, allowed: &[&str]) -> Vec<usize> {
 fn no_phrase_stops_the_reader() {
     let mut found = Vec::new();
     for path in files() {
-        // Sentences continue over the ends of lines, also in comments.
+        // Sentences run across the ends of lines, also in comments.
         let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
         let lines: Vec<&str> = text.lines().collect();
         for (number, pair) in lines.windows(2).enumerate() {

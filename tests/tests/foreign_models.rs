@@ -1,5 +1,5 @@
 //! One model, written in every way in which diffusers writes models, draws the same picture; and
-//! models that cannot be right are answered in one sentence, at once.
+//! models that cannot be right are rejected at once, in one sentence.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ impl Models {
         fs::read(self.path("drawn.png")).unwrap()
     }
 
-    /// That drawing with a model fails at once, with one sentence that has these words.
+    /// Asserts that drawing with a model fails at once, with one sentence that has these words.
     fn reject(&self, name: &str, words: &[&str]) {
         let start = Instant::now();
         fail("ch06-sampling", self.0.path(), &["--model", name, "--out", "rejected.png"], 1, words);
@@ -201,7 +201,7 @@ fn a_model_draws_the_same_however_it_was_written() {
 #[test]
 fn models_that_cannot_be_right_are_answered_at_once() {
     let models = Models::new();
-    models.draw("trained"); // Builds the program, whose time is no part of what follows.
+    models.draw("trained"); // Builds the program, so that this is not timed below.
     let mut copies = 0;
     let mut reject = |spoil: &dyn Fn(&Path), words: &[&str]| {
         copies += 1;

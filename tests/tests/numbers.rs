@@ -7,14 +7,14 @@ use std::path::Path;
 use book_tests::book::{fences, folder, include, pages, Page};
 use book_tests::tree;
 
-/// What no command prints: the page, the number, and where it comes from.
+/// Numbers that no command prints: the page, the number, and where it comes from.
 const ELSEWHERE: [(&str, &str, &str); 3] = [
     ("ch02.md", "0.00001", "the lower end of the axis of the live figure"),
     ("introduction.md", "1.91", "the version of Rust"),
     ("ch02.md", "0.00085", "of latent diffusion, which this book does not train"),
 ];
 
-/// A text without what stands between two delimiters, and without them.
+/// A text without the parts between two delimiters, and without the delimiters.
 fn without(text: &str, [open, close]: [&str; 2]) -> String {
     let (mut kept, mut rest) = (String::new(), text);
     while let Some((before, inside)) = rest.split_once(open) {
@@ -32,7 +32,7 @@ fn prose(page: &Page) -> String {
     delimiters.into_iter().fold(page.text.clone(), |text, pair| without(&text, pair))
 }
 
-/// The decimal fractions and percentages of a text, but for numbers of sections.
+/// The decimal fractions and percentages of a text, except section numbers.
 fn measured(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_ascii_digit() || c == '.';
     let mut found = BTreeSet::new();
@@ -68,8 +68,8 @@ fn is_among(number: &str, printed: &BTreeSet<String>) -> bool {
     printed.contains(number) || printed.iter().any(rounded)
 }
 
-/// What commands printed: the transcripts, and the reports next to the trained models. A share of 1
-/// may be told as a percentage.
+/// What commands printed: the transcripts, and the reports next to the trained models. A share may
+/// also appear on a page as a percentage.
 fn printed() -> BTreeSet<String> {
     let transcripts = tree::files(&folder().join("transcripts"), &["txt"]);
     let reports = tree::files(&folder().join("../chapters-code/checkpoints"), &["md", "csv"]);
@@ -114,7 +114,7 @@ fn every_measured_number_was_printed() {
         }
     }
     assert!(problems.is_empty(), "no command printed:\n{}", problems.join("\n"));
-    assert!(unused.is_empty(), "not on the pages any more, or printed: {unused:?}");
+    assert!(unused.is_empty(), "no longer on the pages, or printed after all: {unused:?}");
     assert!(count > 100, "{count} numbers");
 }
 

@@ -60,7 +60,7 @@ const DRAWING: [(&str, &str); 9] = [
     ("ch08-conditioning", "inpaint --model MODEL --image a.png --mask a.png --count 2 --steps 2"),
 ];
 
-/// No model is there, and still the complaint is about the output.
+/// There is no model, and yet the complaint is about the output.
 #[test]
 fn outputs_are_tried_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +140,7 @@ fn an_output_goes_where_its_path_leads() {
         0o600
     );
 
-    // Through a pipe, into a file, and at a file's end: the output and nothing else.
+    // To a pipe, to a file, and appended to a file: the output and nothing else.
     let piped = run("ch02-schedule", folder, "--out /dev/stdout");
     assert!(piped.stdout == plain && text(&piped.stderr).contains("wrote /dev/stdout"));
     let mut into_file = start("ch02-schedule", folder, &["--out", "/dev/stdout"]);
@@ -390,8 +390,8 @@ fn a_run_that_never_trained_is_not_in_the_way() {
     assert_eq!(contents(&folder.join("own")).len(), 1);
 }
 
-/// Runs a program that can write no file beyond some blocks of 512 bytes, as on a disk that is full
-/// from there on.
+/// Runs a program that cannot write a file beyond this many blocks of 512 bytes, as on a disk that
+/// is full from there on.
 fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Output {
     let mut command = Command::new("sh");
     command.args([
@@ -404,7 +404,7 @@ fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Out
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// Numbers of blocks that let ever more files be written.
+/// Numbers of blocks, each of which lets more files be written.
 const BLOCKS: [u32; 6] = [0, 1, 4, 32, 256, 2048];
 
 #[test]
@@ -446,8 +446,8 @@ fn a_full_disk_loses_no_output() {
     let all = drawing.into_iter().chain(others.map(|(program, line)| (program, line.to_string())));
     for (program, line) in all {
         succeeded(&run(program, folder, &line));
-        // The same program writes the same bytes, so what is old, new or a mixture of files is
-        // equal, and a part is not.
+        // A program always writes the same bytes, so old files, new files and a mixture of both
+        // are equal, and a part of a file is not.
         let before = contents(folder);
         let mut failures = 0;
         for blocks in BLOCKS {

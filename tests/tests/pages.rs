@@ -113,7 +113,7 @@ fn commands_are_understood() {
     );
     assert!(
         problem_of_command("cargo run -p ch07-ddim -- --eta much").is_some(),
-        "a value that is none"
+        "a value that is not a number"
     );
     assert!(
         problem_of_command("cargo test -p ch05-train --test nothing").is_some(),
@@ -202,9 +202,9 @@ fn every_symbol_is_in_the_table() {
     assert!(missing.is_empty(), "not in the table:\n{}", missing.join("\n"));
 }
 
-/// Pictures that a network drew may differ by so much of 255, and beyond that in this share of all
+/// Pictures that a network drew may differ by this much of 255, and by more in this share of all
 /// values, because processors round differently. (Measured: without vector instructions, drawing
-/// differs by 1, and a short training in 1 % of the values.)
+/// differs by 1, and a short training run in 1 % of the values.)
 const TOLERANCE: u8 = 24;
 const BEYOND: f64 = 0.04;
 

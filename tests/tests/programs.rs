@@ -1,5 +1,5 @@
 //! The programs as a reader runs them: what they write, that they say so when something is wrong,
-//! and that a killed training loses nothing.
+//! and that a killed training run loses nothing.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn a_killed_training_ends_as_if_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     finish(train(folder, "whole", "60", &[]));
-    // Killed at several moments, among them in the middle of saving.
+    // Killed at several moments, some of them in the middle of saving.
     let mut killed = 0;
     for delay in [0, 7, 31, 120] {
         let out = format!("killed-{delay}");
@@ -77,10 +77,10 @@ fn a_killed_training_ends_as_if_never_stopped() {
         child.kill().unwrap();
         killed += !child.wait().unwrap().success() as u32;
         resume(folder, &out, "60");
-        // What a kill in the middle of writing leaves behind, the next run removes.
+        // The next run removes what a kill in the middle of writing leaves behind.
         assert_same(&folder.join("whole"), &folder.join(&out));
     }
-    assert!(killed >= 2, "most trainings must have been killed before their end");
+    assert!(killed >= 2, "most training runs must have been killed before their end");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn sampling_gives_the_same_bytes_again() {
         let first = draw(program, "a.png", "1", more);
         assert_eq!(first, draw(program, "b.png", "1", more), "{program} {more:?}");
         assert_ne!(first, draw(program, "c.png", "2", more), "{program} {more:?}");
-        assert!(!pictures.contains(&first), "{program} {more:?} draws what another way drew");
+        assert!(!pictures.contains(&first), "{program} {more:?} draws the same as another way");
         pictures.push(first);
     }
     let invert =

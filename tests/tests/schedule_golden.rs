@@ -75,7 +75,7 @@ fn sampling_steps() {
             &fixture.images(&device, &format!("{key}.pred_original_sample")),
             2e-5,
         );
-        // diffusers takes 1 - alpha_bar[t] / alpha_bar[t-1] in f32, which cancels at small t;
+        // diffusers computes 1 - alpha_bar[t] / alpha_bar[t-1] in f32, which cancels at small t;
         // elsewhere we agree closely.
         let tolerance = if t <= 1 { 4e-4 } else { 2e-5 };
         assert_close(

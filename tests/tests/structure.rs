@@ -1,4 +1,4 @@
-//! The house of the book: its crates are a line of chapters with the support crates below it, and
+//! The layout of the book: its crates are a line of chapters with the support crates below it, and
 //! no two files import each other.
 
 use std::collections::BTreeSet;
@@ -83,7 +83,7 @@ fn packages() -> Vec<Package> {
     packages
 }
 
-/// Fails with all problems, one a line.
+/// Fails with all problems, one per line.
 fn assert_none(problems: impl IntoIterator<Item = String>) {
     let problems: Vec<String> = problems.into_iter().collect();
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
@@ -110,7 +110,7 @@ fn a_chapter_stands_on_ops_and_on_the_chapters_before_it() {
                 problems.push(format!("{}: its library depends on {name}", chapter.name));
             }
             if is_chapter(name) && default_features {
-                problems.push(format!("{}: takes {name} with its program", chapter.name));
+                problems.push(format!("{}: depends on {name} with its program", chapter.name));
             }
         }
     }
@@ -154,7 +154,7 @@ fn what_the_chapters_stand_on_knows_no_chapter() {
     assert_none(problems);
 }
 
-/// What a library must leave to programs: processes, threads, clocks and the standard output.
+/// What a library must leave to programs: processes, threads, clocks and standard output.
 fn is_of_programs(path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let clock = |name: &&str| ["Instant", "SystemTime"].contains(name);
@@ -179,7 +179,7 @@ fn no_library_of_a_chapter_prints_or_starts_or_times_anything() {
     assert_none(problems);
 }
 
-/// A path from the folder of the book on.
+/// A path relative to the folder of the book.
 fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
@@ -219,7 +219,7 @@ const TOP_LEVEL: [&str; 19] = [
     "tests",
 ];
 
-/// What git tracks at the top level: readers keep what the programs write for them there, too.
+/// What git tracks at the top level, where readers may also keep what the programs write.
 fn tracked() -> BTreeSet<String> {
     let git = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let output = git.expect("git lists the files of the book");
@@ -269,7 +269,7 @@ fn a_support_crate_begins_with_who_may_use_it() {
     assert_none(problems);
 }
 
-/// The characters of the longest line of Rust. A page prints fewer, see the test `pages`.
+/// The characters of the longest line of Rust. A page shows fewer; see the test `pages`.
 const WIDTH: usize = 100;
 
 #[test]

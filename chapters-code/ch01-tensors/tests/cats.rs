@@ -1,4 +1,4 @@
-//! The cats: captions, range, and that attributes can be read back.
+//! The cats: their captions, their range, and how attributes are read back.
 
 use ch01_tensors::cats::{
     attributes_of, draw, nth, read, with_article, Attributes, Background, Ears, Eyes,
@@ -75,8 +75,8 @@ fn attributes_are_read_back_from_pixels() {
 }
 // ANCHOR_END: attributes
 
-/// The search ends near the cat that was drawn, and noise adds to the distance as
-/// squares add.
+/// The search ends near the cat that was drawn, and noise adds to the distance in
+/// quadrature.
 #[test]
 fn the_residual_is_the_distance_to_what_can_be_drawn() {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(4);

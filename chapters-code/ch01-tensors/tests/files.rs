@@ -9,7 +9,7 @@ use ch01_tensors::{read_image, to_byte, Cats, Color, Dataset, Split};
 use image::{Rgb, RgbImage};
 use pictures::{end, header, pixels, png, turned};
 
-/// Writes a file and reads it as an image of three channels, in bytes.
+/// Writes a file, reads it as an image of three channels, and returns the bytes.
 fn read(
     file: &[u8],
     height: usize,
@@ -53,7 +53,7 @@ fn upright(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// How a camera stores a picture so that it is upright with this orientation.
+/// A picture as a camera stores it, so that this orientation turns it upright.
 fn stored(upright: &RgbImage, orientation: u8) -> RgbImage {
     let (right, bottom) = (upright.width() - 1, upright.height() - 1);
     let (width, height) = match orientation {
@@ -80,7 +80,7 @@ fn pictures_are_upright() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture");
     let upright = upright(48, 32);
-    // Wider than high, and the same proportions; then a square out of the middle.
+    // First the same proportions, wider than high; then a square cut from the middle.
     for (shape, corners) in
         [([3, 8, 12], [0, 11, 84, 95]), ([3, 10, 10], [0, 9, 90, 99])]
     {
@@ -110,7 +110,7 @@ fn pictures_are_upright() {
 
 #[test]
 fn what_is_transparent_shows_the_ground() {
-    // Two pixels each: one transparent, one half so; the colour below is a dark red, or
+    // Two pixels each, one transparent and one half transparent; both are dark red, or
     // grey.
     let files: [(&str, Vec<u8>, [u8; 3]); 5] = [
         (
@@ -173,7 +173,7 @@ fn what_is_transparent_shows_the_ground() {
             }
         }
     }
-    // One colour of three is the transparent one.
+    // An RGB file can declare one colour to be transparent.
     let key = (b"tRNS", vec![0, 100, 0, 0, 0, 0]);
     let file = png(&[header(2, 1, 8, 2), key, pixels(&[0, 100, 0, 0, 9, 9, 9]), end()]);
     assert_eq!(read(&file, 1, 2, Color::WHITE).unwrap(), [255, 9, 255, 9, 255, 9]);
@@ -203,7 +203,7 @@ fn a_decoder_that_panics_is_an_error() {
         error.contains("picture") && error.contains("not an image that can be read"),
         "{error}"
     );
-    // A file that was damaged anywhere, or cut short, is read or named.
+    // A file that was damaged anywhere, or cut short, is read or named in an error.
     for format in ["jpeg", "webp", "png", "tiff"] {
         let whole = turned(&upright(24, 16), format, 6);
         for i in (0..whole.len()).step_by(11) {

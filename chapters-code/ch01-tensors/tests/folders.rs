@@ -9,7 +9,7 @@ use ch01_tensors::{
 };
 use image::{Rgb, RgbImage};
 
-/// A picture of one colour, below a folder that is made if need be.
+/// Saves a picture of one colour in a folder, which is created if need be.
 fn picture(folder: &Path, name: &str, red: u8) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -319,8 +319,8 @@ fn idx_files_are_read_no_further_than_they_promise() {
     let folder = tempfile::tempdir().unwrap();
     let error =
         || Idx::open("mnist", folder.path(), Split::Train).unwrap_err().to_string();
-    // Megabytes after a header of one pixel, and an end that would be noticed if it
-    // were reached.
+    // Megabytes after a header for one pixel; the end of the file is missing, which
+    // would be noticed if the reader got that far.
     idx(folder.path(), [1, 1, 1], &vec![0; 8 << 20], &[3], true);
     let images = folder.path().join("train-images-idx3-ubyte");
     let zipped = std::fs::read(&images).unwrap();

@@ -1,11 +1,11 @@
-//! Random numbers for one purpose are never those for another.
+//! No two purposes share random numbers.
 
 use std::collections::HashMap;
 
 use ch01_tensors::{Purpose, FIRST_WEIGHTS};
 use rand::RngCore;
 
-/// Where four numbers in a row were drawn first: no row of four may come twice.
+/// Where each run of four numbers was first drawn: none may occur twice.
 type Seen = HashMap<[u32; 4], (Purpose, u64, u64)>;
 
 /// Adds a thousand numbers of a source, at every offset, so that a shifted copy is

@@ -1,8 +1,8 @@
 //! One jump against many steps, and the moments that theory gives.
 //!
 //! Random numbers come from fixed seeds, so a test either always passes or always
-//! fails. The bounds are those that the mean and variance of as many independent values
-//! exceed less than once in a thousand times (3.3 standard deviations).
+//! fails. The mean and variance of this many independent values exceed the bounds less
+//! than once in a thousand times (3.3 standard deviations).
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};

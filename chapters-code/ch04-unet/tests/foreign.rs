@@ -109,7 +109,7 @@ fn every_layout_is_read_with_its_scheduler() {
     fs::remove_file(at("flat/scheduler_config.json")).unwrap();
     assert!(
         rejected(&at("flat")).contains("scheduler_config.json"),
-        "a pipeline has a scheduler"
+        "a pipeline must have a scheduler"
     );
     fs::remove_file(at("flat/model_index.json")).unwrap();
     let (tensors, config, notes) = loaded(&at("flat"));
@@ -122,7 +122,7 @@ fn every_layout_is_read_with_its_scheduler() {
     assert!(rejected(model.path()).contains("is not a model directory"));
 }
 
-/// Replaces the weights by these.
+/// Replaces the weights with these.
 fn store(folder: &Path, name: &str, tensors: &NamedTensors) {
     fs::write(folder.join("unet").join(name), params::to_safetensors(tensors, &[]))
         .unwrap();
@@ -163,7 +163,7 @@ fn old_names_of_attention_are_read() {
     }
 }
 
-/// Writes the weights in two files and an index.
+/// Writes the weights to two files, with an index.
 fn shard(folder: &Path, index: &str, names: [&str; 2]) {
     let (mut shards, mut map) =
         ([NamedTensors::new(), NamedTensors::new()], serde_json::Map::new());
@@ -256,7 +256,7 @@ fn unknown_fields_are_ignored_with_a_note_or_rejected() {
             );
         }
     }
-    // What other schedulers left in the file.
+    // Fields that other schedulers left in the file.
     let model = model();
     change(
         &model.path().join(SCHEDULER),
@@ -316,7 +316,7 @@ fn values_of_the_wrong_kind_name_their_field() {
     }
 }
 
-/// Each is answered at once and without the memory that it asks for.
+/// Each is rejected at once, and without taking the memory that it asks for.
 #[test]
 fn sizes_beyond_all_reason_name_their_field() {
     let (huge, big) = (1u64 << 63, 1u64 << 40);
@@ -381,7 +381,7 @@ fn sizes_beyond_all_reason_name_their_field() {
     }
 }
 
-/// Ten gigabytes by the configuration, kilobytes by the file.
+/// Ten gigabytes according to the configuration, but kilobytes in the file.
 #[test]
 fn a_configuration_is_compared_with_the_weights_before_it_is_built() {
     for (changes, words) in [

@@ -1,4 +1,4 @@
-//! The presets: what they build, and what the size of images makes of them.
+//! The presets: the networks that they build, and how the image size changes them.
 
 use ch04_unet::{BlockType, Preset};
 
@@ -34,7 +34,7 @@ fn the_small_preset_follows_the_size_of_the_images() {
 fn features_are_what_leaves_the_blocks() {
     let by_hand = 3 * 32 * 256 + (3 + 3) * 64 * 64 + (3 + 2 + 1) * 64 * 16;
     assert_eq!(Preset::Cats.config([3, 16, 16]).features([16, 16]), by_hand);
-    // Sizes that no memory holds do not overflow.
+    // Sizes that no memory could hold do not overflow.
     let large = Preset::DdpmCifar10.config([3, 8192, 8192]);
     assert!(large.features([8192, 8192]) > 1 << 36);
 }

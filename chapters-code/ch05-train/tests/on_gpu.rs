@@ -1,4 +1,4 @@
-//! What a GPU learns and draws is what the processor learns and draws, up to rounding.
+//! A GPU learns and draws the same as the processor, up to rounding.
 #![cfg(feature = "cuda")]
 
 use ch01_tensors::{Cats, Split};
@@ -9,7 +9,7 @@ use ch06_sampling::sample_images;
 use dfdx::prelude::*;
 use ops::UNetDevice;
 
-/// Every kind of layer, and few steps of noise.
+/// Every kind of layer, and only a few timesteps.
 fn config() -> TrainConfig {
     let attention = UNetConfig {
         down_block_types: vec![BlockType::DownBlock2D, BlockType::AttnDownBlock2D],

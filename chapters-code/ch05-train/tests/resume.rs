@@ -1,4 +1,4 @@
-//! Files of a training run that cannot be right are named, before they cost memory or time.
+//! Invalid files of a training run are named before they cost memory or time.
 
 use std::fs;
 use std::path::Path;
@@ -105,7 +105,7 @@ fn settings_that_cannot_be_right_are_named() {
             "{words}: {error}"
         );
     }
-    // Gigabytes by the settings, kilobytes by the file.
+    // Gigabytes according to the settings, but kilobytes in the file.
     let mut bad = good.clone();
     bad["unet"]["block_out_channels"] = json!([16_384, 16_384]);
     fs::write(&path, bad.to_string()).unwrap();

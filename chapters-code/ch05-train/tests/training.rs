@@ -1,4 +1,4 @@
-//! Training learns, clips, averages, and continues after a stop as if nothing had been.
+//! Training learns, clips, averages, and resumes as if it had never stopped.
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
@@ -154,7 +154,7 @@ fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
 
 #[test]
 fn long_gradients_are_cut() {
-    // With a plain gradient step in place of AdamW's, moments show what the optimiser
+    // After one step of AdamW, its first moment shows which gradient the optimiser
     // saw: m = (1 - beta1) · scaled g.
     let device = ops::open_device(0).unwrap();
     let mut trainer = Trainer::new(&device, config(PredictionType::Epsilon)).unwrap();
@@ -175,8 +175,8 @@ fn long_gradients_are_cut() {
     );
 }
 
-/// An error of x0 counts the same, whatever the network was asked for: as much as its
-/// square times the signal-to-noise ratio, or times 5.
+/// An error in x0 counts the same, whatever the network predicts: its square times
+/// the smaller of the signal-to-noise ratio and 5.
 #[test]
 fn min_snr_weighs_the_error_of_x0() {
     let device: Dev = ops::open_device(0).unwrap();
@@ -197,7 +197,7 @@ fn min_snr_weighs_the_error_of_x0() {
             PredictionType::VPrediction,
         ] {
             let diffusion = Diffusion { schedule: schedule.clone(), prediction_type };
-            // What a network answers that takes x_t for a noisy `wrong`.
+            // The answer of a network that takes x_t for a noisy `wrong`.
             let network = |x_t: Images<Dev>, timesteps: &[usize]| {
                 let part = wrong.clone() * alpha_bar.sqrt() as f32;
                 let eps = (x_t - part) / (1.0 - alpha_bar).sqrt() as f32;
@@ -256,7 +256,7 @@ fn two_halves_say_what_the_whole_batch_says() {
     let (loss, norm) = (report.loss, report.gradient_norm);
     assert!((loss / value - 1.0).abs() < 1e-5, "the loss is {loss}, not {value}");
     assert!((norm / length - 1.0).abs() < 1e-5, "{norm} is not {length}");
-    // After one step the first moment is the gradient, but for a factor.
+    // After one step the first moment is the gradient, up to a factor.
     for (whole, halves) in whole.m.iter().zip(&trainer.optimizer.m) {
         for (whole, halves) in whole.as_vec().iter().zip(halves.as_vec()) {
             assert!((whole - halves).abs() < 1e-6, "{halves} is not {whole}");
@@ -322,7 +322,7 @@ fn a_planned_training_uses_and_stores_its_plan() {
     assert_eq!(
         trainer.train_step(&Cats::new(Split::Train)).unwrap().learning_rate,
         3e-4,
-        "rising slower than falling"
+        "the warm-up rate is below that of the cooldown"
     );
     let folder = tempfile::tempdir().unwrap();
     trainer.save(folder.path()).unwrap();
@@ -381,14 +381,14 @@ fn heldout_losses_are_comparable() {
     // An untrained network answers about 0, so its error is about the variance of the
     // noise.
     assert!((measure(1).mean() - 1.0).abs() < 0.4, "{}", measure(1).mean());
-    // For the noise the weight is 5 over the ratio where that is above 5: far below 1 at
+    // For noise the weight is 5 / signal-to-noise ratio, at most 1: far below 1 at
     // the clean end, and 1 from the middle on.
     assert!(weighted.buckets[0] < 0.3 * measure(1).buckets[0], "{weighted:?}");
     assert_eq!(weighted.buckets[5..], measure(1).buckets[5..]);
 }
 
 /// Memory must not grow with the number of held-out images: at most 16 of them go
-/// through the network together, and each does once in every range of timesteps.
+/// through the network together, and each goes through once per range of timesteps.
 #[test]
 fn heldout_images_go_through_the_network_in_pieces() {
     let device: Dev = ops::open_device(0).unwrap();
@@ -405,6 +405,6 @@ fn heldout_images_go_through_the_network_in_pieces() {
     let seen = seen.into_inner();
     assert_eq!(seen.len(), 10 * 3);
     assert!(seen.chunks(3).all(|pieces| pieces == [0..16, 16..32, 32..40]));
-    // A network that always predicts 0 is off by the variance of the noise.
+    // The loss of a network that always predicts 0 is the variance of the noise.
     assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
 }

@@ -1,4 +1,4 @@
-//! The walk with denoisers that are known exactly, so that what comes out is known
+//! The walk with denoisers that are known exactly, so that the results are known
 //! too.
 
 use ch02_schedule::{BetaSchedule, Schedule};
@@ -23,7 +23,7 @@ fn ancestral(diffusion: &Diffusion, variance_type: VarianceType) -> Ancestral {
     Ancestral { diffusion: diffusion.clone(), variance_type, clip: None }
 }
 
-/// What theory gives for the walk with [`gaussian_denoiser`]: every step is a linear
+/// The moments of the walk with [`gaussian_denoiser`] in theory: every step is a linear
 /// map plus noise, so mean and variance follow.
 fn expected_moments(
     schedule: &Schedule,
@@ -49,7 +49,7 @@ fn moments(values: &[f32]) -> (f64, f64) {
     (mean, values.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / (n - 1.0))
 }
 
-/// Asserts that mean and variance of `n` values agree with theory within chance.
+/// Asserts that the mean and variance of `n` values differ from theory only by chance.
 fn assert_moments(found: (f64, f64), expected: (f64, f64), n: usize, what: &str) {
     let ((m, v), (em, ev), n) = (found, expected, n as f64);
     let (near_m, near_v) = (3.3 * (ev / n).sqrt(), 3.3 * ev * (2.0 / n).sqrt());
@@ -93,7 +93,7 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
 }
 // ANCHOR_END: gaussian
 
-/// With many steps theory itself comes to the data's own moments, whichever variance
+/// With many steps the moments in theory approach those of the data, whichever variance
 /// the steps add.
 #[test]
 fn many_small_steps_lead_to_the_data() {
@@ -179,7 +179,7 @@ fn an_image_does_not_depend_on_its_neighbours() {
     );
 }
 
-/// A walk that is watched, or left for a while, ends where one ends that is not.
+/// A walk that is watched step by step, or interrupted, ends where any other does.
 #[test]
 fn a_walk_is_an_iterator_over_steps_that_join() {
     let device: Dev = ops::open_device(0).unwrap();

@@ -58,7 +58,7 @@ fn every_spacing_visits_as_many_timesteps_as_it_should() {
 }
 
 // ANCHOR: expected_moments
-/// What theory gives for DDIM over these timesteps: every step is a linear map plus
+/// The moments of DDIM over these timesteps in theory: every step is a linear map plus
 /// noise.
 fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
@@ -79,7 +79,7 @@ fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
 }
 // ANCHOR_END: expected_moments
 
-/// Asserts that mean and variance of `n` values agree with theory within chance.
+/// Asserts that the mean and variance of `n` values differ from theory only by chance.
 fn assert_moments(found: (f64, f64), expected: (f64, f64), n: usize, what: &str) {
     let ((m, v), (em, ev), n) = (found, expected, n as f64);
     let (near_m, near_v) = (3.3 * (ev / n).sqrt(), 3.3 * ev * (2.0 / n).sqrt());
@@ -108,7 +108,7 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
                 assert_moments(found, expected, n, &what);
                 if eta == 0.0 {
                     // Without fresh noise the walk is one linear map: the moments are
-                    // exact, given the start's.
+                    // exact, given those of the start.
                     let (found, exact) = (found.1, expected.1 * start.1);
                     assert!(
                         (found - exact).abs() < 1e-4 * expected.1,
@@ -129,8 +129,8 @@ fn the_second_order_solver_comes_closer_to_the_data() {
     for kind in KINDS {
         let diffusion = cosine(kind);
         let denoise = best(&diffusion);
-        // Where an infinitely fine walk leads: deviations shrink from 1 to that of the
-        // data.
+        // Where an infinitely fine walk leads: the deviation shrinks from 1 to that of
+        // the data.
         let error = |variance: f64| (variance / of_start.1).sqrt() - VARIANCE.sqrt();
         for steps in [10, 20, 50] {
             let timesteps = TimestepSpacing::Trailing.timesteps(1000, steps, 0);

@@ -84,8 +84,8 @@ fn one_hot_rows() {
 }
 
 // ANCHOR: nothing
-/// Told nothing, the network is that of chapter 4, also when others in the batch are
-/// told something.
+/// Told nothing about an image, the network answers as that of chapter 4 does, even if
+/// it is told something about others in the batch.
 #[test]
 fn nothing_said_changes_nothing() {
     let class = ConditioningConfig::Class { num_classes: 3 };
@@ -183,7 +183,7 @@ fn gradients_reach_what_reads_the_words() {
                 .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
                 .unwrap();
             if name.ends_with("to_k.bias") {
-                // It adds the same to all scores of a softmax, which does not see it.
+                // It adds the same to all scores, which leaves their softmax unchanged.
                 assert!(slope.abs() < 1e-6, "{name}: {slope}");
                 continue;
             }
@@ -235,7 +235,7 @@ fn guidance_goes_from_one_answer_to_the_other_and_beyond() {
 fn every_image_is_guided_by_what_is_asked_of_it() {
     let conditioning = text();
     let (device, network) = network(&conditioning);
-    // Enough that the batch is cut in two.
+    // Enough prompts for the batch to be cut in two.
     let prompts = ["a black cat", "folded ears", "an orange cat"]
         .map(|prompt| read(&conditioning, prompt));
     let conditions: Vec<Condition> = prompts.into_iter().cycle().take(17).collect();
@@ -277,7 +277,7 @@ fn phrases_say_what_is_asked_for_in_known_words() {
             }
             assert!(
                 part.right(&cat).iter().all(|&right| right != Some(false)),
-                "leaving out is not lying"
+                "leaving something out is not lying"
             );
         }
         // A caption does not mention ears that are up.
@@ -337,16 +337,16 @@ fn left_out_cats_are_left_out() {
     let kinds: Vec<Attributes> = Attributes::all()
         .filter(|cat| !Unseen::of(&Asked::all(cat)).is_empty())
         .collect();
-    // 72 of each fur. Orange: one of three eyes and one of four backgrounds, 6 of which
-    // are both. Then one of three eyes, of four backgrounds, of three patterns, of two
-    // ears.
+    // 72 of each fur. Orange: a third by their eyes and a quarter by their background,
+    // 6 of them by both. Other furs: a third by eyes, a quarter by background, a third
+    // by pattern, half by ears.
     assert_eq!(kinds.len(), (24 + 18 - 6) + 24 + 18 + 24 + 36);
     let seen = SeenCats::new(Box::new(Cats::new(Split::HeldOut)));
     let all = Cats::new(Split::HeldOut);
     assert!((6_600..7_000).contains(&seen.len()), "{} of 10,000", seen.len());
     assert!((0..seen.len())
         .all(|i| Unseen::of(&Asked::all(&seen.attributes(i).unwrap())).is_empty()));
-    // What is left is not changed, and every word is still seen.
+    // The cats that are left are unchanged, and every word still occurs.
     assert!((0..10).all(|i| (0..all.len())
         .any(|j| all.image(j) == seen.image(i) && all.caption(j) == seen.caption(i))));
     let said: std::collections::HashSet<String> =
@@ -544,8 +544,8 @@ fn best(diffusion: &Diffusion) -> impl Fn(&Images<Dev>, usize) -> Images<Dev> + 
     |x, t| gaussian_denoiser(diffusion, MEAN, VARIANCE, x, t)
 }
 
-/// With the best possible answers for pixels from N(MEAN, VARIANCE), what is painted
-/// comes from there, whatever is around it.
+/// With the best possible answers for pixels from N(MEAN, VARIANCE), painted pixels
+/// come from that distribution, whatever surrounds them.
 #[test]
 fn inpainting_keeps_what_it_must_and_draws_the_rest() {
     let device: Dev = ops::open_device(0).unwrap();
@@ -609,7 +609,7 @@ fn a_class_has_a_name_and_a_number() {
     let animals = named(&["bird", "cat", "dog"]);
     assert_eq!(animals.class("cat"), Ok(Condition::Label(1)));
     assert_eq!(animals.class("1"), Ok(Condition::Label(1)));
-    // A name comes first, also where it looks like a number.
+    // A name takes precedence, even if it looks like a number.
     assert_eq!(named(&["1", "0", "7"]).class("0"), Ok(Condition::Label(1)));
     assert_eq!(named(&["1", "0", "7"]).class("2"), Ok(Condition::Label(2)));
     for wrong in ["cow", "3", "-1", "", "Cat"] {
@@ -619,7 +619,7 @@ fn a_class_has_a_name_and_a_number() {
             "{error}"
         );
     }
-    // A model of before classes had names.
+    // A model from before classes had names.
     assert_eq!(named(&[]).class("2"), Ok(Condition::Label(2)));
     assert!(named(&[]).class("3").unwrap_err().to_string().contains("0 to 2"));
     assert!(file(text()).class("cat").unwrap_err().to_string().contains("--prompt"));
@@ -642,7 +642,7 @@ fn other_classes_are_told_by_name() {
     }
     animals.classes.clear();
     assert!(animals.check_classes(&strings(&["bird"])).is_err());
-    assert_eq!(file(text()).check_classes(&[]), Ok(()), "captions are no classes");
+    assert_eq!(file(text()).check_classes(&[]), Ok(()), "captions are not classes");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Configurations on disk that cannot be right are named, before they cost memory or
+//! Configurations on disk that cannot be right are named before they cost memory or
 //! time.
 
 mod spoilt;

@@ -1,4 +1,4 @@
-//! The variational bound, where theory knows it.
+//! The variational bound, where it is known from theory.
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal};
@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 const KIND: VarianceType = VarianceType::FixedSmall;
-/// Of the data, which are Gaussian.
+/// Mean and deviation of the data, which are Gaussian.
 const MEAN: f64 = -0.2;
 const DEVIATION: f64 = 0.3;
 
@@ -57,7 +57,7 @@ fn a_step_costs_what_the_best_guess_does_not_know() {
     let timesteps = [1, 10, 100, 500, 900];
     let found = measured(&schedule, 100_000, &timesteps);
     for (&t, found) in timesteps.iter().zip(found) {
-        // The steps' means differ by their share of the error of the guess.
+        // The true mean and ours differ by `of_x0` times the error of the guess.
         let (of_x0, _) = schedule.posterior_mean_coefficients(t);
         let (_, unknown) = best_guess(schedule.alpha_bar[t], 0.0);
         let nats = of_x0 * of_x0 * unknown / (2.0 * schedule.posterior_variance(t));
@@ -82,7 +82,7 @@ fn all_steps_together_cost_more_than_the_data_hold() {
     let entropy =
         0.5 * (2.0 * std::f64::consts::PI * std::f64::consts::E * sigma * sigma).log2();
     assert!(total > entropy, "a bound below the truth: {total}, {entropy}");
-    // A fixed variance is too small for the last steps, which cost more for it.
+    // The fixed variance is too small for the last steps, which therefore cost more.
     assert!(total < entropy + 1.0, "{total}, {entropy}");
 }
 
@@ -104,7 +104,7 @@ fn the_bytes_share_all_of_the_mass() {
 
 #[test]
 fn the_larger_variance_costs_more() {
-    // The term of equal means is KL(N(0, β̃) ‖ N(0, β)) alone.
+    // With equal means the term is just KL(N(0, β̃) ‖ N(0, β)).
     let device: AutoDevice = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let x: Images<AutoDevice> = device.zeros_like(&(1, 1, 2, 2));

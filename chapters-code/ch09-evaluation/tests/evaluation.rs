@@ -18,8 +18,8 @@ use rand::Rng;
 /// two points on every axis.
 fn cross(mean: &[f64], variance: &[f64]) -> Vec<Vec<f64>> {
     let width = mean.len();
-    // Of 2·width points two differ from the mean along an axis, and the estimate
-    // divides by one less.
+    // Of the 2·width points two differ from the mean along an axis, and the estimate
+    // divides by 2·width - 1.
     let reach = |axis: usize| (variance[axis] * (2 * width - 1) as f64 / 2.0).sqrt();
     let point = |axis: usize, sign: f64| {
         (0..width)
@@ -39,7 +39,7 @@ fn frechet_distance_of_known_gaussians() {
     assert!((frechet_distance(&a, &b) - expected).abs() < 1e-9);
     assert!(frechet_distance(&a, &a).abs() < 1e-9);
 
-    // Turning both sets changes nothing, and gives them covariances.
+    // Rotating both sets gives them covariances, but leaves the distance unchanged.
     let turn = |rows: &[Vec<f64>]| -> Vec<Vec<f64>> {
         let (c, s) = (0.6, 0.8);
         rows.iter()
@@ -69,7 +69,7 @@ fn kernel_distance_by_hand_and_on_average() {
     let expected = 1.0 + -1.0 - 2.0 * (1.0 + 1.0 + 27.0 + 0.0) / 4.0;
     assert!((kernel_distance(&a, &b) - expected).abs() < 1e-12);
 
-    // Of two halves of one crowd it is 0 on average, above and below.
+    // For two halves of one crowd it is 0 on average, sometimes above, sometimes below.
     let mut rng = rng(0, 0);
     let mut row = |shift: f64| {
         (0..3).map(|_| rng.gen_range(-1.0..1.0) + shift).collect::<Vec<f64>>()
@@ -106,7 +106,7 @@ fn the_nearest_image_is_found() {
     ];
     assert_eq!(found, expected);
     assert_eq!(found[1].ratio(), 0.75);
-    // In pieces it is the same, whichever piece holds the nearest and the second.
+    // In pieces it finds the same, whichever piece holds the nearest and the second.
     for at in 1..20 {
         let (a, b) = others.split_at(at);
         for (i, image) in [vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]].iter().enumerate() {
@@ -118,7 +118,7 @@ fn the_nearest_image_is_found() {
     }
 }
 
-/// More images than are compared at a time, some of them copies, some nearly.
+/// More images than are compared at a time; some are copies, and some nearly so.
 #[test]
 fn the_nearest_of_many_is_what_every_difference_says() {
     let (train, heldout) = (Cats::new(Split::Train), Cats::new(Split::HeldOut));
@@ -152,7 +152,7 @@ fn a_judge_compares_ranks() {
     assert_eq!(share_above(&values, 99.0), 1.0 / 101.0);
     assert_eq!(chance_larger(&values, &values), 0.5);
     assert_eq!(chance_larger(&[3.0, 4.0], &[1.0, 2.0]), 1.0);
-    // Of the six pairs, 2 > 1, 4 > 1, 4 > 2 and 4 > 3, and half of the equal one.
+    // Of the six pairs, 2 > 1, 4 > 1, 4 > 2 and 4 > 3; the equal one counts half.
     assert_eq!(chance_larger(&[2.0, 4.0], &[1.0, 2.0, 3.0]), 4.5 / 6.0);
 }
 
@@ -188,7 +188,7 @@ fn a_classifier_learns_and_survives_the_disk() {
     let mut trained = small(150);
     let right = accuracy(&device, &trained, &heldout);
     // Guessing gets one in 432 right.
-    assert!(right > 0.05, "right about {right} after 150 steps");
+    assert!(right > 0.05, "a share of {right} is right after 150 steps");
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &mut trained).unwrap();
     let again = load(&device, folder.path()).unwrap();
@@ -198,7 +198,7 @@ fn a_classifier_learns_and_survives_the_disk() {
     assert_eq!(features, features_of(&device, &trained, &images));
 }
 
-/// The distance must see what is wrong with images: noise on them, fewer kinds of them.
+/// The distance must show what is wrong with images: noise in them, or too few kinds.
 #[test]
 fn worse_images_are_farther_away() {
     let device = ops::open_device(0).unwrap();

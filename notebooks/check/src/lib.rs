@@ -54,13 +54,13 @@ pub fn chapters() -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// A kernel with the folder of the notebooks around it.
+/// A kernel that runs in the folder of the notebooks.
 pub struct Kernel {
     context: CommandContext,
     said: Arc<Mutex<Said>>,
 }
 
-/// What came out of the cells since it was last asked for.
+/// The output of the cells since it was last taken.
 #[derive(Default)]
 struct Said {
     printed: Vec<String>,
@@ -74,13 +74,13 @@ impl Kernel {
     /// # Errors
     /// If there is no Rust compiler, or the folder of the notebooks cannot be entered.
     pub fn start() -> Result<Self> {
-        // Paths in `:dep` are seen from here.
+        // Paths in `:dep` are relative to this folder.
         std::env::set_current_dir(folder())?;
         let (context, outputs) = CommandContext::new()?;
         let said = Arc::new(Mutex::new(Said::default()));
-        // A cell ends when all that it printed was taken, so somebody has to take it meanwhile.
-        // What is taken is noted before the lock is given back: when the cell has ended, nothing is
-        // on its way any more.
+        // A cell ends when all its output has been taken, so another thread takes it meanwhile.
+        // What is taken is noted before the lock is released: when the cell has ended, nothing is
+        // still on its way.
         let notes = Arc::downgrade(&said);
         std::thread::spawn(move || {
             while let Some(said) = notes.upgrade() {
@@ -100,7 +100,7 @@ impl Kernel {
     /// If it does not compile, panics, or ends with `?` on an error.
     pub fn run(&mut self, code: &str) -> Result<Output> {
         let result = self.context.execute(code);
-        // Another thread of evcxr brings complaints, a moment later.
+        // Another thread of evcxr delivers complaints a moment later.
         std::thread::sleep(Duration::from_millis(100));
         let Said { printed, complaints } =
             std::mem::take(&mut *self.said.lock().expect("no thread panicked"));
@@ -120,7 +120,7 @@ impl Kernel {
             other => failed(other.to_string()),
         })?;
         // evcxr does not call it an error if a cell panics or ends with `?`: it forgets what the
-        // cell made, and says why on the standard error. No cell of ours has anything else to say
+        // cell made, and says why on standard error. No cell of ours has anything else to say
         // there.
         if !complaints.is_empty() {
             return Err(failed("the cell failed".into()));
@@ -146,12 +146,12 @@ impl Notebook {
     /// Reads a notebook.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no notebook.
+    /// If the file cannot be read, or is not a notebook.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let json: Value =
             serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        ensure!(json["cells"].is_array(), "{}: no notebook, for it has no cells", path.display());
+        ensure!(json["cells"].is_array(), "{}: not a notebook (it has no cells)", path.display());
         Ok(Self { path: path.to_path_buf(), json })
     }
 
@@ -188,7 +188,7 @@ impl Notebook {
     /// Runs it from the top and writes what its cells say into the file.
     ///
     /// # Errors
-    /// If a cell fails or the file cannot be written; it is then as it was.
+    /// If a cell fails or the file cannot be written; the file is then unchanged.
     pub fn remake(&mut self) -> Result<()> {
         let mut kernel = Kernel::start()?;
         let mut count = 0;
@@ -264,7 +264,7 @@ fn written(outputs: &Value) -> Result<Output> {
     Ok(output)
 }
 
-/// How two outputs differ, if they do. Pictures may, in their bytes: processors round differently.
+/// How two outputs differ, if they do. The bytes of pictures may: processors round differently.
 fn difference(written: &Output, made: &Output) -> Option<String> {
     let kinds = |output: &Output| output.shown.keys().cloned().collect::<Vec<_>>();
     if kinds(written) != kinds(made) {

@@ -11,7 +11,7 @@ fn main() -> Result<()> {
         words.is_empty() || words.iter().any(|w| path.to_string_lossy().contains(w))
     };
     let chosen: Vec<_> = notebooks()?.into_iter().filter(|path| asked(path)).collect();
-    ensure!(!chosen.is_empty(), "no notebook is called like {}", words.join(" or "));
+    ensure!(!chosen.is_empty(), "no notebook's name contains {}", words.join(" or "));
     for path in chosen {
         Notebook::read(&path)?.remake()?;
         println!("remade {}", path.display());

@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A check that no notebook could fail would be none.
+/// A check that no notebook can fail would check nothing.
 fn a_cell_that_fails_is_an_error() -> Result<()> {
     let mut kernel = Kernel::start()?;
     kernel.run("let number = 7;")?;

@@ -1,4 +1,4 @@
-//! Chromium, driven by its DevTools protocol: as much of it as a test needs that plays figures.
+//! Chromium, driven over its DevTools protocol: as much of that as a test of figures needs.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -9,12 +9,12 @@ use anyhow::Context;
 use serde_json::{json, Value};
 use tungstenite::{Message, WebSocket};
 
-/// A browser without a window. It ends with this value.
+/// A browser without a window. It is closed when this value is dropped.
 pub struct Chromium {
     process: Child,
     socket: WebSocket<TcpStream>,
     calls: u64,
-    /// Whether the page is loaded that was asked for last.
+    /// Whether the page that was asked for last is loaded.
     loaded: bool,
     _profile: tempfile::TempDir,
 }
@@ -42,7 +42,7 @@ impl Chromium {
     /// Starts a browser.
     ///
     /// # Errors
-    /// If it does not start, or does not tell where it listens.
+    /// If it does not start, or does not say where it listens.
     pub fn start(name: &str) -> anyhow::Result<Self> {
         let profile = tempfile::tempdir()?;
         let mut process = Command::new(name)
@@ -56,9 +56,9 @@ impl Chromium {
         while let (None, Some(line)) = (&address, lines.next()) {
             address = line?.strip_prefix("DevTools listening on ").map(str::to_string);
         }
-        // It must not wait for somebody to read what else it writes.
+        // It must not block because nobody reads the rest of its output.
         std::thread::spawn(move || lines.for_each(drop));
-        let address = address.context("the browser does not tell where it listens")?;
+        let address = address.context("the browser does not say where it listens")?;
         let host = address.split('/').nth(2).context("an address has a host")?;
         let stream = TcpStream::connect(host)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -131,7 +131,7 @@ impl Drop for Chromium {
     }
 }
 
-/// Moves of the pointer while it is dragged.
+/// Pointer moves in a drag.
 const DRAG_STEPS: u32 = 20;
 
 impl Tab<'_> {

@@ -11,7 +11,7 @@ use anyhow::Context;
 use browser_tests::{Chromium, Tab};
 use serde_json::Value;
 
-/// The longest that a figure draws here (training takes the most).
+/// The longest that a figure may draw here (training takes longest).
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Events of a drag, and how many of them must be painted.
 const DRAG: usize = 60;
@@ -38,7 +38,7 @@ impl Book {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let served = served.clone();
-                // On its own, because a browser opens connections ahead of need, and keeps them.
+                // A thread each, because a browser opens connections ahead of need, and keeps them.
                 std::thread::spawn(move || answer(connection, &served).ok());
             }
         });
@@ -46,8 +46,8 @@ impl Book {
     }
 }
 
-/// Reads one request and sends the file, or nothing if there is none. The browser may go elsewhere
-/// meanwhile, which is an error that nobody needs.
+/// Reads one request and sends the file, or nothing if there is none. The browser may hang up
+/// meanwhile, which is an error that can be ignored.
 fn answer(mut connection: TcpStream, served: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -122,7 +122,7 @@ fn caption(tab: &mut Tab, form: &str) -> String {
     text(tab, &format!("{form}.querySelector('output.caption').value"))
 }
 
-/// Plays the figure number `i` of a page.
+/// Plays figure number `i` of a page.
 fn play(tab: &mut Tab, page: &str, i: usize) {
     let form = format!("document.querySelectorAll('form.live')[{i}]");
     let name = format!("{page}, {}", text(tab, &format!("{form}.dataset.figure")));
@@ -222,7 +222,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     }
 }
 
-/// Paints with the pointer and by keyboard, and takes it back.
+/// Paints with the pointer and the keyboard, and then undoes it all.
 fn paint(tab: &mut Tab, name: &str, form: &str) {
     let board = format!("{form}.querySelector('.board canvas')");
     // A board without colours has marks only.
@@ -231,7 +231,7 @@ fn paint(tab: &mut Tab, name: &str, form: &str) {
     ask(tab, &format!("{board}.scrollIntoView({{ block: 'center' }})"));
     let corner = ask(tab, &format!("(box => [box.x, box.y])({board}.getBoundingClientRect())"));
     let side = ask(tab, &format!("{board}.clientWidth / 16")).as_f64().expect("a width");
-    // Of the second row, the pixels from the third to the sixth.
+    // The third to sixth pixels of the second row.
     let [x, y] = [0, 1].map(|i| corner[i].as_f64().expect("a place"));
     let [from, to] = [2.5, 5.5].map(|column| [x + column * side, y + 1.5 * side]);
     let before = text(tab, &image);
@@ -275,7 +275,7 @@ fn every_figure_plays() -> anyhow::Result<()> {
         }
     }
 
-    // The files are lost before a figure is first used, by a browser that has stored none yet.
+    // The files are lost before a figure is first used, and this new browser has none of them.
     let mut browser = Chromium::start(chromium)?;
     let mut tab = browser.open(&format!("{}/ch03.html", book.address), [1280, 900])?;
     wait(&mut tab, "ch03", "document.querySelector('form.live.ready') !== null");

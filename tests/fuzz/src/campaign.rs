@@ -1,4 +1,4 @@
-//! Shares the inputs of a target out among processes, and adds up what they say.
+//! Divides the inputs of a target among processes, and adds up their reports.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ const WORKERS: u64 = 2;
 /// Processes that may die on one target before it is given up.
 const MOST_DEATHS: u64 = 50;
 
-/// Sends `count` inputs to a target, and prints its line of the table. Whether none failed.
+/// Sends `count` inputs to a target, and prints its line of the table. Returns whether none failed.
 ///
 /// # Errors
 /// If a process cannot be started, or a file cannot be written.
@@ -44,7 +44,7 @@ pub fn attack(
     Ok(total.faults.is_empty())
 }
 
-/// Has a process read a range of inputs, and another one if that dies.
+/// Has a process read a range of inputs, and starts another for the rest if that one dies.
 fn read(
     target: &'static Target,
     range: std::ops::Range<u64>,

@@ -8,12 +8,12 @@
 //! one that the book's own code writes or that is put together byte by byte ([`targets`]), with one
 //! to eight changes ([`mutate`]): bits flipped, bytes and numbers replaced by extremes, parts cut
 //! off, removed, repeated, put in from another file, words of the format inserted. In half of the
-//! cases checksums and lengths are made right afterwards. The same seed gives the same inputs.
+//! cases checksums and lengths are corrected afterwards. The same seed gives the same inputs.
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
-//! - it makes its reader panic. The decoders of pictures may panic where `read_image` makes an
-//!   error of that;
-//! - it takes more than one second of the processor's time, three times in a row;
+//! - it makes its reader panic. The decoders of pictures may panic where `read_image` turns that
+//!   into an error;
+//! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
 //!   ([`memory`]);
 //! - it ends the process, or does not end within a minute.
@@ -29,11 +29,11 @@
 //! | seconds | by the clock |
 //! | accepted | the share that was read without an error: at 0 % or 100 % a target tests nothing |
 //! | memory | the most that one input took |
-//! | slowest | the most time of the processor that one input took |
+//! | slowest | the most processor time that one input took |
 //! | failures | how many inputs failed; what is wrong with them follows, a line for each kind |
 //!
-//! `--pictures FOLDER` reads the pictures of a folder as they are instead, and fails if one does:
-//! for files that may not be copied.
+//! `--pictures FOLDER` instead reads the pictures of a folder as they are, and fails if one of them
+//! does: for files that may not be copied.
 
 mod campaign;
 mod memory;
@@ -55,7 +55,7 @@ struct Args {
     /// Which parser
     #[arg(default_value = "all")]
     target: String,
-    /// How many inputs each
+    /// How many inputs for each parser
     #[arg(default_value_t = 1_000_000)]
     count: u64,
     /// Decides the inputs
@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn named(name: &str) -> anyhow::Result<&'static Target> {
     targets::all().find(|target| target.name == name).with_context(|| {
         let names: Vec<&str> = targets::all().map(|target| target.name).collect();
-        format!("there is no target '{name}', but there are: all, {}", names.join(", "))
+        format!("there is no target '{name}'; the targets are: all, {}", names.join(", "))
     })
 }
 

@@ -10,7 +10,7 @@ static ALLOCATOR: Counting = Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// No process gets more: what asks for it is told that there is none left.
+/// No process gets more than this: a request for more is told that none is left.
 const CEILING: usize = 2 << 30;
 
 /// The allocator of the system, with the bytes that are in use counted.

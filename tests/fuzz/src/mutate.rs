@@ -27,7 +27,7 @@ const EDGES: [u64; 14] = [
     u64::MAX,
 ];
 
-/// The same and others, as text.
+/// The same numbers and others, as text.
 const NUMBERS: [&str; 20] = [
     "0",
     "-0",
@@ -70,8 +70,8 @@ impl<'a> Mutator<'a> {
         Self { target, seeds, seed }
     }
 
-    /// Input number `number`: a seed with one to eight changes. In half of the cases sums and
-    /// lengths are made right afterwards.
+    /// Input number `number`: a seed with one to eight changes. In half of the cases checksums and
+    /// lengths are corrected afterwards.
     pub fn input(&self, number: u64) -> Vec<u8> {
         let rng = SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         let (target, seeds) = (self.target, self.seeds);
@@ -179,7 +179,7 @@ impl<'a> Input<'a> {
         self.bytes.drain(part);
     }
 
-    /// Puts a part elsewhere, too, seldom many times.
+    /// Copies a part to another place, occasionally many times.
     fn repeat(&mut self) {
         let part = self.part();
         let times = if self.rng.gen_ratio(1, 8) { 1 << self.rng.gen_range(0..10) } else { 1 };
@@ -218,7 +218,7 @@ impl<'a> Input<'a> {
         self.bytes[start..].iter_mut().zip(word).for_each(|(byte, new)| *byte = new);
     }
 
-    /// Puts another number in the place of one that is written in digits.
+    /// Replaces a number that is written in digits with another.
     fn replace_number(&mut self) {
         let is_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
         let start = self.place();
@@ -236,7 +236,7 @@ impl<'a> Input<'a> {
         self.bytes.splice(start..end, number.into_bytes());
     }
 
-    /// Puts a word in the place of what follows a colon or comma.
+    /// Replaces what follows a colon or comma with a word.
     fn replace_value(&mut self) {
         let from = self.place();
         let next = |start: usize, stops: &[u8]| {

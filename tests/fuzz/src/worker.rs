@@ -1,4 +1,4 @@
-//! One process that reads inputs, one after the other, and writes down what became of them.
+//! One process that reads inputs, one after another, and records what became of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,16 +21,16 @@ use crate::targets::{Run, Target};
 /// Bytes that an input may take.
 pub const MOST_MEMORY: usize = 256 << 20;
 
-/// Seconds of the processor that an input may take.
+/// Seconds of processor time that an input may take.
 const MOST_SECONDS: f64 = 1.0;
 
 /// Seconds by the clock before a process with an endless input is ended.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Inputs of one fault that are kept.
+/// How many inputs are kept for each fault.
 const KEPT: u64 = 3;
 
-/// Tries to make an input that fails shorter.
+/// How many attempts are made to shorten an input that fails.
 const TRIES: usize = 300;
 
 /// Inputs between two reports.
@@ -47,7 +47,7 @@ pub struct Job {
     pub end: u64,
     /// A folder for the worker alone.
     pub folder: PathBuf,
-    /// Where inputs go that fail.
+    /// The folder for inputs that fail.
     pub failures: PathBuf,
 }
 
@@ -66,7 +66,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds another one.
+    /// Adds another report.
     pub fn add(&mut self, other: Self) {
         self.inputs += other.inputs;
         self.accepted += other.accepted;
@@ -112,7 +112,7 @@ struct Outcome {
     fault: Option<String>,
 }
 
-/// Seconds of the processor that this process has taken.
+/// Seconds of processor time that this process has taken.
 fn processor() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
@@ -131,7 +131,7 @@ fn read(run: &mut Run, input: &[u8]) -> Outcome {
     Outcome { accepted: result.unwrap_or(false), memory, seconds, fault }
 }
 
-/// Ends the process if an input does not end.
+/// Ends the process if reading an input does not end.
 fn watch() {
     let mut before = u64::MAX;
     loop {
@@ -157,7 +157,7 @@ pub fn work(target: &'static Target, job: &Job) {
     for number in job.first..job.end {
         NUMBER.store(number, Relaxed);
         fs::write(number_path(&job.folder), number.to_le_bytes())
-            .expect("the folder of the worker can be written");
+            .expect("the folder of the worker can be written to");
         worker.take(&mutator.input(number));
         if number % INTERVAL == 0 {
             worker.save();
@@ -175,7 +175,7 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn take(&mut self, input: &[u8]) {
         let mut outcome = read(&mut self.run, input);
-        // Whatever else the machine did meanwhile: what is slow once in three times is not slow.
+        // The machine may have been busy: an input counts as slow only if it is slow every time.
         for _ in 0..3 {
             if outcome.seconds > MOST_SECONDS {
                 outcome = read(&mut self.run, input);
@@ -197,7 +197,7 @@ impl Worker<'_> {
         });
     }
 
-    /// Writes down an input that failed, if there are not enough of its fault.
+    /// Saves an input that failed, unless enough are kept for its fault.
     fn keep(&mut self, input: &[u8], fault: &str) {
         if self.report.faults.get(fault).is_none_or(|count| *count < KEPT) {
             let shorter = self.shortened(input.to_vec(), fault);
@@ -205,7 +205,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Takes out parts without which an input fails in the same way.
+    /// Removes parts of an input as long as it still fails in the same way.
     fn shortened(&mut self, mut input: Vec<u8>, fault: &str) -> Vec<u8> {
         let (mut size, mut start, mut tries) = (input.len() / 2, 0, 0);
         while size > 0 && tries < TRIES {
@@ -228,7 +228,7 @@ impl Worker<'_> {
     fn save(&self) {
         let bytes = serde_json::to_vec(&self.report).expect("a report can be written");
         fs::write(report_path(&self.job.folder), bytes)
-            .expect("the folder of the worker can be written");
+            .expect("the folder of the worker can be written to");
     }
 }
 
@@ -246,7 +246,7 @@ pub fn save_failure(folder: &Path, target: &str, input: &[u8], fault: &str) {
     eprintln!("{}: {fault}", path.display());
 }
 
-/// Reads the pictures of a folder as they are, and prints what became of each. Whether none failed.
+/// Reads the pictures of a folder as they are and prints the outcomes. Returns whether none failed.
 ///
 /// # Errors
 /// If the folder cannot be read.

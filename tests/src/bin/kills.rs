@@ -1,4 +1,4 @@
-//! Kills trainings at random moments and requires that each, once resumed, ends in the same bytes
+//! Kills training runs at random and requires that each, once resumed, ends in the same bytes
 //! as one that was never stopped, with nothing left behind: `cargo run -p book-tests --bin kills --
 //! [COUNT] [SEED]`.
 //!
@@ -29,7 +29,7 @@ const TRAINING: [&str; 9] = [
     "--steps",
 ];
 const STEPS: &str = "12";
-/// Decide no byte of what is written.
+/// Flags that change no byte of what is written.
 const PACE: [&str; 8] =
     ["--save-every", "2", "--sample-every", "5", "--heldout-every", "6", "--samples", "2"];
 
@@ -72,8 +72,8 @@ impl Campaign<'_> {
         Ok(killed)
     }
 
-    /// Kills trainings until `count` of them were killed before their end, and says how many were
-    /// tried.
+    /// Kills training runs until `count` of them were killed before their end, and returns how many
+    /// were tried.
     fn run(&self, count: u32, seed: u64) -> anyhow::Result<u32> {
         let whole = format!("whole-{}", self.threads);
         let start = Instant::now();
@@ -110,7 +110,7 @@ fn report(count: u32, seed: u64) -> ExitCode {
     match kills(count, seed) {
         Ok(tried) => {
             println!(
-                "{count} kills of {tried} trainings: all ended in the same bytes, with nothing \
+                "{count} kills of {tried} training runs: all ended in the same bytes, with nothing \
                 left behind"
             );
             ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! Makes every figure and every transcript of the book anew, or only those whose command holds the
+//! Remakes every figure and every transcript of the book, or only those whose command contains the
 //! given word.
 
 use book_tests::book::{folder, makings};

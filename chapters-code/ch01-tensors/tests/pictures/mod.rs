@@ -1,4 +1,4 @@
-//! Small picture files, written byte by byte where no encoder writes such a thing.
+//! Small picture files, written byte by byte where no encoder can write them.
 
 use std::io::Write;
 
@@ -53,7 +53,7 @@ pub fn exif(orientation: u8) -> Vec<u8> {
     .concat()
 }
 
-/// A file of this format that is to be turned.
+/// The image as a file of this format, with this orientation.
 pub fn turned(image: &RgbImage, format: &str, orientation: u8) -> Vec<u8> {
     let mut file = Vec::new();
     match format {

@@ -12,7 +12,7 @@ pub fn full(error: impl Into<anyhow::Error>) -> String {
 }
 
 /// Changes a value in a JSON file for as long as it takes to load what the file
-/// describes; that must fail.
+/// describes; the loading must fail.
 pub fn spoilt(
     path: &Path,
     place: &str,

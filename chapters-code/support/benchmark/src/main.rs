@@ -33,7 +33,7 @@ struct Args {
     /// Turns that each side gets; the median counts
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
     turns: u32,
-    /// Do everything this many times; of each line the run with the median ratio counts
+    /// Do everything this many times; for each line, the run with the median ratio counts
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Also the paper's network for CIFAR-10, 35.7 million parameters (for a GPU: it takes minutes
@@ -154,7 +154,7 @@ fn median(mut rows: Vec<Row>) -> Row {
     rows.swap_remove(rows.len() / 2)
 }
 
-/// Runs both sides, by turns.
+/// Runs the two sides alternately.
 fn measure(
     args: &Args,
     configuration: &Configuration,
@@ -176,7 +176,7 @@ fn measure(
     };
     let mut us = ours(threads)?;
     let mut single = ours(1)?;
-    // PyTorch knows two memory layouts; the faster one counts.
+    // PyTorch has two memory layouts; the faster one counts.
     let mut them = Vec::new();
     for layout in ["contiguous_format", "channels_last"].into_iter().filter(|_| !args.alone) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/pytorch.py");
@@ -212,7 +212,7 @@ fn measure(
     Ok((row, versions))
 }
 
-/// What the faster of PyTorch's processes took.
+/// The result of the faster of PyTorch's processes.
 fn faster(peers: Vec<Peer>) -> anyhow::Result<Option<peer::Result>> {
     let results = peers.into_iter().map(Peer::finish).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(results.into_iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)))

@@ -47,7 +47,7 @@ pub fn work(args: &Args) -> anyhow::Result<()> {
     let model = model_dir::load(&device, &args.model)?;
     let batch = model_dir::read_tensors(&files::Disk, &args.model.join("batch.safetensors"))?;
     let [b, c, h, w] = batch["x0"].shape[..] else {
-        anyhow::bail!("batch.safetensors: x0 is no batch of images")
+        anyhow::bail!("batch.safetensors: x0 is not a batch of images")
     };
     let images = |name: &str| device.tensor_from_vec(batch[name].values.clone(), (b, c, h, w));
     let timesteps = batch["timesteps"].values.iter().map(|&t| t as usize).collect();
@@ -137,7 +137,7 @@ fn say(message: &impl Serialize) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The most memory that this process ever had, in bytes, where the system tells.
+/// The most memory that this process ever held, in bytes, if the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

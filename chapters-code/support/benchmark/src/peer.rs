@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-/// The first line of a side.
+/// The first line that a side prints.
 #[derive(Serialize, Deserialize)]
 pub struct Hello {
     /// A number computed from the inputs, the same on both sides.
@@ -21,11 +21,11 @@ pub struct Hello {
 pub struct Answer {
     /// How long one step took.
     pub seconds: f64,
-    /// The most memory that the process ever had, in bytes, where the system tells.
+    /// The most memory that the process ever held, in bytes, if the system reports it.
     pub peak_memory: Option<u64>,
 }
 
-/// What a side took in the end.
+/// The time and memory that a side took, over all its turns.
 #[derive(Clone, Copy, Debug)]
 pub struct Result {
     /// The median of its turns.
@@ -64,7 +64,7 @@ impl Peer {
         })
     }
 
-    /// Lets it work once.
+    /// Gives the side one turn.
     pub fn turn(&mut self) -> anyhow::Result<()> {
         writeln!(self.input, "go")?;
         self.input.flush()?;

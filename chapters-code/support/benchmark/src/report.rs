@@ -19,7 +19,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// How much faster we are; alone, how fast.
+    /// How many times faster our side is; without the other side, its steps per second.
     pub fn speed(&self) -> f64 {
         self.theirs.map_or(1.0, |theirs| theirs.seconds) / self.ours.seconds
     }
@@ -57,7 +57,7 @@ pub fn line(row: &Row) -> String {
     )
 }
 
-/// The Markdown table, with what it was measured on.
+/// The Markdown table, with the machine that it was measured on.
 pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str) -> String {
     let mut text = String::new();
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -3,8 +3,8 @@
 //! Text is set in Libertinus Serif (SIL Open Font License) and formulas in New Computer Modern Math
 //! (GUST font licence); the crate `typst-assets` brings both. Browsers set formulas by the `MATH`
 //! table and kern text by the `GPOS` table, whose entries are glyph IDs; so all glyphs keep their
-//! IDs, and all tables stay. Only outlines go, and with them the subroutines that nothing draws any
-//! more; what is left is packed, and what is free becomes zeros, which WOFF2 compresses to almost
+//! IDs, and all tables stay. Only outlines go, and with them the subroutines that nothing calls any
+//! more; the rest is packed, and the freed space becomes zeros, which WOFF2 compresses to almost
 //! nothing.
 //!
 //! Outlines are in the `CFF` table (Adobe Technical Notes 5176 and 5177).
@@ -17,7 +17,7 @@ use ttf2woff2::BrotliQuality;
 use ttf_parser::gsub::{Ligature, LigatureSubstitution, SingleSubstitution, SubstitutionSubtable};
 use ttf_parser::{name_id, Face, GlyphId, Tag};
 
-/// The font of the formulas, by the name that it gives itself for printers.
+/// The font of the formulas, by its PostScript name.
 const MATH: &str = "NewCMMath-Regular";
 /// The fonts of the text: the name of each, and of its file.
 pub const TEXT: [(&str, &str); 3] = [
@@ -25,7 +25,7 @@ pub const TEXT: [(&str, &str); 3] = [
     ("LibertinusSerif-Italic", "text-italic.woff2"),
     ("LibertinusSerif-Semibold", "text-bold.woff2"),
 ];
-/// What mdBook makes of quotes, hyphens and dots that are typed.
+/// The characters into which mdBook turns typed quotes, hyphens and dots.
 const TYPOGRAPHIC: [char; 7] = ['‘', '’', '“', '”', '–', '—', '…'];
 /// A glyph without an outline.
 const ENDCHAR: u8 = 14;
@@ -33,8 +33,8 @@ const ENDCHAR: u8 = 14;
 /// The font as WOFF2, for formulas of these characters.
 ///
 /// # Errors
-/// If the font is not of the form that is expected, which means that another version of
-/// `typst-assets` brought another font.
+/// If the font does not have the expected form, which means that another version of
+/// `typst-assets` came with another font.
 pub fn math_font(characters: &BTreeSet<char>) -> anyhow::Result<Vec<u8>> {
     let font = whole_font(MATH)?;
     let kept = glyphs(&Face::parse(font, 0)?, characters)?;
@@ -61,7 +61,7 @@ fn whole_font(name: &str) -> anyhow::Result<&'static [u8]> {
             n.name_id == name_id::POST_SCRIPT_NAME && n.to_string().as_deref() == Some(name)
         })
     };
-    typst_assets::fonts().find(is_named).with_context(|| format!("typst-assets brings no {name}"))
+    typst_assets::fonts().find(is_named).with_context(|| format!("typst-assets has no {name}"))
 }
 
 /// The glyphs of these characters, and the ligatures into which browsers join them.
@@ -105,8 +105,8 @@ pub fn text_characters<'a>(pages: impl Iterator<Item = &'a str>) -> BTreeSet<cha
     pages.flat_map(str::chars).chain(' '..='~').chain(TYPOGRAPHIC).collect()
 }
 
-/// The characters of all formulas of a page of MathML, and those that are written otherwise there:
-/// the sign of a root is an element, and that of *less* is an entity. Browsers set a variable of
+/// The characters of all formulas on a page of MathML, and those that MathML writes differently:
+/// the root sign is an element, and the less-than sign is an entity. Browsers set a variable of
 /// one letter in italics, which are characters of their own.
 pub fn characters(page: &str) -> BTreeSet<char> {
     let formulas = page.split("<math").skip(1).filter_map(|rest| rest.split("</math>").next());
@@ -169,7 +169,7 @@ fn glyphs(face: &Face, characters: &BTreeSet<char>) -> anyhow::Result<BTreeSet<u
     Ok(glyphs)
 }
 
-/// The glyphs that a table puts in the place of one.
+/// The glyphs that a table substitutes for one.
 fn substitutes(table: &SubstitutionSubtable, glyph: GlyphId) -> Vec<u16> {
     let Some(at) = table.coverage().get(glyph) else { return vec![] };
     match table {
@@ -187,7 +187,7 @@ fn substitutes(table: &SubstitutionSubtable, glyph: GlyphId) -> Vec<u16> {
     }
 }
 
-/// The font with empty outlines, of no width, but for some glyphs.
+/// The font in which all glyphs but those that are kept have no outline and no width.
 fn without_outlines(font: &[u8], kept: &BTreeSet<u16>) -> anyhow::Result<Vec<u8>> {
     let face = Face::parse(font, 0)?;
     let records = face.raw_face().table_records.into_iter();
@@ -207,7 +207,7 @@ fn without_outlines(font: &[u8], kept: &BTreeSet<u16>) -> anyhow::Result<Vec<u8>
     Ok(font)
 }
 
-/// As `without_outlines`, of the table alone.
+/// As `without_outlines`, for the `CFF` table alone.
 fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     let names = Index::read(cff, *cff.get(2).context("a header")? as usize)?;
     let tops = Index::read(cff, names.end)?;
@@ -218,7 +218,7 @@ fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     let (length, private) = (number(18, 0)?, number(18, 1)?);
     let private_dictionary = cff.get(private..private + length).context("a private dictionary")?;
     let private_dictionary = dictionary(private_dictionary)?;
-    // A font may have none of its own.
+    // A font may have no local subroutines.
     let local = match private_dictionary.iter().any(|(operator, _)| *operator == 19) {
         true => Index::read(cff, private + operand(&private_dictionary, 19, 0)?)?,
         false => Index::NONE,
@@ -235,7 +235,7 @@ fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     outlines.pack(cff, |at| kept.contains(&(at as u16)));
     local.pack(cff, |at| called_local.contains(&at));
     global.pack(cff, |at| called_global.contains(&at));
-    // Nobody reads the names of the glyphs, so all may be one range of any names that there are.
+    // Nothing reads the names of the glyphs, so they may be one range of any names that exist.
     let names = &strings.items;
     cff[names[0].start..names[names.len() - 1].end].fill(b' ');
     let names = charset..charset + charset_length(&cff[charset..], glyphs)?;
@@ -246,7 +246,7 @@ fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bytes of the list that gives each glyph a name, but for the first (note 5176, section 13).
+/// The length of the list that names all glyphs but the first (note 5176, section 13).
 fn charset_length(bytes: &[u8], glyphs: usize) -> anyhow::Result<usize> {
     let width = match bytes.first() {
         Some(0) => return Ok(1 + 2 * (glyphs - 1)),
@@ -263,7 +263,7 @@ fn charset_length(bytes: &[u8], glyphs: usize) -> anyhow::Result<usize> {
     Ok(length)
 }
 
-/// A list of byte strings, with where its parts are in the table (note 5176, section 5).
+/// A list of byte strings, and where its parts are in the table (note 5176, section 5).
 struct Index {
     start: usize,
     offset_size: usize,
@@ -294,7 +294,7 @@ impl Index {
         Ok(Self { start, offset_size, items, end: places[count] })
     }
 
-    /// Replaces all items but those that are kept by a single byte, and what is free by zeros.
+    /// Replaces each item that is not kept with a single byte, and the freed space with zeros.
     fn pack(&self, cff: &mut [u8], keep: impl Fn(usize) -> bool) {
         if self.items.is_empty() {
             return;
@@ -334,7 +334,7 @@ fn dictionary(mut bytes: &[u8]) -> anyhow::Result<Vec<(u16, Vec<i32>)>> {
                 operands.push(i32::from_be_bytes([*a, *b, *c, *d]));
                 rest
             }
-            // A fraction, of half bytes up to one of 15; none is needed.
+            // A fraction, in half bytes up to one that is 15; none is needed.
             (30, rest) => {
                 let end = rest.iter().position(|byte| byte & 15 == 15).context("a fraction")?;
                 operands.push(0);
@@ -367,16 +367,16 @@ fn integer(bytes: &[u8]) -> Option<(i32, &[u8])> {
     }
 }
 
-/// Finds the subroutines that an outline calls. It does not draw: of the arguments it needs the
-/// number only, which tells how many stems there are and so how long their mask is, and the last,
-/// which tells what is called.
+/// Finds the subroutines that an outline calls. It does not draw: of the arguments it needs only
+/// their number, which gives the number of stems and so the length of their mask, and the last one,
+/// which says what is called.
 struct Tracer<'a> {
     cff: &'a [u8],
     local: Calls<'a>,
     global: Calls<'a>,
 }
 
-/// Subroutines, and those of them that are called.
+/// Subroutines, and which of them are called.
 struct Calls<'a> {
     subroutines: &'a Index,
     called: BTreeSet<usize>,
@@ -387,7 +387,7 @@ impl<'a> Calls<'a> {
         Self { subroutines, called: BTreeSet::new() }
     }
 
-    /// Where the subroutine of a number is. The numbers begin below 0 (note 5177, section 4.7).
+    /// Where the subroutine with this number is. Numbers begin below 0 (note 5177, section 4.7).
     fn call(&mut self, number: i32) -> anyhow::Result<Range<usize>> {
         let bias = match self.subroutines.items.len() {
             0..1240 => 107,
@@ -427,7 +427,7 @@ impl Tracer<'_> {
                 }
                 // callsubr, callgsubr
                 (10 | 29, rest) => {
-                    let number = arguments.pop().context("a number of a subroutine")?;
+                    let number = arguments.pop().context("the number of a subroutine")?;
                     let calls = if *first == 10 { &mut self.local } else { &mut self.global };
                     let code = calls.call(number)?;
                     self.run(code, arguments, stems, depth + 1)?;
@@ -525,7 +525,7 @@ mod tests {
         let whole = whole_font(MATH).unwrap();
         let face = Face::parse(whole, 0).unwrap();
         let kept = glyphs(&face, &shown).unwrap();
-        // The bracket comes in sizes.
+        // The bracket comes in several sizes.
         assert!(kept.len() > shown.len() + 8, "{kept:?}");
         let less = without_outlines(whole, &kept).unwrap();
         let less = Face::parse(&less, 0).unwrap();
@@ -536,7 +536,7 @@ mod tests {
 
     #[test]
     fn the_italics_are_where_unicode_has_them() {
-        // In the order of Unicode, with the theta of the capitals and what follows omega.
+        // In Unicode order, with the capital theta symbol and the symbols that follow omega.
         let greek = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡ\u{3a2}ΣΤΥΦΧΨΩ∇αβγδεζηθικλμνξοπρςστυφχψω∂ϵϑϰϕϱϖ";
         for (letter, number) in greek.chars().zip(0x1d6e2..) {
             if letter != '\u{3a2}' {
@@ -565,7 +565,7 @@ mod tests {
         let face = Face::parse(whole, 0).unwrap();
         let of = |text: &str| letters(&face, &text.chars().collect()).unwrap();
         let kept = of("fié");
-        // The ligature is a glyph of neither letter.
+        // The ligature is a glyph that belongs to neither letter alone.
         assert!(kept.iter().any(|glyph| !of("f").contains(glyph) && !of("ié").contains(glyph)));
         let is_kept = |c: char| kept.contains(&face.glyph_index(c).unwrap().0);
         assert!(is_kept('f') && is_kept('i') && is_kept('é') && !is_kept('b'));

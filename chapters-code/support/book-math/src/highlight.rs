@@ -36,7 +36,7 @@ fn rust(code: &str) -> String {
     html
 }
 
-/// The class of a token, which stands between the one before and the rest.
+/// The class of a token that stands between `before` and `rest`.
 fn class(token: &Token, text: &str, before: &str, rest: &str) -> Option<&'static str> {
     match token.kind {
         TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => Some("comment"),
@@ -70,10 +70,10 @@ fn colored(text: &str, class: Option<&str>) -> String {
     }
 }
 
-/// The characters of a line that fit into the page.
+/// How many characters of a line fit on the page.
 const WIDTH: usize = 88;
 
-/// Commands, which begin with a prompt, and what they print. The prompt is for the style to show.
+/// Commands, which begin with a prompt, and their output. The style sheet puts the prompt back.
 fn console(code: &str) -> String {
     let is_command = |line: &str| line.starts_with("$ ");
     let lines: Vec<&str> = code.lines().collect();
@@ -85,12 +85,12 @@ fn console(code: &str) -> String {
             None => escaped(line) + "\n",
         };
         let body: String = lines.iter().map(line).collect();
-        // What is too wide for the page scrolls, also by keyboard.
+        // Output that is too wide for the page can be scrolled, also by keyboard.
         let is_wide = class == "output" && lines.iter().any(|line| line.chars().count() > WIDTH);
         let focus = if is_wide { " tabindex=\"0\"" } else { "" };
         format!("<pre class=\"{class}\"><code class=\"hljs\"{focus}>{body}</code></pre>")
     };
-    // Each begins a line, because for Markdown HTML of another kind would end at a blank line.
+    // Each begins a line, so that Markdown takes it as HTML in which blank lines are allowed.
     parts.map(part).collect::<Vec<_>>().join("\n")
 }
 

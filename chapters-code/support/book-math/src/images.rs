@@ -1,4 +1,4 @@
-//! Images of the pages, with their size: the page reserves their room, and loads them when they
+//! Images of the pages, with their sizes: a page reserves room for them, and loads them when they
 //! come near the window.
 
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 /// Writes the images of a page as HTML: those that begin a line, `![what one sees](figures/a.png)`,
-/// and those of figures that can be touched, which are HTML already.
+/// and those of interactive figures, which are HTML already.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -20,7 +20,7 @@ pub fn with_sizes(text: &str, folder: &Path) -> anyhow::Result<String> {
                     "<img src=\"{path}\" alt=\"{words}\"{} loading=\"lazy\">",
                     size(&folder.join(path))?
                 );
-                // As mdBook does, for a click to show it large.
+                // As mdBook does it, so that a click enlarges the image.
                 page += &format!(
                     "<label class=\"checkbox-label\"><input class=\"checkbox-img\" \
                     type=\"checkbox\" aria-label=\"enlarge\">{image}\
@@ -40,7 +40,7 @@ fn image(line: &str) -> Option<(&str, &str, &str)> {
     Some((words, path, rest))
 }
 
-/// A line with the size of its image, if it is one of a figure that can be touched.
+/// A line with the size of its image, if that belongs to an interactive figure.
 fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
     let Some((before, rest)) = line.split_once("<img src=\"") else { return Ok(line.into()) };
     let (path, rest) = rest.split_once('"').context("an image without a name")?;

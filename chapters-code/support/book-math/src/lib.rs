@@ -7,16 +7,16 @@
 //!
 //! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
 //!
-//! In code nothing is a formula. From a block the spaces are taken away that all its lines begin
-//! with, as a method has them when it is cut out of its `impl`; a command within a line is broken
-//! between its words only.
+//! In code nothing is a formula. A block loses the spaces that all its lines begin with, such as
+//! those of a method that is cut out of its `impl`; a command in running text is broken only
+//! between its words.
 //!
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
 //! errors, with page and line.
 //!
-//! [`font`] makes the font of the formulas, [`live`] brings the figures that the reader can touch,
-//! [`listings`] names the files that listings are cut from, [`highlight`] colours them, and
-//! [`images`] tells how large images are.
+//! [`font`] makes the font of the formulas, [`live`] adds the interactive figures,
+//! [`listings`] names the files that listings are cut from, [`highlight`] colours listings, and
+//! [`images`] gives images their sizes.
 
 pub mod font;
 pub mod highlight;
@@ -215,7 +215,7 @@ fn render_page(
                 let mut math = String::new();
                 for sentence in latex.split("\\qquad") {
                     for (i, piece) in sentence.split("\\allowbreak").enumerate() {
-                        // An operator between two pieces is no sign, and keeps its spaces.
+                        // An operator between two pieces is not a sign, and keeps its spaces.
                         let front = if i == 0 { "" } else { "{}" };
                         let piece = convert(&format!("{front}{piece}"), MathDisplay::Block);
                         let piece = within_math(&piece).replacen(
@@ -261,10 +261,10 @@ fn within_math(mathml: &str) -> &str {
     inner.unwrap_or_default()
 }
 
-/// A command or its flags as code within a line, whose words are not broken: browsers would do it
-/// at every hyphen.
+/// A command or its flags as code in running text, whose words are not broken: browsers would break
+/// them at every hyphen.
 fn command(code: &str) -> String {
-    // In text that is not code Markdown would make dashes of hyphens.
+    // To Markdown this is not code, so it would turn hyphens into dashes.
     let escaped =
         |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
     let word = |word: &str| word.chars().map(escaped).collect::<String>();
@@ -305,7 +305,7 @@ fn linked(places: &Places, path: &str, text: &str) -> Result<String, (usize, Str
     Ok(out + rest)
 }
 
-/// Symbols that have a colour of their own in the whole book: what a network says, noise, the clean
+/// Symbols with a colour of their own throughout the book: a network's output, noise, the clean
 /// image.
 const COLORED: [(&str, &str); 6] = [
     ("<msub><mi>ϵ</mi><mi>θ</mi></msub>", "network"),
@@ -316,7 +316,7 @@ const COLORED: [(&str, &str); 6] = [
     ("<msub><mi>x</mi><mn>0</mn></msub>", "signal"),
 ];
 
-/// MathML whose symbols of note have a class.
+/// MathML in which these symbols have a class.
 fn colored(mathml: &str) -> String {
     let mut out = String::new();
     let mut rest = mathml;

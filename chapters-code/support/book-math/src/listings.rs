@@ -1,10 +1,10 @@
 //! The names of the files that listings are cut from.
 
-/// What stands between the folder of a page and the root of the repository.
+/// The path from the folder of a page to the root of the repository.
 const TO_ROOT: &str = "../";
 
-/// Writes over each listing the file that it is included from, as a link if there is an address for
-/// files (`https://…/blob/main/`, say). To be called before mdBook includes them.
+/// Writes above each listing which file it is cut from, as a link if there is an address for
+/// files (`https://…/blob/main/`, say). Call this before mdBook includes them.
 pub fn name_files(text: &str, address: Option<&str>) -> String {
     let lines: Vec<&str> = text.split('\n').collect();
     let mut named = Vec::new();
@@ -18,8 +18,8 @@ pub fn name_files(text: &str, address: Option<&str>) -> String {
     named.join("\n")
 }
 
-/// The path of a file that is included, from the root of the repository; of a transcript, which
-/// lies next to the page, none.
+/// The path of an included file from the root of the repository; `None` for a transcript, which
+/// lies next to the page.
 fn included(line: &str) -> Option<&str> {
     let path = line.strip_prefix("{{#include ")?.split([':', '}']).next()?;
     path.strip_prefix(TO_ROOT)

@@ -1,4 +1,4 @@
-//! The figures that the reader can touch: the crate `live`, built for browsers and put next to the
+//! The interactive figures: the crate `live`, built for browsers and put next to the
 //! pages.
 
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub fn prepare<'a>(
     }
     if !can_build(root)? {
         eprintln!(
-            "the figures that can be touched are left out: they need `rustup target add {TARGET}`"
+            "the interactive figures are left out: they need `rustup target add {TARGET}` first"
         );
         return Ok(());
     }
@@ -58,7 +58,7 @@ fn can_build(root: &Path) -> anyhow::Result<bool> {
         .args(["--print", "target-libdir", "--target", TARGET])
         .current_dir(root)
         .output();
-    let answer = asked.context("rustc cannot be asked")?.stdout;
+    let answer = asked.context("rustc cannot be run")?.stdout;
     Ok(Path::new(String::from_utf8_lossy(&answer).trim()).is_dir())
 }
 
@@ -99,7 +99,7 @@ fn models(page: &str) -> impl Iterator<Item = &str> {
     page.split("data-model=\"").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
-/// Weights in 16 bits, which is half to download and enough for a figure.
+/// Weights in 16 bits, which halves the download and is enough for a figure.
 fn halved(weights: &[u8]) -> anyhow::Result<Vec<u8>> {
     let weights = SafeTensors::deserialize(weights)?;
     let half = |view: TensorView| -> anyhow::Result<(Vec<usize>, Vec<u8>)> {
@@ -117,13 +117,13 @@ fn halved(weights: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(safetensors::serialize(views, None)?)
 }
 
-/// A line of a list: the bytes of a file, which the page needs to show how much has come, and its
+/// A line of a list: the size of a file, which the page needs to show its progress, and the file's
 /// path.
 fn line(folder: &Path, path: &str) -> anyhow::Result<String> {
     Ok(format!("{} {path}\n", folder.join(path).metadata()?.len()))
 }
 
-/// Copies the files that make up a model, and lists them; others tell how it was made.
+/// Copies and lists the files that make up a model, but not those that say how it was made.
 fn copy_model(from: &Path, folder: &Path, name: &str) -> anyhow::Result<()> {
     let mut list = String::new();
     for file in files::below(from)?
@@ -145,8 +145,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     write(to, &files::read(from)?)
 }
 
-/// Writes a file unless it is there: a changed file would make `mdbook serve` build again, for
-/// ever.
+/// Writes a file unless it is there unchanged: each write makes `mdbook serve` build again, without
+/// end.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if files::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());

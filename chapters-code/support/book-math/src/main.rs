@@ -1,5 +1,5 @@
-//! The preprocessors that `mdbook` runs (see `book.toml`): formulas, and figures that the reader
-//! can touch; and before them, with the argument `listings`, the names of files.
+//! The preprocessors that `mdbook` runs (see `book.toml`): formulas and interactive figures,
+//! and before them, with the argument `listings`, the names of files.
 
 use std::io::Read;
 use std::path::Path;

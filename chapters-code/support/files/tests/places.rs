@@ -46,7 +46,7 @@ fn links_are_written_through() {
     write(at("twice"), b"new").unwrap();
     assert_eq!(fs::read(at("store/old.txt")).unwrap(), b"new");
     assert_eq!(check(at("dangling")).unwrap(), Place::File(at("store/deeper/new.txt")));
-    assert!(!at("store/deeper").exists(), "asking leaves no trace");
+    assert!(!at("store/deeper").exists(), "checking leaves no trace");
     write(at("dangling"), b"new").unwrap();
     assert_eq!(fs::read(at("store/deeper/new.txt")).unwrap(), b"new");
     for link in ["relative", "twice", "dangling"] {
@@ -80,7 +80,7 @@ fn pipes_and_devices_stay_what_they_are() {
         let error = write("/dev/full", b"too much").unwrap_err();
         assert_eq!(error.to_string(), "cannot write /dev/full");
         assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
-        // A file that is already open, by the name that it has as such.
+        // A file that is already open, by the name of its descriptor.
         let path = folder.path().join("open");
         let file = File::create(&path).unwrap();
         let name = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
@@ -102,7 +102,7 @@ fn what_cannot_be_written_is_found_out_without_a_trace() {
         assert_eq!(
             full(&write(path, b"y").unwrap_err()),
             problem,
-            "asked and done, the same answer"
+            "the check and the write must give the same answer"
         );
     }
     check(at("new/newer/a.png")).unwrap();

@@ -1,11 +1,11 @@
-// The figures that the reader can touch. The book's own code, live.wasm, draws what they show, in a worker; here are only
-// the controls around it. Nothing is loaded before a figure is first used: until then it shows the picture of the page.
+// The interactive figures. The book's own code, live.wasm, draws what they show, in a worker; this file has only
+// the controls around it. Nothing is loaded before a figure is first used: until then it shows the page's picture.
 
 // ---- Loading -------------------------------------------------------------------------------------------------------
 
 const loaded = new Map();
 
-/** A file beside this one; fetched once, unless that fails. `progress` is told the bytes that have come. */
+/** A file next to this one, fetched only once unless that fails. `progress` gets the number of bytes of each part. */
 function load(name, progress = () => { }) {
     if (!loaded.has(name)) {
         const content = download(name, progress);
@@ -30,7 +30,7 @@ async function download(name, progress) {
     return new Blob(parts).arrayBuffer();
 }
 
-/** The files that a figure needs, as lines of bytes and path. */
+/** The files that a figure needs, with their sizes in bytes and their paths. */
 async function list(name) {
     const lines = new TextDecoder().decode(await load(`${name}.list`)).trim().split("\n");
     return lines.map(line => line.split(" ")).map(([bytes, path]) => ({ bytes: Number(bytes), path }));
@@ -38,10 +38,10 @@ async function list(name) {
 
 // ---- The worker ----------------------------------------------------------------------------------------------------
 
-/** The one worker of the page, the models that it holds, and the figures that it answers. */
+/** The one worker of the page, the models that it holds, and the figures that it serves. */
 const worker = { port: undefined, models: new Set(), figures: [] };
 
-/** Starts the worker if there is none, and gives it a model. `progress` is told the share that has come. */
+/** Starts the worker if there is none, and gives it a model. `progress` gets the bytes so far and in all. */
 async function prepare(model, progress) {
     const wanted = [...await list("code"), ...model ? await list(model) : []].filter(file => !loaded.has(file.path));
     const total = wanted.reduce((sum, file) => sum + file.bytes, 0);
@@ -101,7 +101,7 @@ function showValue(control) {
 
 // ---- A drawing to click --------------------------------------------------------------------------------------------
 
-/** Lets parts of a drawing set a control, "block=mid_block/0"; a part that is set already may set something else. */
+/** Lets parts of a drawing set a control, "block=mid_block/0"; a part that is already set may set something else. */
 function offerParts(form) {
     const parts = [...form.querySelectorAll("[data-set]")];
     const control = part => form.elements[part.dataset.set.split("=")[0]];
@@ -120,7 +120,7 @@ function offerParts(form) {
 
 // ---- Words to click ------------------------------------------------------------------------------------------------
 
-/** A sentence about a cat: words before the noun, and what it comes with. */
+/** A sentence about a cat: words before the noun, and phrases after it. */
 function sentence(words) {
     const of = place => words.filter(word => word.dataset.place === place).map(word => word.textContent);
     const cat = [...of("before"), "cat"].join(" ");
@@ -129,7 +129,7 @@ function sentence(words) {
     return [...parts, ...of("on")].join(" ");
 }
 
-/** Lets words that the reader clicks make up the prompt. Of the words of a group at most one is chosen. */
+/** Lets words that the reader clicks make up the prompt. At most one word of a group is chosen. */
 function offerWords(form, changed) {
     const words = [...form.querySelectorAll(".words button")];
     const press = (word, pressed) => word.setAttribute("aria-pressed", pressed);
@@ -151,7 +151,7 @@ function offerWords(form, changed) {
 /** Pixels per side of a board, and points of its canvas per pixel. */
 const SIDE = 16, POINT = 20;
 
-/** Lets the reader paint. What is on the board stands in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. Without colours there is nothing to do but mark. */
+/** Lets the reader paint. The board is kept in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. Without colours the reader can only mark. */
 class Board {
     at = 0;
     stroke = undefined;
@@ -165,7 +165,7 @@ class Board {
         const colors = form.elements.colors?.value.split(",") ?? [];
         this.colors = colors.map(color => color.trim().split(" #"));
         const brushes = this.colors.map(([name, code], i) => this.brush(name, i.toString(36), `#${code}`));
-        const anew = make("button", { type: "button", textContent: "start anew", onclick: () => this.reset() });
+        const anew = make("button", { type: "button", textContent: "start over", onclick: () => this.reset() });
         this.brushes = brushes.length > 0 ? [...brushes, this.brush("mark what may change", "mark")] : [];
         form.querySelector(".board").append(this.canvas, make("div", { className: "brushes" }, ...this.brushes, anew));
         if (brushes.length > 0) this.choose(brushes[0]);
@@ -198,7 +198,7 @@ class Board {
         return along(event.offsetY, clientHeight) * SIDE + along(event.offsetX, clientWidth);
     }
 
-    /** A stroke begins; the brush that marks takes marks away if it begins on one. */
+    /** A stroke begins. The brush that marks removes marks if its stroke begins on one. */
     begin(at, event) {
         if (event) this.canvas.setPointerCapture(event.pointerId);
         const marks = this.chosen === "mark";
@@ -277,7 +277,7 @@ const THUMBNAILS = 12;
 class Film {
     frames = [];
     at = -1;
-    /** Whether the newest picture is shown as it comes. */
+    /** Whether the newest picture is shown as it arrives. */
     follows = true;
     timer;
 
@@ -314,7 +314,7 @@ class Film {
         [this.controls.hidden, this.strip.hidden] = [true, true];
     }
 
-    /** Takes the picture away. */
+    /** Removes the picture. */
     clear() {
         this.begin();
         this.canvas.hidden = true;
@@ -421,7 +421,7 @@ class Figure {
             showValue(target);
             if (!this.button || this.asked && target.type !== "text") this.draw();
         });
-        // Arrows move sliders, and letters belong to prompts: the book must not turn its page, nor search.
+        // Arrows move sliders, and letters belong to prompts: the book must neither turn the page nor search.
         form.addEventListener("keydown", event => event.stopPropagation());
         this.restore();
         offerWords(form, () => this.draw());
@@ -431,7 +431,7 @@ class Figure {
         form.classList.add("ready");
     }
 
-    /** The board has changed, and what it is for is chosen (`data-then="data=what you mark"`). */
+    /** The board has changed: selects the option that uses it (`data-then="data=what you mark"`). */
     painted() {
         const [name, value] = this.form.querySelector(".board").dataset.then?.split("=") ?? [];
         if (name) this.form.elements[name].value = value;
@@ -442,7 +442,7 @@ class Figure {
         return [...this.form.elements].filter(control => control.name);
     }
 
-    /** Where the sliders stand, as the code reads it. */
+    /** The values of the controls, as the code reads them. */
     settings() {
         const values = { figure: this.form.dataset.figure };
         for (const control of this.controls) {
@@ -465,7 +465,7 @@ class Figure {
         }
     }
 
-    /** Puts the settings into the address of the page, so that it can be shared. */
+    /** Puts the settings into the address of the page, so that they can be shared. */
     store() {
         const url = new URL(location);
         for (const control of this.controls) {
@@ -482,7 +482,7 @@ class Figure {
         if (wrong) return this.complain(`${wrong.name}: ${wrong.validationMessage}`);
         this.store();
         this.caption.classList.remove("problem");
-        if (this.opening) return; // the settings are read when that is done
+        if (this.opening) return; // the settings are read once everything is loaded
         this.opening = true;
         try {
             await prepare(this.form.dataset.model, (come, total) => this.come(come, total));

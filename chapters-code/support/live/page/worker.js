@@ -1,4 +1,4 @@
-// Draws the figures of a page with the book's own code, beside the page, so that the page does not wait. It draws one
+// Draws the figures of a page with the book's own code, in its own thread, so that the page does not wait. It draws one
 // picture at a time and then listens: settings that have been replaced in the meantime are not drawn to the end.
 
 let code, ready, problems;
@@ -7,7 +7,7 @@ const memory = () => new Uint8Array(code.memory.buffer);
 const read = (start, length) => memory().slice(start, start + length);
 const text = (start, length) => new TextDecoder().decode(read(start, length));
 
-/** Gives bytes to the code: where they are, and how many. */
+/** Gives bytes to the code; returns where they are, and how many. */
 function give(bytes) {
     const start = code.room(bytes.length);
     memory().set(bytes, start);

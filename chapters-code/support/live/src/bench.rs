@@ -50,7 +50,7 @@ impl ScheduleBench {
         let in_bounds = |beta: f64| beta > 0.0 && beta < 1.0;
         anyhow::ensure!(
             in_bounds(first) && in_bounds(last),
-            "betas from {first} to {last}: they lie between 0 and 1"
+            "betas from {first} to {last}: they must lie between 0 and 1"
         );
         let used = |beta: &f64| match self.betas {
             Used::Betas => *beta,

@@ -1,4 +1,4 @@
-//! What stands on a board that the reader paints on: a digit for each pixel.
+//! The content of a board that the reader paints on: a digit for each pixel.
 
 use anyhow::Context;
 

@@ -1,4 +1,4 @@
-//! The door between a page and [`frames`](crate::frames): numbers, and places in memory.
+//! The interface between a page and [`frames`](crate::frames): numbers, and places in memory.
 
 use std::cell::RefCell;
 
@@ -25,7 +25,7 @@ extern "C" {
     fn complain(problem: *const u8, len: usize);
 }
 
-/// To be called first: from now on a panic says why.
+/// Call this first: from then on a panic sends its message to the page.
 #[no_mangle]
 pub extern "C" fn begin() {
     std::panic::set_hook(Box::new(|panic| say(&panic.to_string())));
@@ -37,33 +37,33 @@ pub extern "C" fn room(len: usize) -> *mut u8 {
     Box::into_raw(vec![0_u8; len].into_boxed_slice()).cast::<u8>()
 }
 
-/// The bytes that the page wrote to a room.
+/// The bytes that the page wrote to a [`room`].
 ///
 /// # Safety
-/// `start` comes from [`room`] of this `len`, and is given away with this call.
+/// `start` comes from [`room`] with this `len`, and is given up with this call.
 unsafe fn bytes(start: *mut u8, len: usize) -> Vec<u8> {
-    // SAFETY: the caller says that this is the box of `room`, and gives it away.
+    // SAFETY: the caller guarantees that this is the box from `room`, and gives it up.
     unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)) }.into_vec()
 }
 
 /// Holds a file for the figures to read.
 ///
 /// # Safety
-/// Both come from [`room`] of these sizes.
+/// Both come from [`room`] with these sizes.
 #[no_mangle]
 pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, len: usize) {
-    // SAFETY: the caller says that both come from `room`.
+    // SAFETY: the caller guarantees that both come from `room`.
     let (path, content) = unsafe { (bytes(path, path_len), bytes(content, len)) };
     crate::hold(String::from_utf8_lossy(&path).into_owned(), content);
 }
 
-/// Begins a figure with these settings, in the place of the one before.
+/// Begins a figure with these settings, in place of the previous one.
 ///
 /// # Safety
-/// They come from [`room`] of this size.
+/// They come from [`room`] with this `len`.
 #[no_mangle]
 pub unsafe extern "C" fn open(settings: *mut u8, len: usize) {
-    // SAFETY: the caller says that they come from `room`.
+    // SAFETY: the caller guarantees that they come from `room`.
     let settings = unsafe { bytes(settings, len) };
     let figure = crate::frames(&String::from_utf8_lossy(&settings));
     let figure = figure.map_err(|problem| say(&format!("{problem:#}"))).ok();

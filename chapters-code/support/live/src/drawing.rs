@@ -44,7 +44,7 @@ impl Drawing {
         }
     }
 
-    /// Puts a picture with its left upper corner at a place.
+    /// Puts a picture with its upper left corner at a place.
     pub fn put(&mut self, picture: &RgbImage, x: i32, y: i32) {
         let (width, height) = picture.dimensions();
         let mut pixmap = Pixmap::new(width, height).expect("a picture has pixels");

@@ -50,7 +50,7 @@ impl Cut {
     }
 }
 
-/// Keeps what leaves one block, and cuts skips of one size.
+/// Keeps the output of one block, and cuts skips of one size.
 struct Probe {
     stage: String,
     block: usize,
@@ -126,7 +126,7 @@ impl Lens {
     }
 }
 
-/// -1 to 1 are two deviations around the mean.
+/// Scaled so that -1 to 1 spans two deviations to either side of the mean.
 fn balanced(values: &[f32]) -> Vec<f32> {
     let mean = values.iter().sum::<f32>() / values.len() as f32;
     let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>();

@@ -1,9 +1,9 @@
-//! Used by the pages of the book, in the browser, and by tests: the figures that the reader can
-//! touch, drawn by the chapters' own code.
+//! Used by the pages of the book, in the browser, and by tests: the interactive figures,
+//! drawn by the chapters' own code.
 //!
 //! A page sends JSON: which figure it has and where its sliders stand, `{"figure": "noising", "t":
-//! 300, …}`. [`frames`] draws it, picture by picture, as they are asked for. `browser` is the door
-//! to WebAssembly. The scripts on the other side of it (`page/`) know nothing of diffusion.
+//! 300, …}`. [`frames`] draws its pictures one by one, as they are asked for. `browser` is the
+//! interface to WebAssembly. The scripts on its other side (`page/`) know nothing about diffusion.
 
 mod bench;
 mod board;
@@ -32,7 +32,7 @@ use files::Memory;
 use ops::Images;
 use serde::Deserialize;
 
-/// A picture, and what there is to say about it.
+/// A picture and its caption.
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub picture: RgbaImage,
@@ -46,7 +46,7 @@ pub struct Frame {
 static FILES: Mutex<Memory> = Mutex::new(Memory::new());
 
 fn files() -> MutexGuard<'static, Memory> {
-    // A thread that panicked has left the files whole.
+    // A thread that panicked has left the files intact.
     FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

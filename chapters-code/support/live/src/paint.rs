@@ -27,14 +27,14 @@ pub struct Paint {
     /// A digit for each pixel: 1 where the network may draw. If there are only zeros, it may change
     /// the whole picture.
     mask: String,
-    /// Of image to image; inpainting has none.
+    /// For image to image; inpainting has none.
     strength: f64,
     seed: u64,
 }
 
 const STEPS: usize = 20;
 const GUIDANCE_SCALE: f64 = 1.5;
-/// Of inpainting.
+/// For inpainting.
 const RESAMPLINGS: usize = 3;
 
 impl Paint {

@@ -62,7 +62,7 @@ const UNIT: f64 = 62.0;
 /// Units from one pixel of the board to the next.
 const BOARD_STEP: f64 = 0.28;
 
-/// The middles of the pixels that are marked, where the middle of the board is 0.
+/// The centres of the marked pixels, measured from the centre of the board.
 fn marked(mask: &[usize]) -> Vec<[f64; 2]> {
     let places = (0..mask.len()).filter(|&i| mask[i] == 1);
     let middle = (SIDE_OF_BOARD as f64 - 1.0) / 2.0;

@@ -1,4 +1,4 @@
-//! Chapter 6 in the plane, with a network: by chapter 5's training step it learns the mean that
+//! Chapter 6 in the plane, with a network: trained with chapter 5's step, it learns the mean that
 //! [`crate::plane`] computes from the data.
 
 use ch01_tensors::Dataset;
@@ -19,7 +19,7 @@ use crate::plane::{self, Data, POINTS};
 use crate::training::{self, CURVE, WIDTH};
 use crate::{Frame, Frames};
 
-/// The loss, the data, and where points end that walk with what the network has learnt so far.
+/// The loss, the data, and where points end up with what the network has learnt so far.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaneTraining {
@@ -33,7 +33,7 @@ pub struct PlaneTraining {
 /// Steps of training from one picture to the next, and the most that a reader would wait for.
 const EVERY: u64 = 100;
 const MOST_STEPS: u64 = 10_000;
-/// The loss of a batch is noisy, so that of this many steps is averaged.
+/// The loss of a batch is noisy, so it is averaged over this many steps.
 const MEAN_OF: u64 = 20;
 const BATCH: usize = 256;
 const SAMPLING_STEPS: usize = 50;
@@ -110,7 +110,7 @@ impl<D: UNetDevice> Network<D> {
     }
 }
 
-/// Where points end that walk from noise with this network.
+/// Where points that walk from noise end up with this network.
 fn ends(device: &Cpu, trainer: &Trainer<Cpu, Network<Cpu>>) -> Images<Cpu> {
     let timesteps =
         TimestepSpacing::Trailing.timesteps(trainer.diffusion.schedule.len(), SAMPLING_STEPS, 0);

@@ -15,7 +15,7 @@ use crate::{files, frame, Frames};
 
 type Cats = Model<UNet<Cpu>>;
 
-/// The cats to which a solver leads from `x` in `steps` steps, or in all if there are fewer.
+/// The cats that a solver draws from `x` in `steps` steps, or in all steps if there are fewer.
 fn draw(
     model: &Cats,
     solver: impl Solver<Cpu>,

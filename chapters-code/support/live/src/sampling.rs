@@ -101,7 +101,7 @@ impl Prompt {
 #[serde(deny_unknown_fields)]
 pub struct Guided {
     prompt: String,
-    /// In place of nothing, if it is not empty.
+    /// In place of no prompt, if it is not empty.
     negative_prompt: String,
     guidance_scale: f64,
     seed: u64,
@@ -167,7 +167,7 @@ fn short_walk(
     Ok(film(walk, steps, caption))
 }
 
-/// The steps of a walk, of which there are `steps`, and what it leads to, under a caption.
+/// The `steps` steps of a walk, and its result under a caption.
 pub(crate) fn film(walk: Walk<'static, Cpu>, steps: usize, caption: String) -> Frames {
     Box::new(walk.zip(1..).flat_map(move |(step, number)| {
         let on_the_way = frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t));

@@ -1,4 +1,4 @@
-//! What a browser shows is what the processor draws: the crate is built for browsers, and run by an
+//! A browser shows what the processor draws: the crate is built for browsers, and run by an
 //! interpreter.
 
 use std::path::Path;

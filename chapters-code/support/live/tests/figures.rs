@@ -1,4 +1,4 @@
-//! The figures show what the chapters' functions say, and refuse what they cannot show.
+//! The figures show what the chapters' functions compute, and reject what they cannot show.
 
 use std::path::Path;
 

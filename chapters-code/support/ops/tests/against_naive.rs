@@ -13,7 +13,7 @@ const TOLERANCE: f64 = 2e-5;
 /// Runs `test` at every level of vector instructions that this processor has; on a GPU there are
 /// none, and it runs once.
 ///
-/// Every test that runs a kernel runs so, one at a time: the level is a setting of the whole
+/// Every test that runs a kernel does so here, one at a time: the level is a setting of the whole
 /// process, and must not change while a kernel runs.
 fn every_level(test: impl Fn()) {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -88,7 +88,7 @@ impl Conv {
         y
     }
 
-    /// The result against the naive loop, and the gradients of x, w and b against those that
+    /// Compares the result with the naive loop, and the gradients of x, w and b with those that
     /// `gradients` finds for a gradient of the result.
     fn check_with(
         &self,
@@ -137,8 +137,8 @@ impl Conv {
 }
 
 impl Conv {
-    /// What a convolution adds on the way: the result moves by it, and its gradient is the
-    /// result's.
+    /// Terms that a convolution adds to its result: the result changes by them, and their gradient
+    /// is that of the result.
     fn check_additions(
         &self,
         rng: &mut impl Rng,
@@ -201,8 +201,8 @@ impl Conv {
     }
 }
 
-/// Sizes for which the convolution takes the way of fewer multiplications: images that are whole
-/// tiles of 4×4 or not, fewer images than threads, several bands of tiles, channels that are no
+/// Sizes for which the convolution takes the path with fewer multiplications: images that are whole
+/// 4×4 tiles or not, fewer images than threads, several bands of tiles, channels that are not a
 /// multiple of a vector, all paddings.
 #[test]
 fn conv2d_of_many_channels() {
@@ -331,8 +331,8 @@ fn the_number_of_threads_changes_nothing() {
     });
 }
 
-/// A layer keeps what the device makes of its weight. It must not show: not in an answer, with any
-/// number of threads, not when the weight changes, and not when other vectors are used than when it
+/// A layer keeps what the device makes of its weight. That must not show in any answer, whatever
+/// the number of threads, even if the weight has changed, or if other vectors are used than when it
 /// was made.
 #[test]
 #[cfg(not(feature = "cuda"))]
@@ -402,7 +402,7 @@ fn conv2d() {
     every_level(|| {
         let mut rng = rng(1);
         let fixed = [
-            // The sizes at which the fast paths change: rows of a vector and one more, one channel,
+            // The sizes at which the fast paths change: rows one longer than a vector, one channel,
             // one pixel.
             Conv { batch: 1, cin: 1, cout: 1, h: 1, w: 1, kernel: 1, o: Conv2dOptions::padded(0) },
             Conv { batch: 1, cin: 1, cout: 5, h: 3, w: 17, kernel: 3, o: Conv2dOptions::padded(1) },
@@ -440,7 +440,7 @@ fn conv2d() {
         for conv in fixed {
             conv.check(&mut rng);
         }
-        // Rows of fewer outputs, as many and more than are copied in one go.
+        // Rows of fewer outputs than are copied in one go, of as many, and of more.
         for (h, w, before, after) in [
             (5, 4, 1, 1),
             (7, 7, 1, 1),
@@ -474,8 +474,8 @@ fn conv2d() {
     });
 }
 
-/// Padding before and after the image, on its own, up to more than the kernel reaches: few
-/// channels, many to few, and as many as take the way of fewer multiplications.
+/// Padding before and after the image, independently, up to more than the kernel reaches: few
+/// channels, many to few, and enough for the path with fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {
     every_level(|| {
@@ -637,7 +637,7 @@ fn pointwise_is_a_linear_map_at_every_pixel() {
 }
 
 // ANCHOR: naive_attention
-/// Attention of one head of one image, letter by letter: queries, keys and values are
+/// Attention of one head of one image, by the formula: queries, keys and values are
 /// `d` channels of pixels each.
 fn naive_attention(d: usize, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
     let (n, m) = (q.len() / d, k.len() / d);
@@ -662,7 +662,7 @@ fn naive_attention(d: usize, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
 fn attention() {
     every_level(|| {
         let mut rng = rng(5);
-        // An image that looks at itself, and at a row of places that are more or fewer than its
+        // An image that looks at itself, and one that looks at more or fewer places than it has
         // pixels.
         for (batch, heads, d, h, w, places) in [
             (1, 1, 1, 1, 1, None),
@@ -670,7 +670,7 @@ fn attention() {
             (1, 2, 5, 4, 5, None),
             (2, 2, 3, 3, 4, Some(5)),
             (1, 1, 4, 1, 3, Some(9)),
-            // More pixels than are in work together.
+            // More pixels than are processed together.
             (1, 1, 3, 9, 8, None),
             (1, 2, 2, 5, 14, Some(3)),
         ] {
@@ -754,7 +754,7 @@ fn glue() {
         assert_eq!(host(&grads.get(&a)), [&c[0][..ca * h * w], &c[1][..ca * h * w]].concat());
         assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
 
-        // Two additions of one tensor: its gradient comes twice.
+        // One tensor is added twice, so its gradient counts twice.
         let ones = dev.tensor_from_vec(
             (0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(),
             (ca, ca),
@@ -800,7 +800,7 @@ fn replicas_work_on_halves_and_answer_in_order() {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {
                     let mut replicas = ops::Replicas::new(&dev, &network);
-                    // With two threads or more, neither half is done before both are in work.
+                    // With two threads or more, neither half is done before both are in progress.
                     let (together, in_work) = (threads.min(expected.len()), AtomicUsize::new(0));
                     let (images, sums): (Vec<_>, Vec<_>) = replicas
                         .run(count, |network, device, images| {
@@ -820,7 +820,7 @@ fn replicas_work_on_halves_and_answer_in_order() {
                     assert_eq!(images, expected);
                     assert!(sums.iter().all(|sum| *sum == [2.0, 3.0, 4.0]));
 
-                    // They follow, and put answers together.
+                    // The replicas follow the network, and join their answers.
                     replicas.follow(&dev.tensor_from_vec(vec![5.0, 6.0, 7.0], (3,)));
                     let x = dev
                         .tensor_from_vec((0..count).map(|i| i as f32).collect(), (count, 1, 1, 1));
@@ -919,12 +919,12 @@ fn a_result_is_written_to_memory_that_was_used_before() {
     assert_eq!(tensor.as_vec(), values);
     drop(tensor);
     let zeros: Vector<Cpu> = dev.zeros_like(&(1000,));
-    assert_eq!(address(&zeros), first, "what held a result serves dfdx again");
+    assert_eq!(address(&zeros), first, "dfdx reuses the memory of a result");
     assert_eq!(zeros.as_vec(), vec![0.0; 1000]);
 }
 
-/// A normalisation that a convolution computes on its way is the one that is computed alone, and so
-/// are its gradients.
+/// A normalisation that a convolution computes on its way equals one that is computed alone, and so
+/// do its gradients.
 #[test]
 fn a_convolution_reads_a_normalisation() {
     every_level(|| {

@@ -81,7 +81,7 @@ fn part_of_model(folder: &Path, name: &str) -> Run {
     of_file(folder.join(name), move || model_dir::load(&Cpu::default(), &owned))
 }
 
-/// As a newer diffusers would write it.
+/// A configuration as a newer version of diffusers would write it.
 fn newer_unet() -> Vec<u8> {
     let mut config = serde_json::json!(network::unet());
     (config["_private"], config["future"]) = (1.into(), serde_json::Value::Null);
@@ -97,7 +97,7 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Also asks of what was read what the programs ask later: a class, the classes, a prompt.
+/// Also asks the configuration what the programs ask later: a class, the classes, a prompt.
 fn open_conditioning(folder: &Path) -> Run {
     let owned = folder.to_path_buf();
     of_file(folder.join("conditioning/config.json"), move || {

@@ -1,4 +1,4 @@
-//! Settings of the figures that the reader can touch.
+//! Settings of the interactive figures.
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ fn seeds() -> Vec<Vec<u8>> {
     settings.map(|settings| settings.as_bytes().to_vec()).into()
 }
 
-/// Draws with the smallest of networks in the place of the book's.
+/// Draws with the smallest possible network in place of the book's.
 fn open(_: &Path) -> Run {
     for model in ["cats", "cats-text"] {
         for (name, bytes) in network::files() {

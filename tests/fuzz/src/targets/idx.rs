@@ -51,7 +51,7 @@ fn labels() -> Vec<u8> {
     [header, vec![7, 0, 9]].concat()
 }
 
-/// The file itself, gzipped as it is, and gzipped with its bytes in the open.
+/// The file itself, the file gzipped, and the file gzipped without compression.
 fn plain_and_zipped(file: Vec<u8>) -> Vec<Vec<u8>> {
     let zipped = [Compression::best(), Compression::none()].map(|level| {
         let mut encoder = GzEncoder::new(Vec::new(), level);

@@ -28,7 +28,7 @@ pub struct Target {
     pub name: &'static str,
     /// Words of its format, to be put into inputs.
     pub words: &'static [&'static [u8]],
-    /// Makes sums and lengths right.
+    /// Corrects checksums and lengths.
     pub repair: fn(&mut Vec<u8>),
     /// Inputs that are accepted.
     pub seeds: fn() -> Vec<Vec<u8>>,
@@ -47,7 +47,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
     binary.chain(text).chain(words::TARGETS).chain(figures::TARGETS)
 }
 
-/// Whether a parser accepted an input. If not, its message is put together, too.
+/// Whether a parser accepted an input. If not, its message is formatted, too.
 ///
 /// # Panics
 /// If the message is empty.

@@ -35,7 +35,7 @@ pub fn index() -> Vec<u8> {
         .to_vec()
 }
 
-/// Reads what is said about cats.
+/// For prompts about cats.
 pub fn text() -> TextConfig {
     let vocabulary = Tokenizer::new(captions::vocabulary());
     TextConfig {
@@ -49,7 +49,7 @@ pub fn text() -> TextConfig {
     }
 }
 
-/// As a `conditioning/config.json` says it.
+/// What a `conditioning/config.json` holds.
 pub fn conditioning(conditioning: ConditioningConfig, classes: &[&str]) -> ConditioningFile {
     let classes = classes.iter().map(|class| class.to_string()).collect();
     ConditioningFile { conditioning, dropout: 0.1, dataset: "cats".into(), classes }
@@ -86,7 +86,7 @@ pub fn files() -> [(&'static str, Vec<u8>); 6] {
     ]
 }
 
-/// Writes them.
+/// Writes these files.
 pub fn write(folder: &Path) {
     files().into_iter().for_each(|(name, bytes)| put(&folder.join(name), &bytes));
 }

@@ -93,7 +93,7 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// Colour and grey, in turns.
+/// Reads some inputs in colour, and the others in grey.
 fn open(folder: &Path) -> Run {
     let path = folder.join("picture");
     let [mut colour, mut grey] = [3, 1].map(|channels| {
@@ -161,7 +161,7 @@ fn bmp_seeds() -> Vec<Vec<u8>> {
     [encoded(ImageFormat::Bmp, &[RGBA, RGB, GREY]), vec![compressed_bmp()]].concat()
 }
 
-/// A BMP file of 4×2 pixels in runs of equal ones.
+/// A run-length encoded BMP file of 4×2 pixels.
 fn compressed_bmp() -> Vec<u8> {
     let (colours, runs) = ([[0, 0, 0, 0], [0, 0, 250, 0]].concat(), [4, 1, 0, 0, 2, 0, 2, 1, 0, 1]);
     let start = 54 + colours.len() as u32;

@@ -1,4 +1,4 @@
-//! Makes the sums and lengths of a damaged file right again, so that what comes after them is
+//! Corrects the checksums and lengths of a damaged file, so that the code that comes after them is
 //! reached.
 
 use std::io::Read;
@@ -6,10 +6,10 @@ use std::io::Read;
 use flate2::bufread::DeflateDecoder;
 use flate2::Crc;
 
-/// Nothing to make right.
+/// Nothing to correct.
 pub fn nothing(_: &mut Vec<u8>) {}
 
-/// The sum at the end of every chunk of a PNG file.
+/// The checksum at the end of every chunk of a PNG file.
 pub fn png(bytes: &mut [u8]) {
     let mut start = 8;
     while let Some(header) = bytes.get(start..).and_then(|rest| rest.first_chunk::<4>()) {
@@ -30,7 +30,7 @@ fn sum(bytes: &[u8]) -> u32 {
 /// Bytes of a gzip header without a name.
 const GZIP_HEADER: usize = 10;
 
-/// Sum and length at the end of a gzip file, as far as it can be unzipped.
+/// Checksum and length at the end of a gzip file, if it can be unzipped.
 pub fn gzip(bytes: &mut Vec<u8>) {
     if !bytes.starts_with(&[0x1f, 0x8b]) || bytes.len() < GZIP_HEADER {
         return;

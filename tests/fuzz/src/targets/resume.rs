@@ -1,4 +1,4 @@
-//! What a training run leaves, to be resumed from.
+//! The files that a training run is resumed from.
 
 use std::path::Path;
 
@@ -83,7 +83,7 @@ fn config() -> TrainConfig {
     }
 }
 
-/// A state of a network that is one small map.
+/// The state of a network that is one small linear map.
 fn state() -> Vec<u8> {
     let tensor = |shape: &[usize]| HostTensor { shape: shape.into(), values: vec![0.5; 4] };
     let shapes = [("ema", &[4][..]), ("m", &[4]), ("v", &[4]), ("weights", &[2, 2])];
@@ -138,7 +138,7 @@ fn data_seeds() -> Vec<Vec<u8>> {
     vec![all.into(), br#"{"dataset": "cats", "data_dir": null, "image_size": 48}"#.to_vec()]
 }
 
-/// Opens the data set, too, which exists only for the cats.
+/// Also opens the data set, which exists only if it is that of the cats.
 fn open_data(folder: &Path) -> Run {
     let (owned, path) = (folder.to_path_buf(), folder.join(TRAINING).join("data.json"));
     Box::new(move |input| {

@@ -1,8 +1,8 @@
 //! Naive references in f64, and the comparison with them.
 //!
-//! A gradient is checked in the direction of a random vector: finite differences of the naive f64
-//! function must equal the scalar product of our gradient with that direction, for each input and
-//! for every single element.
+//! Gradients are those of a sum of the outputs with random weights: for every element of every
+//! input, ours must equal the finite differences of that sum, computed with the naive f64
+//! function.
 
 use dfdx::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -71,7 +71,7 @@ pub fn host<S: Shape, T>(t: &Tensor<S, f32, Device, T>) -> Vec<f32> {
 
 pub type Taped<S> = Tensor<S, f32, Device, OwnedTape<f32, Device>>;
 
-/// Backward through `Σ c · y`; the gradients that follow.
+/// The gradients of `Σ c · y`.
 pub fn backward<S: Shape>(y: Taped<S>, c: &[f32]) -> Gradients<f32, Device> {
     let c = y.device().tensor_from_vec(c.to_vec(), *y.shape());
     (y * c).sum::<Rank0, _>().backward()
