@@ -15,7 +15,7 @@ mod trainer;
 pub use checkpoint::{CheckpointError, MAX_STEPS, TRAINING};
 pub use heldout::{heldout_loss, HeldoutLoss, BUCKETS};
 pub use objective::{
-    l_simple, weighted_loss, LossWeighting, Objective, TimestepSampling,
+    bound_weight, l_simple, weighted_loss, LossWeighting, Objective, TimestepSampling,
 };
 pub use optimizer::{learning_rate, Ema, Flat, Optimizer, OptimizerConfig};
 pub use trainer::{

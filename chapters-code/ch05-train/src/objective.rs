@@ -1,3 +1,4 @@
+use ch02_schedule::Schedule;
 use ch03_forward::{per_image, Diffusion, PredictionType};
 use dfdx::prelude::*;
 use ops::{Images, UNetDevice};
@@ -44,6 +45,17 @@ pub struct Objective {
     #[serde(default)]
     pub weighting: LossWeighting,
 }
+
+// ANCHOR: bound_weight
+/// How much the variational bound counts the squared error of the noise at `t` (DDPM
+/// eq. 12), with the posterior variance as that of the step back. At t = 0 the step has
+/// a term of its own.
+pub fn bound_weight(schedule: &Schedule, t: usize) -> f64 {
+    let (beta, alpha) = (schedule.betas[t], schedule.alphas[t]);
+    let noise = 1.0 - schedule.alpha_bar[t];
+    beta * beta / (2.0 * schedule.posterior_variance(t) * alpha * noise)
+}
+// ANCHOR_END: bound_weight
 
 // ANCHOR: timesteps
 /// How the timesteps of a batch are drawn.

@@ -6,8 +6,9 @@ use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};
 use ch04_unet::model_dir::{self, SchedulerConfig};
 use ch04_unet::{Preset, UNet};
 use ch05_train::{
-    heldout_loss, l_simple, learning_rate, weighted_loss, Batch, Ema, LossWeighting,
-    Optimizer, OptimizerConfig, TimestepSampling, TrainConfig, TrainError, Trainer,
+    bound_weight, heldout_loss, l_simple, learning_rate, weighted_loss, Batch, Ema,
+    LossWeighting, Optimizer, OptimizerConfig, TimestepSampling, TrainConfig,
+    TrainError, Trainer,
 };
 use dfdx::prelude::*;
 use ops::layers::Parameters;
@@ -407,4 +408,22 @@ fn heldout_images_go_through_the_network_in_pieces() {
     assert!(seen.chunks(3).all(|pieces| pieces == [0..16, 16..32, 32..40]));
     // The loss of a network that always predicts 0 is the variance of the noise.
     assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
+}
+
+/// By way of chapter 6: an error of 1 in the noise moves the predicted image, that moves
+/// the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
+/// the squared distance of their means, over twice the variance.
+#[test]
+fn the_bound_counts_errors_of_the_noise_as_the_means_that_they_move() {
+    for kind in BetaSchedule::ALL {
+        let schedule = Schedule::new(kind, 1000);
+        for t in [1, 2, 50, 500, 998] {
+            let alpha_bar = schedule.alpha_bar[t];
+            let image = ((1.0 - alpha_bar) / alpha_bar).sqrt();
+            let mean = schedule.posterior_mean_coefficients(t).0 * image;
+            let wanted = mean * mean / (2.0 * schedule.posterior_variance(t));
+            let found = bound_weight(&schedule, t);
+            assert!((found / wanted - 1.0).abs() < 1e-6, "{kind:?}, t = {t}: {found}");
+        }
+    }
 }
