@@ -6,7 +6,7 @@ use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
 /// The length of the midpoint of two independent samples of noise, as a share of the
-/// length of either: what is left of it on a line, where a circle keeps it all.
+/// length of either: what is left of it on a line, whereas a circle keeps it all.
 pub fn length_half_way() -> f64 {
     // The mean of two independent numbers of variance 1 has variance 1/2.
     0.5f64.sqrt()

@@ -117,7 +117,7 @@ const EAR: [(f32, f32); 3] = [(1.3, -3.2), (4.6, -6.3), (5.5, -0.6)];
 const INNER_EAR: [(f32, f32); 3] = [(2.5, -3.3), (4.3, -5.1), (4.8, -1.6)];
 const FOLDED_EAR: [(f32, f32); 3] = [(1.9, -3.9), (5.7, -3.0), (5.0, -0.3)];
 
-/// The colour at a point of the head's own coordinates (origin between the eyes and the
+/// The colour at a point in the head's own coordinates (origin between the eyes and the
 /// nose, y down), or none where the background shows.
 fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Color> {
     let side = x.abs();

@@ -99,7 +99,7 @@ fn read_shards(files: &dyn Files, index: &Path) -> Result<NamedTensors, ModelErr
     Ok(tensors)
 }
 
-/// Whether a name is one of a file in the same folder.
+/// Whether a name is that of a file in the same folder.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)

@@ -294,7 +294,7 @@ impl Index {
         Ok(Self { start, offset_size, items, end: places[count] })
     }
 
-    /// Replaces each item that is not kept with a single byte, and the freed space with zeros.
+    /// Replaces each discarded item with a single byte, and the freed space with zeros.
     fn pack(&self, cff: &mut [u8], keep: impl Fn(usize) -> bool) {
         if self.items.is_empty() {
             return;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use files::Place;
 
-/// Formats that the ending of a file's name can promise.
+/// Formats that a file's extension can promise.
 const FORMATS: [&str; 31] = [
     "png",
     "gif",

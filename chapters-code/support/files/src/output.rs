@@ -8,7 +8,7 @@ use crate::folder::Made;
 use crate::temporary::temporary;
 use crate::FileError;
 
-/// What stands at the end of a path.
+/// What is at the end of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A regular file, or a free name, after following links.

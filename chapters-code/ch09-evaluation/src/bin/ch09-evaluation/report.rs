@@ -241,7 +241,7 @@ impl Report {
         [&self.real].into_iter().chain(&self.rows)
     }
 
-    /// Prints the table and writes all that can be made of the numbers.
+    /// Prints the table and writes all that can be made from the numbers.
     pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
         let table = self.table();
         cli::println!("{}", table.trim_end());

@@ -177,7 +177,7 @@ macro_rules! launch_blocks {
         let config = LaunchConfig { grid_dim, block_dim, shared_mem_bytes: 0 };
         let function = gpu($device).get_func(MODULE, $name);
         let function = function.expect(concat!("there is a kernel ", $name));
-        // SAFETY: the arguments have the number and types of the kernel of this name in kernels.cu.
+        // SAFETY: the arguments match the parameters of the kernel of this name in kernels.cu.
         // Its reads and writes stay within the lengths that the shapes give. The functions of this
         // crate take these from the tensors whose memory they pass, and check those that could
         // differ. Code that calls a kernel directly has to do the same.
