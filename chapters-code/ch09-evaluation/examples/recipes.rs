@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 #[derive(Parser)]
 struct Args {
-    /// Steps of the first recipe; the others get as many as take the same time
+    /// Steps of the first recipe; the others get as many as fit into the same time
     #[arg(long, default_value_t = 2000)]
     steps: u64,
     /// Training runs of each recipe
