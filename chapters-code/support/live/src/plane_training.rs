@@ -8,10 +8,11 @@ use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use dfdx::prelude::*;
-use figures::palette;
+use figures::{palette, RgbaImage};
 use ops::layers::Linear;
 use ops::{Images, UNetDevice};
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::drawing::Drawing;
@@ -110,15 +111,43 @@ impl<D: UNetDevice> Network<D> {
     }
 }
 
+/// Where the points begin, and their sources of fresh noise.
+fn noise(device: &Cpu) -> (Images<Cpu>, Vec<ChaCha8Rng>) {
+    let mut rngs = sources(0, 0..POINTS as u64);
+    (noise_per_image(device, (POINTS, 2, 1, 1), &mut rngs), rngs)
+}
+
 /// Where points that walk from noise end up with this network.
 fn ends(device: &Cpu, trainer: &Trainer<Cpu, Network<Cpu>>) -> Images<Cpu> {
     let timesteps =
         TimestepSpacing::Trailing.timesteps(trainer.diffusion.schedule.len(), SAMPLING_STEPS, 0);
-    let mut rngs = sources(0, 0..POINTS as u64);
-    let noise = noise_per_image(device, (POINTS, 2, 1, 1), &mut rngs);
+    let (noise, rngs) = noise(device);
     let denoise = |x_t: &Images<Cpu>, t: usize| trainer.network.forward(x_t.clone(), &[t; POINTS]);
     let ddim = Ddim::new(trainer.diffusion.clone(), None, 0.0);
     walk(ddim, noise, &timesteps, rngs, denoise).finish()
+}
+
+/// The loss, the data and the points.
+fn drawing(
+    steps: u64,
+    losses: &[(u64, f32)],
+    data: &[[f64; 2]],
+    points: &Images<Cpu>,
+) -> RgbaImage {
+    let mut drawing = Drawing::new(WIDTH, CURVE + plane::SIDE);
+    training::curves(&mut drawing, steps, losses, &[]);
+    let place = |point: &[f64; 2]| {
+        let (x, y) = plane::place(point);
+        (x + (WIDTH - plane::SIDE) as f64 / 2.0, y + CURVE as f64)
+    };
+    for point in data {
+        drawing.dot(place(point), 2.5, palette::DATA, 1.0);
+    }
+    for point in points.as_vec().chunks(2) {
+        let point = [point[0] as f64, point[1] as f64];
+        drawing.dot(place(&point), 3.0, palette::SIGNAL, 1.0);
+    }
+    drawing.finish()
 }
 
 impl PlaneTraining {
@@ -143,6 +172,12 @@ impl PlaneTraining {
         let network = Network::new(&device, &mut config.first_weights());
         let mut trainer = Trainer::with_network(&device, config, network)?;
         let points = Points(self.data.points("")?);
+        // At once, while the reader drags a slider: where the points begin.
+        let first = Frame {
+            picture: drawing(steps, &[], &points.0, &noise(&device).0),
+            columns: 0,
+            caption: "step 0: noise".into(),
+        };
         let (mut losses, mut sum) = (Vec::new(), 0.0);
         let mut diverged = false;
         let frames = (0..steps).map_while(move |step| {
@@ -168,22 +203,10 @@ impl PlaneTraining {
                     Some((_, loss)) if !diverged => format!("step {done}: loss {loss:.3}"),
                     _ => format!("step {done}: the loss is no longer a number"),
                 };
-                let mut drawing = Drawing::new(WIDTH, CURVE + plane::SIDE);
-                training::curves(&mut drawing, steps, &losses, &[]);
-                let place = |point: &[f64; 2]| {
-                    let (x, y) = plane::place(point);
-                    (x + (WIDTH - plane::SIDE) as f64 / 2.0, y + CURVE as f64)
-                };
-                for point in &points.0 {
-                    drawing.dot(place(point), 2.5, palette::DATA, 1.0);
-                }
-                for end in ends(&device, &trainer).as_vec().chunks(2) {
-                    let end = [end[0] as f64, end[1] as f64];
-                    drawing.dot(place(&end), 3.0, palette::SIGNAL, 1.0);
-                }
-                Frame { picture: drawing.finish(), columns: 0, caption }
+                let picture = drawing(steps, &losses, &points.0, &ends(&device, &trainer));
+                Frame { picture, columns: 0, caption }
             }))
         });
-        Ok(Box::new(frames.flatten()))
+        Ok(Box::new(std::iter::once(first).chain(frames.flatten())))
     }
 }
