@@ -31,8 +31,12 @@ pub struct PlaneTraining {
     seed: u64,
 }
 
-/// Steps of training from one picture to the next, and the most that a reader would wait for.
+/// Steps of training from one picture to the next: few at first, when the network learns
+/// fast, and the reader may still be dragging a slider.
+const EVERY_AT_FIRST: u64 = 10;
+const FIRST: u64 = 200;
 const EVERY: u64 = 100;
+/// The most steps that a reader would wait for.
 const MOST_STEPS: u64 = 10_000;
 /// The loss of a batch is noisy, so it is averaged over this many steps.
 const MEAN_OF: u64 = 20;
@@ -197,11 +201,13 @@ impl PlaneTraining {
                 Err(_) => diverged = true,
             }
             let done = step + 1;
-            let shown = done % EVERY == 0 || done == steps || diverged;
+            let every = if done <= FIRST { EVERY_AT_FIRST } else { EVERY };
+            let shown = done % every == 0 || done == steps || diverged;
             Some(shown.then(|| {
                 let caption = match losses.last() {
-                    Some((_, loss)) if !diverged => format!("step {done}: loss {loss:.3}"),
-                    _ => format!("step {done}: the loss is no longer a number"),
+                    _ if diverged => format!("step {done}: the loss is no longer a number"),
+                    Some((_, loss)) => format!("step {done}: loss {loss:.3}"),
+                    None => format!("step {done}"),
                 };
                 let picture = drawing(steps, &losses, &points.0, &ends(&device, &trainer));
                 Frame { picture, columns: 0, caption }
