@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use ch01_tensors::{Cats, Dataset, Split};
+use ch01_tensors::{batch, Cats, Dataset, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
-use ch03_forward::{gaussian, rng};
+use ch03_forward::{gaussian, rng, Diffusion, PredictionType};
 use cli::Project;
+use dfdx::prelude::*;
 use figures::{palette, Axes};
+use ops::AutoDevice;
 
 #[allow(dead_code)] // the other exercises
 #[path = "../exercises/answers.rs"]
@@ -21,39 +23,42 @@ const CATS: usize = 200;
 const STRIDE: usize = 40;
 const SEEDS: u64 = 3;
 
-/// x_t for x_0 and some noise.
-fn noised(schedule: &Schedule, t: usize, x0: &[f32], eps: &[f32]) -> Vec<f32> {
-    let alpha_bar = schedule.alpha_bar[t];
-    let (of_x0, of_eps) = (alpha_bar.sqrt() as f32, (1.0 - alpha_bar).sqrt() as f32);
-    x0.iter().zip(eps).map(|(x0, eps)| of_x0 * x0 + of_eps * eps).collect()
-}
-
 fn draw(project: Project) -> anyhow::Result<()> {
     let posterior =
         if project.mine { answers::posterior } else { solutions::posterior };
     let cats = Cats::new(Split::Train);
     let candidates: Vec<Vec<f32>> = (0..CATS).map(|index| cats.image(index)).collect();
+    let device: AutoDevice = cli::device(0)?;
+    let numbers: Vec<usize> = (0..CATS).collect();
+    let x0 = batch(&device, &cats, &numbers);
     // The share of cats that are the most probable candidate for their own x_t.
-    let share = |schedule: &Schedule, t: usize, seed: u64| {
-        let recognised = (0..CATS).filter(|&cat| {
-            let mut rng = rng(seed, cat as u64);
-            let eps: Vec<f32> =
-                gaussian(&mut rng).take(candidates[cat].len()).collect();
-            let x_t = noised(schedule, t, &candidates[cat], &eps);
-            let probabilities = posterior(schedule, t, &x_t, &candidates);
-            (0..CATS)
-                .all(|other| other == cat || probabilities[other] < probabilities[cat])
+    let share = |diffusion: &Diffusion, t: usize, seed: u64| {
+        let mut eps = Vec::new();
+        for (cat, image) in (0..).zip(&candidates) {
+            eps.extend(gaussian(&mut rng(seed, cat)).take(image.len()));
+        }
+        let eps = ops::tensor(&device, eps, *x0.shape());
+        let x_t = diffusion.q_sample(&x0, &[t; CATS], &eps).as_vec();
+        let images = x_t.chunks(x_t.len() / CATS).enumerate();
+        let recognised = images.filter(|(cat, x_t)| {
+            let probabilities = posterior(&diffusion.schedule, t, x_t, &candidates);
+            (0..CATS).all(|other| {
+                other == *cat || probabilities[other] < probabilities[*cat]
+            })
         });
         recognised.count() as f64 / CATS as f64
     };
+
     let kinds = [
         ("linear", BetaSchedule::Linear, palette::NOISE),
         ("cosine", BetaSchedule::SquaredcosCapV2, palette::SIGNAL),
     ];
     let series = kinds.map(|(name, kind, color)| {
         let schedule = Schedule::new(kind, 1000);
+        let prediction_type = PredictionType::Epsilon;
+        let diffusion = Diffusion { schedule, prediction_type };
         let shares =
-            |t: usize| (0..SEEDS).map(|seed| share(&schedule, t, seed)).collect();
+            |t: usize| (0..SEEDS).map(|seed| share(&diffusion, t, seed)).collect();
         let timesteps = (STRIDE - 1..1000).step_by(STRIDE);
         let (series, deviations) =
             figures::measured(name, color, timesteps.map(|t| (t as f64, shares(t))));
