@@ -71,7 +71,9 @@ pub struct ResnetBlock<D: UNetDevice> {
     conv_shortcut: Option<Conv2d<D>>,
     scale: f32,
 }
+// ANCHOR_END: resnet
 
+// ANCHOR: resnet_new
 impl<D: UNetDevice> ResnetBlock<D> {
     pub fn new(
         device: &D,
@@ -94,7 +96,7 @@ impl<D: UNetDevice> ResnetBlock<D> {
         }
     }
 }
-// ANCHOR_END: resnet
+// ANCHOR_END: resnet_new
 
 impl<D: UNetDevice> ResnetBlock<D> {
     // ANCHOR: resnet_forward
@@ -158,7 +160,9 @@ pub struct AttentionBlock<D: UNetDevice> {
     heads: usize,
     scale: f32,
 }
+// ANCHOR_END: attention
 
+// ANCHOR: attention_new
 impl<D: UNetDevice> AttentionBlock<D> {
     pub fn new(
         device: &D,
@@ -179,7 +183,7 @@ impl<D: UNetDevice> AttentionBlock<D> {
         }
     }
 }
-// ANCHOR_END: attention
+// ANCHOR_END: attention_new
 
 impl<D: UNetDevice> AttentionBlock<D> {
     // ANCHOR: attention_forward
@@ -244,13 +248,16 @@ impl<D: UNetDevice> Upsample<D> {
             ),
         }
     }
+    // ANCHOR_END: up
 
+    // ANCHOR: up_forward
+    /// `(batch, channels, h, w)` to `(batch, channels, 2 * h, 2 * w)`.
     pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
         let (_, _, h, w) = *x.shape();
         self.conv.forward(ops::upsample_nearest(x, 2 * h, 2 * w))
     }
+    // ANCHOR_END: up_forward
 }
-// ANCHOR_END: up
 
 // ANCHOR: stage
 /// One level of the network on its way down or up: residual blocks, each followed by

@@ -46,7 +46,7 @@ pub fn images<D: UNetDevice>(images: &Images<D>) -> Figure {
 /// An animation of frames of one size, each shown for `milliseconds`.
 ///
 /// # Panics
-/// If there is no frame, or their sizes differ.
+/// If there are no frames, or their sizes differ.
 pub fn film(frames: &[RgbImage], milliseconds: u32) -> Figure {
     assert!(!frames.is_empty(), "a film needs frames");
     assert!(

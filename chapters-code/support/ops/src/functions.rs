@@ -12,7 +12,7 @@ use crate::shapes::{
 };
 use crate::tape::take_gradient;
 
-/// A tensor with these values, in memory that was used before if there is any. Use it for a tensor
+/// A tensor with these values, in memory that was used before, if there is any. Use it for a tensor
 /// that is made in every step: `tensor_from_vec` brings new memory each time, which dfdx's cache
 /// then keeps, and nobody takes out again.
 ///

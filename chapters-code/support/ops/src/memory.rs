@@ -45,7 +45,7 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
 }
 
 /// Makes tensors for kernels to fill. This trait has no public name, because it is for the
-/// functions of this crate, which fill all of theirs.
+/// functions of this crate, which fill every tensor that they make.
 pub trait Outputs: Memory {
     /// A tensor that `fill` writes. Before that, its elements are stale: initialised, with the
     /// values of tensors that are gone, or zeros.
