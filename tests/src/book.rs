@@ -63,7 +63,7 @@ pub fn fences(text: &str) -> Vec<Fence> {
     fences
 }
 
-/// A text without its blocks of code, line for line.
+/// A text whose blocks of code are blanked out, so that all lines keep their numbers.
 fn prose(text: &str) -> String {
     let mut open = 0;
     let keep = |line: &str| {
@@ -173,8 +173,8 @@ const LONGEST_LISTING: usize = 35;
 const WIDEST_LISTING: usize = 88;
 
 /// What is wrong with the code on a page. A Rust block is an include of an anchor (and says
-/// `ignore`, because a page is also compiled as a doc test), or itself a doc test if `doc_tested`
-/// says that a crate tests this page. A console block is an include of a transcript.
+/// `ignore`, because a page is also compiled as a doc test), or is itself a doc test if
+/// `doc_tested` says that a crate tests this page. A console block is an include of a transcript.
 pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
     let problems = |fence: &Fence| {
         let place = format!("{}:{}", page.path, fence.line);
@@ -194,7 +194,7 @@ fn problems_of_fence(fence: &Fence, doc_tested: bool) -> Vec<String> {
             }
             problems
         }
-        ("rust" | "c", Some(_)) => vec!["an include names an anchor".into()],
+        ("rust" | "c", Some(_)) => vec!["an include must name an anchor".into()],
         ("rust", None) if !doc_tested => {
             vec!["no crate tests the code of this page".into()]
         }
@@ -206,7 +206,7 @@ fn problems_of_fence(fence: &Fence, doc_tested: bool) -> Vec<String> {
             let missing = !folder().join(file).is_file();
             missing.then(|| format!("there is no {file}")).into_iter().collect()
         }
-        ("console", _) => vec!["a console block includes a transcript".into()],
+        ("console", _) => vec!["a console block must include a transcript".into()],
         ("text" | "python" | "toml", None) => vec![],
         (other, _) => vec![format!("code of a kind that nothing checks: '{other}'")],
     }
@@ -287,15 +287,15 @@ pub struct Making {
     /// As a reader types it; it runs in an empty folder.
     pub command: String,
     /// The file in `book/transcripts` that holds the command and what it prints, if a page shows
-    /// that.
+    /// them.
     pub transcript: Option<String>,
     /// The files that it writes and that are shown, in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
-    /// Files next to the pages that are copied into that folder first.
+    /// Files that lie next to the pages and are first copied into that folder.
     #[serde(default)]
     pub inputs: Vec<String>,
-    /// Whether a network drew them: then processors may round differently.
+    /// Whether a network drew them; if so, they may differ, because processors round differently.
     #[serde(default)]
     pub drawn: bool,
 }
@@ -352,7 +352,7 @@ fn masked(text: &str) -> String {
     words.join(" ")
 }
 
-/// The share of the values of two pictures (one per colour of a pixel) that differ by more than
+/// The share of the values (one per colour of a pixel) in which two pictures differ by more than
 /// `most` of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared, and 1 is
 /// returned if anything else in them differs.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {

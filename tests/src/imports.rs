@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// Segments of a path: a module's, below the root of its crate, or one that the code names.
+/// Segments of a path: that of a module, below the root of its crate, or one that the code names.
 type Segments = Vec<String>;
 
 /// The sources of one crate: its modules, by their paths.

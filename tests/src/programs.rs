@@ -60,7 +60,7 @@ pub fn differences(a: &Path, b: &Path) -> Vec<PathBuf> {
     names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }
 
-/// The executable of a program, built. Signals and limits meant for it must not meet cargo on their
+/// The executable of a program, built. Signals and limits meant for it must not hit cargo on the
 /// way.
 pub fn binary(program: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());

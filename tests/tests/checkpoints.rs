@@ -1,4 +1,4 @@
-//! The weights that come with the book: small, complete, and what their recorded commands make.
+//! The weights that come with the book: small, complete, and as their recorded commands make them.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Training {
-    /// The command, from the repository's root.
+    /// The command, as run from the repository's root.
     command: String,
     seed: u64,
     steps: u64,

@@ -36,7 +36,7 @@ fn prompts() {
     let folder = folder.path();
     let said = train(folder, "text", "4", &[]);
     assert!(said.contains("of cats"), "{said}");
-    // A training run that stopped continues as if it never had.
+    // A training run that was stopped continues as if it never had been.
     train(folder, "again", "2", &[]);
     let resume = ["train", "--resume", "--out", "again", "--steps", "4", "--samples", "2"];
     succeed(PROGRAM, folder, &resume);
@@ -94,7 +94,7 @@ fn prompts() {
     succeed(PROGRAM, folder, &repaint);
     assert!(folder.join("varied.png").exists() && folder.join("inpainted.png").exists());
 
-    // Chapter 6 draws with it, and says what it does not use.
+    // Chapter 6 draws with the model, and says which part of it is not used.
     let plain = ["--model", "text", "--count", "2", "--out", "h.png"];
     assert!(succeed("ch06-sampling", folder, &plain).contains("can be told what to draw"));
 
@@ -186,7 +186,7 @@ fn classes_and_their_evaluation() {
         assert_eq!(column["unit"], "percent", "{name}");
         assert!((0.0..=1.0).contains(&column["value"]["mean"].as_f64().unwrap()), "{name}");
     }
-    // Cats of a network that learnt nothing are far from any that can be drawn.
+    // The cats of a network that has learnt nothing are far from any that can be drawn.
     let value = |name: &str| {
         columns.iter().find(|column| column["name"] == name).unwrap()["value"]["mean"].as_f64()
     };

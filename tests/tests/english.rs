@@ -40,7 +40,7 @@ const PHRASES: [(&str, &[&str], &str); 8] = [
     ),
 ];
 
-/// Every file with English in it, but for this one.
+/// Every file with English in it, except this one.
 fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = tree::files(&root, &["rs", "md", "ipynb"]);
@@ -73,7 +73,7 @@ fn places(text: &str, phrase: &str, allowed: &[&str]) -> Vec<usize> {
 fn no_phrase_stops_the_reader() {
     let mut found = Vec::new();
     for path in files() {
-        // Sentences run across the ends of lines, also in comments.
+        // Sentences run across the ends of lines, in comments too.
         let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
         let lines: Vec<&str> = text.lines().collect();
         for (number, pair) in lines.windows(2).enumerate() {

@@ -1,11 +1,11 @@
-//! The exercises of the chapters: the page shows the signature of each, and each has a test of its
-//! name.
+//! The exercises of the chapters: the page shows the signature of each, and each has a test of the
+//! same name.
 
 use std::path::PathBuf;
 
 use book_tests::book::folder;
 
-/// The folders of exercises, and the page that sets them.
+/// The folders of exercises, each with the page that sets them.
 fn exercises() -> Vec<(PathBuf, String)> {
     let crates = std::fs::read_dir(folder().join("../chapters-code")).unwrap();
     let exercises = crates.filter_map(|entry| {

@@ -1,4 +1,4 @@
-//! The programs on folders of pictures as people have them.
+//! The programs, run on folders of pictures such as people have.
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 const UNET: &str = "unet/config.json";
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
-/// A folder in which programs run, with a model `trained` in it, whose network has attention.
+/// A folder in which programs run, with a model named `trained` whose network has attention.
 struct Models(tempfile::TempDir);
 
 impl Models {
@@ -36,7 +36,7 @@ impl Models {
         ];
         succeed("ch05-train", models.0.path(), &[&train[..], &["--out", "trained"]].concat());
         // The tiny network has no attention, so take one that diffusers wrote, with the scheduler
-        // from here.
+        // of the model trained here.
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/unet/attn_3ch");
         for name in ["config.json", WEIGHTS] {
             fs::copy(golden.join(name), models.path("trained/unet").join(name)).unwrap();
@@ -201,7 +201,7 @@ fn a_model_draws_the_same_however_it_was_written() {
 #[test]
 fn models_that_cannot_be_right_are_answered_at_once() {
     let models = Models::new();
-    models.draw("trained"); // Builds the program, so that this is not timed below.
+    models.draw("trained"); // Builds the program, so that the build is not timed below.
     let mut copies = 0;
     let mut reject = |spoil: &dyn Fn(&Path), words: &[&str]| {
         copies += 1;

@@ -247,7 +247,7 @@ fn signals_save_and_tell_the_truth() {
         let again = again.replace(" --steps 1000000", "");
         succeeded(&Command::new("sh").args(["-c", &again]).current_dir(folder).output().unwrap());
     }
-    // Started to outlive its terminal.
+    // Started so as to outlive its terminal.
     let mut command = Command::new("sh");
     command
         .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
@@ -266,7 +266,7 @@ fn signals_save_and_tell_the_truth() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
 }
 
-/// The pictures at the end take minutes here, and so do those on the way.
+/// The pictures at the end take minutes here, and so do those along the way.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_signal_while_pictures_are_drawn_is_answered_at_once() {
@@ -404,7 +404,7 @@ fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Out
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// Numbers of blocks, each of which lets more files be written.
+/// Numbers of blocks, each of which lets more files be written than the one before.
 const BLOCKS: [u32; 6] = [0, 1, 4, 32, 256, 2048];
 
 #[test]

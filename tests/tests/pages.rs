@@ -224,7 +224,7 @@ fn figures_and_transcripts_are_what_the_commands_make() {
                 let share = difference(&made, &kept, TOLERANCE);
                 assert!(
                     share <= BEYOND,
-                    "{name} differs by more than {TOLERANCE} in a share of {share:.3}"
+                    "{name} differs by more than {TOLERANCE} in {share:.3} of its values"
                 );
             } else {
                 assert!(made == kept, "{name} is not what the command makes");

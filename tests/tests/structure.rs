@@ -13,7 +13,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are in a folder").to_path_buf()
 }
 
-/// What cargo prints, asked in the folder of the book and without a network.
+/// What cargo prints when it is run in the folder of the book and without a network.
 fn cargo(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     let output = command.args(args).arg("--offline").current_dir(root()).output().unwrap();
@@ -269,7 +269,7 @@ fn a_support_crate_begins_with_who_may_use_it() {
     assert_none(problems);
 }
 
-/// The characters of the longest line of Rust. A page shows fewer; see the test `pages`.
+/// The most characters that a line of Rust may have. A page shows fewer; see the test `pages`.
 const WIDTH: usize = 100;
 
 #[test]

@@ -10,7 +10,7 @@ fn main() -> Result<(), figures::FigureError> {
         batch(&device, &Cats::new(Split::Train), &[0, 1, 2, 3, 4, 5]);
     let (shape, values) = (*right.shape(), right.as_vec());
     // ANCHOR: mistakes
-    // The range of many libraries, 0..1, shown as if it were -1..1.
+    // The range that many libraries use, 0..1, shown as if it were -1..1.
     let zero_to_one = right.clone() * 0.5 + 0.5;
     // Pixel after pixel, read as channel after channel.
     let plane = 16 * 16;

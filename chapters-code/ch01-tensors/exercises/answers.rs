@@ -4,7 +4,7 @@
 
 use ch01_tensors::Dataset;
 
-/// From the bytes of a file (red, green and blue of one pixel after another) to values
+/// From the bytes of a file (the red, green and blue of one pixel after another) to values
 /// in -1..1, channel after channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     todo!()

@@ -1,7 +1,7 @@
 //! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as you like.
 //!
-//! A cat is its [`Attributes`], which its caption names, and a [`Pose`], which makes
-//! every cat a little different.
+//! A cat is its [`Attributes`], which its caption names, and its [`Pose`], which makes every cat a
+//! little different.
 
 pub(crate) mod dataset;
 mod draw;
@@ -30,7 +30,7 @@ macro_rules! attribute {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$value),+];
 
-            /// The word for it in a caption.
+            /// The word for this value in a caption.
             pub fn word(self) -> &'static str {
                 match self { $(Self::$value => $word),+ }
             }
@@ -133,16 +133,16 @@ impl Attributes {
 }
 
 // ANCHOR: pose
-/// What makes two cats of the same attributes differ.
+/// What makes two cats with the same attributes differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pose {
-    /// To the right, in pixels, -1 to 1.
+    /// Shift to the right, in pixels, -1 to 1.
     pub dx: f32,
-    /// Down, in pixels, -1 to 1.
+    /// Shift downwards, in pixels, -1 to 1.
     pub dy: f32,
-    /// 0.92 to 1.08.
+    /// Size relative to the mean, 0.92 to 1.08.
     pub size: f32,
-    /// Of the head, clockwise, in radians, -0.14 to 0.14.
+    /// Tilt of the head, clockwise, in radians, -0.14 to 0.14.
     pub tilt: f32,
     /// Brightness of the fur, 0.92 to 1.08.
     pub shade: f32,
@@ -156,8 +156,8 @@ impl Pose {
 }
 
 // ANCHOR: nth
-/// Cat number `index` of the endless sequence that `seed` determines. Attributes are
-/// uniform and independent.
+/// Cat number `index` of the endless sequence that `seed` determines. The attributes
+/// are drawn uniformly and independently.
 pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     let mut rng = Purpose::Cats.rng(seed, index);
     let attributes = Attributes {
@@ -177,8 +177,9 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     (attributes, pose)
 }
 
-/// One of `all`, each with the same chance. Its number is drawn with 64 bits, because a
-/// `usize` has 32 in a browser and would draw different random numbers there.
+/// One of `all`, each equally likely. Its number is drawn with 64 bits, because a
+/// `usize` has 32 in a browser, and drawing one would give different random numbers
+/// there.
 fn choose<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
     all[rng.gen_range(0..all.len() as u64) as usize]
 }

@@ -81,7 +81,7 @@ pub trait Dataset: Send + Sync {
 pub enum Split {
     /// What the network learns from.
     Train,
-    /// What it never sees, and is checked with.
+    /// What it is checked with, and never learns from.
     HeldOut,
 }
 
@@ -115,7 +115,7 @@ pub fn flip_horizontally(image: &mut [f32], width: usize) {
 // ANCHOR_END: flip
 
 // ANCHOR: statistics
-/// Mean and standard deviation of all values of a batch, taken with dfdx.
+/// Mean and standard deviation of all values of a batch, computed with dfdx.
 pub fn statistics<D: UNetDevice>(images: &Images<D>) -> (f32, f32) {
     let mean = images.clone().mean::<Rank0, _>();
     let square = images.clone().square().mean::<Rank0, _>();

@@ -21,7 +21,7 @@ pub enum Purpose {
     Cats,
     /// The prompts of the pictures that are drawn during training.
     Preview,
-    /// The prompts of an evaluation, and which real images it compares with.
+    /// The prompts of an evaluation, and which real images it uses for comparison.
     Evaluation,
     /// The classifier: its first weights, and how far each step moves the images.
     Classifier,
@@ -34,8 +34,8 @@ pub enum Purpose {
 /// weights.
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
-/// Added to the seed for the order of the images. Its key is then that of the training
-/// steps of a seed that nobody counts up to: the shipped digits were trained this way.
+/// Added to the seed for the order of the images. The key of that order is then the key of the
+/// training steps of a seed that nobody counts up to; the shipped digits were trained this way.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {
@@ -57,7 +57,7 @@ impl Purpose {
     /// same on every machine, and independent of every other.
     ///
     /// ChaCha is a cipher. Seed and purpose make its key, the index is its nonce, and a
-    /// cipher's output under two keys or two nonces has nothing in common.
+    /// cipher's outputs under two keys or two nonces have nothing in common.
     pub fn rng(self, seed: u64, index: u64) -> ChaCha8Rng {
         let (seed, mark) = match self {
             Self::Order => (seed.wrapping_add(ORDER), 0),

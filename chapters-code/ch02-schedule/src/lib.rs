@@ -1,8 +1,8 @@
 //! Chapter 2: the noise schedule.
 //!
 //! A schedule gives the amount of noise that each of `T` steps adds. Everything else
-//! follows from these `T` numbers. Timesteps count from 0 here; the papers count from
-//! 1, so their β₁ is our `betas[0]`.
+//! follows from these `T` numbers. Timesteps are counted from 0 here; the papers count from 1, so
+//! their β₁ is our `betas[0]`.
 //!
 //! DDPM is Ho, Jain & Abbeel 2020, <https://arxiv.org/abs/2006.11239>.
 
@@ -21,7 +21,7 @@ pub enum BetaSchedule {
     ScaledLinear,
     /// alpha_bar falls like a squared cosine (Nichol & Dhariwal 2021, eq. 17)
     SquaredcosCapV2,
-    /// Betas rise along an S (Xu et al. 2022)
+    /// Betas rise along an S-curve (Xu et al. 2022)
     Sigmoid,
 }
 // ANCHOR_END: kinds
@@ -64,7 +64,7 @@ pub fn betas(kind: BetaSchedule, timesteps: usize, start: f64, end: f64) -> Vec<
 // ANCHOR: cosine
 /// The beta that makes alpha_bar follow f(t) / f(0) with f(t) = cos²((t/T + s) / (1 +
 /// s) · π/2), s = 0.008 (Nichol & Dhariwal 2021, eq. 17), but at most 0.999, so that
-/// the last step leaves something.
+/// the last step leaves something of the image.
 fn cosine_beta(t: usize, timesteps: usize) -> f64 {
     let f = |t: usize| {
         let angle =
@@ -126,7 +126,7 @@ impl Schedule {
     }
 
     // ANCHOR: derived
-    /// ᾱ one step before t; before the first step nothing is lost, so ᾱ is 1.
+    /// ᾱ one step before t; before the first step nothing has been lost, so ᾱ is 1.
     pub fn alpha_bar_prev(&self, t: usize) -> f64 {
         if t == 0 {
             1.0

@@ -83,7 +83,7 @@ fn the_posterior_variance_lies_below_beta() {
     every(|_, s| {
         for t in 0..s.len() {
             assert!(s.posterior_variance(t) <= s.betas[t]);
-            // Strictly, as long as f64 can tell 1 - alpha_bar from 1.
+            // Strictly below, as long as f64 can tell 1 - alpha_bar from 1.
             assert!(s.alpha_bar[t] < 1e-12 || s.posterior_variance(t) < s.betas[t]);
         }
     });

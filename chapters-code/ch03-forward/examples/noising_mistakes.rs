@@ -32,7 +32,7 @@ fn not_shrunk(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     x0.clone() + eps.clone() * (1.0 - d.schedule.alpha_bar[t]).sqrt() as f32
 }
 
-/// An image in 0..1 where -1..1 is expected: black is grey already, and everything is
+/// An image in 0..1 where -1..1 is expected: black is already grey, and everything is
 /// too bright until the noise has won.
 fn wrong_range(d: &Diffusion, x0: &Images, t: usize, eps: &Images) -> Images {
     d.q_sample(&(x0.clone() * 0.5 + 0.5), &[t], eps)

@@ -33,7 +33,7 @@ pub fn jump_on(
 }
 
 /// For each candidate, the probability that it is the clean image in `x_t` at timestep
-/// `t`, if all were equally probable before. The probabilities add up to 1.
+/// `t`, if all were equally probable beforehand. The probabilities add up to 1.
 pub fn posterior(
     schedule: &Schedule,
     t: usize,

@@ -80,12 +80,15 @@ fn posterior() {
     let schedule = linear().schedule;
     let t = 300;
     let (kept, variance) = (schedule.alpha_bar[t].sqrt(), 1.0 - schedule.alpha_bar[t]);
-    // One pixel: at x_t = 0.3, a white candidate and a black one.
+    // One pixel, with x_t = 0.3: a white candidate and a black one.
     let density = |x0: f64| (-(0.3 - kept * x0).powi(2) / (2.0 * variance)).exp();
     let wanted = density(1.0) / (density(1.0) + density(-1.0));
     let found = answers::posterior(&schedule, t, &[0.3], &[vec![1.0], vec![-1.0]]);
     assert!((found[0] - wanted).abs() < 1e-6, "{found:?}, not {wanted}");
-    assert!((found[0] + found[1] - 1.0).abs() < 1e-12, "{found:?} is not 1 in all");
+    assert!(
+        (found[0] + found[1] - 1.0).abs() < 1e-12,
+        "{found:?} does not add up to 1"
+    );
     // Many pixels, and none of the candidates is near: still no 0 / 0.
     let far = answers::posterior(
         &schedule,

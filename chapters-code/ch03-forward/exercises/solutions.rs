@@ -43,7 +43,7 @@ pub fn jump_on(
 
 // ANCHOR: project
 /// For each candidate, the probability that it is the clean image in `x_t` at timestep
-/// `t`, if all were equally probable before. The probabilities add up to 1.
+/// `t`, if all were equally probable beforehand. The probabilities add up to 1.
 pub fn posterior(
     schedule: &Schedule,
     t: usize,
@@ -51,7 +51,8 @@ pub fn posterior(
     candidates: &[Vec<f32>],
 ) -> Vec<f64> {
     let alpha_bar = schedule.alpha_bar[t];
-    // The logarithm of N(x_t; √ᾱ x0, 1 - ᾱ), but for the terms that all share.
+    // The logarithm of N(x_t; √ᾱ x0, 1 - ᾱ), without the terms that all candidates
+    // share.
     let log = |x0: &Vec<f32>| {
         let difference =
             |(x, x0): (&f32, &f32)| (*x as f64 - alpha_bar.sqrt() * *x0 as f64).powi(2);
@@ -59,7 +60,8 @@ pub fn posterior(
         -squares / (2.0 * (1.0 - alpha_bar))
     };
     let logs: Vec<f64> = candidates.iter().map(log).collect();
-    // All of them may be too small for `exp`. Relative to the largest, one is 1.
+    // All of them may be too small for `exp`; relative to the largest, one of the
+    // weights is 1.
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
     let sum: f64 = weights.iter().sum();

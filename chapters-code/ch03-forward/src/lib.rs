@@ -13,8 +13,8 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 // ANCHOR: rng
-/// A source of random numbers to try things with, which `seed` and `stream` decide: the
-/// same on every machine, and independent for different streams.
+/// A source of random numbers for trying things out, determined by `seed` and `stream`:
+/// the same on every machine, and independent for different streams.
 pub fn rng(seed: u64, stream: u64) -> ChaCha8Rng {
     Purpose::Other.rng(seed, stream)
 }
@@ -142,8 +142,8 @@ impl Diffusion {
     // ANCHOR_END: x0
 
     // ANCHOR: eps
-    /// The noise that the network's output implies: with [`Diffusion::x0`] it makes
-    /// x_t.
+    /// The noise that the network's output implies: together with [`Diffusion::x0`] it
+    /// makes x_t.
     pub fn eps<D: UNetDevice>(
         &self,
         x_t: &Images<D>,
@@ -160,7 +160,7 @@ impl Diffusion {
         }
     }
 
-    /// The noise in x_t if this is the clean image.
+    /// The noise in x_t if `x0` is the clean image.
     pub fn eps_given_x0<D: UNetDevice>(
         &self,
         x_t: &Images<D>,

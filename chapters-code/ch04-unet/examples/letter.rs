@@ -116,7 +116,7 @@ fn row(shapes: Vec<Shape>, mut left: usize, top: usize) -> Vec<Placed> {
     shapes.into_iter().map(place).collect()
 }
 
-/// A line through some points, with a head at its end.
+/// A line through some points, with an arrowhead at its end.
 fn arrow(points: &[(usize, usize)]) -> String {
     let points: Vec<String> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
     let points = points.join(" ");
@@ -157,8 +157,8 @@ fn level(config: &UNetConfig, level: usize) -> [Vec<Placed>; 2] {
     [row(down, left, top), row(up, WIDTH - left - length, top)]
 }
 
-/// A level with its skips: each leads from one shape on the way down to one on the way
-/// up, the last first.
+/// A level with its skips: each leads from one shape on the way down to one on the way up, the last
+/// one first.
 fn draw_level(
     config: &UNetConfig,
     number: usize,

@@ -29,7 +29,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let model = model_dir::load(&device, &cli::shipped("cats"))?;
     let cats: Vec<usize> = (0..CATS).collect();
     let x0 = batch(&device, &Cats::new(Split::HeldOut), &cats);
-    // The mean squared change of the network's answer.
+    // The mean squared change in the network's answer.
     let change = |stage: &str, t: usize, seed: u64| {
         let eps = standard_normal(&device, *x0.shape(), &mut rng(seed, t as u64));
         let x_t = model.diffusion.q_sample(&x0, &[t; CATS], &eps);

@@ -36,7 +36,7 @@ pub fn skips(config: &UNetConfig) -> Vec<usize> {
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// Replaces all skips to the blocks of a stage by zeros.
+/// Replaces all skips to the blocks of a stage with zeros.
 struct Cut<'a> {
     stage: &'a str,
 }

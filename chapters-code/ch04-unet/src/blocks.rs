@@ -59,7 +59,8 @@ pub struct ResnetSize {
 }
 
 // ANCHOR: resnet
-/// Two convolutions, the time between them, and a residual connection (He et al. 2016).
+/// Two convolutions, the time added between them, and a residual connection (He et al.
+/// 2016).
 #[derive(Clone, Debug)]
 pub struct ResnetBlock<D: UNetDevice> {
     norm1: GroupNorm<D>,
@@ -101,7 +102,7 @@ impl<D: UNetDevice> ResnetBlock<D> {
 impl<D: UNetDevice> ResnetBlock<D> {
     // ANCHOR: resnet_forward
     /// `x (batch, cin, h, w)` to `(batch, cout, h, w)`; `time (batch, time_width)` has
-    /// been through SiLU already.
+    /// already been through SiLU.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x: Images<D, T>,
@@ -149,7 +150,7 @@ pub struct AttentionSize {
 
 // ANCHOR: attention
 /// Lets every pixel look at every other one (Vaswani et al. 2017), with a residual
-/// connection past it.
+/// connection around it.
 #[derive(Clone, Debug)]
 pub struct AttentionBlock<D: UNetDevice> {
     group_norm: GroupNorm<D>,
@@ -260,12 +261,12 @@ impl<D: UNetDevice> Upsample<D> {
 }
 
 // ANCHOR: stage
-/// One level of the network on its way down or up: residual blocks, each followed by
-/// attention or not, then a change of size except at the end.
+/// One level of the network on its way down or up: residual blocks, each with or
+/// without attention after it, then a change of size, except at the end.
 #[derive(Clone, Debug)]
 pub struct Stage<D: UNetDevice> {
     pub resnets: Vec<ResnetBlock<D>>,
-    /// As many as `resnets`, or none; in the middle one.
+    /// As many as `resnets`, or none; in the middle, one.
     pub attentions: Vec<AttentionBlock<D>>,
     pub downsample: Option<Downsample<D>>,
     pub upsample: Option<Upsample<D>>,

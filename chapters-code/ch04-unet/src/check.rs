@@ -32,7 +32,7 @@ impl UNetConfig {
         let only = ConfigError::check_only;
         only("_class_name", &self._class_name, Self::CLASS_NAME)?;
         if self.act_fn != "swish" {
-            only("act_fn", &self.act_fn, "silu")?; // swish is another name of silu
+            only("act_fn", &self.act_fn, "silu")?; // swish is another name for silu
         }
         only("time_embedding_type", &self.time_embedding_type, "positional")?;
         only("resnet_time_scale_shift", &self.resnet_time_scale_shift, "default")?;
@@ -65,7 +65,9 @@ impl UNetConfig {
         size("out_channels", self.out_channels, 1..=MAX_CHANNELS)?;
         size("layers_per_block", self.layers_per_block, 1..=MAX_LAYERS)?;
         size("downsample_padding", self.downsample_padding, 0..=1)?;
-        number("norm_eps", self.norm_eps, "it must be a number from 0", |v| v >= 0.0)?;
+        number("norm_eps", self.norm_eps, "it must be a number not below 0", |v| {
+            v >= 0.0
+        })?;
         let scale = self.mid_block_scale_factor;
         number("mid_block_scale_factor", scale, "it must be a number above 0", |v| {
             v > 0.0
@@ -151,14 +153,14 @@ impl UNetConfig {
             return Ok(());
         }
         let need = format!(
-            "with {levels} levels height and width must be multiples of {factor} up to \
+            "with {levels} levels, height and width must be multiples of {factor} up to \
             {MAX_SIDE}"
         );
         Err(ConfigError::new("sample_size", format_args!("{height}x{width}"), need))
     }
 }
 
-/// Checks that a list has one type per level, and none of the `other` direction.
+/// Checks that a list has one type per level, and none for the `other` direction.
 fn check_types(
     field: &'static str,
     types: &[BlockType],

@@ -1,4 +1,4 @@
-//! The error of a configuration that cannot be built.
+//! The error for a configuration that cannot be built.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -40,8 +40,8 @@ impl ConfigError {
         }
     }
 
-    /// Checks a number as it is used, that is, as an f32: it is finite, and `good`
-    /// accepts it.
+    /// Checks a number as it is used, that is, as an f32: it must be finite, and `good` must accept
+    /// it.
     ///
     /// # Errors
     /// Names the field and what it needs.

@@ -28,7 +28,7 @@ impl UNetConfig {
         Plan { down, middle: self.plan_middle(), up: self.plan_up(skips) }
     }
 
-    /// The way down, and the channels of every skip, in the order in which it is built.
+    /// The way down, and the channels of every skip, in the order in which the skips are built.
     fn plan_down(&self) -> (Vec<StagePlan>, Vec<usize>) {
         let layers = self.layers_per_block;
         let mut skips = vec![self.block_out_channels[0]];

@@ -10,7 +10,7 @@ pub enum Preset {
     Cats,
     /// For 28×28 digits
     Mnist,
-    /// Depends on the size of the images, for a laptop: at 16×16 it is the same as cats
+    /// For a laptop; depends on the size of the images: at 16×16 it is the same as cats
     Small,
     /// The 35.7 million parameters of the DDPM paper's CIFAR-10 model
     DdpmCifar10,
@@ -28,7 +28,7 @@ impl Preset {
         }
     }
 
-    /// The configuration for images of these channels, height and width.
+    /// The configuration for images with these channels, height and width.
     pub fn config(self, [channels, height, width]: [usize; 3]) -> UNetConfig {
         use BlockType::*;
         let sample_size = if height == width {
@@ -54,7 +54,7 @@ impl Preset {
                 ..base
             },
             // ANCHOR_END: cats
-            // Attention where the image is 7×7 only: at 14×14 it would cost as much as
+            // Attention only where the image is 7×7: at 14×14 it would cost as much as
             // a level of convolutions.
             Self::Mnist => UNetConfig {
                 block_out_channels: vec![24, 48, 64],
@@ -99,8 +99,8 @@ impl Preset {
     }
 }
 
-/// [`Preset::Small`] for images whose smaller side is `side`: halves them while they
-/// stay larger than 4, and has attention where there are at most 8×8 pixels.
+/// [`Preset::Small`] for images whose smaller side is `side`: halves them while they are larger
+/// than 4, and has attention where there are at most 8×8 pixels.
 fn small(base: UNetConfig, side: usize) -> UNetConfig {
     let mut sides = vec![side];
     while sides[sides.len() - 1] % 2 == 0

@@ -10,7 +10,7 @@ use crate::UNet;
 /// One stage: the shape of its output, and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageSummary {
-    /// The stage's name, the beginning of its parameters' names.
+    /// The stage's name, with which its parameters' names begin.
     pub name: String,
     /// Channels, height and width of its output.
     pub shape: [usize; 3],

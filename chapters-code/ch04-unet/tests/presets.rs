@@ -27,7 +27,7 @@ fn the_small_preset_follows_the_size_of_the_images() {
     }
 }
 
-/// Against a sum by hand: three levels of 16, 8 and 4 pixels, one residual block on the
+/// Checked against a sum by hand: three levels of 16, 8 and 4 pixels, one residual block on the
 /// way down and two on the way up, attention at 8 pixels, and two residual blocks and
 /// attention in the middle.
 #[test]

@@ -21,13 +21,12 @@ mod answers;
 mod solutions;
 
 const STEPS: u64 = 1500;
-/// The loss is measured at intervals of this many steps, on this many images with
-/// fresh noise.
+/// The loss is measured every `EVERY` steps, on `IMAGES` images with fresh noise.
 const EVERY: u64 = 100;
 const IMAGES: usize = 64;
 const SEEDS: u64 = 3;
 
-/// The loss on some images, each at a timestep of its own, spread evenly over all.
+/// The loss on some images, each at a timestep of its own; the timesteps are spread evenly.
 fn loss(
     diffusion: &Diffusion,
     unet: &UNet<AutoDevice>,

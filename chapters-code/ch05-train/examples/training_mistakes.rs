@@ -1,4 +1,4 @@
-//! Small networks that were trained for a moment: one as it should be, and three as
+//! Small networks that were trained briefly: one as it should be, and three as
 //! they should not be.
 
 use ch01_tensors::{batch, Cats, Split};
@@ -9,7 +9,7 @@ use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
-/// Steps of training, and images in a row.
+/// Steps of training, and images per row.
 const STEPS: usize = 200;
 const COUNT: usize = 8;
 
@@ -43,7 +43,7 @@ fn train(
         if same_noise {
             batch.eps = ops::tensor(device, first.repeat(32), *batch.x0.shape());
         }
-        // A loss that is not a number ends it, as it would end a real training.
+        // A loss that is not a number ends the training, as it would end a real run.
         if trainer
             .learn(&batch, |unet, x_t, timesteps, _| forward(unet, x_t, timesteps))
             .is_err()
@@ -79,7 +79,7 @@ fn main() -> Result<(), figures::FigureError> {
         train(&device, usual.clone(), UNet::forward, false),
         train(&device, hasty, UNet::forward, false),
         train(&device, usual.clone(), untold, false),
-        // The noise is drawn once, and used for every picture in every step.
+        // The noise is drawn once, and used for every picture at every step.
         train(&device, usual, UNet::forward, true),
     ];
     figures::save_png("training_mistakes.png", &figures::image_rows(&rows, 5))

@@ -1,4 +1,4 @@
-//! How much the variational bound counts each timestep, and how much L_simple does.
+//! How much weight the variational bound gives each timestep, and how much L_simple does.
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch05_train::bound_weight;

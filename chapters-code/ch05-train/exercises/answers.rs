@@ -26,7 +26,7 @@ pub fn losses_of_simple_answers() -> [f64; 2] {
 }
 
 /// One step of algorithm 1 for the images `x0`: draws a timestep and noise for each
-/// from `rng`, and moves the weights of `unet`. Returns the loss. `step` counts from 0.
+/// from `rng`, and moves the weights of `unet`. Returns the loss. `step` is counted from 0.
 pub fn train_step(
     step: u64,
     diffusion: &Diffusion,

@@ -16,10 +16,13 @@ fn clip() {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9)
     };
     assert!(near(&answers::clip(&[3.0, 4.0], 1.0), &[0.6, 0.8]));
-    assert!(near(&answers::clip(&[0.3, 0.4], 1.0), &[0.3, 0.4]), "a short one stays");
+    assert!(
+        near(&answers::clip(&[0.3, 0.4], 1.0), &[0.3, 0.4]),
+        "a short one stays as it is"
+    );
     assert!(
         near(&answers::clip(&[0.0, 0.0], 1.0), &[0.0, 0.0]),
-        "one of length 0 stays"
+        "one of length 0 stays as it is"
     );
 }
 
@@ -53,7 +56,7 @@ fn losses_of_simple_answers() {
     {
         assert!(
             (found - measured).abs() < 0.02,
-            "{found}, but it is about {measured:.2}"
+            "{found}, but the loss is about {measured:.2}"
         );
     }
 }
@@ -84,7 +87,10 @@ fn train_step() {
     let losses = losses_of_eight_cats(300);
     let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
     let (first, last) = (mean(&losses[..5]), mean(&losses[260..]));
-    assert!((0.8..1.6).contains(&first), "the first five losses have the mean {first}");
+    assert!(
+        (0.8..1.6).contains(&first),
+        "the first five losses have a mean of {first}"
+    );
     assert!(last < 0.25, "after 260 steps the loss is still {last}");
     assert_ne!(losses[298], losses[299], "each step has noise of its own");
 }

@@ -25,15 +25,16 @@ pub fn average(start: f64, values: &[f64], decay: f64) -> f64 {
 /// The expected mean squared error of a network that always answers 0 when asked for
 /// noise of variance 1, and of one that answers with the noise, but half as strong.
 pub fn losses_of_simple_answers() -> [f64; 2] {
-    // The mean square of the noise is its variance; half of it is missing in the second
-    // answer, and squared that is a quarter.
+    // The mean square of the noise is its variance. The second answer lacks half of the
+    // noise, and a half squared is a quarter.
     [1.0, 0.25]
 }
 // ANCHOR_END: solutions
 
 // ANCHOR: project
 /// One step of algorithm 1 for the images `x0`: draws a timestep and noise for each
-/// from `rng`, and moves the weights of `unet`. Returns the loss. `step` counts from 0.
+/// from `rng`, and moves the weights of `unet`. Returns the loss. `step` is counted
+/// from 0.
 pub fn train_step(
     step: u64,
     diffusion: &Diffusion,

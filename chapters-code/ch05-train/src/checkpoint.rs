@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The state is a single file that is replaced in one step, so it is whole at any
-//! moment. No state of a random number generator is needed: its numbers at every step
+//! moment. The state of the random number generator is not needed: its numbers at every step
 //! follow from the seed and the step's number.
 
 use std::path::{Path, PathBuf};
@@ -160,11 +160,11 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
 }
 
-/// More steps than anyone trains. With this bound, steps times batch size cannot
+/// More steps than anyone trains for. With this bound, steps times batch size cannot
 /// overflow.
 pub const MAX_STEPS: u64 = 1_000_000_000_000;
 
-/// Reads step and tensors of the state of a network with this outline.
+/// Reads the step and the tensors from the state of a network with this outline.
 fn read_state(
     path: &Path,
     network: &Outline,

@@ -60,8 +60,8 @@ pub fn heldout_loss<D: UNetDevice>(
     HeldoutLoss { buckets }
 }
 
-/// The output of `network` for at most [`PIECE`] images at a time, because what it
-/// keeps of each image is far larger than the image.
+/// The output of `network`, computed for at most [`PIECE`] images at a time, because
+/// what it keeps for each image is far larger than the image.
 fn in_pieces<D: UNetDevice>(
     x_t: &Images<D>,
     timesteps: &[usize],
@@ -77,7 +77,7 @@ fn in_pieces<D: UNetDevice>(
 }
 
 /// `count` timesteps, spread evenly over a range. If the range has fewer, each of them
-/// comes equally often, give or take one.
+/// occurs equally often, give or take one.
 fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
     (0..count).map(|i| range.start + i * range.len() / count).collect()
 }

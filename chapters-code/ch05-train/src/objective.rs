@@ -47,9 +47,9 @@ pub struct Objective {
 }
 
 // ANCHOR: bound_weight
-/// How much the variational bound counts the squared error of the noise at `t` (DDPM
-/// eq. 12), with the posterior variance as that of the step back. At t = 0 the step has
-/// a term of its own.
+/// How much weight the variational bound gives the squared error of the noise at `t`
+/// (DDPM eq. 12), if the step back has the posterior variance. At t = 0 the step has a
+/// term of its own.
 pub fn bound_weight(schedule: &Schedule, t: usize) -> f64 {
     let (beta, alpha) = (schedule.betas[t], schedule.alphas[t]);
     let noise = 1.0 - schedule.alpha_bar[t];
@@ -66,8 +66,8 @@ pub enum TimestepSampling {
     /// Each on its own.
     #[default]
     Independent,
-    /// One from each of equal ranges, so that every batch has early, middle and late
-    /// ones (Kingma et al. 2021, appendix I.1).
+    /// One from each of several equal ranges, so that every batch has early, middle and
+    /// late ones (Kingma et al. 2021, appendix I.1).
     Stratified,
 }
 
@@ -92,7 +92,7 @@ impl TimestepSampling {
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum LossWeighting {
-    /// The same at all of them.
+    /// The same at every timestep.
     #[default]
     Simple,
     /// As an error of x0, weighted by the signal-to-noise ratio, but by no more than 5
@@ -116,7 +116,7 @@ impl LossWeighting {
 // ANCHOR_END: weighting
 
 // ANCHOR: weighted_loss
-/// Like [`l_simple`], with a weight for each timestep.
+/// Like [`l_simple`], but with a weight for each timestep.
 pub fn weighted_loss<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     diffusion: &Diffusion,
     weighting: LossWeighting,

@@ -17,7 +17,7 @@ pub(crate) fn zeros_like<D: UNetDevice>(model: &mut impl Parameters<D>) -> Flat<
 }
 
 // ANCHOR: norm
-/// The length of the gradient of the whole network, as one long vector.
+/// The length of the gradient of the whole network, taken as one long vector.
 pub(crate) fn gradient_norm<D: UNetDevice>(device: &D, gradient: &Gradient<D>) -> f64 {
     let mut sums = device.zeros_like(&(gradient.len(),));
     ops::sums_of_squares(device, gradient, &mut sums);
@@ -31,10 +31,10 @@ pub(crate) fn gradient_norm<D: UNetDevice>(device: &D, gradient: &Gradient<D>) -
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
     pub learning_rate: f64,
-    /// Over this many steps the learning rate rises from 0 to its value.
+    /// Over this many steps the learning rate rises from 0 to its full value.
     pub warmup_steps: u64,
-    /// Over this last part of `total_steps` the learning rate falls back to 0; 0: it
-    /// never falls.
+    /// Over this last part of `total_steps` the learning rate falls back to 0; 0 means
+    /// that it never falls.
     #[serde(default)]
     pub cooldown: f64,
     #[serde(default)]
@@ -65,17 +65,17 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// Rejects numbers with which nothing is learnt.
+    /// Rejects numbers with which nothing would be learnt.
     ///
     /// # Errors
     /// Names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         let number = ConfigError::check_number;
         let (above_0, from_0) =
-            ("it must be a number above 0", "it must be a number from 0");
+            ("it must be a number above 0", "it must be a number not below 0");
         let (to_1, below_1) = (
             "it must be a number from 0 to 1",
-            "it must be a number from 0 to below 1",
+            "it must be a number not below 0, but below 1",
         );
         number("optimizer.learning_rate", self.learning_rate, above_0, |v| v > 0.0)?;
         number("optimizer.cooldown", self.cooldown, to_1, |v| {
@@ -125,7 +125,7 @@ impl<D: UNetDevice> Optimizer<D> {
 
 impl<D: UNetDevice> Optimizer<D> {
     // ANCHOR: numbers
-    /// The numbers that all weights share in step number `step`, for a gradient of this
+    /// The numbers that all weights share at step number `step`, for a gradient of this
     /// length.
     fn numbers(&self, step: u64, gradient_norm: f64) -> AdamW {
         let c = &self.config;
@@ -144,8 +144,8 @@ impl<D: UNetDevice> Optimizer<D> {
     // ANCHOR_END: numbers
 
     // ANCHOR: update
-    /// Moves every weight once, against the gradient; `step` counts from 0. Returns the
-    /// length that the gradient had.
+    /// Moves every weight once, against the gradient; `step` is counted from 0. Returns
+    /// the length that the gradient had.
     ///
     /// # Panics
     /// If the gradient or the optimiser belongs to another model.
@@ -189,7 +189,7 @@ impl<D: UNetDevice> Ema<D> {
     }
 
     /// How much of the average is kept at step number `step`, counted from 0: little at
-    /// first, when the weights still change a lot.
+    /// first, when the weights are still changing a lot.
     pub fn decay_at(&self, step: u64) -> f64 {
         self.decay.min((1.0 + step as f64) / (10.0 + step as f64))
     }

@@ -45,7 +45,7 @@ impl TrainConfig {
         self.scheduler.diffusion()?;
         self.optimizer.check()?;
         ConfigError::check_size("batch_size", self.batch_size, 1..=MAX_BATCH)?;
-        let need = "it must be a number from 0 to below 1";
+        let need = "it must be a number not below 0, but below 1";
         ConfigError::check_number("ema_decay", self.ema_decay, need, |v| {
             (0.0..1.0).contains(&v)
         })
@@ -86,7 +86,7 @@ pub struct Batch<D: UNetDevice> {
     pub x0: Images<D>,
     /// One per image.
     pub timesteps: Vec<usize>,
-    /// Shaped as `x0`.
+    /// Shaped like `x0`.
     pub eps: Images<D>,
 }
 // ANCHOR_END: batch
@@ -183,7 +183,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR: gradient
     /// The loss on a batch and its gradient. The halves of the batch are computed
     /// separately, in parallel: the mean over all is the mean of the halves' means, and
-    /// so is its gradient.
+    /// the same holds for its gradient.
     fn loss_and_gradient(
         &mut self,
         batch: &Batch<D>,
@@ -250,8 +250,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
     // ANCHOR_END: learn
 
-    /// Plans a training run of `total_steps`. The learning rate falls over its last
-    /// part: `cooldown`, a share from 0 (it never falls) to 1.
+    /// Plans a training run of `total_steps`. The learning rate falls over the last part of the
+    /// run: `cooldown`, a share from 0 (it never falls) to 1.
     pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
         self.optimizer.config =
             OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };

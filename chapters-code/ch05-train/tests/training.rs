@@ -379,10 +379,10 @@ fn heldout_losses_are_comparable() {
     let measure = |seed| measure(LossWeighting::Simple, seed);
     assert_eq!(measure(1), measure(1), "the same task every time");
     assert_ne!(measure(1), measure(2));
-    // An untrained network answers about 0, so its error is about the variance of the
+    // An untrained network's answer is about 0, so its error is about the variance of the
     // noise.
     assert!((measure(1).mean() - 1.0).abs() < 0.4, "{}", measure(1).mean());
-    // For noise the weight is 5 / signal-to-noise ratio, at most 1: far below 1 at
+    // When noise is predicted, the weight is 5 / signal-to-noise ratio, at most 1: far below 1 at
     // the clean end, and 1 from the middle on.
     assert!(weighted.buckets[0] < 0.3 * measure(1).buckets[0], "{weighted:?}");
     assert_eq!(weighted.buckets[5..], measure(1).buckets[5..]);
@@ -410,9 +410,9 @@ fn heldout_images_go_through_the_network_in_pieces() {
     assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
 }
 
-/// By way of chapter 6: an error of 1 in the noise moves the predicted image, that moves
-/// the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
-/// the squared distance of their means, over twice the variance.
+/// By way of chapter 6: an error of 1 in the noise moves the predicted image, which moves the mean
+/// of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by the squared
+/// distance between their means, divided by twice the variance.
 #[test]
 fn the_bound_counts_errors_of_the_noise_as_the_means_that_they_move() {
     for kind in BetaSchedule::ALL {

@@ -1,4 +1,5 @@
-//! The same noise, drawn as it should be, and in four ways in which it should not be.
+//! Images drawn from the same noise: as they should be, and in four ways in which they should not
+//! be.
 
 use ch02_schedule::Schedule;
 use ch06_sampling::{
@@ -60,7 +61,7 @@ fn too_little(s: &Schedule, x_t: &Images, t: usize, x0: &Images, z: &Images) -> 
     posterior_mean(s, x_t, t, x0) + z.clone() * s.posterior_variance(t) as f32
 }
 
-/// Takes away all the noise that the network sees, in every step, and keeps nothing of
+/// At every step, takes away all the noise that the network sees and keeps nothing of
 /// what is there.
 fn no_patience(s: &Schedule, _: &Images, t: usize, x0: &Images, z: &Images) -> Images {
     x0.clone() + z.clone() * s.posterior_variance(t).sqrt() as f32

@@ -57,7 +57,7 @@ fn quiet_end() {
         assert!(added(count) < share * all, "{count} steps add too much for {share}");
         assert!(
             added(count + 1) >= share * all,
-            "{count} steps are not all for {share}"
+            "{count} steps are not all that stay below {share}"
         );
     }
 }
@@ -99,6 +99,6 @@ fn branches() {
     }
     assert!(
         distance(&late) < distance(&early),
-        "the earlier they part, the further apart"
+        "the earlier they part, the further apart they end"
     );
 }

@@ -12,7 +12,7 @@ use ops::{AutoDevice, Images};
 /// By how much an error of 1 in the predicted noise moves the predicted clean image at
 /// timestep `t`.
 pub fn error_in_x0(schedule: &Schedule, t: usize) -> f64 {
-    // x0 = (x_t - √(1 - ᾱ) eps) / √ᾱ: the factor of eps.
+    // The factor of eps in x0 = (x_t - √(1 - ᾱ) eps) / √ᾱ.
     ((1.0 - schedule.alpha_bar[t]) / schedule.alpha_bar[t]).sqrt()
 }
 
@@ -44,9 +44,9 @@ pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// The cats at the ends of `count` walks that part at timestep `t`: one walk from image
-/// number `image` of seed 0 leads to x_t, and each continues from there with noise of
-/// its own. The solver is `Ancestral::for_model(model)`.
+/// The cats at the ends of `count` walks that part at timestep `t`: one walk, that of
+/// image number `image` of seed 0, leads to x_t, and from there each of them continues
+/// with noise of its own. The solver is `Ancestral::for_model(model)`.
 pub fn branches(
     device: &AutoDevice,
     model: &Model<UNet<AutoDevice>>,
@@ -61,7 +61,7 @@ pub fn branches(
     let x = noise_per_image(device, (1, 3, 16, 16), &mut rngs);
     let denoise = denoiser(device, &model.network);
     let solver = Ancestral::for_model(model);
-    // A walk over all timesteps, of which only the first steps are taken.
+    // A walk over all timesteps, but only its first steps are taken.
     let steps = walk(solver.clone(), x.clone(), &timesteps, rngs, &denoise);
     let x_t = steps.take(trunk.len()).last().map_or(x, |step| step.next);
 

@@ -33,7 +33,7 @@ pub fn posterior_mean<D: UNetDevice>(
 }
 
 /// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ
-/// (`fixed_large`), see DDPM, section 3.2. None at t = 0, where the image is done.
+/// (`fixed_large`), see DDPM, section 3.2. It is 0 at t = 0, where the image is done.
 pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
     match kind {
         _ if t == 0 => 0.0,
@@ -67,7 +67,7 @@ pub fn clipped_x0<D: UNetDevice>(
 pub struct Ancestral {
     pub diffusion: Diffusion,
     pub variance_type: VarianceType,
-    /// Clip predicted images to ± this, because no real image goes beyond.
+    /// Clip predicted images to ± this, because no real image goes beyond it.
     pub clip: Option<f32>,
 }
 
@@ -123,7 +123,7 @@ pub fn denoiser<D: UNetDevice>(
     }
 }
 
-/// The walk of a model over all timesteps to some of a seed's images, which have this
+/// A model's walk over all timesteps to the given images of a seed, each of the given
 /// shape (channels, height, width). Image number i does not depend on the others.
 pub fn ancestral_walk<D: UNetDevice>(
     device: &D,
@@ -153,7 +153,7 @@ pub fn sample_images<D: UNetDevice>(
 
 // ANCHOR: gaussian_denoiser
 /// The best possible output for data from N(mean, variance), pixel by pixel: the mean
-/// of x0 given x_t, in the form that `diffusion` asks for. With it a solver can be
+/// of x0 given x_t, in the form that `diffusion` asks for. With it, a solver can be
 /// tried without a network, and theory says what must come out.
 pub fn gaussian_denoiser<D: UNetDevice>(
     diffusion: &Diffusion,

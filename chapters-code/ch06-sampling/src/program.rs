@@ -17,7 +17,7 @@ const PER_FEATURE: u128 = 16;
 /// of this shape, at most `batch` of them together.
 ///
 /// # Errors
-/// If there is not.
+/// If there is too little memory.
 pub fn check_memory(
     config: &UNetConfig,
     shape: [usize; 3],
@@ -35,7 +35,7 @@ pub fn check_memory(
     cli::memory::ensure(
         features + drawn,
         &what,
-        "draw fewer (--count), or smaller ones (--image-size)",
+        "draw fewer images (--count) or smaller ones (--image-size)",
     )
 }
 
@@ -51,8 +51,8 @@ pub fn check_finite<D: UNetDevice>(images: &Images<D>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The model in the given directory, or else the cats that come with the
-/// book, and where it is. Says so if the model can do more than is used here.
+/// The model in the given directory, or else the cats that come with the book, and the model's
+/// directory. Prints a note if the model can do more than is used here.
 ///
 /// # Errors
 /// If the model cannot be read.
@@ -65,7 +65,7 @@ pub fn open(
     cli::notes(&model.notes);
     if model_dir::is_conditional(&Disk, &directory) {
         cli::println!(
-            "{} can be told what to draw, and is told nothing here: see cargo run -p \
+            "{} can be told what to draw, but is told nothing here: see cargo run -p \
             ch08-conditioning -- sample --help",
             directory.display()
         );

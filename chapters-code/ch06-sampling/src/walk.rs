@@ -24,8 +24,8 @@ pub struct Outcome<D: UNetDevice> {
 
 /// How to get from one timestep to the next.
 pub trait Solver<D: UNetDevice> {
-    /// One step, from x_t at timestep `t` to timestep `prev`, or to the clean image if
-    /// that is `None`.
+    /// One step, from x_t at timestep `t` to timestep `prev` or, if `prev` is `None`,
+    /// to the clean image.
     ///
     /// `noise` draws fresh noise in the shape of x_t; a step that adds none does not
     /// call it.
@@ -65,7 +65,7 @@ pub struct Step<D: UNetDevice> {
 }
 
 /// A walk from noise to images: an iterator over its steps. See [`walk`].
-#[must_use = "a walk takes a step when it is asked for one, or all with `finish`"]
+#[must_use = "a walk takes a step only when it is asked for one, or all of them with `finish`"]
 pub struct Walk<'a, D: UNetDevice> {
     solver: Box<dyn Solver<D> + 'a>,
     x: Images<D>,
@@ -133,7 +133,7 @@ pub fn all_timesteps(schedule: &Schedule) -> Vec<usize> {
 /// depend on how many others are drawn with it.
 ///
 /// # Panics
-/// If there is not one source per image.
+/// If there is not exactly one source per image.
 pub fn noise_per_image<D: UNetDevice>(
     device: &D,
     shape: (usize, usize, usize, usize),
@@ -145,7 +145,7 @@ pub fn noise_per_image<D: UNetDevice>(
     ops::tensor(device, rngs.iter_mut().flat_map(image).collect(), shape)
 }
 
-/// The random sources of some images of a seed.
+/// The random sources of the given images of a seed.
 pub fn sources(seed: u64, images: Range<u64>) -> Vec<ChaCha8Rng> {
     images.map(|image| Purpose::Sampling.rng(seed, image)).collect()
 }

@@ -23,8 +23,8 @@ fn ancestral(diffusion: &Diffusion, variance_type: VarianceType) -> Ancestral {
     Ancestral { diffusion: diffusion.clone(), variance_type, clip: None }
 }
 
-/// The moments of the walk with [`gaussian_denoiser`] in theory: every step is a linear
-/// map plus noise, so mean and variance follow.
+/// The theoretical moments of the walk with [`gaussian_denoiser`]: every step is a linear map plus
+/// noise, so the mean and the variance follow.
 fn expected_moments(
     schedule: &Schedule,
     kind: VarianceType,
@@ -93,8 +93,8 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
 }
 // ANCHOR_END: gaussian
 
-/// With many steps the moments in theory approach those of the data, whichever variance
-/// the steps add.
+/// With many steps, the theoretical moments approach those of the data, whichever variance the
+/// steps add.
 #[test]
 fn many_small_steps_lead_to_the_data() {
     for variance_type in [VarianceType::FixedSmall, VarianceType::FixedLarge] {
@@ -203,7 +203,7 @@ fn a_walk_is_an_iterator_over_steps_that_join() {
     let last = steps[9].next.as_vec();
     assert_eq!(half.finish().as_vec(), last);
     assert_eq!(start().finish().as_vec(), last);
-    // Without a step there is nothing but the start.
+    // A walk without steps ends where it starts.
     let x = steps[0].x_t.clone();
     let solver = ancestral(&diffusion, VarianceType::FixedSmall);
     let nowhere = walk(solver, x.clone(), &[], vec![], denoise);

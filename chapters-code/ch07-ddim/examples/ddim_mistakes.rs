@@ -1,4 +1,4 @@
-//! What becomes of images if you walk in few steps and do not take care.
+//! What becomes of the images if you walk in few steps and are not careful.
 
 use ch06_sampling::{noise_per_image, program, sources, walk};
 use ch07_ddim::{slerp, Ddim, TimestepSpacing};
@@ -22,9 +22,10 @@ fn main() -> anyhow::Result<()> {
     let right = TimestepSpacing::Trailing.timesteps(1000, 20, 0);
 
     // ANCHOR: mistakes
-    // The network is told a first timestep far from the noise that is really there.
+    // The network is told a first timestep with far less noise than is really there.
     let late: Vec<usize> = right.iter().map(|t| t / 4).collect();
-    // The network is told the timestep where the step ends, not where it begins.
+    // The network is told the timestep at which the step ends, not the one at which it
+    // begins.
     let off_by_one = {
         let denoise = |x: &Images<AutoDevice>, t: usize| {
             model.network.forward(x.clone(), &[t.saturating_sub(50); COUNT])
@@ -32,7 +33,7 @@ fn main() -> anyhow::Result<()> {
         let ddim = Ddim::for_model(&model, 0.0);
         walk(ddim, noise.clone(), &right, vec![], denoise).finish()
     };
-    // From noise to noise along a straight line, and as it should be, along a circle.
+    // From noise to noise along a straight line and, as it should be, along a circle.
     let (from, to) = (
         noise_per_image(&device, (1, channels, height, width), &mut sources(5, 0..1)),
         noise_per_image(&device, (1, channels, height, width), &mut sources(5, 3..4)),

@@ -57,13 +57,13 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     let diffusion = Diffusion { schedule, prediction_type: PredictionType::Epsilon };
     let start = standard_normal(&device, (1, 1, 16, 16), &mut rng(0, 0));
-    // Exact: x_t divided by its own deviation stays as it is.
+    // The exact way: x_t divided by its own deviation stays the same.
     let deviation = |t: usize| {
         let alpha_bar = diffusion.schedule.alpha_bar[t];
         (alpha_bar * VARIANCE + 1.0 - alpha_bar).sqrt()
     };
     let exact = start.clone() * (deviation(LAST) / deviation(FIRST)) as f32;
-    // How far from there a walk of this many steps ends.
+    // How far from the exact result a walk of this many steps ends.
     let error = |solver: Box<dyn Solver<AutoDevice>>, steps: usize| {
         let stride = (FIRST - LAST) / steps;
         let timesteps: Vec<usize> = (LAST..=FIRST).rev().step_by(stride).collect();

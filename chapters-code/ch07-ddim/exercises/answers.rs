@@ -7,13 +7,13 @@ use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
 /// The length of the midpoint of two independent samples of noise, as a share of the
-/// length of either: what is left of it on a line, where a circle keeps it all.
+/// length of either: what is left of it on a line, whereas a circle keeps it all.
 pub fn length_half_way() -> f64 {
     todo!()
 }
 
-/// The deviation that a step from t to `prev` adds when it walks as ancestral sampling
-/// does (eta 1).
+/// The deviation of the noise that a step from t to `prev` adds if it works as in ancestral
+/// sampling (eta 1).
 pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
     todo!()
 }

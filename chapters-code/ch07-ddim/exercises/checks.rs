@@ -43,8 +43,7 @@ fn sigma() {
             "from {t} to {prev}"
         );
     }
-    // From one timestep to the one before it, it is the posterior variance of chapter
-    // 2.
+    // From one timestep to the one before it, the square is the posterior variance of chapter 2.
     assert!(
         (answers::sigma(schedule, 300, 299).powi(2) / schedule.posterior_variance(300)
             - 1.0)
@@ -74,7 +73,7 @@ fn heun() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let diffusion = linear();
     let start = standard_normal(&device, (1, 1, 4, 4), &mut rng(2, 0));
-    // For Gaussian data the way has a formula: x divided by its deviation is constant.
+    // For Gaussian data there is a formula for the way: x divided by its deviation is constant.
     let (first, last) = (700, 100);
     let deviation = |t: usize| {
         let alpha_bar = diffusion.schedule.alpha_bar[t];

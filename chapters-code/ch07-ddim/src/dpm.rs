@@ -11,7 +11,7 @@ use ops::{Images, UNetDevice};
 use crate::alpha_bar;
 
 // ANCHOR: dpm
-/// The multistep solver of second order (Lu et al. 2022, algorithm 2). It assumes that
+/// The second-order multistep solver (Lu et al. 2022, algorithm 2). It assumes that
 /// the predicted clean image is linear in λ, half the logarithm of the signal-to-noise
 /// ratio, and takes the slope from the step before.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl<D: UNetDevice> Solver<D> for DpmSolver<D> {
             return Outcome { next: x0.clone(), x0 }; // λ is infinite at the clean image
         }
         let h = lambda(then) - lambda(now);
-        // The clean image, a half step ahead on the line through the last two
+        // The clean image half a step ahead, on the line through the last two
         // predictions.
         let ahead = match before {
             None => x0.clone(),

@@ -19,7 +19,7 @@ impl Spacing {
     /// The timesteps to visit, out of `len`.
     ///
     /// # Errors
-    /// If there are fewer.
+    /// If there are fewer than `steps`.
     pub fn timesteps(&self, len: usize, steps: u32) -> anyhow::Result<Vec<usize>> {
         let steps = steps as usize;
         anyhow::ensure!(
@@ -36,7 +36,7 @@ pub struct SolverArgs {
     /// How to get from one timestep to the next
     #[arg(long, value_enum, default_value = "ddim")]
     pub solver: SolverKind,
-    /// How much fresh noise a DDIM step adds: 0 none, 1 as much as ancestral sampling
+    /// How much fresh noise a DDIM step adds: 0 means none, 1 as much as ancestral sampling
     #[arg(long, default_value_t = 0.0, value_parser = eta, allow_negative_numbers = true)]
     pub eta: f64,
 }
@@ -58,7 +58,7 @@ pub enum SolverKind {
 pub fn eta(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(eta) if (0.0..=1.0).contains(&eta) => Ok(eta),
-        _ => Err("eta is a number from 0 to 1".into()),
+        _ => Err("eta must be a number from 0 to 1".into()),
     }
 }
 

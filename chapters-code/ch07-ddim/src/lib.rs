@@ -33,17 +33,17 @@ pub struct Ddim {
     pub diffusion: Diffusion,
     /// Clip predicted images to ± this.
     pub clip: Option<f32>,
-    /// Where a predicted image was clipped, take the noise to be what is left of x_t
-    /// without it, so that the two still make x_t together. If false, the noise is what
-    /// the network predicts (named as in diffusers, where that is the default).
+    /// Where a predicted image is clipped, take the noise to be what is left of x_t
+    /// without that image, so that the two together still make x_t. If false, the noise
+    /// is what the network predicts (named as in diffusers, where that is the default).
     pub use_clipped_model_output: bool,
-    /// How much fresh noise a step adds: 0 none at all, 1 as much as ancestral
+    /// How much fresh noise a step adds: 0 means none at all, 1 as much as ancestral
     /// sampling.
     pub eta: f64,
 }
 
 impl Ddim {
-    /// A solver in which image and noise always make x_t together.
+    /// A solver in which image and noise together always make x_t.
     pub fn new(diffusion: Diffusion, clip: Option<f32>, eta: f64) -> Self {
         Self { diffusion, clip, use_clipped_model_output: true, eta }
     }
@@ -87,8 +87,8 @@ impl<D: UNetDevice> Solver<D> for Ddim {
             diffusion.eps(x_t, &timesteps, &output)
         };
         let (then, sigma) = (alpha_bar(&diffusion.schedule, prev), self.sigma(t, prev));
-        // What is left of the variance goes to the noise that is there; a rounding
-        // error must not make the root imaginary.
+        // What is left of the variance goes to the noise that is already there; a
+        // rounding error must not make the root imaginary.
         let direction = (1.0 - then - sigma * sigma).max(0.0).sqrt();
         let mut next = x0.clone() * then.sqrt() as f32 + eps * direction as f32;
         if sigma > 0.0 {
@@ -115,8 +115,8 @@ impl Ddim {
         let upwards: Vec<_> = pairs(timesteps).collect();
         for (t, prev) in upwards.into_iter().rev() {
             let (now, then) = (schedule.alpha_bar[t], alpha_bar(schedule, prev));
-            // x fades as much as it has faded at t, and noise is added in the direction
-            // that the network sees.
+            // x fades to its level at t, and noise is added in the direction that the
+            // network sees.
             let faded = x.clone() * (now / then).sqrt() as f32;
             let output = denoise(&x, t);
             let eps = self.diffusion.eps(&x, &vec![t; x.shape().0], &output);
@@ -138,14 +138,15 @@ pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
 }
 
 // ANCHOR: slerp
-/// A point on the way from `a` (at `u` = 0) to `b` (at 1) that keeps the length of
-/// noise: a straight line between two samples of noise passes through points that are
-/// too short. The way is the great circle through both (Shoemake 1985), per image.
+/// A point on the way from `a` (at `u` = 0) to `b` (at 1), on which every point is as
+/// long as noise should be: a straight line between two samples of noise passes through
+/// points that are too short. The way is the great circle through both (Shoemake 1985),
+/// per image.
 ///
 /// # Panics
 /// If the shapes differ.
 pub fn slerp<D: UNetDevice>(a: &Images<D>, b: &Images<D>, u: f64) -> Images<D> {
-    assert_eq!(a.shape(), b.shape(), "slerp: two batches of one shape");
+    assert_eq!(a.shape(), b.shape(), "slerp needs two batches of the same shape");
     let shape = *a.shape();
     let size = shape.1 * shape.2 * shape.3;
     let mut values = Vec::with_capacity(shape.0 * size);
@@ -155,7 +156,8 @@ pub fn slerp<D: UNetDevice>(a: &Images<D>, b: &Images<D>, u: f64) -> Images<D> {
         };
         let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
         let angle = cosine.clamp(-1.0, 1.0).acos();
-        // Nearly the same direction: a line is as good, and does not divide by zero.
+        // Nearly the same direction: a line is just as good, and avoids a division by
+        // zero.
         let (of_a, of_b) = if angle.sin() < 1e-6 {
             (1.0 - u, u)
         } else {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 // ANCHOR: spacing
-/// How the visited timesteps are spread over all.
+/// How the visited timesteps are spread over the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
@@ -27,12 +27,12 @@ impl TimestepSpacing {
     /// place of 0, 20, 40, …
     ///
     /// # Panics
-    /// If there are no steps, more steps than timesteps, or the offset leads beyond
-    /// the last timestep.
+    /// If there are no steps or more steps than timesteps, or if the offset leads
+    /// beyond the last timestep.
     pub fn timesteps(self, len: usize, steps: usize, offset: usize) -> Vec<usize> {
         assert!((1..=len).contains(&steps), "{steps} steps of {len} timesteps");
         let (t, n) = (len as f64, steps as f64);
-        // Halves are rounded to even, as NumPy does.
+        // Halves are rounded to even, as in NumPy.
         let mut upwards: Vec<usize> = match self {
             Self::Leading => (0..steps).map(|i| i * (len / steps) + offset).collect(),
             Self::Trailing => (0..steps)
@@ -59,7 +59,8 @@ impl TimestepSpacing {
 }
 
 // ANCHOR: quadratic
-/// The squares of evenly spaced numbers, moved up where two would fall on one timestep.
+/// The squares of evenly spaced numbers, moved up where two would fall on the same
+/// timestep.
 fn quadratic(len: usize, steps: usize) -> Vec<usize> {
     let end = (0.8 * len as f64).sqrt();
     let square =

@@ -58,8 +58,8 @@ fn every_spacing_visits_as_many_timesteps_as_it_should() {
 }
 
 // ANCHOR: expected_moments
-/// The moments of DDIM over these timesteps in theory: every step is a linear map plus
-/// noise.
+/// The theoretical moments of DDIM over these timesteps: every step is a linear map
+/// plus noise.
 fn expected_moments(ddim: &Ddim, timesteps: &[usize]) -> (f64, f64) {
     let (mut m, mut v) = (0.0, 1.0);
     let schedule = &ddim.diffusion.schedule;
@@ -107,8 +107,8 @@ fn gaussian_data_come_out_with_the_moments_of_theory() {
                 let what = format!("{steps} steps, eta {eta}, {kind:?}");
                 assert_moments(found, expected, n, &what);
                 if eta == 0.0 {
-                    // Without fresh noise the walk is one linear map: the moments are
-                    // exact, given those of the start.
+                    // Without fresh noise, the walk is one linear map, so the moments
+                    // are exact, given those of the start.
                     let (found, exact) = (found.1, expected.1 * start.1);
                     assert!(
                         (found - exact).abs() < 1e-4 * expected.1,

@@ -1,4 +1,4 @@
-//! What is drawn for a prompt that asks for two things in one place.
+//! What is drawn for a prompt that asks for two things in the same place.
 
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};

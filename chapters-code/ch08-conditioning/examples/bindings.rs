@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A map from white, where it is smallest, to blue, where it is largest.
+/// A heat map: white where the share is smallest, blue where it is largest.
 fn heat(map: &[f32]) -> RgbImage {
     let (least, most) = map
         .iter()

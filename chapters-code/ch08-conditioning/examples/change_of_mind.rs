@@ -1,4 +1,4 @@
-//! The project of chapter 8: walks that are told to draw something else half-way.
+//! The project of chapter 8: walks that are told half-way to draw something else.
 
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ const FIRST: &str =
     "a solid black cat with orange eyes and folded ears on a pink background";
 const THEN: &str =
     "a striped orange cat with green eyes and ears up on a blue background";
-/// The timestep down to which the first prompt holds.
+/// Timesteps down to which the first prompt holds.
 const UNTIL: [usize; 8] = [1000, 700, 600, 500, 400, 200, 100, 0];
 /// Cats to count, and how many of them to show.
 const COUNT: usize = 24;

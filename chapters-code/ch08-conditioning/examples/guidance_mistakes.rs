@@ -38,12 +38,12 @@ fn main() -> anyhow::Result<()> {
         let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
         uncond.clone() - (cond - uncond) * 1.5
     };
-    // Far too much of it, and nothing makes up for what clipping takes from the
+    // Far too much guidance, and nothing makes up for what clipping takes from the
     // predicted image.
     let too_strong = guidance(12.0);
     let torn = Ddim { use_clipped_model_output: false, ..usual.clone() };
-    // A silent prompt where nothing should have been said: an empty sentence is also
-    // something that the network was told.
+    // A silent prompt where nothing should have been said: even an empty sentence is
+    // something that the network is told.
     let silence =
         Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
     // ANCHOR_END: mistakes

@@ -5,7 +5,7 @@ use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition, Guidance};
 use ops::AutoDevice;
 
-/// Each in the two lines in which it is printed.
+/// Each is split into the two lines on which it is printed.
 const PROMPTS: [[&str; 2]; 8] = [
     ["an orange cat", "with blue eyes"],
     ["a blue cat", "with orange eyes"],

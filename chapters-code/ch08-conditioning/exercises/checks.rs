@@ -63,10 +63,14 @@ fn change_of_mind() {
     };
     assert_eq!(cats(&first, &then, 0), cats(&first, &first, 5), "never changed");
     assert_eq!(cats(&first, &then, 10), cats(&then, &then, 5), "changed at once");
-    assert_eq!(cats(&first, &then, 4), cats(&first, &then, 6), "6 is before both");
+    assert_eq!(
+        cats(&first, &then, 4),
+        cats(&first, &then, 6),
+        "in both, timestep 6 is told `first`"
+    );
     assert_ne!(
         cats(&first, &then, 6),
         cats(&first, &then, 7),
-        "6 is the first below 7"
+        "with 7, timestep 6 is told `then`"
     );
 }

@@ -13,8 +13,8 @@ pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
     uncond.iter().zip(cond).map(|(u, c)| u + guidance_scale * (c - u)).collect()
 }
 
-/// The scale at which guidance gives this answer, the same for all values, if there is
-/// one such scale.
+/// The scale at which guidance gives this answer, if there is one scale that fits all
+/// values.
 pub fn scale_of(uncond: &[f32], cond: &[f32], guided: &[f32]) -> f32 {
     // How far the answer went along the way from `uncond` to `cond` (least
     // squares).
@@ -42,7 +42,7 @@ pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
 // ANCHOR: project
 /// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
 /// noise, if the network is told `first` while `t >= until`, and `then` afterwards.
-/// Without guidance.
+/// No guidance is used.
 pub fn change_of_mind(
     model: &Model<ConditionalUNet<AutoDevice>>,
     noise: &Images<AutoDevice>,

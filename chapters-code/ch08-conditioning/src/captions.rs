@@ -1,5 +1,4 @@
-//! What can be said about the cats, in how many ways, and which of them the network
-//! never sees.
+//! What can be said about the cats and in how many ways, and which cats the network never sees.
 
 use ch01_tensors::cats::{
     with_article, Attributes, Background, Ears, Eyes, Fur, Pattern,
@@ -71,12 +70,12 @@ impl Asked {
 // ANCHOR_END: asked
 
 impl Asked {
-    /// Whether a cat is all that was asked for.
+    /// Whether a cat is right in everything that was asked for.
     pub fn is_right(&self, cat: &Attributes) -> bool {
         self.right(cat).iter().all(|right| *right != Some(false))
     }
 
-    /// The cat, if everything about it was said.
+    /// The cat, if the prompt says everything about it.
     pub fn complete(&self) -> Option<Attributes> {
         let Self { fur, pattern, eyes, ears, background } = *self;
         Some(Attributes {
@@ -90,8 +89,8 @@ impl Asked {
 }
 
 // ANCHOR: phrase
-/// Says it in words, in random order: "an orange striped cat on a pink background with
-/// green eyes and ears up".
+/// Puts `asked` into words, in random order: "an orange striped cat on a pink
+/// background with green eyes and ears up".
 pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
     let mut adjectives: Vec<&str> = Vec::new();
     adjectives.extend(asked.fur.map(Fur::word));
@@ -122,7 +121,8 @@ pub fn phrase(asked: &Asked, rng: &mut impl Rng) -> String {
     sentence
 }
 
-/// Leaves things out: half of the time nothing, else each attribute with even chances.
+/// Leaves things out: half of the time nothing, otherwise each attribute with a chance
+/// of one half.
 pub fn forget(asked: Asked, rng: &mut impl Rng) -> Asked {
     if rng.gen() {
         return asked;
@@ -153,8 +153,8 @@ pub fn vocabulary() -> Vec<&'static str> {
 
 // ANCHOR: unseen
 /// Pairs that are left out of training. Each half of a pair is seen, but never the two
-/// together. Of two that differ only in which colour belongs to what, both are left
-/// out.
+/// together. Of two pairs that differ only in which colour belongs to what, both are
+/// left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
     OrangeWithBlueEyes,
@@ -186,8 +186,8 @@ impl Unseen {
 // ANCHOR_END: unseen
 
 impl Asked {
-    /// Whether exchanging two of its colours would describe another cat. A network that
-    /// does not see which word belongs to what cannot get it right.
+    /// Whether this would describe another cat if two of its colours were exchanged. A network that
+    /// does not see which word belongs to what cannot get such a prompt right.
     pub fn is_swappable(&self) -> bool {
         let eyes = self.eyes.map(Eyes::word);
         let background = self.background.map(Background::word);
@@ -228,7 +228,7 @@ impl Unseen {
     }
 }
 
-/// A data set of cats without those that are left out.
+/// A data set of cats without those that have an [`Unseen`] pair.
 pub struct SeenCats {
     cats: Box<dyn Dataset>,
     seen: Vec<usize>,
@@ -238,7 +238,7 @@ impl SeenCats {
     /// What remains of `cats`.
     ///
     /// # Panics
-    /// If an image is not a cat, that is, has no attributes.
+    /// If an image is not a cat, that is, if it has no attributes.
     pub fn new(cats: Box<dyn Dataset>) -> Self {
         let seen = (0..cats.len())
             .filter(|&i| {

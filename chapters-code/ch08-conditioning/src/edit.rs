@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 // ANCHOR: from_image
 /// Image to image (SDEdit, Meng et al. 2022, whose algorithm 1 is written for noise
-/// that grows without shrinking the image; this is the same idea for ours): noise the
-/// image part of the way, then walk from there. With `strength` 0 nothing is changed,
-/// with 1 nothing is kept.
+/// that grows without shrinking the image; this is the same idea for our kind of
+/// noise): noise the image part of the way, then walk from there. With `strength` 0
+/// nothing is changed, with 1 nothing is kept.
 ///
 /// # Panics
 /// If `strength` is not between 0 and 1.
@@ -54,17 +54,18 @@ pub fn jump_on<D: UNetDevice>(
 // ANCHOR_END: jump_on
 
 // ANCHOR: inpaint
-/// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1, and
-/// after every step puts the noised image where it is 0.
+/// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1 and,
+/// after every step, puts the noised image where `mask` is 0.
 pub struct Inpaint<D: UNetDevice> {
-    /// Takes the steps; with an eta of 1, those of ancestral sampling, as in the paper.
+    /// Takes the steps; with an eta of 1, they are those of ancestral sampling, as in
+    /// the paper.
     pub ddim: Ddim,
-    /// `(batch, channels, height, width)`, as the images that are drawn.
+    /// `(batch, channels, height, width)`, like the images that are drawn.
     pub image: Images<D>,
-    /// In the same shape.
+    /// Of the same shape.
     pub mask: Images<D>,
-    /// How many times every step but the last is done, with noise added in between:
-    /// each time, new and old fit better.
+    /// How many times every step but the last is taken, with noise added in between:
+    /// each time, new and old fit together better.
     pub resamplings: usize,
 }
 // ANCHOR_END: inpaint

@@ -18,7 +18,8 @@ pub struct Guidance {
     /// not be there.
     pub negative: Vec<Condition>,
     /// How far to go from the negative's answer towards the condition's, and beyond: 0
-    /// ignores the condition, 1 is the network as it was trained, more insists.
+    /// ignores the condition, 1 is the network as it was trained, and anything larger
+    /// insists.
     pub guidance_scale: f64,
 }
 // ANCHOR_END: guidance
@@ -67,7 +68,7 @@ impl Guidance {
         }
     }
 
-    /// What is asked for in some of the images.
+    /// What is asked for in the given images.
     fn for_images(&self, images: Range<usize>) -> Self {
         let [conditions, negative] =
             [&self.conditions, &self.negative].map(|all| all[images.clone()].to_vec());

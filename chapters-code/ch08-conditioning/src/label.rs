@@ -6,7 +6,7 @@ use ops::{Rows, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: one_hot
-/// A row for each of `ids`: 1 in the place of the id, 0 elsewhere; all 0 for none.
+/// A row for each of `ids`: 1 in the place of the id, 0 elsewhere; all 0 for `None`.
 /// Shape `(ids, width)`.
 ///
 /// # Panics
@@ -32,8 +32,8 @@ pub fn one_hot<D: UNetDevice>(
 /// Without a class it is the zero vector: the network hears nothing but the time.
 #[derive(Clone, Debug)]
 pub struct LabelEmbedding<D: UNetDevice> {
-    /// A one-hot row times the table is one of its rows (in memory the table is stored
-    /// transposed, so it is a column there).
+    /// A one-hot row times the table is one of the table's rows (in memory the table is
+    /// stored transposed, so the row is a column there).
     table: Linear<D>,
     classes: usize,
 }

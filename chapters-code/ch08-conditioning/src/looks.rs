@@ -1,4 +1,4 @@
-//! Where the pixels look: the attention of the words over the picture.
+//! Where the pixels look: how their attention to the words is spread over the picture.
 
 use ch04_unet::BlockHook;
 use dfdx::prelude::*;
@@ -11,7 +11,8 @@ use crate::text::CrossAttention;
 // ANCHOR: shares
 impl<D: UNetDevice> CrossAttention<D> {
     /// How much each pixel takes from each place of the prompt, as a mean over the
-    /// heads: `(batch, places, h, w)`. For each pixel the places sum to 1.
+    /// heads: `(batch, places, h, w)`. For each pixel, the shares of all places sum to
+    /// 1.
     pub fn shares(&self, x: Images<D>, text: Images<D>) -> Images<D> {
         let (batch, channels, h, w) = *x.shape();
         let (_, _, _, places) = *text.shape();
@@ -42,7 +43,8 @@ pub struct Look<D: UNetDevice> {
 
 // ANCHOR: share_map
 /// The share of one place of the prompt at every pixel of the first image, which has
-/// this height and width: the mean over the cross-attentions, each at its resolution.
+/// this height and width: the mean over the cross-attentions, each at its own
+/// resolution.
 pub fn share_map<D: UNetDevice>(
     looks: &[Look<D>],
     place: usize,
@@ -128,8 +130,7 @@ mod tests {
         (device, look)
     }
 
-    /// What each pixel takes from a place, times what that place offers, is what is
-    /// added to the pixel.
+    /// What each pixel takes from a place, times what that place offers, is added to the pixel.
     #[test]
     fn shares_are_what_attention_mixes_with() {
         let (device, look) = look(1);

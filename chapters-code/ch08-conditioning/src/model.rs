@@ -1,5 +1,5 @@
-//! A conditional model on disk: a model directory as chapter 4 writes it, which works
-//! without conditions, and next to it
+//! A conditional model on disk: a model directory as chapter 4 writes it, which works without
+//! conditions, and inside it
 //!
 //! ```text
 //! runs/text/conditioning/config.json
@@ -31,7 +31,7 @@ const WEIGHTS: &str = "weights.safetensors";
 pub struct ConditioningFile {
     /// What it can be told.
     pub conditioning: ConditioningConfig,
-    /// How often it was told nothing in training, 0 to 1.
+    /// How often it was told nothing in training, from 0 to 1.
     pub dropout: f64,
     /// The data set that it learnt from.
     pub dataset: String,
@@ -45,8 +45,8 @@ impl ConditioningFile {
     /// A prompt as the network reads it.
     ///
     /// # Errors
-    /// If it has too many words or one that the model does not know, or the model reads
-    /// no prompts.
+    /// If it has too many words or one that the model does not know, or if the model reads no
+    /// prompts.
     pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
         match &self.conditioning {
             ConditioningConfig::Text(text) => text.read(prompt),
@@ -56,10 +56,10 @@ impl ConditioningFile {
         }
     }
 
-    /// The class that `label` names, or that has this number; a name takes precedence.
+    /// The class whose name is `label`, or whose number it is; a name takes precedence.
     ///
     /// # Errors
-    /// If the model knows no such class, or no classes.
+    /// If the model knows no such class, or no classes at all.
     pub fn class(&self, label: &str) -> Result<Condition, LabelError> {
         let ConditioningConfig::Class { num_classes } = self.conditioning else {
             return Err(LabelError::ReadsPrompts);
@@ -118,7 +118,7 @@ impl ConditioningFile {
     }
 }
 
-/// Classes that an error message lists.
+/// How many classes an error message lists at most.
 const SHOWN: usize = 20;
 
 /// A class that a model does not know.
@@ -213,8 +213,8 @@ pub fn load_from<D: UNetDevice>(
     Ok((model.map(|unet| ConditionalUNet { unet, conditioner }), file))
 }
 
-/// Reads what conditions need. The weights are compared with the configuration before
-/// anything is built.
+/// Reads the part of a model that conditions need. The weights are compared with the configuration
+/// before anything is built.
 fn read_conditioner<D: UNetDevice>(
     files: &dyn Files,
     device: &D,

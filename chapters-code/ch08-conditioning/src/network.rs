@@ -1,4 +1,4 @@
-//! The U-Net of chapter 4 that can be told more than the timestep.
+//! The U-Net of chapter 4, which can now be told more than the timestep.
 
 use ch04_unet::{BlockHook, ConfigError, UNet, UNetConfig};
 use dfdx::prelude::*;
@@ -142,7 +142,7 @@ impl<D: UNetDevice> Conditioner<D> {
 
 impl<D: UNetDevice> ConditionalUNet<D> {
     // ANCHOR: new
-    /// Random weights from `rng`: first those of the U-Net.
+    /// Random weights from `rng`, those of the U-Net first.
     ///
     /// # Errors
     /// If a configuration cannot be built.
@@ -166,8 +166,8 @@ impl<D: UNetDevice> ConditionalUNet<D> {
     /// condition for each image.
     ///
     /// # Panics
-    /// If there is not one of each per image, or a condition is not of the kind that
-    /// the network understands.
+    /// If there is not exactly one of each per image, or if a condition is not of the
+    /// kind that the network understands.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x_t: Images<D, T>,
@@ -210,11 +210,11 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D,
 // ANCHOR: text_hook
 /// Carries what was read to every place where the network looks at it. The mean of all
 /// words is added to the time, and so reaches every block; which word belongs where is
-/// for the looks to find out.
+/// for the cross-attentions to find out.
 pub(crate) struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,
-    /// How the text was read; remembered once, where it is first used.
+    /// The record of how the text was read; it goes only to the first use of the text.
     tape: Option<T>,
 }
 

@@ -32,7 +32,7 @@ pub struct TextConfig {
     pub layers: usize,
     /// Attention heads, here and where the U-Net looks at the words.
     pub heads: usize,
-    /// Groups of the group norms here.
+    /// Groups of the encoder's group norms.
     pub groups: usize,
     /// Whether the words of a prompt are sorted, so that their order is lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -43,8 +43,8 @@ pub struct TextConfig {
 const EPS: f32 = 1e-5;
 
 // ANCHOR: transformer
-/// A transformer block: every word looks at every other one; after a norm each is
-/// transformed on its own.
+/// A transformer block: every word looks at every other one; then, after a norm, each
+/// is transformed on its own.
 #[derive(Clone, Debug)]
 struct TransformerBlock<D: UNetDevice> {
     attention: AttentionBlock<D>,
@@ -170,7 +170,7 @@ impl TextConfig {
     /// A prompt as the encoder reads it.
     ///
     /// # Errors
-    /// If it has a word that is not in the vocabulary, or is too long.
+    /// If it has a word that is not in the vocabulary, or if it is too long.
     pub fn read(&self, prompt: &str) -> Result<Condition, PromptError> {
         let words = self.vocabulary.encode(prompt, self.max_words)?;
         if words.is_empty() {
@@ -219,7 +219,7 @@ fn one_hot_pixels<D: UNetDevice>(
 // ANCHOR_END: one_hot_pixels
 
 // ANCHOR: encoder
-/// Reads prompts. A prompt is handled as an image of one row whose pixels are words, so
+/// Reads prompts. A prompt is treated as an image of one row whose pixels are words, so
 /// everything that chapter 4 built for pixels can be used.
 #[derive(Clone, Debug)]
 pub struct TextEncoder<D: UNetDevice> {
@@ -266,7 +266,7 @@ impl<D: UNetDevice> TextEncoder<D> {
         for words in prompts.iter().flatten().map(|prompt| prompt.len()) {
             assert!(
                 words <= length,
-                "a prompt of {words} words, but {length} are read"
+                "a prompt of {words} words, but at most {length} are read"
             );
         }
         let word = |i: usize, place: usize| {
@@ -296,9 +296,9 @@ ops::parameters!(TransformerBlock { attention, norm, widen, narrow });
 ops::parameters!(TextEncoder { words, places, blocks, norm });
 
 // ANCHOR: cross_attention
-/// Lets every pixel look at every word, with a residual connection past it. Values and
-/// output have no bias: where nothing was read, nothing is added, and the network is
-/// the one of chapter 4.
+/// Lets every pixel look at every word, with a residual connection around the
+/// attention. Values and output have no bias: where nothing was read, nothing is added,
+/// and the network is the one of chapter 4.
 #[derive(Clone, Debug)]
 pub struct CrossAttention<D: UNetDevice> {
     pub(crate) norm: GroupNorm<D>,

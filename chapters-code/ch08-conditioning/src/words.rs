@@ -17,7 +17,7 @@ pub enum PromptError {
     #[error("the prompt has {found} words, but the model reads at most {most}")]
     TooLong { found: usize, most: usize },
     #[error(
-        "the model does not read prompts: say one of its {num_classes} classes with \
+        "the model does not read prompts: name one of its {num_classes} classes with \
         --label (from 0)"
     )]
     Unread { num_classes: usize },
@@ -58,7 +58,7 @@ impl Tokenizer {
     /// The numbers of the words of a prompt.
     ///
     /// # Errors
-    /// If a word is unknown, or there are more than `most`.
+    /// If a word is unknown, or if there are more than `most` words.
     pub fn encode(&self, prompt: &str, most: usize) -> Result<Vec<usize>, PromptError> {
         let words = words(prompt);
         if words.len() > most {
@@ -81,8 +81,8 @@ impl Tokenizer {
     }
     // ANCHOR_END: encode
 
-    /// The numbers of the known words of a text, at most `most`. In a
-    /// prompt an unknown word is an error; the caption of a held-out image may have one.
+    /// The numbers of the known words of a text, at most `most`. In a prompt, an unknown word is an
+    /// error; the caption of a held-out image may contain one.
     pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
         words(text)
             .into_iter()
@@ -112,7 +112,7 @@ impl Tokenizer {
 /// other (Levenshtein 1966).
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
-    // Distances from the letters of `a` so far to every beginning of `b`.
+    // Distances from the letters of `a` seen so far to every beginning of `b`.
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, letter) in a.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

@@ -195,7 +195,7 @@ fn gradients_reach_what_reads_the_words() {
             let error = (measured - slope as f64).abs();
             assert!(
                 error < 0.05 * slope.abs() as f64 + 2e-5,
-                "{name}[{at}]: {slope} but the slope is {measured}"
+                "{name}[{at}]: {slope}, but the slope is {measured}"
             );
         }
     }
@@ -337,9 +337,9 @@ fn left_out_cats_are_left_out() {
     let kinds: Vec<Attributes> = Attributes::all()
         .filter(|cat| !Unseen::of(&Asked::all(cat)).is_empty())
         .collect();
-    // 72 of each fur. Orange: a third by their eyes and a quarter by their background,
-    // 6 of them by both. Other furs: a third by eyes, a quarter by background, a third
-    // by pattern, half by ears.
+    // There are 72 cats of each fur. Left out are, of the orange ones, a third for their eyes and a
+    // quarter for their background, 6 of them for both; and of other furs, a third for the eyes, a
+    // quarter for the background, a third for the pattern, half for the ears.
     assert_eq!(kinds.len(), (24 + 18 - 6) + 24 + 18 + 24 + 36);
     let seen = SeenCats::new(Box::new(Cats::new(Split::HeldOut)));
     let all = Cats::new(Split::HeldOut);

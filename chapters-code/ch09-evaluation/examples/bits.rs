@@ -24,7 +24,8 @@ fn cats(device: &AutoDevice, seed: u64) -> Images<AutoDevice> {
 }
 
 // ANCHOR: bits
-/// The mean terms of the bound at every timestep, for both variances; then the prior's.
+/// The mean terms of the bound at every timestep, and then the mean term of the prior,
+/// for both variances.
 fn terms(
     device: &AutoDevice,
     model: &Model<UNet<AutoDevice>>,
@@ -51,7 +52,7 @@ fn terms(
 }
 // ANCHOR_END: bits
 
-/// The sum of some terms, in each of the measurements.
+/// The sum of the given terms in each of the measurements.
 fn sums(measured: &[&Vec<f64>], terms: std::ops::Range<usize>) -> Spread {
     let sum = |all: &&Vec<f64>| all[terms.clone()].iter().sum();
     Spread::from_values(&measured.iter().map(sum).collect::<Vec<f64>>())

@@ -18,7 +18,7 @@ mod solutions;
 /// Images in each crowd.
 const CATS: usize = 500;
 const SEEDS: usize = 3;
-/// How the copyist hides: noise of these deviations.
+/// How the copyist hides: under noise of these deviations.
 const NOISE: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0];
 
 fn draw(project: Project) -> anyhow::Result<()> {
@@ -31,7 +31,8 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let crowd = |number: usize| -> Vec<Vec<f32>> {
         (number * CATS..(number + 1) * CATS).map(|index| cats.image(index)).collect()
     };
-    // Each seed has cats of its own: for training, held out, and from an honest artist.
+    // Each seed has cats of its own: some for training, some held out, and some by an honest
+    // artist.
     let crowds: Vec<[Vec<Vec<f32>>; 3]> =
         (0..SEEDS).map(|seed| [0, 1, 2].map(|i| crowd(3 * seed + i))).collect();
     let noisy = |seed: usize, images: &[Vec<f32>], deviation: f32| -> Vec<Vec<f32>> {

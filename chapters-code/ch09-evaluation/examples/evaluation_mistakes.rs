@@ -1,4 +1,4 @@
-//! Ways to measure that flatter: crowds of 256 cats each, over three seeds.
+//! Ways of measuring that flatter a model: crowds of 256 cats each, over three seeds.
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch04_unet::model_dir::{self, Model};
@@ -57,7 +57,7 @@ fn crowds(all: &Crowd, training: &Crowd, seed: u64) -> [(&'static str, Crowd); 5
 }
 // ANCHOR_END: mistakes
 
-/// Fréchet distance, precision, recall, and the median of the nearest.
+/// Fréchet distance, precision, recall, and the median distance to the nearest training image.
 fn measure(
     device: &AutoDevice,
     reader: &Classifier<AutoDevice>,

@@ -11,7 +11,7 @@ const REFERENCE: usize = 10_000;
 /// A distance between two crowds, by their features.
 type Distance = fn(&[Vec<f64>], &[Vec<f64>]) -> f64;
 
-/// Fresh cats: a data set of their own for each seed.
+/// Fresh cats: each seed has a data set of its own.
 fn crowd(seed: u64, count: usize) -> Vec<Vec<f32>> {
     let cat = |i| {
         let (attributes, pose) = cats::nth(seed, i);

@@ -1,6 +1,6 @@
-//! What helps, and what does not: trains on cats with one thing changed at a time, each
-//! for the same number of minutes, and asks the judge. Results go to recipes.csv; runs
-//! that are there already are not repeated.
+//! What helps, and what does not: trains on cats, changing one thing at a time, always for the same
+//! number of minutes, and asks the judge. Results go to recipes.csv; runs that are already there
+//! are not repeated.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -28,7 +28,7 @@ struct Args {
     /// Training runs of each recipe
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    /// Only recipes whose name contains this
+    /// Run only the recipes whose names contain this
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -135,8 +135,8 @@ impl Judge {
         Self { residuals: read(&images).0, shares: shares(&all.collect::<Vec<_>>()) }
     }
 
-    /// Residual, share beyond the real 99th percentile, AUC, and the largest difference
-    /// in a kind's share.
+    /// Residual, share beyond the 99th percentile of real cats, AUC, and the largest difference in
+    /// a kind's share.
     fn measure(&self, drawn: &[Vec<f32>]) -> [f64; 4] {
         let (residuals, attributes) = read(drawn);
         let found = shares(&attributes);

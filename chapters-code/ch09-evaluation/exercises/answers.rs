@@ -8,20 +8,20 @@ pub fn spread(values: &[f64]) -> (f64, f64) {
     todo!()
 }
 
-/// The Fréchet distance between two Gaussians of one dimension, each given by its mean
-/// and its standard deviation.
+/// The Fréchet distance between two one-dimensional Gaussians, each given by its mean and its
+/// standard deviation.
 pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
     todo!()
 }
 
-/// The share of `points` that lie among `crowd`: that are at most as far from some
-/// member of the crowd as this member is from its nearest neighbour in the crowd.
+/// The share of `points` that lie among `crowd`, that is, at most as far from some member of the
+/// crowd as that member is from its nearest neighbour in the crowd.
 pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     todo!()
 }
 
-/// The share of the images in `drawn` that are nearer to one of `training` than to any
-/// of `heldout`, of which there are as many.
+/// The share of the images in `drawn` that are nearer to one of `training` than to any of
+/// `heldout`, which holds as many images as `training`.
 pub fn nearer_to_training(
     drawn: &[Vec<f32>],
     training: &[Vec<f32>],

@@ -12,15 +12,15 @@ pub fn spread(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0)).sqrt())
 }
 
-/// The Fréchet distance between two Gaussians of one dimension, each given by its mean
+/// The Fréchet distance between two one-dimensional Gaussians, each given by its mean
 /// and its standard deviation.
 pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
-    // σ₁² + σ₂² - 2 √(σ₁² σ₂²) is the square of the difference.
+    // σ₁² + σ₂² - 2 √(σ₁² σ₂²) is the squared difference of the deviations.
     (a.0 - b.0).powi(2) + (a.1 - b.1).powi(2)
 }
 
-/// The share of `points` that lie among `crowd`: that are at most as far from some
-/// member of the crowd as this member is from its nearest neighbour in the crowd.
+/// The share of `points` that lie among `crowd`, that is, at most as far from some
+/// member of the crowd as that member is from its nearest neighbour in the crowd.
 pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     let reach = |i: usize| {
         let others = crowd.iter().enumerate().filter(|(j, _)| *j != i);
@@ -34,7 +34,7 @@ pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
 
 // ANCHOR: project
 /// The share of the images in `drawn` that are nearer to one of `training` than to any
-/// of `heldout`, of which there are as many.
+/// of `heldout`, which holds as many images as `training`.
 pub fn nearer_to_training(
     drawn: &[Vec<f32>],
     training: &[Vec<f32>],

@@ -62,7 +62,8 @@ fn byte(value: f32, mean: f32, deviation: f64) -> f64 {
 
 /// The mass of the standard normal distribution between two points.
 fn mass(low: f64, high: f64) -> f64 {
-    // Mirrored into the tail, where the numbers are small and their difference exact.
+    // Mirrored into the tail, where the numbers are small and their difference is
+    // exact.
     if low > 0.0 {
         return mass(-high, -low);
     }
@@ -71,7 +72,7 @@ fn mass(low: f64, high: f64) -> f64 {
 // ANCHOR_END: byte
 
 // ANCHOR: prior
-/// What the noisiest image still knows of each image, in bits per dimension (L_T of
+/// What the noisiest image still knows about each image, in bits per dimension (L_T of
 /// eq. 5). It does not depend on the network.
 pub fn prior_term<D: UNetDevice>(schedule: &Schedule, x0: &Images<D>) -> Vec<f64> {
     let alpha_bar = schedule.alpha_bar[schedule.len() - 1];

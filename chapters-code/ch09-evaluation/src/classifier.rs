@@ -18,7 +18,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 // ANCHOR: questions
-/// What can be asked about the images of a data set: for each question the possible
+/// What can be asked about the images of a data set: for each question, the possible
 /// answers.
 pub fn questions(dataset: &dyn Dataset) -> Vec<(&'static str, Vec<String>)> {
     fn all<T: Copy>(values: &[T], word: fn(T) -> &'static str) -> Vec<String> {
@@ -176,7 +176,7 @@ impl<D: UNetDevice> Classifier<D> {
     }
 
     /// A number for every possible answer to every question, `(batch, answers)`: above
-    /// 0 is yes.
+    /// 0 means yes.
     pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Rows<D, T> {
         self.answers.forward(self.features(x))
     }
@@ -265,8 +265,8 @@ pub fn train_classifier<D: UNetDevice>(
     Ok(ema.apply(&classifier))
 }
 
-/// Moves every image by up to a pixel in each direction: what it shows does not depend
-/// on where.
+/// Moves every image by up to a pixel in each direction: what is shown does not depend
+/// on where it is.
 fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D> {
     let shape = *images.shape();
     let (h, w) = (shape.2 as isize, shape.3 as isize);
@@ -309,8 +309,7 @@ pub fn accuracy<D: UNetDevice>(
     right as f64 / all.len() as f64
 }
 
-/// The features of many images, given as values, a row of [`FEATURES`] numbers for
-/// each.
+/// The features of many images, which are given as values: a row of [`FEATURES`] numbers for each.
 pub fn features_of<D: UNetDevice>(
     device: &D,
     classifier: &Classifier<D>,

@@ -16,8 +16,8 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
 
 /// The Fréchet distance between two Gaussians with the means and covariances of two
 /// sets of features (Heusel et al. 2017, eq. 6): |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁
-/// C₂)^½). 0 for equal sets; it shrinks as the sets grow, so compare only distances of
-/// sets of the same size.
+/// C₂)^½). 0 for equal sets; it shrinks as the sets grow, so compare only distances
+/// between sets of the same size.
 ///
 /// # Panics
 /// If a set holds fewer than two rows, or rows differ in length.
@@ -78,12 +78,12 @@ impl Nearest {
     /// Before any image has been looked at.
     const NONE: Self = Self::new(0, f64::INFINITY);
 
-    /// An image that is the only one.
+    /// The only image so far.
     const fn new(number: usize, difference: f64) -> Self {
         Self { number, difference, second: f64::INFINITY }
     }
 
-    /// The nearest of two sets, where `other` comes from the later one.
+    /// The nearest image in two sets, where `other` comes from the later one.
     pub fn or(self, other: Self) -> Self {
         let (near, far) = if other.difference < self.difference {
             (other, self)
@@ -104,11 +104,11 @@ impl Nearest {
     }
 }
 
-/// Images of each side that are compared at a time: their products take 256 KB.
+/// Images on each side that are compared at a time: their products take 256 KB.
 const TOGETHER: usize = 256;
 
 // ANCHOR: nearest
-/// For each image the nearest of `others`, and how near the second comes.
+/// For each image, the nearest of `others`, and how near the second comes.
 ///
 /// # Panics
 /// If there are no others, or images differ in size.
@@ -155,7 +155,7 @@ fn lower_limits(images: &[Vec<f32>], others: &[Vec<f32>]) -> DMatrix<f64> {
 
 /// The root of the mean squared difference.
 fn difference(a: &[f32], b: &[f32]) -> f64 {
-    assert_eq!(a.len(), b.len(), "images of one size");
+    assert_eq!(a.len(), b.len(), "images must have the same size");
     let squares: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
     (squares as f64 / a.len() as f64).sqrt()
 }

@@ -1,6 +1,6 @@
 //! What was measured on drawn images, against what was measured on real ones.
 
-/// The number that a share of `values`, from 0 to 1, does not exceed.
+/// The number that a given share of `values`, from 0 to 1, does not exceed.
 ///
 /// # Panics
 /// If there are no values, or the share is not from 0 to 1.
@@ -18,7 +18,8 @@ pub fn share_above(values: &[f64], limit: f64) -> f64 {
 
 // ANCHOR: auc
 /// The chance that one of `values`, picked at random, is larger than one of `others`,
-/// where equal ones count half (Hanley & McNeil 1982: the area under the curve, AUC).
+/// where equal ones count as half (Hanley & McNeil 1982: the area under the curve,
+/// AUC).
 /// 0.5 if one cannot tell them apart, 1 if one always can.
 ///
 /// # Panics

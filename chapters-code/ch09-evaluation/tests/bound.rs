@@ -99,7 +99,7 @@ fn the_bytes_share_all_of_the_mass() {
     assert!((shares - 1.0).abs() < 1e-5, "{shares}");
     let cheapest = (0..256).min_by(|&a, &b| bits[a].total_cmp(&bits[b])).unwrap();
     assert_eq!(cheapest, ch01_tensors::to_byte(0.1) as usize);
-    assert!(bits[0] > 100.0, "far from the guess a byte is dear: {}", bits[0]);
+    assert!(bits[0] > 100.0, "far from the guess, a byte is expensive: {}", bits[0]);
 }
 
 #[test]

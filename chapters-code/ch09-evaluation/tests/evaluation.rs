@@ -18,7 +18,7 @@ use rand::Rng;
 /// two points on every axis.
 fn cross(mean: &[f64], variance: &[f64]) -> Vec<Vec<f64>> {
     let width = mean.len();
-    // Of the 2·width points two differ from the mean along an axis, and the estimate
+    // Of the 2·width points, two differ from the mean along an axis, and the estimate
     // divides by 2·width - 1.
     let reach = |axis: usize| (variance[axis] * (2 * width - 1) as f64 / 2.0).sqrt();
     let point = |axis: usize, sign: f64| {
@@ -106,7 +106,7 @@ fn the_nearest_image_is_found() {
     ];
     assert_eq!(found, expected);
     assert_eq!(found[1].ratio(), 0.75);
-    // In pieces it finds the same, whichever piece holds the nearest and the second.
+    // Searching in pieces finds the same, whichever pieces hold the nearest and the second.
     for at in 1..20 {
         let (a, b) = others.split_at(at);
         for (i, image) in [vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]].iter().enumerate() {

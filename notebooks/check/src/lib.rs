@@ -38,7 +38,7 @@ pub fn notebooks() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The chapters that have a crate, `ch01` first: each has a notebook of its name.
+/// The chapters that have a crate, `ch01` first: each has a notebook of the same name.
 ///
 /// # Errors
 /// If the folder of the crates cannot be read.
@@ -119,8 +119,8 @@ impl Kernel {
             }
             other => failed(other.to_string()),
         })?;
-        // evcxr does not call it an error if a cell panics or ends with `?`: it forgets what the
-        // cell made, and says why on standard error. No cell of ours has anything else to say
+        // evcxr does not treat it as an error if a cell panics or ends with `?`: it forgets what
+        // the cell made, and says why on standard error. No cell of ours has anything else to say
         // there.
         if !complaints.is_empty() {
             return Err(failed("the cell failed".into()));
@@ -188,7 +188,7 @@ impl Notebook {
     /// Runs it from the top and writes what its cells say into the file.
     ///
     /// # Errors
-    /// If a cell fails or the file cannot be written; the file is then unchanged.
+    /// If a cell fails or the file cannot be written; the file is then left unchanged.
     pub fn remake(&mut self) -> Result<()> {
         let mut kernel = Kernel::start()?;
         let mut count = 0;
@@ -264,7 +264,7 @@ fn written(outputs: &Value) -> Result<Output> {
     Ok(output)
 }
 
-/// How two outputs differ, if they do. The bytes of pictures may: processors round differently.
+/// How two outputs differ, if they do. Bytes of pictures may differ: processors round differently.
 fn difference(written: &Output, made: &Output) -> Option<String> {
     let kinds = |output: &Output| output.shown.keys().cloned().collect::<Vec<_>>();
     if kinds(written) != kinds(made) {

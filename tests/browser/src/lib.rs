@@ -1,4 +1,4 @@
-//! Chromium, driven over its DevTools protocol: as much of that as a test of figures needs.
+//! Chromium, driven over its DevTools protocol: as much of it as a test of the figures needs.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -50,13 +50,13 @@ impl Chromium {
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stderr(Stdio::piped())
             .spawn()?;
-        let said = BufReader::new(process.stderr.take().context("what it writes is read")?);
+        let said = BufReader::new(process.stderr.take().context("its standard error is piped")?);
         let mut address = None;
         let mut lines = said.lines();
         while let (None, Some(line)) = (&address, lines.next()) {
             address = line?.strip_prefix("DevTools listening on ").map(str::to_string);
         }
-        // It must not block because nobody reads the rest of its output.
+        // The rest of its output must be read, or the browser would block.
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.context("the browser does not say where it listens")?;
         let host = address.split('/').nth(2).context("an address has a host")?;
@@ -125,7 +125,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // It may have ended already, and then there is nothing to do.
+        // It may have ended already, in which case there is nothing to do.
         self.process.kill().ok();
         self.process.wait().ok();
     }

@@ -1,5 +1,5 @@
-//! Every interactive figure of the book, played in Chromium as a reader would: its first picture,
-//! what it draws, a slider that is dragged, a bad value, and files that are lost.
+//! Every interactive figure of the book, played in Chromium as a reader would play it: its first
+//! picture, what it draws, a slider that is dragged, a bad value, and files that are lost.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,9 +11,9 @@ use anyhow::Context;
 use browser_tests::{Chromium, Tab};
 use serde_json::Value;
 
-/// The longest that a figure may draw here (training takes longest).
+/// The longest that a figure may take to draw here (training takes longest).
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Events of a drag, and how many of them must be painted.
+/// The events of a drag, and the fewest paints that they must cause.
 const DRAG: usize = 60;
 const PAINTS: u64 = 20;
 
@@ -38,7 +38,7 @@ impl Book {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let served = served.clone();
-                // A thread each, because a browser opens connections ahead of need, and keeps them.
+                // One thread per connection: a browser opens them ahead of need, and keeps them.
                 std::thread::spawn(move || answer(connection, &served).ok());
             }
         });
@@ -113,7 +113,7 @@ fn text(tab: &mut Tab, expression: &str) -> String {
 fn wait(tab: &mut Tab, what: &str, expression: &str) {
     let start = Instant::now();
     while !holds(tab, expression) {
-        assert!(start.elapsed() < PATIENCE, "{what}: {expression} does not become true");
+        assert!(start.elapsed() < PATIENCE, "{what}: {expression} did not become true");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -131,7 +131,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     let first = format!("{form}.querySelector('img').naturalWidth > 0");
     wait(tab, &name, &first);
 
-    // As a reader begins: by the button, or by the first control.
+    // As a reader would begin: with the button, or with the first control.
     let begin = format!(
         "(form => {{ const button = form.querySelector('button:not([type=button])');
             if (button) button.click();
@@ -186,7 +186,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
             }})"
         );
         let paints = ask(tab, &drag).as_u64().expect("a number");
-        println!("{name}: {paints} paints of {DRAG} events");
+        println!("{name}: {paints} paints for {DRAG} events");
         assert!(paints >= PAINTS, "{name} paints {paints} times while it is dragged");
         wait(tab, &name, &done);
     }
@@ -225,7 +225,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
 /// Paints with the pointer and the keyboard, and then undoes it all.
 fn paint(tab: &mut Tab, name: &str, form: &str) {
     let board = format!("{form}.querySelector('.board canvas')");
-    // A board without colours has marks only.
+    // A board without colours has only marks.
     let image = format!("({form}.elements.image ?? {form}.elements.mask).value");
     let digit = if holds(tab, &format!("'image' in {form}.elements")) { "0" } else { "1" };
     ask(tab, &format!("{board}.scrollIntoView({{ block: 'center' }})"));
@@ -241,7 +241,7 @@ fn paint(tab: &mut Tab, name: &str, form: &str) {
     tab.drag(from, to).unwrap_or_else(|problem| panic!("{problem:#}"));
     let painted = format!("{}{}{}", &before[..18], digit.repeat(4), &before[22..]);
     assert_eq!(text(tab, &image), painted, "{name}");
-    // The cursor stands on the last pixel of the stroke.
+    // The cursor is on the last pixel of the stroke.
     let keys = "['ArrowDown', 'ArrowRight', ' ']";
     ask(
         tab,

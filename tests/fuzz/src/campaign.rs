@@ -11,7 +11,7 @@ use crate::mutate::Mutator;
 use crate::targets::Target;
 use crate::worker::{number_path, report_path, save_failure, Job, Report};
 
-/// Processes at once.
+/// Processes that run at once.
 const WORKERS: u64 = 2;
 
 /// Processes that may die on one target before it is given up.
@@ -87,7 +87,7 @@ fn read(
     Ok(total)
 }
 
-/// A folder in memory, where there is one.
+/// A folder in memory, if the system has one.
 fn scratch() -> io::Result<tempfile::TempDir> {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {

@@ -4,22 +4,23 @@
 //! cargo run --release --manifest-path tests/fuzz/Cargo.toml -- [TARGET|all] [COUNT] [SEED]
 //! ```
 //!
-//! sends `COUNT` inputs (a million) to one target or to all. An input is a valid file of that kind,
-//! one that the book's own code writes or that is put together byte by byte ([`targets`]), with one
-//! to eight changes ([`mutate`]): bits flipped, bytes and numbers replaced by extremes, parts cut
-//! off, removed, repeated, put in from another file, words of the format inserted. In half of the
-//! cases checksums and lengths are corrected afterwards. The same seed gives the same inputs.
+//! sends `COUNT` inputs (by default a million) to one target or to all. An input is a valid file of
+//! the target's kind, one that the book's own code writes or that is put together byte by byte
+//! ([`targets`]), with one to eight changes ([`mutate`]): bits flipped, bytes and numbers replaced
+//! by extremes, parts cut off, removed, repeated or put in from another file, words of the format
+//! inserted. In half of the cases, checksums and lengths are corrected afterwards. The same seed
+//! gives the same inputs.
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
-//! - it makes its reader panic. The decoders of pictures may panic where `read_image` turns that
+//! - it makes its reader panic. A decoder of pictures may panic where `read_image` turns the panic
 //!   into an error;
 //! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
 //!   ([`memory`]);
 //! - it ends the process, or does not end within a minute.
 //!
-//! What fails is made shorter and goes to `tests/fuzz/failures/TARGET-SUM`. Once the bug is fixed,
-//! it moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
+//! An input that fails is shortened and goes to `tests/fuzz/failures/TARGET-SUM`. Once the bug is
+//! fixed, it moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
 //!
 //! A line is printed for each target:
 //!
@@ -58,7 +59,7 @@ struct Args {
     /// How many inputs for each parser
     #[arg(default_value_t = 1_000_000)]
     count: u64,
-    /// Decides the inputs
+    /// Decides which inputs are made
     #[arg(default_value_t = 1)]
     seed: u64,
     /// Read these pictures instead

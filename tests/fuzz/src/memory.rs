@@ -13,7 +13,7 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// No process gets more than this: a request for more is told that none is left.
 const CEILING: usize = 2 << 30;
 
-/// The allocator of the system, with the bytes that are in use counted.
+/// The allocator of the system, with a count of the bytes in use.
 struct Counting;
 
 // SAFETY: every call is passed on to the allocator of the system, or answered with null, which

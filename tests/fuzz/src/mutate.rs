@@ -70,7 +70,7 @@ impl<'a> Mutator<'a> {
         Self { target, seeds, seed }
     }
 
-    /// Input number `number`: a seed with one to eight changes. In half of the cases checksums and
+    /// Input number `number`: a seed with one to eight changes. In half of the cases, checksums and
     /// lengths are corrected afterwards.
     pub fn input(&self, number: u64) -> Vec<u8> {
         let rng = SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
@@ -156,7 +156,7 @@ impl<'a> Input<'a> {
         self.byte().into_iter().for_each(|byte| *byte = byte.wrapping_add(step));
     }
 
-    /// Writes an edge, in 1 to 8 bytes, in either order.
+    /// Writes an edge, in 1 to 8 bytes, in either byte order.
     fn set_edge(&mut self) {
         let edge = EDGES
             .choose(&mut self.rng)

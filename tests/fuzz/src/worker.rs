@@ -131,7 +131,7 @@ fn read(run: &mut Run, input: &[u8]) -> Outcome {
     Outcome { accepted: result.unwrap_or(false), memory, seconds, fault }
 }
 
-/// Ends the process if reading an input does not end.
+/// Ends the process if the reading of an input never ends.
 fn watch() {
     let mut before = u64::MAX;
     loop {
@@ -197,7 +197,7 @@ impl Worker<'_> {
         });
     }
 
-    /// Saves an input that failed, unless enough are kept for its fault.
+    /// Saves an input that failed, unless enough have already been kept for its fault.
     fn keep(&mut self, input: &[u8], fault: &str) {
         if self.report.faults.get(fault).is_none_or(|count| *count < KEPT) {
             let shorter = self.shortened(input.to_vec(), fault);
@@ -232,7 +232,7 @@ impl Worker<'_> {
     }
 }
 
-/// Writes an input that failed to `TARGET-SUM`, and says what is wrong.
+/// Writes a failed input to `TARGET-SUM`, and says what is wrong.
 ///
 /// # Panics
 /// If it cannot be written.

@@ -15,7 +15,7 @@ fn main() -> anyhow::Result<()> {
         let frames = live::frames(&form.settings()[0])?.map(|frame| frame.picture);
         let pictures: Vec<RgbaImage> = frames.collect();
         let last = pictures.last().context("a figure draws something")?;
-        // For a film also a still picture, for readers who asked for less motion.
+        // For a film, also a still picture, for readers who have asked for less motion.
         last.save(form.picture.replace(".gif", ".png"))?;
         if form.picture.ends_with(".gif") {
             save_film(&form.picture, pictures)?;
@@ -40,8 +40,8 @@ fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
 }
 
 /// A picture of 16×16 images, with each 4×4 block that shows a pixel reduced to a single pixel: the
-/// page makes it large again, and a film of large ones would be most of a page's bytes. The gap
-/// between images stays one pixel.
+/// page makes it large again, and a film of large pictures would make up most of a page's bytes.
+/// The gap between images stays one pixel wide.
 fn small(picture: &RgbaImage) -> RgbaImage {
     let [side, scale] = [16, 4];
     let fewer =

@@ -2,11 +2,11 @@
 //! as one that was never stopped, with nothing left behind: `cargo run -p book-tests --bin kills --
 //! [COUNT] [SEED]`.
 //!
-//! Half of the kills hit a training run with one thread, half one with two; two run at a time. A
-//! thousand kills, the default, take a quarter of an hour on two cores. The moments are spread over
-//! a whole run: starting, training, drawing, and writing, which is most of it. A run that was
-//! killed before its first checkpoint is begun again. `cargo test` has a short version in
-//! `tests/programs.rs`.
+//! Half of the kills hit training runs with one thread, the other half runs with two threads; two
+//! runs are under way at a time. A thousand kills, the default, take a quarter of an hour on two
+//! cores. The moments are spread over a whole run: starting, training, drawing, and writing, which
+//! is most of it. A run that was killed before its first checkpoint is begun again. `cargo test`
+//! has a short version in `tests/programs.rs`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -59,7 +59,7 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Kills a training run after `delay`, resumes it, and tells whether the kill came first.
+    /// Kills a training run after `delay`, resumes it, and tells whether the kill came in time.
     fn kill(&self, whole: &str, out: &str, delay: Duration) -> anyhow::Result<bool> {
         let mut child = self.command(out).spawn()?;
         std::thread::sleep(delay);
@@ -67,13 +67,13 @@ impl Campaign<'_> {
         let killed = !child.wait()?.success();
         self.finish(out)?;
         let differ = differences(&self.folder.join(whole), &self.folder.join(out));
-        ensure!(differ.is_empty(), "{out}, killed after {delay:?}, ends with other {differ:?}");
+        ensure!(differ.is_empty(), "{out}, killed after {delay:?}, ends with different {differ:?}");
         std::fs::remove_dir_all(self.folder.join(out))?;
         Ok(killed)
     }
 
-    /// Kills training runs until `count` of them were killed before their end, and returns how many
-    /// were tried.
+    /// Kills training runs until `count` of them have been killed before their end, and returns how
+    /// many were tried.
     fn run(&self, count: u32, seed: u64) -> anyhow::Result<u32> {
         let whole = format!("whole-{}", self.threads);
         let start = Instant::now();
@@ -132,6 +132,6 @@ fn kills(count: u32, seed: u64) -> anyhow::Result<u32> {
         anyhow::Ok(first.join().expect("the campaign does not panic")? + second)
     })?;
     let differ = differences(&folder.path().join("whole-1"), &folder.path().join("whole-2"));
-    ensure!(differ.is_empty(), "the number of threads decides {differ:?}");
+    ensure!(differ.is_empty(), "the number of threads changes {differ:?}");
     Ok(tried)
 }

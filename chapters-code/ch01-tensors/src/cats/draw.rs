@@ -98,7 +98,7 @@ fn ellipse(x: f32, y: f32, center: (f32, f32), radius: (f32, f32)) -> bool {
 /// within `margin` of its edges.
 fn triangle(x: f32, y: f32, corners: [(f32, f32); 3], margin: f32) -> bool {
     let top = corners.iter().fold(f32::MAX, |top, corner| top.min(corner.1));
-    y > top - margin // a sharp corner's margin would reach far
+    y > top - margin // otherwise the margin of a sharp corner would reach far
         && (0..3).all(|i| {
         let ((ax, ay), (bx, by)) = (corners[i], corners[(i + 1) % 3]);
         let (ex, ey) = (bx - ax, by - ay);
@@ -128,8 +128,8 @@ fn color_at(x: f32, y: f32, attributes: &Attributes, coat: &Coat) -> Option<Colo
     // From front to back: the first shape that covers the point wins.
     let (eye_x, eye_y) = (side - 2.55, y - 0.7);
     if ellipse(eye_x, eye_y, (0.0, 0.0), (1.75, 1.8)) {
-        // The glint is on the same side of both eyes: it mirrors the window, not the
-        // face.
+        // The glint is on the same side of both eyes: it reflects the window, and is not mirrored
+        // with the face.
         if ellipse(x - 2.55 * x.signum(), eye_y, (0.55, -0.7), (0.55, 0.55)) {
             return Some(GLINT);
         }
@@ -206,7 +206,7 @@ fn mix(a: Color, b: Color, share: f32) -> Color {
     std::array::from_fn(|i| a[i] + (b[i] - a[i]) * share)
 }
 
-/// Draws a cat: `3 × 16 × 16` values in [-1, 1], red, green and blue plane after plane.
+/// Draws a cat: `3 × 16 × 16` values in [-1, 1], the red plane, then the green, then the blue.
 pub fn draw(attributes: &Attributes, pose: &Pose) -> Vec<f32> {
     let coat = coat(attributes.fur);
     let background = background_color(attributes.background);

@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 
 use super::{draw, Attributes, Pose};
 
-/// Kinds of cats that are looked at closely after the first, coarse comparison.
+/// How many kinds of cat are looked at closely after the first, coarse comparison.
 const FINALISTS: usize = 8;
 
-/// All kinds of cats in a few poses.
+/// Every kind of cat in a few poses.
 fn table() -> &'static [(Attributes, Pose, Vec<f32>)] {
     static TABLE: OnceLock<Vec<(Attributes, Pose, Vec<f32>)>> = OnceLock::new();
     TABLE.get_or_init(|| {
@@ -38,8 +38,8 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 pub struct Reading {
     /// The attributes of the nearest cat that can be drawn.
     pub attributes: Attributes,
-    /// The root mean squared difference from it, as small as the search can make it;
-    /// about 0.03 for cats that were drawn in any pose.
+    /// The root mean square difference from that cat, as small as the search can make it; about
+    /// 0.03 for cats that were drawn, whatever their pose.
     pub residual: f32,
 }
 
@@ -84,8 +84,8 @@ pub fn read(image: &[f32]) -> Reading {
     Reading { attributes, residual: (squares / image.len() as f32).sqrt() }
 }
 
-/// The smallest distance that can be reached by changing the pose, one number at a
-/// time in ever smaller steps.
+/// The smallest distance that can be reached by changing the pose, one number at a time, in ever
+/// smaller steps.
 fn refine(
     image: &[f32],
     (attributes, mut pose, mut best): (Attributes, Pose, f32),

@@ -51,7 +51,7 @@ impl Cifar10 {
             let length = std::fs::metadata(&path).map_err(read)?.len();
             if length > MAX_BYTES as u64 {
                 let problem = format!(
-                    "has {length} bytes: files of at most {} MiB are read",
+                    "has {length} bytes: only files of at most {} MiB are read",
                     MAX_BYTES >> 20
                 );
                 return Err(DataError::bad(&path, problem));

@@ -33,8 +33,8 @@ const LARGE: u64 = 16 << 20;
 pub struct ImageFile {
     /// Height and width of the picture in the file, held upright.
     pub size: [usize; 2],
-    /// `channels × height × width` values in [-1, 1], cut from the middle and brought
-    /// to the wanted size.
+    /// `channels × height × width` values in [-1, 1], cut from the middle and scaled to the size
+    /// that was asked for.
     pub values: Vec<f32>,
 }
 
@@ -56,7 +56,7 @@ pub fn read_image(
     Ok(ImageFile { size, values: bytes.into_iter().map(from_byte).collect() })
 }
 
-/// Like [`read_image`], with a byte per value.
+/// Like [`read_image`], but with a byte per value.
 pub(super) fn read_bytes(
     path: &Path,
     [channels, height, width]: [usize; 3],
@@ -64,7 +64,7 @@ pub(super) fn read_bytes(
 ) -> Result<([usize; 2], Vec<u8>), DataError> {
     let opened = Opened::new(path)?;
     let (size, orientation) = (opened.size(), opened.orientation);
-    // Cut and shrunk first, then turned: few pixels turn faster than many.
+    // Cut and shrunk first, then turned: turning few pixels is faster than turning many.
     let mut wanted = [height, width];
     if swaps_sides(orientation) {
         wanted.reverse();
@@ -185,8 +185,8 @@ fn decoder(
     Ok(Box::new(reader.into_decoder()?))
 }
 
-/// About how many bytes the decoder of a format takes, for a file of this length and
-/// this many bytes of pixels.
+/// About how many bytes the decoder of a format takes, for a file of this length with this many
+/// bytes of pixels.
 fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
     match format {
         ImageFormat::Jpeg => file.saturating_add(pixels),

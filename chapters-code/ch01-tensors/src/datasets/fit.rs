@@ -1,11 +1,11 @@
-//! Cuts and resizes a picture, row by row, so that a large one is held in memory once
-//! and not twice.
+//! Cuts and resizes a picture, row by row, so that a large one is held in memory only once, not
+//! twice.
 
 use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
 
 use super::color::Color;
 
-/// The pixels of a row or column that make one pixel of the result: the first, and the
+/// The pixels of a row or column that make up one pixel of the result: the first, and the
 /// share of each.
 struct Taps {
     first: usize,
@@ -44,9 +44,9 @@ pub(super) fn fit(
     })
 }
 
-/// Which of `length` pixels make each of `count` pixels that lie in their middle, each
-/// `step` wide: a mean if the picture was `drawn_large`, otherwise weights that fall
-/// off linearly.
+/// Which of `length` pixels make up each of `count` pixels, which lie in the middle and are `step`
+/// wide: with equal weights if the picture was `drawn_large`, otherwise with weights that fall off
+/// linearly.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };
@@ -75,7 +75,7 @@ fn covered(taps: &[Taps]) -> std::ops::Range<usize> {
     taps[0].first..taps.last().map_or(0, |last| last.first + last.shares.len())
 }
 
-/// A part of row `y` without transparency.
+/// A part of row `y`, laid over `ground`.
 fn over_ground(
     image: &DynamicImage,
     y: usize,
@@ -134,7 +134,7 @@ mod tests {
                 found.enumerate_pixels().filter(|(x, y, _)| inner(x) && inner(y))
             {
                 for (found, wanted) in pixel.0.iter().zip(wanted.get_pixel(x, y).0) {
-                    // That cut falls on whole pixels, this one between them.
+                    // `resize_to_fill` cuts at whole pixels, `fit` between them.
                     assert!(
                         found.abs_diff(wanted) <= 12,
                         "{size}: ({x}, {y}) is {found}, not {wanted}"

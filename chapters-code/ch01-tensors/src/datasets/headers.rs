@@ -9,7 +9,7 @@ use image::{ImageDecoder, ImageFormat, ImageResult};
 /// What a file asks for, where its decoder reports it too late or not at all.
 #[derive(Default)]
 pub(super) struct Headers {
-    /// How it asks to be turned, if the decoder must not be asked for that.
+    /// How it asks to be turned, if the decoder must not be asked about that.
     pub turned: Option<Orientation>,
     /// Bytes that the decoder takes before it knows the size of the picture.
     pub lists: u64,
@@ -20,7 +20,7 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    /// Reads them; `input` is at its start again after that.
+    /// Reads them; `input` is back at its start afterwards.
     pub(super) fn read(
         input: &mut BufReader<impl Read + Seek>,
         format: ImageFormat,
@@ -37,10 +37,9 @@ impl Headers {
     }
 }
 
-/// How a PNG or WebP file asks to be turned, and nothing for other formats; `input` is
-/// at its start again after that. The decoder of PNG would not see a chunk that comes
-/// after the pixels, and that of WebP makes room for as many bytes as a chunk
-/// announces.
+/// How a PNG or WebP file asks to be turned, or nothing for other formats; `input` is back at its
+/// start afterwards. The decoder of PNG would not see a chunk that comes after the pixels, and the
+/// decoder of WebP makes room for as many bytes as a chunk announces.
 fn chunk_orientation(
     input: &mut BufReader<impl Read + Seek>,
     format: ImageFormat,
@@ -60,7 +59,7 @@ fn chunk_orientation(
     }
 }
 
-/// The content of the chunk `eXIf`, or the end of the file.
+/// The content of the chunk `eXIf`, or the error that the file has ended.
 fn png_exif(input: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     input.seek_relative(8)?;
     loop {
@@ -73,7 +72,7 @@ fn png_exif(input: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The content of the chunk `EXIF`, or the end of the file.
+/// The content of the chunk `EXIF`, or the error that the file has ended.
 fn webp_exif(input: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     input.seek_relative(RIFF_HEADER)?;
     loop {
@@ -94,9 +93,8 @@ fn webp_chunk(input: &mut impl Read) -> io::Result<([u8; 4], u32)> {
     Ok((name, u32::from_le_bytes([a, b, c, d])))
 }
 
-/// Pixels of the largest lossy frame of a WebP file, whose decoder makes room for it
-/// before it compares the frame with the picture; `input` is at its start again after
-/// that.
+/// Pixels of the largest lossy frame of a WebP file. The decoder makes room for that frame before
+/// it compares it with the picture. `input` is back at its start afterwards.
 fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let mut largest = 0;
     input.seek_relative(RIFF_HEADER)?;
@@ -158,12 +156,11 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Bytes that the decoder of a TIFF file reserves for each number of a list in the
-/// header.
+/// Bytes that the decoder of a TIFF file reserves for each number in a list in the header.
 const LISTED: u64 = 32;
 
-/// Bytes of the longest list that describes the pixels of a TIFF file, as its header
-/// promises; `input` is at its start again after that.
+/// Bytes of the longest list that describes the pixels of a TIFF file, as its header promises;
+/// `input` is back at its start afterwards.
 fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let longest = longest_list(input);
     input.rewind()?;
@@ -234,8 +231,7 @@ fn upright_if_silent(exif: Option<Vec<u8>>) -> Orientation {
 }
 
 /// Bytes that the decoder of a JPEG file holds besides the pixels: the coefficients of
-/// all blocks if the picture comes in several passes; `input` is at its start again
-/// after that.
+/// all blocks if the picture comes in several passes; `input` is back at its start afterwards.
 fn jpeg_passes(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let bytes = progressive_bytes(input);
     input.rewind()?;
@@ -266,8 +262,8 @@ fn progressive_bytes(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64>
     }
 }
 
-/// Two bytes for each number of each component: its share of the pixels follows from
-/// how finely it is sampled.
+/// Two bytes for each number of each component; a component's share of the pixels follows from how
+/// finely it is sampled.
 fn coefficient_bytes(frame: &[u8]) -> u64 {
     // Bits per number, height, width, count of components.
     let [_, sides @ .., _] = frame.first_chunk::<6>().copied().unwrap_or_default();
@@ -311,8 +307,8 @@ mod tests {
         let lists = |file: &[u8]| {
             tiff_lists(&mut BufReader::new(io::Cursor::new(file))).unwrap()
         };
-        // Where the strips are (tag 273) and a profile (34675), with this many numbers
-        // each.
+        // A list of where the strips are (tag 273), with 1 << 24 numbers, and a profile (34675),
+        // with twice as many.
         let small = b"II*\0\x08\0\0\0\x02\0\x11\x01\x04\0\0\0\0\x01\0\0\0\0\
             \x73\x87\x07\0\0\0\0\x02\0\0\0\0";
         assert_eq!(lists(small), LISTED << 24);

@@ -69,7 +69,7 @@ impl Idx {
         let (label_path, labels) = (labels.path.clone(), labels.data()?);
         if let Some(label) = labels.iter().find(|&&label| label > 9) {
             let problem = format!(
-                "has a label {label}, but only files of ten classes, 0 to 9, are read \
+                "has the label {label}, but only files with ten classes, 0 to 9, are read \
                 here (EMNIST has files with more)"
             );
             return Err(DataError::bad(&label_path, problem));
@@ -138,7 +138,7 @@ impl<const N: usize> IdxFile<N> {
         let magic = 0x0800 + N as u32;
         if number(0) != magic {
             return Err(self.bad(format!(
-                "starts with magic number {:#010x}, but IDX bytes with {N} dimensions \
+                "starts with the magic number {:#010x}, but IDX bytes with {N} dimensions \
                 start with {magic:#010x}: this is another kind of file",
                 number(0)
             )));
@@ -153,7 +153,7 @@ impl<const N: usize> IdxFile<N> {
             sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         let Some(promised) = promised.filter(|&bytes| bytes <= MAX_BYTES) else {
             return Err(self.bad(format!(
-                "its header promises sizes {sizes:?}: files of at most {} MiB are read",
+                "its header promises sizes {sizes:?}: only files of at most {} MiB are read",
                 MAX_BYTES >> 20
             )));
         };
@@ -217,6 +217,6 @@ impl Dataset for Idx {
         }
     }
     fn may_flip(&self) -> bool {
-        self.name != "mnist" // a mirrored 2 is no digit, a mirrored shoe is a shoe
+        self.name != "mnist" // a mirrored 2 is not a digit, but a mirrored shoe is a shoe
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Kind {
     NoPicture,
 }
 
-/// Looks at the first bytes; `input` is at its start again after that.
+/// Looks at the first bytes; `input` is back at its start afterwards.
 pub(super) fn look(input: &mut (impl Read + Seek)) -> io::Result<Kind> {
     let mut head = Vec::new();
     input.take(32).read_to_end(&mut head)?;

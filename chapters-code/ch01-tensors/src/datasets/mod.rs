@@ -47,7 +47,7 @@ impl DatasetName {
     }
 }
 
-/// The flags with which a program chooses its images.
+/// The flags that choose a program's images.
 #[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
 pub struct DataArgs {
     /// Which images
@@ -166,7 +166,7 @@ impl DataError {
 /// Opens the dataset that the flags choose.
 ///
 /// # Errors
-/// If a file is missing, truncated or of another format, or a flag does nothing for the
+/// If a file is missing, truncated or in another format, or a flag does nothing for the
 /// dataset.
 pub fn open(args: &DataArgs, split: Split) -> Result<Box<dyn Dataset>, DataError> {
     args.check()?;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-/// A PNG file of these chunks: name and content.
+/// A PNG file of these chunks, each with a name and its content.
 pub fn png(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     for (name, content) in chunks {
@@ -19,7 +19,7 @@ pub fn png(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     file
 }
 
-/// The first chunk of a PNG file. Color types: 0 grey, 2 RGB, 3 palette, 4 grey with
+/// The first chunk of a PNG file. Colour types: 0 grey, 2 RGB, 3 palette, 4 grey with
 /// alpha, 6 RGB with alpha.
 pub fn header(
     width: u32,
@@ -53,7 +53,7 @@ pub fn exif(orientation: u8) -> Vec<u8> {
     .concat()
 }
 
-/// The image as a file of this format, with this orientation.
+/// The image as a file in this format, with this orientation.
 pub fn turned(image: &RgbImage, format: &str, orientation: u8) -> Vec<u8> {
     let mut file = Vec::new();
     match format {

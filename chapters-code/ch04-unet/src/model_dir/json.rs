@@ -43,13 +43,13 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError>
     Ok(files::write(path, text.as_bytes())?)
 }
 
-/// The configuration of a class of diffusers.
+/// The configuration of a class in diffusers.
 pub trait DiffusersConfig: Default + Serialize + DeserializeOwned {
     /// The class.
     const CLASS: &'static str;
-    /// What to do about another class, after a semicolon, if anything can be done.
+    /// What to do about another class, beginning with a semicolon; empty if nothing can be done.
     const OTHERWISE: &'static str;
-    /// Fields that diffusers may write and that change no number of this class.
+    /// Fields that diffusers may write and that change nothing about this class.
     const WITHOUT_EFFECT: &'static [&'static str];
 }
 
@@ -59,12 +59,12 @@ impl DiffusersConfig for UNetConfig {
     const WITHOUT_EFFECT: &'static [&'static str] = &[];
 }
 
-/// Reads a configuration that any version of diffusers wrote. Unknown fields that
-/// change no number are left out, with a note.
+/// Reads a configuration written by any version of diffusers. Unknown fields that change no result
+/// are left out, with a note.
 ///
 /// # Errors
-/// If the file is missing or damaged, is of another class, or has an unknown field that
-/// could change a number.
+/// If the file is missing or damaged, is of another class, or has an unknown field that could
+/// change a result.
 pub(super) fn read_config<T: DiffusersConfig>(
     files: &dyn Files,
     path: &Path,
@@ -93,7 +93,7 @@ pub(super) fn read_config<T: DiffusersConfig>(
     parse(path, Value::Object(fields))
 }
 
-/// Takes the fields that `T` does not have out of `fields`.
+/// Takes out of `fields` those that `T` does not have.
 fn take_unknown<T: DiffusersConfig>(
     fields: &mut Map<String, Value>,
 ) -> Map<String, Value> {

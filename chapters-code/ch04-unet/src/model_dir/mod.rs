@@ -42,7 +42,7 @@ pub enum ModelError {
     Syntax { path: PathBuf, source: serde_json::Error },
     #[error(
         "{}: {field} is {value}, but this program does not know the field, and it could change \
-         the images: remove it if it does not",
+         the images: remove the field if it does not",
         path.display()
     )]
     UnknownField { path: PathBuf, field: String, value: String },
@@ -65,7 +65,7 @@ pub enum ModelError {
     )]
     Pickled(PathBuf),
     #[error(
-        "{}: weight_map names '{shard}', but a shard is a file in the same folder",
+        "{}: weight_map names '{shard}', but a shard must be a file in the same folder",
         path.display()
     )]
     Shard { path: PathBuf, shard: String },
@@ -93,7 +93,7 @@ pub enum ShapeError {
         "the network takes {takes} channels and gives {gives}: it does not denoise"
     )]
     DoesNotDenoise { takes: usize, gives: usize },
-    #[error("the config has no sample_size: say which with --image-size")]
+    #[error("the config has no sample_size: give one with --image-size")]
     NoSize,
     #[error(
         "images of side {side} do not fit: this network needs a multiple of {factor} \
@@ -186,7 +186,7 @@ impl Layout {
             let config = SchedulerConfig::default();
             let folder = self.unet.display();
             notes.push(format!(
-                "{folder}: there is no {SCHEDULER}; taking the schedule of the paper"
+                "{folder}: there is no {SCHEDULER}; using the schedule of the paper"
             ));
             let diffusion = config.diffusion().expect("the default has a schedule");
             return Ok((config, diffusion));

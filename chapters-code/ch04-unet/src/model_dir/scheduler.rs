@@ -11,9 +11,9 @@ use crate::ConfigError;
 #[cfg_attr(feature = "program", value(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
 pub enum VarianceType {
-    /// The posterior variance of DDPM eq. 7, right if every image were the same
+    /// The posterior variance of DDPM eq. 7, which would be right if every image were the same
     FixedSmall,
-    /// Beta itself, right if images were pure noise
+    /// Beta itself, which would be right if images were pure noise
     FixedLarge,
 }
 
@@ -70,7 +70,7 @@ impl DiffusersConfig for SchedulerConfig {
     const CLASS: &'static str = "DDPMScheduler";
     const OTHERWISE: &'static str =
         "; in Python, DDPMScheduler.from_config(pipeline.scheduler.config) makes one \
-        of another scheduler";
+        from another scheduler";
 
     /// What diffusers leaves in the file when another scheduler is turned into a
     /// `DDPMScheduler`, which ignores it.
@@ -185,7 +185,7 @@ impl SchedulerConfig {
         }
         let given = self.trained_betas.as_deref().unwrap_or(&[]);
         if let Some(bad) = given.iter().position(|&beta| !is_beta(beta)) {
-            let value = format!("{:?} at place {bad}", given[bad]);
+            let value = format!("{:?} at index {bad}", given[bad]);
             let need = "every beta must lie between 0 and 1";
             return Err(ConfigError::new("trained_betas", value, need));
         }

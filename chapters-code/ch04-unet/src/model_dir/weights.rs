@@ -9,7 +9,7 @@ use super::{read_json, ModelError};
 
 /// The file of weights that this crate writes.
 pub(super) const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
-/// Words that diffusers puts into the names of files of other precision.
+/// Words that diffusers puts into the names of files in other precisions.
 const VARIANTS: [&str; 3] = ["fp16", "bf16", "fp32"];
 
 /// The names of files that hold a network's weights or list its shards, in the order in
@@ -40,7 +40,7 @@ pub fn read_tensors(
     Ok(tensors.map_err(|source| ModelError::Params { path: path.into(), source })?.0)
 }
 
-/// Reads the weights in the folder of a network, by their present names. Also returns
+/// Reads the weights in the folder of a network, under their present names. Also returns
 /// the file that they came from.
 ///
 /// # Errors

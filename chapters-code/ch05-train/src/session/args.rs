@@ -34,13 +34,13 @@ pub struct Args {
         ],
     )]
     pub resume: bool,
-    /// Steps to train, those before a --resume included (default: by dataset)
+    /// Steps to train, those before a --resume included (default: depends on the dataset)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Steps for the cats, if --steps does not say.
     #[arg(skip = 2000u64)]
     cat_steps: u64,
-    /// The network (default: by dataset)
+    /// The network (default: depends on the dataset)
     #[arg(long, value_enum)]
     preset: Option<Preset>,
     /// Images per step (default: 64; 16 where images are larger than 32×32 and there is
@@ -50,7 +50,7 @@ pub struct Args {
     /// How far each step goes
     #[arg(long, default_value_t = 2e-3, value_parser = positive, allow_negative_numbers = true)]
     learning_rate: f64,
-    /// Steps over which the learning rate rises to its value
+    /// Steps over which the learning rate rises to its full value
     #[arg(long, default_value_t = 100)]
     warmup_steps: u64,
     /// The last part of the steps, over which the learning rate falls to 0 (default:
@@ -66,7 +66,7 @@ pub struct Args {
     /// How slowly the averaged weights follow
     #[arg(long, default_value_t = 0.999, value_parser = fraction, allow_negative_numbers = true)]
     ema_decay: f64,
-    /// How fast the noise comes
+    /// How fast the noise grows
     #[arg(long, value_enum, default_value = "squaredcos_cap_v2")]
     schedule: BetaSchedule,
     /// How many steps of noise there are
@@ -128,7 +128,7 @@ fn part(text: &str) -> Result<f64, String> {
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
-    number(text, "a number from 0 to below 1", |v| (0.0..1.0).contains(&v))
+    number(text, "a number not below 0, but below 1", |v| (0.0..1.0).contains(&v))
 }
 
 /// Whether 64 images of this shape at once are too many for a computer without a GPU.
@@ -153,7 +153,7 @@ impl Args {
             .unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
     }
 
-    /// The same for this data set. When resuming, the data set, and hence the default
+    /// The same flags for this data set. When resuming, the data set, and hence the default
     /// number of steps, is known only after loading.
     pub(super) fn with_data(&self, data: DataArgs) -> Self {
         Self { out: Some(self.out()), data, ..self.clone() }
@@ -233,8 +233,7 @@ impl Args {
         self.samples.unwrap_or(if is_large(shape) { 16 } else { 36 })
     }
 
-    /// Whether something that happens every `interval` steps and at the end happens
-    /// now.
+    /// Whether it is time for something that happens every `interval` steps and at the end.
     pub(super) fn every(&self, interval: u64, step: u64, total: u64) -> bool {
         step == total || step.is_multiple_of(interval)
     }
@@ -368,7 +367,7 @@ mod tests {
             read_data(folder.path()).unwrap()
         };
         assert_eq!(read("folder").image_size, Some(48));
-        // These take no size, and cats no folder: as flags they would be errors.
+        // These take no size, and the cats take no folder: as flags they would be errors.
         assert_eq!(read("mnist").image_size, None);
         assert_eq!(read("cats"), DataArgs::new(DatasetName::Cats));
     }

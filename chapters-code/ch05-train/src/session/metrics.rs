@@ -16,7 +16,7 @@ pub struct Metrics {
     heldout: Vec<(u64, HeldoutLoss)>,
 }
 
-/// The loss shown is the mean of this many steps, because that of single steps jumps.
+/// The loss shown is the mean over this many steps, because the loss of a single step jumps about.
 const WINDOW: usize = 50;
 
 impl Metrics {
@@ -88,7 +88,7 @@ impl Metrics {
     /// Reads the tables back, up to step number `step`.
     ///
     /// # Errors
-    /// If a table is missing or damaged: names the file and the line.
+    /// If a table is missing or damaged; the error names the file and the line.
     pub fn load(out: &Path, step: u64) -> anyhow::Result<Self> {
         let folder = out.join(TRAINING);
         let mut metrics = Self::default();

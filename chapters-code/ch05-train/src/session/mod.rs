@@ -79,7 +79,7 @@ pub fn run<S: Session>(
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let out = args.out();
-    // A folder that is not there cannot be resumed from, and must not be made.
+    // A run cannot be resumed from a folder that is not there, and that folder must not be made.
     let _claim =
         (!args.resume || out.is_dir()).then(|| files::claim(&out)).transpose()?;
     check_out::<S>(args, &out)?;
@@ -146,13 +146,13 @@ fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
             out.display()
         ),
         (false, true) => anyhow::bail!(
-            "{} is already there: choose another --out, remove it, or go on with: {}",
+            "{} is already there: choose another --out, remove this one, or go on with: {}",
             out.display(),
             args.resume_command(S::COMMAND)
         ),
         (false, false) if holds_nothing(out) || args::has_data(out) => Ok(()),
         (false, false) => anyhow::bail!(
-            "{} holds something else: choose another --out, or remove it",
+            "{} holds something else: choose another --out, or remove this one",
             out.display()
         ),
     }
@@ -356,8 +356,8 @@ impl Run {
         Ok(())
     }
 
-    /// Draws images, unless a signal has come. One that comes meanwhile ends the
-    /// program with `farewell`.
+    /// Draws images, unless a signal has come. A signal that comes meanwhile ends the program with
+    /// `farewell`.
     fn draw(
         &self,
         session: &mut impl Session,
@@ -372,7 +372,7 @@ impl Run {
         if images.as_vec().iter().any(|v| !v.is_finite()) {
             let step = session.trainer().step;
             anyhow::bail!(
-                "the drawn images are not finite numbers at step {step}: try a smaller \
+                "the images drawn at step {step} are not finite numbers: try a smaller \
                 --learning-rate"
             );
         }

@@ -6,11 +6,11 @@ use ch02_schedule::Schedule;
 
 use crate::TrainConfig;
 
-/// Bytes for each parameter: weights, average, two moments, and copies and gradients of
-/// both halves.
+/// Bytes for each parameter: weights, average, two moments, and copies and gradients for both
+/// halves of a batch.
 const PER_PARAMETER: u128 = 40;
 /// Bytes for each number that leaves a block, for each image of a batch: what is kept
-/// for the backward pass, and what passes through. Both were fitted to
+/// for the backward pass, and what passes through. Both constants were fitted to
 /// `chapters-code/support/benchmark/results`.
 const PER_FEATURE: u128 = 35;
 

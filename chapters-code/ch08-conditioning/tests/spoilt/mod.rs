@@ -1,4 +1,4 @@
-//! Files that are spoilt on purpose; the tests of chapter 9 use this, too.
+//! Files that are spoilt on purpose; the tests of chapter 9 use them, too.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,8 @@ pub fn full(error: impl Into<anyhow::Error>) -> String {
     format!("{:#}", error.into())
 }
 
-/// Changes a value in a JSON file for as long as it takes to load what the file
-/// describes; the loading must fail.
+/// Changes a value in a JSON file for as long as it takes to load what the file describes; loading
+/// must fail.
 pub fn spoilt(
     path: &Path,
     place: &str,

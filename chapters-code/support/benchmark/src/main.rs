@@ -1,5 +1,5 @@
-//! Used by no other crate: a program that times this project against PyTorch, with the same network
-//! from the same model directory and the same images, alternating between the two.
+//! Used by no other crate: a program that times this project against PyTorch, on the same network,
+//! read from the same model directory, and on the same images, alternating between the two.
 
 mod ours;
 mod peer;
@@ -27,7 +27,7 @@ struct Args {
     /// The Python that has torch and diffusers
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// Threads for both sides (default: all)
+    /// Threads for each side (default: all)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
     /// Turns that each side gets; the median counts
@@ -53,7 +53,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// One side of the comparison: works when told to on standard input (the program starts this
+    /// One side of the comparison; takes its orders on standard input (the program starts this
     /// itself)
     #[command(hide = true)]
     Work(ours::Args),
@@ -76,7 +76,7 @@ struct Configuration {
     batch: usize,
 }
 
-/// The network for 32×32×3 that the table names.
+/// The table's network for 32×32×3 images.
 fn medium() -> UNetConfig {
     use BlockType::*;
     UNetConfig {
@@ -218,8 +218,8 @@ fn faster(peers: Vec<Peer>) -> anyhow::Result<Option<peer::Result>> {
     Ok(results.into_iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)))
 }
 
-/// A model directory with random weights and a batch to work on. Returns the multiplications per
-/// image.
+/// Writes a model directory with random weights, and a batch to work on. Returns the number of
+/// multiplications per image.
 fn write_inputs(
     configuration: &Configuration,
     directory: &std::path::Path,

@@ -68,7 +68,7 @@ fn forward<T: Tape<f32, AutoDevice> + Merge<T>>(
     unet.forward(x_t, timesteps)
 }
 
-/// Steps of training on one batch, with fresh noise and timesteps each time.
+/// Training steps on one batch, with fresh noise and timesteps each time.
 fn train(inputs: Inputs) -> anyhow::Result<()> {
     let Inputs { device, model, x0, eps, timesteps } = inputs;
     let config = TrainConfig {
@@ -137,7 +137,7 @@ fn say(message: &impl Serialize) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// The most memory that this process ever held, in bytes, if the system reports it.
+/// The most memory that this process has ever held, in bytes, if the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -21,7 +21,7 @@ pub struct Hello {
 pub struct Answer {
     /// How long one step took.
     pub seconds: f64,
-    /// The most memory that the process ever held, in bytes, if the system reports it.
+    /// The most memory that the process has ever held, in bytes, if the system reports it.
     pub peak_memory: Option<u64>,
 }
 

@@ -1,11 +1,11 @@
 //! The fonts of the book, with the outlines of only those glyphs that the pages show.
 //!
 //! Text is set in Libertinus Serif (SIL Open Font License) and formulas in New Computer Modern Math
-//! (GUST font licence); the crate `typst-assets` brings both. Browsers set formulas by the `MATH`
-//! table and kern text by the `GPOS` table, whose entries are glyph IDs; so all glyphs keep their
-//! IDs, and all tables stay. Only outlines go, and with them the subroutines that nothing calls any
-//! more; the rest is packed, and the freed space becomes zeros, which WOFF2 compresses to almost
-//! nothing.
+//! (GUST font licence); the crate `typst-assets` contains both. Browsers set formulas with the
+//! `MATH` table and kern text with the `GPOS` table; both refer to glyphs by their IDs, so all
+//! glyphs keep their IDs, and all tables stay. Only outlines go, and with them the subroutines that
+//! nothing calls any more; the rest is packed, and the freed space becomes zeros, which WOFF2
+//! compresses to almost nothing.
 //!
 //! Outlines are in the `CFF` table (Adobe Technical Notes 5176 and 5177).
 
@@ -19,7 +19,7 @@ use ttf_parser::{name_id, Face, GlyphId, Tag};
 
 /// The font of the formulas, by its PostScript name.
 const MATH: &str = "NewCMMath-Regular";
-/// The fonts of the text: the name of each, and of its file.
+/// The fonts of the text: the name of each, and that of its file.
 pub const TEXT: [(&str, &str); 3] = [
     ("LibertinusSerif-Regular", "text.woff2"),
     ("LibertinusSerif-Italic", "text-italic.woff2"),
@@ -33,7 +33,7 @@ const ENDCHAR: u8 = 14;
 /// The font as WOFF2, for formulas of these characters.
 ///
 /// # Errors
-/// If the font does not have the expected form, which means that another version of
+/// If the font does not have the expected form, which would mean that another version of
 /// `typst-assets` came with another font.
 pub fn math_font(characters: &BTreeSet<char>) -> anyhow::Result<Vec<u8>> {
     let font = whole_font(MATH)?;
@@ -106,8 +106,8 @@ pub fn text_characters<'a>(pages: impl Iterator<Item = &'a str>) -> BTreeSet<cha
 }
 
 /// The characters of all formulas on a page of MathML, and those that MathML writes differently:
-/// the root sign is an element, and the less-than sign is an entity. Browsers set a variable of
-/// one letter in italics, which are characters of their own.
+/// the root sign is an element, and the less-than sign is an entity. Browsers set a one-letter
+/// variable in italics, which are characters of their own.
 pub fn characters(page: &str) -> BTreeSet<char> {
     let formulas = page.split("<math").skip(1).filter_map(|rest| rest.split("</math>").next());
     let texts = formulas.flat_map(|math| math.split('>').skip(1));
@@ -140,7 +140,7 @@ fn italic(letter: char) -> Option<char> {
 }
 
 /// The glyphs of these characters, those that stand in for them in subscripts (`ssty`) and under
-/// accents (`dtls`), and the larger ones and pieces that brackets and roots are made of.
+/// accents (`dtls`), and the larger glyphs and the pieces that brackets and roots are made of.
 fn glyphs(face: &Face, characters: &BTreeSet<char>) -> anyhow::Result<BTreeSet<u16>> {
     let ids = characters.iter().filter_map(|&c| face.glyph_index(c)).map(|id| id.0);
     let mut glyphs: BTreeSet<u16> = ids.chain([0]).collect();
@@ -207,7 +207,7 @@ fn without_outlines(font: &[u8], kept: &BTreeSet<u16>) -> anyhow::Result<Vec<u8>
     Ok(font)
 }
 
-/// As `without_outlines`, for the `CFF` table alone.
+/// Like `without_outlines`, but for the `CFF` table alone.
 fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     let names = Index::read(cff, *cff.get(2).context("a header")? as usize)?;
     let tops = Index::read(cff, names.end)?;
@@ -235,11 +235,11 @@ fn empty_outlines(cff: &mut [u8], kept: &BTreeSet<u16>) -> anyhow::Result<()> {
     outlines.pack(cff, |at| kept.contains(&(at as u16)));
     local.pack(cff, |at| called_local.contains(&at));
     global.pack(cff, |at| called_global.contains(&at));
-    // Nothing reads the names of the glyphs, so they may be one range of any names that exist.
+    // Nothing reads the names of the glyphs, so one range of any existing names will do.
     let names = &strings.items;
     cff[names[0].start..names[names.len() - 1].end].fill(b' ');
     let names = charset..charset + charset_length(&cff[charset..], glyphs)?;
-    anyhow::ensure!(names.len() >= 5, "a shorter list of names than one range");
+    anyhow::ensure!(names.len() >= 5, "a list of names shorter than one range");
     cff[names.clone()].fill(0);
     let [high, low] = (glyphs as u16 - 2).to_be_bytes();
     cff[names][..5].copy_from_slice(&[2, 0, 1, high, low]);
@@ -334,7 +334,7 @@ fn dictionary(mut bytes: &[u8]) -> anyhow::Result<Vec<(u16, Vec<i32>)>> {
                 operands.push(i32::from_be_bytes([*a, *b, *c, *d]));
                 rest
             }
-            // A fraction, in half bytes up to one that is 15; none is needed.
+            // A fraction, in half-bytes up to one that is 15; its value is not needed.
             (30, rest) => {
                 let end = rest.iter().position(|byte| byte & 15 == 15).context("a fraction")?;
                 operands.push(0);
@@ -369,7 +369,7 @@ fn integer(bytes: &[u8]) -> Option<(i32, &[u8])> {
 
 /// Finds the subroutines that an outline calls. It does not draw: of the arguments it needs only
 /// their number, which gives the number of stems and so the length of their mask, and the last one,
-/// which says what is called.
+/// which says which subroutine is called.
 struct Tracer<'a> {
     cff: &'a [u8],
     local: Calls<'a>,
@@ -452,7 +452,7 @@ impl Tracer<'_> {
                     arguments.clear();
                     rest
                 }
-                (12, _) => anyhow::bail!("an operator that no outline had before"),
+                (12, _) => anyhow::bail!("an operator that no outline has used so far"),
                 (_, rest) => {
                     arguments.clear();
                     rest
@@ -495,7 +495,7 @@ mod tests {
         path
     }
 
-    /// The glyphs that are kept look as before, and the others are empty.
+    /// The glyphs that are kept look as they did before, and the others are empty.
     fn assert_only(kept: &BTreeSet<u16>, less: &Face, whole: &Face) {
         for glyph in 0..whole.number_of_glyphs() {
             match kept.contains(&glyph) {

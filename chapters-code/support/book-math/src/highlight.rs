@@ -4,7 +4,7 @@
 
 use ra_ap_rustc_lexer::{tokenize, FrontmatterAllowed, LiteralKind, Token, TokenKind};
 
-/// A block of code as HTML, if it is Rust, or commands and their output.
+/// A block of code as HTML, if it holds either Rust or commands and their output.
 ///
 /// Commands are one block and what they print is another, so that a copied command has neither the
 /// prompt nor the output.
@@ -55,7 +55,7 @@ fn class(token: &Token, text: &str, before: &str, rest: &str) -> Option<&'static
     }
 }
 
-/// The strict keywords of the Rust Reference, but for `true` and `false`, which are values.
+/// The strict keywords of the Rust Reference, except `true` and `false`, which are values.
 const KEYWORDS: [&str; 37] = [
     "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
     "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref",
@@ -85,12 +85,12 @@ fn console(code: &str) -> String {
             None => escaped(line) + "\n",
         };
         let body: String = lines.iter().map(line).collect();
-        // Output that is too wide for the page can be scrolled, also by keyboard.
+        // Output that is too wide for the page can be scrolled, with the keyboard too.
         let is_wide = class == "output" && lines.iter().any(|line| line.chars().count() > WIDTH);
         let focus = if is_wide { " tabindex=\"0\"" } else { "" };
         format!("<pre class=\"{class}\"><code class=\"hljs\"{focus}>{body}</code></pre>")
     };
-    // Each begins a line, so that Markdown takes it as HTML in which blank lines are allowed.
+    // Each part begins a line, so that Markdown takes it as HTML in which blank lines are allowed.
     parts.map(part).collect::<Vec<_>>().join("\n")
 }
 

@@ -40,7 +40,7 @@ fn image(line: &str) -> Option<(&str, &str, &str)> {
     Some((words, path, rest))
 }
 
-/// A line with the size of its image, if that belongs to an interactive figure.
+/// A line with the size of its image, if the image belongs to an interactive figure.
 fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
     let Some((before, rest)) = line.split_once("<img src=\"") else { return Ok(line.into()) };
     let (path, rest) = rest.split_once('"').context("an image without a name")?;

@@ -12,7 +12,7 @@
 //! between its words.
 //!
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
-//! errors, with page and line.
+//! errors, reported with page and line.
 //!
 //! [`font`] makes the font of the formulas, [`live`] adds the interactive figures,
 //! [`listings`] names the files that listings are cut from, [`highlight`] colours listings, and
@@ -261,8 +261,8 @@ fn within_math(mathml: &str) -> &str {
     inner.unwrap_or_default()
 }
 
-/// A command or its flags as code in running text, whose words are not broken: browsers would break
-/// them at every hyphen.
+/// A command or its flags as code in running text, with no breaks within words: browsers would
+/// break them at every hyphen.
 fn command(code: &str) -> String {
     // To Markdown this is not code, so it would turn hyphens into dashes.
     let escaped =

@@ -4,7 +4,7 @@
 const TO_ROOT: &str = "../";
 
 /// Writes above each listing which file it is cut from, as a link if there is an address for
-/// files (`https://…/blob/main/`, say). Call this before mdBook includes them.
+/// files (`https://…/blob/main/`, say). Call this before mdBook includes the files.
 pub fn name_files(text: &str, address: Option<&str>) -> String {
     let lines: Vec<&str> = text.split('\n').collect();
     let mut named = Vec::new();

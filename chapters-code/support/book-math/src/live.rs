@@ -16,8 +16,8 @@ const FOLDER: &str = "live";
 const CODE: &str = "live.wasm";
 const SCRIPT: &str = "\n\n<script type=\"module\" src=\"live/live.js\"></script>\n";
 
-/// Gives every page with such a figure what it needs. Where the compiler cannot build for browsers,
-/// the figures stay hidden.
+/// Gives every page with an interactive figure what it needs. Where the compiler cannot build for
+/// browsers, the figures stay hidden.
 ///
 /// # Errors
 /// If the crate does not build, or a file cannot be read or written.
@@ -82,8 +82,8 @@ pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
             "--target-dir",
         ])
         .arg(&target);
-    // mdBook reads what this program prints, so cargo must not print there; and flags for other
-    // builds are not for this one.
+    // mdBook reads what this program prints, so cargo must not print there; and flags meant for
+    // other builds must not reach this one.
     let command =
         command.current_dir(root).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let built = command.stdout(std::io::stderr()).status();
@@ -117,8 +117,8 @@ fn halved(weights: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(safetensors::serialize(views, None)?)
 }
 
-/// A line of a list: the size of a file, which the page needs to show its progress, and the file's
-/// path.
+/// A line of a list: the size of a file, which the page needs in order to show progress, and the
+/// file's path.
 fn line(folder: &Path, path: &str) -> anyhow::Result<String> {
     Ok(format!("{} {path}\n", folder.join(path).metadata()?.len()))
 }
@@ -145,8 +145,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     write(to, &files::read(from)?)
 }
 
-/// Writes a file unless it is there unchanged: each write makes `mdbook serve` build again, without
-/// end.
+/// Writes a file unless it is already there, unchanged: each write makes `mdbook serve` build
+/// again, in an endless loop.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if files::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());

@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     let mut input = String::new();
     std::io::stdin().read_to_string(&mut input)?;
     let (context, mut book) =
-        mdbook_preprocessor::parse_input(input.as_bytes()).context("this is run by mdbook")?;
+        mdbook_preprocessor::parse_input(input.as_bytes()).context("this is for mdbook to run")?;
     if only_listings {
         let address: Option<String> = context.config.get("preprocessor.listings.address")?;
         book.for_each_chapter_mut(|chapter| {

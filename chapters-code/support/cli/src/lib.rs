@@ -56,11 +56,11 @@ pub fn notes(notes: impl IntoIterator<Item = impl std::fmt::Display>) {
 /// The directory of a model that comes with the book.
 pub fn shipped(name: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("chapters-code/ is two above").join("checkpoints").join(name)
+    here.ancestors().nth(2).expect("chapters-code/ is two levels up").join("checkpoints").join(name)
 }
 
 /// The directory that the program was given, or else that of a model that comes with the book; in
-/// that case, the program says so.
+/// the latter case, the program says so.
 pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     match told {
         Some(directory) => directory.to_path_buf(),
@@ -71,8 +71,8 @@ pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     }
 }
 
-/// Starts the threads of the kernels, as many as the processor has if `threads` does not say. This
-/// thread is one of them, so that the many small kernels of a step need not be handed over.
+/// Starts the threads of the kernels: `threads` of them, or else as many as the processor has. This
+/// thread is one of them, so that the many small kernels of a step need not be handed to another.
 ///
 /// # Errors
 /// If the threads cannot be started.

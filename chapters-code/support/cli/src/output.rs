@@ -39,10 +39,9 @@ const FORMATS: [&str; 31] = [
     "zip",
 ];
 
-/// Finds out, before the work begins, whether all outputs can be written. Each is given by the flag
-/// that says where, the path, and the format as a file extension, such as `"png"`. If one of
-/// them goes to the standard output, what the program prints goes to the standard error from now
-/// on.
+/// Finds out, before the work begins, whether all outputs can be written. Each is given as the flag
+/// that sets its path, the path, and the format as a file extension, such as `"png"`. If one of
+/// them goes to standard output, what the program prints goes to standard error from then on.
 ///
 /// # Errors
 /// If a file cannot be written, if its name promises another format, or if two outputs would be the

@@ -13,13 +13,12 @@ macro_rules! println {
     ($($argument:tt)*) => { $crate::print::print_line(::std::format_args!($($argument)*)) };
 }
 
-/// What went wrong first when something was printed.
+/// The first problem that came up in printing.
 static PROBLEM: OnceLock<io::Error> = OnceLock::new();
-/// Whether an output goes to the standard output.
+/// Whether an output goes to standard output.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// From now on, lines go to the standard error, because the standard output carries a picture or a
-/// table.
+/// From now on, lines go to standard error, because standard output carries a picture or a table.
 pub(crate) fn take_stdout() {
     TAKEN.store(true, Ordering::SeqCst);
 }
@@ -41,7 +40,7 @@ fn keep(result: io::Result<()>) {
     }
 }
 
-/// Prints a line on the standard error. If that fails, there is nowhere left to say so.
+/// Prints a line on standard error. If that fails, there is nowhere left to say so.
 pub fn note(line: impl Display) {
     writeln!(io::stderr(), "{line}").ok();
 }
@@ -56,7 +55,7 @@ pub(crate) fn usage(answer: &clap::Error) {
 }
 
 /// # Errors
-/// If the standard output could not take everything, for a reason other than a reader that left.
+/// If standard output could not take everything, unless that was because its reader had left.
 pub(crate) fn finish() -> anyhow::Result<()> {
     match PROBLEM.get() {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::print::note;
 
-/// Shows how far a long job has come.
+/// Shows how far a long job has got.
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
@@ -20,7 +20,7 @@ pub struct Progress {
 const INTERVAL: Duration = Duration::from_secs(10);
 
 impl Progress {
-    /// A job of `total` steps of which `first` are done.
+    /// A job of `total` steps, of which `first` are already done.
     pub fn new(total: u64, first: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg} · {eta} left");
@@ -32,7 +32,7 @@ impl Progress {
         Self { bar, plain, started: now, last_line: now, first, total }
     }
 
-    /// `done` steps are done; `message` says how it goes.
+    /// `done` steps are done; `message` says how it is going.
     pub fn update(&mut self, done: u64, message: impl FnOnce() -> String) {
         if !self.plain {
             self.bar.set_position(done);

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Whether the program has been asked to stop. The second time, it ends at once.
+/// Whether the program has been asked to stop. When it is asked a second time, it ends at once.
 #[derive(Clone, Default)]
 pub struct Signals(Arc<Mutex<State>>);
 
@@ -13,15 +13,15 @@ pub struct Signals(Arc<Mutex<State>>);
 struct State {
     /// The number of the signal that came first.
     asked: Option<u8>,
-    /// What there is to say if the program can end at any moment.
+    /// What to say at the end, if the program may now end at any moment.
     farewell: Option<String>,
 }
 
 impl Signals {
-    /// Begins to listen. Call it once in a program.
+    /// Starts listening. Call this once per program.
     ///
     /// # Errors
-    /// If the system does not let it.
+    /// If the system does not allow it.
     pub fn listen() -> io::Result<Self> {
         let signals = Self::default();
         let told = signals.clone();
@@ -39,7 +39,7 @@ impl Signals {
         self.state().asked.is_some()
     }
 
-    /// Does work that can be lost. If a request to stop comes meanwhile, the program says
+    /// Does work that may be lost. If a request to stop comes meanwhile, the program says
     /// `farewell` and ends at once. If the request came earlier, the work does not begin.
     pub fn unless_stopped<T>(&self, farewell: impl Display, work: impl FnOnce() -> T) -> Option<T> {
         {
@@ -70,7 +70,7 @@ impl Signals {
     }
 }
 
-/// As shells report a program that a signal ended.
+/// The exit code with which shells report a program that a signal ended.
 fn code(signal: u8) -> u8 {
     128 + signal
 }
@@ -100,7 +100,7 @@ fn listen(mut hear: impl FnMut(u8) + Send + 'static) -> io::Result<()> {
 #[cfg(unix)]
 fn ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action, sigaction only fills the old one in. It is zeroed first,
+    // SAFETY: without a new action, sigaction only fills in the old one. It is zeroed first,
     // because not every libc fills all fields, and zeros are an action.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0

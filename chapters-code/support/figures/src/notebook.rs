@@ -12,12 +12,12 @@ use crate::{image_grid, pixels, plots, Axes, Series};
 #[derive(Clone, Debug)]
 pub struct Figure {
     mime_type: &'static str,
-    /// As notebooks store it: binary data as letters.
+    /// As notebooks store it: binary data as text.
     text: String,
 }
 
 impl Figure {
-    /// Called by the evcxr kernel for a cell's last value. It reads what lies between these lines.
+    /// The evcxr kernel calls this for a cell's last value, and reads what is between the markers.
     pub fn evcxr_display(&self) {
         println!("EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT", self.mime_type, self.text);
     }
@@ -32,8 +32,8 @@ pub fn picture(image: &RgbImage) -> Figure {
     Figure { mime_type: "image/png", text: BASE64_STANDARD.encode(bytes) }
 }
 
-/// A batch of images: a pixel is 8 pixels wide (less where images are large), and rows hold up to 8
-/// images.
+/// A batch of images: each pixel is drawn 8 pixels wide (less where images are large), and rows
+/// hold up to 8 images.
 ///
 /// # Panics
 /// If the batch is empty.

@@ -31,7 +31,7 @@ impl Picture<'_> {
     }
 }
 
-/// Pixels that a picture, or all frames of a film together, may have: 805 MB while it is made.
+/// The most pixels that a picture, or a whole film, may have: 805 MB while it is being made.
 pub const MOST_PIXELS: usize = 1 << 28;
 /// The longest side that a GIF can have.
 const GIF_SIDE: usize = u16::MAX as usize;
@@ -64,7 +64,7 @@ pub fn check_grid(
 /// The same for a film of `frames` such grids.
 ///
 /// # Errors
-/// Also if a side is longer than a GIF can have.
+/// Also if a side is longer than a GIF allows.
 pub fn check_film(
     frames: usize,
     count: usize,
@@ -99,8 +99,8 @@ fn check_size(frames: usize, [width, height]: [usize; 2]) -> Result<(), FigureEr
     }
 }
 
-/// Pictures of one size in rows of `columns`, each pixel `scale` pixels wide, a thin gap between
-/// pictures.
+/// Pictures of one size in rows of `columns`, each pixel `scale` pixels wide, with a thin gap
+/// between pictures.
 ///
 /// # Panics
 /// If there is no picture, or `columns` or `scale` is 0.
@@ -144,7 +144,7 @@ pub fn image_grid<D: UNetDevice>(images: &Images<D>, columns: usize, scale: usiz
     grid_of(&images.as_vec(), [channels, height, width], columns, scale)
 }
 
-/// Batches of equally many images as one picture, a row for each batch.
+/// Batches with the same number of images each, as one picture: a row for each batch.
 ///
 /// # Panics
 /// If there are none, or `scale` is 0.
@@ -181,7 +181,7 @@ pub fn save_png(path: impl AsRef<Path>, image: &RgbImage) -> Result<(), FigureEr
     Ok(files::write(path, &png(image)?)?)
 }
 
-/// The bytes of an endless GIF; each frame shows for `milliseconds`, the last five times as long.
+/// The bytes of an endless GIF, each frame shown for `milliseconds`, the last five times as long.
 pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, FigureError> {
     let mut bytes = Vec::new();
     {
@@ -201,7 +201,7 @@ pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, Fig
     Ok(bytes)
 }
 
-/// Writes an endless GIF; each frame shows for `milliseconds`, the last five times as long.
+/// Writes an endless GIF, each frame shown for `milliseconds`, the last five times as long.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -222,7 +222,7 @@ mod tests {
         let values = [-1.0, 1.0, 0.0, 2.0];
         let picture = Picture { values: &values, channels: 1, height: 2, width: 2 };
         let out = grid(&[picture, picture, picture], 2, 2);
-        // Two columns and two rows of 4 pixels with one pixel between.
+        // Two columns and two rows of 4 pixels with one pixel between them.
         assert_eq!(out.dimensions(), (9, 9));
         assert_eq!(out.get_pixel(0, 0), &Rgb([0; 3]));
         assert_eq!(out.get_pixel(2, 0), &Rgb([255; 3]));

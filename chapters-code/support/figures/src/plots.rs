@@ -50,7 +50,7 @@ impl<'a> Axes<'a> {
     }
 }
 
-/// Up to this many points get a dot each; a single one would not be seen otherwise.
+/// Up to this many points get a dot each; a single point would not be seen otherwise.
 const FEW: usize = 12;
 
 /// Small, with large letters: on a phone a plot is 330 pixels wide.
@@ -84,7 +84,7 @@ fn has_place(v: f64) -> bool {
     v.abs() < 1e100
 }
 
-/// Smallest and largest of the finite values, widened a little so that no curve lies on the frame.
+/// The range of the finite values, widened a little so that no curve lies on the frame.
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .filter(|v| has_place(*v))
@@ -181,7 +181,8 @@ fn svg(axes: &Axes, series: &[Series], spreads: &[Vec<f64>]) -> Result<String, F
 }
 
 /// Every error bar: where it stands, where it begins and where it ends. On a logarithmic axis there
-/// is no place for a bar that ends below 0, so none is longer than nine tenths of the value.
+/// is no place for a bar that reaches below 0, so none goes down by more than nine tenths of the
+/// value.
 fn bars<'a>(
     series: &'a [Series],
     spreads: &'a [Vec<f64>],

@@ -37,8 +37,8 @@ pub struct Claim {
 }
 
 /// Claims a folder with all that is in it. It is made if it is missing, and removed again with the
-/// claim if nothing was put into it. What killed processes left half-written there is removed. The
-/// claim ends with the process, however that ends.
+/// claim if nothing was put into it. Half-written files that killed processes left there are
+/// removed. The claim ends with the process, however that ends.
 ///
 /// A file system without locks lets everybody in.
 ///
@@ -71,14 +71,14 @@ fn sweep_around(folder: &Path) {
     }
 }
 
-/// The folder itself is locked, so that no file is needed for it.
+/// The folder itself is locked, so that no file is needed for the lock.
 #[cfg(unix)]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
     File::open(folder)
 }
 
-/// Not every system can lock a folder: an empty file that is named after the folder serves instead,
-/// among the system's temporary ones.
+/// Not every system can lock a folder: an empty file among the system's temporary ones, named after
+/// the folder, serves instead.
 #[cfg(not(unix))]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
     use std::hash::{DefaultHasher, Hash, Hasher};

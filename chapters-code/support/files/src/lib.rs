@@ -70,7 +70,7 @@ impl Files for Disk {
 pub struct Memory(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Memory {
-    /// Without files.
+    /// Holds no files yet.
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
@@ -100,7 +100,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
     Disk.read(path.as_ref())
 }
 
-/// The paths of all files below a folder, as seen from there, in order.
+/// The paths of all files below a folder, relative to it and in order.
 ///
 /// # Errors
 /// If a folder cannot be read.

@@ -20,11 +20,11 @@ pub enum Place {
 }
 
 /// Writes `bytes` to `path`. Folders on the way are made. Links are followed. A regular file is
-/// replaced in one step and keeps its permissions; pipes, devices and the standard output are
-/// written to.
+/// replaced in one step and keeps its permissions; pipes, devices and standard output are written
+/// to.
 ///
 /// # Errors
-/// If something cannot be made or written; a regular file at `path` is then unchanged.
+/// If something cannot be made or written; a regular file at `path` is then left unchanged.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
     let path = path.as_ref();
     let write = || match place(path)? {
@@ -130,8 +130,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The permissions of the file that is to be replaced, if there is one. It must be one that could
-/// be written to.
+/// The permissions of the file that is to be replaced, if there is one. That file must be writable.
 fn old_permissions(path: &Path) -> io::Result<Option<Permissions>> {
     match fs::metadata(path) {
         Ok(metadata) => check_access(path).map(|()| Some(metadata.permissions())),
@@ -140,7 +139,7 @@ fn old_permissions(path: &Path) -> io::Result<Option<Permissions>> {
     }
 }
 
-/// Checks without opening: the reader of a pipe would take the closing for its end.
+/// Checks without opening: the reader of a pipe would take the closing for the end of its input.
 #[cfg(unix)]
 fn check_access(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)

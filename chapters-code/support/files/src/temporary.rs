@@ -16,7 +16,7 @@ const PREFIX: &str = ".writing-";
 const SUFFIX: &str = ".tmp";
 /// Letters and digits between prefix and suffix.
 const RANDOM: usize = 12;
-/// A folder or file can vanish this often while it is being made.
+/// A folder or file may vanish this often while it is being made.
 const TRIES: usize = 100;
 
 /// A new, locked temporary file in a folder, which is made if it is missing. The first one in a
@@ -26,7 +26,7 @@ pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     for _ in 0..TRIES {
         fs::create_dir_all(folder)?;
         match create(folder) {
-            // Between its making and its locking, another process may have swept the file away.
+            // Another process may have swept the file away before it was locked.
             Ok(file) if lock(file.as_file())? && file.path().exists() => return Ok(file),
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -51,8 +51,8 @@ pub(crate) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Sweeps each folder once per process: what appears later belongs to a process that runs next to
-/// this one.
+/// Sweeps each folder once per process: what appears later belongs to a process that is running
+/// alongside this one.
 fn sweep_once(folder: &Path) {
     static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_path_buf()) {

@@ -41,7 +41,7 @@ async function list(name) {
 /** The one worker of the page, the models that it holds, and the figures that it serves. */
 const worker = { port: undefined, models: new Set(), figures: [] };
 
-/** Starts the worker if there is none, and gives it a model. `progress` gets the bytes so far and in all. */
+/** Starts the worker if there is none, and gives it a model. `progress` gets the number of bytes so far and in all. */
 async function prepare(model, progress) {
     const wanted = [...await list("code"), ...model ? await list(model) : []].filter(file => !loaded.has(file.path));
     const total = wanted.reduce((sum, file) => sum + file.bytes, 0);
@@ -91,7 +91,7 @@ function make(tag, properties = {}, ...children) {
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const megabytes = bytes => (bytes / 1e6).toFixed(1);
 
-/** Shows a slider's value next to it; a screen reader reads it from the slider. */
+/** Shows a slider's value next to it; a screen reader reads the value from the slider itself. */
 function showValue(control) {
     const output = control.nextElementSibling;
     if (!(output instanceof HTMLOutputElement)) return;
@@ -101,7 +101,7 @@ function showValue(control) {
 
 // ---- A drawing to click --------------------------------------------------------------------------------------------
 
-/** Lets parts of a drawing set a control, "block=mid_block/0"; a part that is already set may set something else. */
+/** Lets parts of a drawing set a control ("block=mid_block/0"); a part that is already set may set something else. */
 function offerParts(form) {
     const parts = [...form.querySelectorAll("[data-set]")];
     const control = part => form.elements[part.dataset.set.split("=")[0]];
@@ -198,7 +198,7 @@ class Board {
         return along(event.offsetY, clientHeight) * SIDE + along(event.offsetX, clientWidth);
     }
 
-    /** A stroke begins. The brush that marks removes marks if its stroke begins on one. */
+    /** A stroke begins. The marking brush removes marks if its stroke begins on one. */
     begin(at, event) {
         if (event) this.canvas.setPointerCapture(event.pointerId);
         const marks = this.chosen === "mark";

@@ -1,4 +1,4 @@
-// Draws the figures of a page with the book's own code, in its own thread, so that the page does not wait. It draws one
+// Draws the figures of a page with the book's own code, in its own thread, so that the page need not wait. It draws one
 // picture at a time and then listens: settings that have been replaced in the meantime are not drawn to the end.
 
 let code, ready, problems;
@@ -38,7 +38,7 @@ function hold(files) {
     }
 }
 
-/** The settings that wait to be drawn, by figure. */
+/** The settings that are waiting to be drawn, by figure. */
 const waiting = new Map();
 
 const channel = new MessageChannel();

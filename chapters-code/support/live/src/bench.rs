@@ -46,7 +46,7 @@ const LOG_SNR: [f64; 2] = [-5.0, 5.0];
 impl ScheduleBench {
     pub fn frames(self) -> anyhow::Result<Frames> {
         let (first, last, total) = (self.first * 1e-4, self.last * 1e-2, self.timesteps);
-        anyhow::ensure!((2..=1000).contains(&total), "timesteps = {total}: from 2 to 1000");
+        anyhow::ensure!((2..=1000).contains(&total), "timesteps = {total}: must be from 2 to 1000");
         let in_bounds = |beta: f64| beta > 0.0 && beta < 1.0;
         anyhow::ensure!(
             in_bounds(first) && in_bounds(last),

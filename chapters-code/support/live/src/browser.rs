@@ -11,8 +11,8 @@ thread_local! {
 
 #[link(wasm_import_module = "page")]
 extern "C" {
-    /// Paints `width × height` pixels of four bytes, which are `columns` pictures wide, and writes
-    /// the caption below.
+    /// Paints `width × height` pixels of four bytes each, which show `columns` pictures side by
+    /// side, and writes the caption below them.
     fn paint(
         pixels: *const u8,
         width: usize,

@@ -1,4 +1,4 @@
-//! Lines and dots, for figures that are not made of pixels of cats.
+//! Lines and dots, for figures that are not made of the pixels of cats.
 
 use dfdx::prelude::*;
 use figures::{Picture, RgbImage, RgbaImage};
@@ -44,7 +44,7 @@ impl Drawing {
         }
     }
 
-    /// Puts a picture with its upper left corner at a place.
+    /// Draws a picture, with its upper left corner at (x, y).
     pub fn put(&mut self, picture: &RgbImage, x: i32, y: i32) {
         let (width, height) = picture.dimensions();
         let mut pixmap = Pixmap::new(width, height).expect("a picture has pixels");
@@ -74,7 +74,7 @@ impl Drawing {
     }
 }
 
-/// Where a value from 0 to 1 is in a plot of this height, in pixels from the top.
+/// Where a value from 0 to 1 lies in a plot of this height, in pixels from the top.
 pub fn plot_y(share: f64, height: u32) -> f64 {
     let (bottom, room) = (height as f64 - 10.0, height as f64 - 20.0);
     bottom - share.clamp(0.0, 1.0) * room

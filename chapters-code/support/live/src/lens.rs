@@ -1,4 +1,4 @@
-//! Chapter 4: what a trained network computes on its way, and what a skip is worth.
+//! Chapter 4: what a trained network computes along the way, and what a skip is worth.
 
 use std::path::Path;
 
@@ -74,7 +74,7 @@ impl BlockHook<Cpu, NoneTape> for Probe {
     }
 }
 
-/// Pixels of the picture: side of both cats, side of a channel, and the gap after it.
+/// Pixels of the picture: the side of each cat, the side of a channel, and the gap after it.
 const CAT: usize = 128;
 const CHANNEL: usize = 32;
 const GAP: usize = 3;
@@ -126,7 +126,7 @@ impl Lens {
     }
 }
 
-/// Scaled so that -1 to 1 spans two deviations to either side of the mean.
+/// Scaled so that -1 to 1 spans two deviations on either side of the mean.
 fn balanced(values: &[f32]) -> Vec<f32> {
     let mean = values.iter().sum::<f32>() / values.len() as f32;
     let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>();

@@ -83,7 +83,7 @@ pub type Frames = Box<dyn Iterator<Item = Frame>>;
 /// A figure with these settings (JSON).
 ///
 /// # Errors
-/// A sentence, if there is no such figure, a setting is missing, unknown or out of its range, or a
+/// A sentence, if there is no such figure, a setting is missing, unknown or out of range, or a
 /// model cannot be read.
 pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;

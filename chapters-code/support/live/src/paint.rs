@@ -42,7 +42,7 @@ impl Paint {
         let strength = self.strength;
         anyhow::ensure!(
             (0.0..=1.0).contains(&strength),
-            "strength = {strength}: it is a number from 0 to 1"
+            "strength = {strength}: it must be a number from 0 to 1"
         );
         let colors: Vec<[f32; 3]> =
             self.colors.split(',').map(color).collect::<anyhow::Result<_>>()?;

@@ -16,7 +16,7 @@ use crate::board::{digits, SIDE as SIDE_OF_BOARD};
 use crate::drawing::Drawing;
 use crate::{Frame, Frames};
 
-/// Points that walk, the data, the paths that they took, and the clean points that they expect.
+/// Walking points, their paths so far, the clean points predicted for them, and the data.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plane {
@@ -136,7 +136,7 @@ impl Plane {
     pub fn frames(self) -> anyhow::Result<Frames> {
         let (steps, eta) = (self.steps, self.eta);
         anyhow::ensure!((1..=TIMESTEPS).contains(&steps), "steps = {steps}: from 1 to {TIMESTEPS}");
-        anyhow::ensure!((0.0..=1.0).contains(&eta), "eta = {eta}: it is a number from 0 to 1");
+        anyhow::ensure!((0.0..=1.0).contains(&eta), "eta = {eta}: it must be from 0 to 1");
         let device = crate::device();
         let diffusion = Diffusion {
             schedule: Schedule::new(BetaSchedule::Linear, TIMESTEPS),
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(marked(&mask), [[-reach, reach], [reach, -reach]]);
     }
 
-    /// Deep in the noise the best guess is the mean of all points; near the data it is the nearest.
+    /// Deep in the noise the best guess is the mean of all points; near the data, the nearest one.
     #[test]
     fn the_best_guess_goes_from_the_mean_to_the_nearest_point() {
         let points = [[1.0, 0.0], [0.0, 2.0], [-4.0, 1.0]];

@@ -31,8 +31,8 @@ pub struct PlaneTraining {
     seed: u64,
 }
 
-/// Steps of training from one picture to the next: few at first, when the network learns
-/// fast, and the reader may still be dragging a slider.
+/// Steps of training from one picture to the next: few at first, while the network is learning fast
+/// and the reader may still be dragging a slider.
 const EVERY_AT_FIRST: u64 = 10;
 const FIRST: u64 = 200;
 const EVERY: u64 = 100;
@@ -176,7 +176,7 @@ impl PlaneTraining {
         let network = Network::new(&device, &mut config.first_weights());
         let mut trainer = Trainer::with_network(&device, config, network)?;
         let points = Points(self.data.points("")?);
-        // At once, while the reader drags a slider: where the points begin.
+        // At once, while the reader is dragging a slider: where the points begin.
         let first = Frame {
             picture: drawing(steps, &[], &points.0, &noise(&device).0),
             columns: 0,

@@ -15,7 +15,7 @@ use crate::{files, frame, Frames};
 
 type Cats = Model<UNet<Cpu>>;
 
-/// The cats that a solver draws from `x` in `steps` steps, or in all steps if there are fewer.
+/// The cats that a solver draws from `x` in `steps` steps, or in all if the schedule has fewer.
 fn draw(
     model: &Cats,
     solver: impl Solver<Cpu>,
@@ -41,8 +41,8 @@ fn distance(a: &Images<Cpu>, b: &Images<Cpu>) -> f32 {
     (a.clone() - b.clone()).square().mean::<Rank0, _>().sqrt().as_vec()[0]
 }
 
-/// DDIM and DPM-Solver++ with ever more steps, next to the end of a walk of all steps, and DDIM
-/// with as much fresh noise as chapter 6.
+/// DDIM and DPM-Solver++ with ever more steps, next to the end of a walk over all steps, and DDIM
+/// with as much fresh noise as in chapter 6.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Race {
@@ -101,7 +101,7 @@ const TEN: usize = 10;
 impl NoiseWalk {
     pub fn frames(self) -> anyhow::Result<Frames> {
         let u = self.place;
-        anyhow::ensure!((0.0..=1.0).contains(&u), "place = {u}: it is a number from 0 to 1");
+        anyhow::ensure!((0.0..=1.0).contains(&u), "place = {u}: it must be from 0 to 1");
         let device = crate::device();
         let model = model_dir::load_from(&*files(), &device, Path::new(CATS))?;
         let (from, to) = (noise(&model, self.from)?, noise(&model, self.to)?);

@@ -52,7 +52,7 @@ impl FewSteps {
     pub fn frames(self) -> anyhow::Result<Frames> {
         anyhow::ensure!(
             (0.0..=1.0).contains(&self.eta),
-            "eta = {}: it is a number from 0 to 1",
+            "eta = {}: it must be from 0 to 1",
             self.eta
         );
         let device = crate::device();
@@ -101,7 +101,7 @@ impl Prompt {
 #[serde(deny_unknown_fields)]
 pub struct Guided {
     prompt: String,
-    /// In place of no prompt, if it is not empty.
+    /// Used in place of no prompt, unless it is empty.
     negative_prompt: String,
     guidance_scale: f64,
     seed: u64,
@@ -157,7 +157,7 @@ fn short_walk(
     denoise: impl Fn(&Images<Cpu>, usize) -> Images<Cpu> + 'static,
 ) -> anyhow::Result<Frames> {
     let len = ddim.diffusion.schedule.len();
-    anyhow::ensure!((1..=len).contains(&steps), "{steps} steps: the model knows 1 to {len}");
+    anyhow::ensure!((1..=len).contains(&steps), "{steps} steps: the model can take 1 to {len}");
     let timesteps = TimestepSpacing::Trailing.timesteps(len, steps, 0);
     let mut rngs = sources(seed, 0..COUNT as u64);
     let shape = (COUNT, channels, height, width);

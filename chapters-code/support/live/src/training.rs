@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::drawing::{plot_y, Drawing};
 use crate::{Frame, Frames};
 
-/// The loss while it falls, or does not, and the cats that the network sees in noise.
+/// The loss as it falls, or does not, and the cats that the network sees in noise.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
@@ -43,7 +43,7 @@ const LOG_LOSS: [f64; 2] = [-1.5, 0.5];
 pub fn optimizer(exponent: f64) -> anyhow::Result<OptimizerConfig> {
     anyhow::ensure!(
         (-6.0..=1.0).contains(&exponent),
-        "learning_rate = {exponent}: its logarithm is a number from -6 to 1"
+        "learning_rate = {exponent}: its logarithm must be from -6 to 1"
     );
     let learning_rate = 10f64.powf(exponent);
     Ok(OptimizerConfig { learning_rate, warmup_steps: 20, ..Default::default() })
@@ -112,7 +112,7 @@ impl Training {
     }
 }
 
-/// The loss of each step in green, and the held-out loss in dots.
+/// The loss of each step in green, and the held-out loss as dots.
 pub fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured: &[(u64, f32)]) {
     let [low, high] = LOG_LOSS;
     let place = |&(step, loss): &(u64, f32)| {

@@ -56,7 +56,7 @@ fn the_steps_in_the_open_are_those_of_the_walk_and_without_noise_they_are_others
     };
     let right = open("right");
     assert_eq!((right.len(), right[0].columns), (walk.len(), 5));
-    // The prediction of x0 is the second picture of the one, and the third of the other.
+    // The prediction of x0 is the second picture in one figure, and the third in the other.
     assert_eq!(column(&right[199], 2), column(&walk[199], 1));
     for wrong in ["none", "variance used as deviation"] {
         assert_ne!(column(&open(wrong)[199], 2), column(&walk[199], 1), "{wrong}");
@@ -180,7 +180,7 @@ fn at_the_first_timestep_there_is_the_cat_and_at_the_last_the_noise() {
         let [frame] = frames.unwrap().try_into().unwrap();
         frame.picture
     };
-    // Three pictures of 64 pixels side by side, with a gap of one.
+    // Three pictures side by side, each 64 pixels wide, with gaps of one pixel.
     let difference = |picture: &figures::RgbaImage, other: u32| {
         let square = |x: u32, y: u32, c: usize| {
             picture.get_pixel(65 + x, y).0[c].abs_diff(picture.get_pixel(other + x, y).0[c]) as f64

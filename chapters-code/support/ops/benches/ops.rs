@@ -1,4 +1,4 @@
-//! Where the time of a step goes: every kernel at the sizes that the presets use, 64 images, on
+//! Where the time of a step goes: every kernel at the sizes that the presets use, for 64 images, on
 //! `Cpu`.
 //!
 //! Rates are multiplications and additions (of a direct convolution) or bytes read and written, per
@@ -210,7 +210,7 @@ fn others(c: &mut Criterion) {
     });
 }
 
-/// As the programs do: the thread that calls the kernels is one of rayon's.
+/// As in the programs: the thread that calls the kernels is one of rayon's.
 fn threads(_: &mut Criterion) {
     rayon::ThreadPoolBuilder::new()
         .use_current_thread()

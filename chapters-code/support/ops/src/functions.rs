@@ -13,8 +13,8 @@ use crate::shapes::{
 use crate::tape::take_gradient;
 
 /// A tensor with these values, in memory that was used before, if there is any. Use it for a tensor
-/// that is made in every step: `tensor_from_vec` brings new memory each time, which dfdx's cache
-/// then keeps, and nobody takes out again.
+/// that is made in every step: `tensor_from_vec` brings in new memory each time, which dfdx's cache
+/// then keeps and nobody takes out again.
 ///
 /// # Panics
 /// If `values` do not fill the shape.
@@ -31,7 +31,7 @@ pub fn tensor<S: Shape, D: UNetDevice>(
 /// Geometry of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dOptions {
-    /// Distance between two kernel positions, at least 1.
+    /// Distance between neighbouring positions of the kernel, at least 1.
     pub stride: usize,
     /// Zeros before the image: above and to the left.
     pub pad_before: usize,
@@ -102,7 +102,7 @@ pub fn conv2d<'a, D: UNetDevice, T: Tape<f32, D>>(
     convolve(s, x, weight, bias, None, None, tape)
 }
 
-/// [`conv2d`], and `channels (batch, cout)` added to every pixel: how the time embedding enters a
+/// [`conv2d`] with `channels (batch, cout)` added to every pixel: how the time embedding enters a
 /// block.
 ///
 /// # Panics
@@ -125,7 +125,7 @@ pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     convolve(s, x, weight, bias, Some(channels), None, tape.merge(tape_of_channels))
 }
 
-/// [`conv2d`], and `images`, of the shape of its result, added: how a residual block ends.
+/// [`conv2d`] with `images`, which have its result's shape, added: how a residual block ends.
 ///
 /// # Panics
 /// As [`conv2d`], or if `images` has another shape.
@@ -162,7 +162,7 @@ pub fn pointwise<D: UNetDevice, T: Tape<f32, D>>(
     convolve(s, x, weight.into(), bias, None, None, tape)
 }
 
-/// [`pointwise`], and `images`, of the shape of its result, added.
+/// [`pointwise`] with `images`, which have its result's shape, added.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -207,7 +207,7 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     mut tape: T,
 ) -> Images<D, T> {
     check_bias(bias, s.cout);
-    // While a network learns, its weights do not stay what they are.
+    // While a network is learning, its weights do not stay as they are.
     let (weight, memo) = (weight.values, weight.memo.filter(|_| !T::OWNS_TAPE));
     let dev = weight.device().clone();
     let x = x.ready();
@@ -335,8 +335,8 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
 }
 
 /// Scaled dot-product attention (Vaswani et al. 2017, eq. 1): every pixel of `q` looks at the
-/// places of `k` and `v` of its own image, softmax(qᵀk / √d) applied to v, separately in each of
-/// `heads` heads of `d = channels / heads` channels.
+/// places of `k` and `v` in its own image. The result is softmax(qᵀk / √d) applied to v, separately
+/// in each of `heads` heads of `d = channels / heads` channels.
 ///
 /// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, that of
 /// `q` where an image looks at itself. They must be three different tensors.
@@ -400,7 +400,7 @@ pub fn attention<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 /// Puts the channels of `b` after those of `a`: how a skip connection rejoins the network.
 ///
 /// # Panics
-/// If batch, height or width differ.
+/// If the batch, height or width differs.
 pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     a: Images<D, T>,
     b: Images<D, T>,
@@ -411,7 +411,7 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     let mut tape = tape.merge(tb);
     let dev = a.device().clone();
     let (la, lb) = (ca * h * w, cb * h * w);
-    // Each image of `a` or `b` is a row, and so is each of their result.
+    // Each image of `a` or `b` is a row, and so is each image of the result.
     let rows = |start, len| RowCopy {
         rows: batch,
         len,
@@ -438,8 +438,8 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     y.put_tape(tape)
 }
 
-/// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have as
-/// many elements.
+/// One AdamW update, in place, of `parameter` with its gradient and its two moments, which have the
+/// same number of elements.
 ///
 /// # Panics
 /// If they do not.
@@ -460,7 +460,7 @@ pub fn adamw_step<S: Shape, D: UNetDevice>(
 /// `average = keep · average + (1 - keep) · parameter`, in place.
 ///
 /// # Panics
-/// If they do not have as many elements.
+/// If they do not have the same number of elements.
 pub fn blend<S: Shape, D: UNetDevice>(
     keep: f32,
     average: &mut Vector<D>,

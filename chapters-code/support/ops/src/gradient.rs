@@ -6,8 +6,8 @@ use dfdx::tensor::Storage;
 use crate::layers::Parameters;
 use crate::{Buffer, UNetDevice, Vector};
 
-/// One buffer for each parameter of a network, as long as it, in the order in which the network
-/// lists them.
+/// One buffer for each parameter of a network, of the same length, in the order in which the
+/// network lists its parameters.
 pub type Gradient<D> = Vec<Buffer<D>>;
 
 /// The gradient of each parameter of a network, taken out of `gradients`: zeros where there is
@@ -25,7 +25,7 @@ pub fn gradient_of<D: UNetDevice>(
 /// The sum of some gradients of one network, in their order.
 ///
 /// # Panics
-/// If there is none, or they are of different networks.
+/// If there are none, or they belong to different networks.
 pub fn sum_of_gradients<D: UNetDevice>(device: &D, parts: Vec<Gradient<D>>) -> Gradient<D> {
     let mut parts = parts.into_iter();
     let mut total = parts.next().expect("a sum has terms");

@@ -25,7 +25,7 @@ fn uniform<D: UNetDevice, S: Shape>(
     device.tensor_from_vec(values, shape)
 }
 
-/// PyTorch draws the weights and biases of its linear and convolution layers within the bound
+/// PyTorch draws the weights and biases of its linear and convolution layers within the bounds
 /// ±1/√fan_in.
 fn bound(fan_in: usize) -> f32 {
     1.0 / (fan_in as f32).sqrt()
@@ -33,8 +33,8 @@ fn bound(fan_in: usize) -> f32 {
 
 /// [`crate::conv2d`] with its weight and bias.
 ///
-/// What the device makes of the weight is kept while nothing is learnt, and forgotten whenever the
-/// weight is listed, because it may change then.
+/// What the device makes of the weight is kept while nothing is being learnt, and forgotten
+/// whenever the weight is listed, because it may change then.
 #[derive(Clone, Debug)]
 pub struct Conv2d<D: UNetDevice> {
     /// `(cout, cin, kernel, kernel)`
@@ -73,7 +73,7 @@ impl<D: UNetDevice> Conv2d<D> {
         crate::conv2d(x, self.weight(), Some(&self.bias), self.options)
     }
 
-    /// [`Conv2d::forward`], and `channels (batch, cout)` added to every pixel.
+    /// [`Conv2d::forward`] with `channels (batch, cout)` added to every pixel.
     pub fn forward_plus_channels<T: Tape<f32, D> + Merge<T>>(
         &self,
         x: impl Into<ConvInput<D, T>>,
@@ -82,7 +82,7 @@ impl<D: UNetDevice> Conv2d<D> {
         crate::conv2d_plus_channels(x, self.weight(), Some(&self.bias), self.options, channels)
     }
 
-    /// [`Conv2d::forward`], and `images (batch, cout, ho, wo)` added.
+    /// [`Conv2d::forward`] with `images (batch, cout, ho, wo)` added.
     pub fn forward_plus_images<T: Tape<f32, D> + Merge<T>>(
         &self,
         x: impl Into<ConvInput<D, T>>,
@@ -98,7 +98,7 @@ impl<D: UNetDevice> Conv2d<D> {
 pub struct Linear<D: UNetDevice> {
     /// `(out, inp)`
     pub weight: Rows<D>,
-    /// `(out)`; without one, zeros stay zeros.
+    /// `(out)`; without a bias, zeros stay zeros.
     pub bias: Option<Vector<D>>,
 }
 
@@ -127,7 +127,7 @@ impl<D: UNetDevice> Linear<D> {
         crate::pointwise(x, &self.weight, self.bias.as_ref())
     }
 
-    /// [`Linear::forward_pixels`], and `images (batch, out, h, w)` added.
+    /// [`Linear::forward_pixels`] with `images (batch, out, h, w)` added.
     pub fn forward_pixels_plus_images<T: Tape<f32, D> + Merge<T>>(
         &self,
         x: Images<D, T>,
@@ -159,12 +159,12 @@ impl<D: UNetDevice> GroupNorm<D> {
         }
     }
 
-    /// Normalises; the shape stays.
+    /// Normalises; the shape stays the same.
     pub fn forward<T: Tape<f32, D>>(&self, x: Images<D, T>) -> Images<D, T> {
         crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
     }
 
-    /// Normalises and applies SiLU, for a convolution to read, which does both on its way.
+    /// Normalises and applies SiLU for a convolution to read, which computes both itself.
     pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> ConvInput<D, T> {
         crate::group_norm_for_conv(x, &self.weight, &self.bias, self.groups, self.eps)
     }

@@ -4,7 +4,7 @@
 //! | function | what it is |
 //! |---|---|
 //! | [`conv2d`] | 2-D convolution with stride, padding and bias |
-//! | [`conv2d_plus_channels`], [`conv2d_plus_images`] | the same, plus images or channels |
+//! | [`conv2d_plus_channels`], [`conv2d_plus_images`] | the same, plus channels or images |
 //! | [`pointwise`], [`pointwise_plus_images`] | a linear map over channels (a 1×1 convolution) |
 //! | [`linear`] | a linear map over rows |
 //! | [`group_norm`] | group normalisation, alone or followed by SiLU in the same pass |
@@ -18,8 +18,9 @@
 //! backward pass finds a parameter's gradient by the parameter's own id. Read it with
 //! `gradients.get(&parameter)` after `loss.backward()`.
 //!
-//! The backward pass of a function consumes the gradient of its output, so that its memory is free
-//! for the next one. After `backward`, only leaves (inputs and parameters) hold their gradients.
+//! The backward pass of a function consumes the gradient of its output, so that this gradient's
+//! memory is free for the next one. After `backward`, only leaves (inputs and parameters) hold
+//! their gradients.
 //!
 //! [`layers`] combines parameters with the functions and lists them by name, so that an optimiser,
 //! a moving average or a file can reach each of them.
@@ -29,9 +30,9 @@
 //! Generic code asks for a [`UNetDevice`]. That is the sum of three traits, which are implemented
 //! per device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are
 //! our own: threads over the batch, and vector instructions that are chosen while the program runs.
-//! The threads are rayon's. A caller outside them is woken after every kernel, which takes
-//! as long as a small one: `ThreadPoolBuilder::use_current_thread` makes it one of them, and
-//! [`Replicas`] hand over once for all of their work.
+//! The threads are rayon's. A caller outside them has to be woken after every kernel, which takes
+//! as long as a small kernel does: `ThreadPoolBuilder::use_current_thread` makes it one of them,
+//! and [`Replicas`] hand over once for all of their work.
 
 mod conv_input;
 mod conv_weight;

@@ -26,7 +26,7 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
     /// # Panics
     /// If the tensor is not contiguous (call `.contiguous()` first).
     fn read<S: Shape>(t: &Tensor<S, f32, Self>) -> Self::Read<'_>;
-    /// The elements of a contiguous tensor, to write. Copies them first if another tensor shares
+    /// The elements of a contiguous tensor, for writing. Copies them first if another tensor shares
     /// them.
     ///
     /// # Panics
@@ -38,7 +38,7 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
     }
     /// The elements of a gradient.
     fn read_buffer(b: &Buffer<Self>) -> Self::Read<'_>;
-    /// The elements of a gradient, to write.
+    /// The elements of a gradient, for writing.
     fn write_buffer(b: &mut Buffer<Self>) -> Self::Write<'_>;
     /// The same elements, for one more kernel to write before `elements` is used again.
     fn reborrow<'a>(elements: &'a mut Self::Write<'_>) -> Self::Write<'a>;
@@ -47,8 +47,8 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
 /// Makes tensors for kernels to fill. This trait has no public name, because it is for the
 /// functions of this crate, which fill every tensor that they make.
 pub trait Outputs: Memory {
-    /// A tensor that `fill` writes. Before that, its elements are stale: initialised, with the
-    /// values of tensors that are gone, or zeros.
+    /// A tensor that `fill` writes. Before that, its elements are stale: initialised, but with the
+    /// values of tensors that are gone, or with zeros.
     fn output<S: Shape>(
         &self,
         shape: S,

@@ -12,7 +12,7 @@ pub type AutoDevice = dfdx::prelude::Cuda;
 /// Whether this build computes on a GPU.
 pub const CUDA: bool = cfg!(feature = "cuda");
 
-/// A device that cannot be opened. What the driver reports is its source.
+/// The error for a device that cannot be opened; its source is what the driver reports.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} (check the NVIDIA driver with nvidia-smi, or build without --features cuda)")]
 pub struct OpenError {
@@ -48,7 +48,7 @@ pub fn open_device(seed: u64) -> Result<AutoDevice, OpenError> {
     if count == 0 {
         return Err(OpenError { problem: "there is no GPU", source: None });
     }
-    // dfdx's error is not one of std's.
+    // dfdx's error type is not a std error.
     let device = AutoDevice::try_build(0, seed)
         .map_err(|e| failed("the GPU cannot be used")(format!("{e:?}").into()))?;
     device.enable_cache();

@@ -31,7 +31,7 @@ pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
 ///
 /// # Errors
 /// If a tensor is missing, has another shape, holds NaN or infinity, or does not belong to the
-/// model. Nothing is changed then.
+/// model. In that case nothing is changed.
 pub fn from_host<D: UNetDevice>(
     model: &mut impl Parameters<D>,
     tensors: &NamedTensors,
@@ -42,7 +42,7 @@ pub fn from_host<D: UNetDevice>(
     Ok(())
 }
 
-/// Sets every parameter from the tensor that has its name with `prefix` before it.
+/// Sets every parameter from the tensor of the same name with `prefix` before it.
 ///
 /// # Panics
 /// If there is none, or it has another size.

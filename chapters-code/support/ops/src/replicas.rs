@@ -13,10 +13,10 @@ use crate::parallel::{MaybeSend, MaybeSync};
 use crate::shapes::{RowCopy, Store};
 
 /// Copies of a network that work on parts of a batch side by side, each with its own memory. Many
-/// small kernels, each shared out among all threads, make these wait for one another again and
-/// again; here they meet once, at the end.
+/// small kernels, each shared out among all threads, make the threads wait for one another again
+/// and again; here they meet once, at the end.
 ///
-/// On the processor there are at most as many as threads; in a build for a GPU there is one.
+/// On the processor there are at most as many replicas as threads; in a GPU build there is one.
 #[derive(Debug)]
 pub struct Replicas<D: UNetDevice, N> {
     workers: Vec<(D, N)>,
@@ -38,7 +38,7 @@ impl<D: UNetDevice, N> Drop for Replicas<D, N> {
 const MIN_PART: usize = 8;
 
 /// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the
-/// number of threads, so that this affects nothing but the time; the whole on a GPU.
+/// number of threads, so that their number affects nothing but the time; the whole on a GPU.
 fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
     let parts = D::BATCH_PARTS.min(count / MIN_PART).max(1);
     (0..parts).map(|part| part * count / parts..(part + 1) * count / parts).collect()
@@ -73,7 +73,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
     }
 
     /// Calls `work` for each part of a batch of `count` images, with a replica and the device that
-    /// it is on. What it returns comes back in the order of the parts.
+    /// it is on. What `work` returns comes back in the order of the parts.
     pub fn run<R: MaybeSend>(
         &self,
         count: usize,
@@ -111,7 +111,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
     }
 }
 
-/// One batch of the images of several, on `device`.
+/// The images of several batches as one batch, on `device`.
 fn concatenated<D: UNetDevice>(device: &D, parts: &[Images<D>]) -> Images<D> {
     let batch = parts.iter().map(|part| part.shape().0).sum();
     let (_, channels, height, width) = *parts[0].shape();

@@ -35,7 +35,7 @@ pub struct NormShape {
     pub channels: usize,
     pub pixels: usize,
     pub groups: usize,
-    /// Added to the variance before the root.
+    /// Added to the variance before the root is taken.
     pub eps: f32,
     /// Whether SiLU follows in the same pass.
     pub silu: bool,
@@ -78,7 +78,7 @@ pub struct UpsampleShape {
 /// Sizes of one attention: `q (heads, d, pixels)` over `k` and `v (heads, d, places)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionShape {
-    /// Heads of all images: batch times heads of an image.
+    /// Heads of all images: batch times heads per image.
     pub heads: usize,
     /// Channels of one head.
     pub d: usize,

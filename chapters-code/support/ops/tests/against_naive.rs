@@ -14,7 +14,7 @@ const TOLERANCE: f64 = 2e-5;
 /// none, and it runs once.
 ///
 /// Every test that runs a kernel does so here, one at a time: the level is a setting of the whole
-/// process, and must not change while a kernel runs.
+/// process, and must not change while a kernel is running.
 fn every_level(test: impl Fn()) {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _lock = LOCK.lock().unwrap_or_else(|e| e.into_inner());
@@ -201,9 +201,9 @@ impl Conv {
     }
 }
 
-/// Sizes for which the convolution takes the path with fewer multiplications: images that are whole
-/// 4×4 tiles or not, fewer images than threads, several bands of tiles, channels that are not a
-/// multiple of a vector, all paddings.
+/// Sizes for which the convolution takes the path with fewer multiplications: images that divide
+/// into whole 4×4 tiles and images that do not, fewer images than threads, several bands of tiles,
+/// channels that are not a multiple of a vector, all paddings.
 #[test]
 fn conv2d_of_many_channels() {
     every_level(|| {
@@ -243,7 +243,7 @@ fn conv2d_of_many_channels() {
                 kernel: 3,
                 o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
             },
-            // Few channels out of many, which is computed the other way round.
+            // From many channels to few, which is computed the other way round.
             Conv { batch: 2, cin: 24, cout: 3, h: 9, w: 7, kernel: 3, o: one },
             Conv {
                 batch: 1,
@@ -332,8 +332,8 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 /// A layer keeps what the device makes of its weight. That must not show in any answer, whatever
-/// the number of threads, even if the weight has changed, or if other vectors are used than when it
-/// was made.
+/// the number of threads, even if the weight has changed, or if the vectors are not those with
+/// which it was made.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_layer_keeps_no_weight_that_has_changed() {
@@ -440,7 +440,7 @@ fn conv2d() {
         for conv in fixed {
             conv.check(&mut rng);
         }
-        // Rows of fewer outputs than are copied in one go, of as many, and of more.
+        // Rows of fewer outputs than are copied in one go, of exactly as many, and of more.
         for (h, w, before, after) in [
             (5, 4, 1, 1),
             (7, 7, 1, 1),
@@ -828,7 +828,7 @@ fn replicas_work_on_halves_and_answer_in_order() {
                     let whole = address(&x);
                     let answer = replicas.answer(&x, |network, x, images| {
                         assert_eq!(host(&x)[0], images.start as f32);
-                        // The whole batch is not copied.
+                        // A part that is the whole batch is not copied.
                         assert_eq!(address(&x) == whole, images.len() == count);
                         x + host(network)[0]
                     });
@@ -898,8 +898,8 @@ fn a_strided_tensor_is_refused() {
     ops::silu(x.permute::<_, Axes4<0, 1, 3, 2>>());
 }
 
-/// A kernel's result must come from the memory that dfdx keeps and go back there, or memory would
-/// grow.
+/// A kernel's result must come from the memory that dfdx keeps and go back there, or memory use
+/// would grow.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_result_is_written_to_memory_that_was_used_before() {
@@ -923,8 +923,8 @@ fn a_result_is_written_to_memory_that_was_used_before() {
     assert_eq!(zeros.as_vec(), vec![0.0; 1000]);
 }
 
-/// A normalisation that a convolution computes on its way equals one that is computed alone, and so
-/// do its gradients.
+/// A normalisation that a convolution computes on its way equals one that is computed alone, and
+/// the gradients agree, too.
 #[test]
 fn a_convolution_reads_a_normalisation() {
     every_level(|| {

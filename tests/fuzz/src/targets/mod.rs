@@ -47,7 +47,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
     binary.chain(text).chain(words::TARGETS).chain(figures::TARGETS)
 }
 
-/// Whether a parser accepted an input. If not, its message is formatted, too.
+/// Whether a parser accepted an input. If not, its error message is formatted, too.
 ///
 /// # Panics
 /// If the message is empty.

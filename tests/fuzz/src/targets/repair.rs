@@ -1,4 +1,4 @@
-//! Corrects the checksums and lengths of a damaged file, so that the code that comes after them is
+//! Corrects the checksums and lengths of a damaged file, so that the code after the checks is
 //! reached.
 
 use std::io::Read;

@@ -33,7 +33,7 @@ pub(super) fn read(
     Ok(captions.into_iter().zip(pictures).map(class).collect())
 }
 
-/// Enters the table's rows. A row without its picture is reported.
+/// Enters the table's rows. Rows that name no picture are reported.
 fn fill(
     path: &Path,
     names: &Names,
@@ -67,7 +67,7 @@ fn fill(
         };
         if let Some(before) = lines.insert(picture, line) {
             let problem = format!(
-                "{} has a row already, line {before}: remove one of them",
+                "{} already has a row, line {before}: remove one of them",
                 &row[file]
             );
             return Err(bad(problem));
@@ -77,12 +77,12 @@ fn fill(
     }
     let rows = if lost == 1 { "row names no image" } else { "rows name no image" };
     let note = || {
-        format!("{}: {lost} {rows} of the folder (first: {first_lost})", path.display())
+        format!("{}: {lost} {rows} in the folder (first: {first_lost})", path.display())
     };
     Ok((lost > 0).then(note))
 }
 
-/// Pictures without a caption, in a sentence.
+/// A sentence about the pictures without a caption, if there are any.
 fn without_caption(
     path: &Path,
     names: &Names,
@@ -111,12 +111,13 @@ fn column(
     match (found.next(), found.next()) {
         (Some(column), None) => Ok(column),
         (column, _) => {
-            let found = if column.is_some() { "two columns" } else { "no column" };
+            let found =
+                if column.is_some() { "are two columns" } else { "is no column" };
             let header: Vec<&str> = header.iter().collect();
             Err(DataError::bad(
                 path,
                 format!(
-                    "line 1: there is {found} \"{name}\" in \"{}\": the first line \
+                    "line 1: there {found} \"{name}\" in \"{}\": the first line \
                     must name the columns file and caption, once each, separated by \
                     commas",
                     header.join(",")
@@ -130,8 +131,8 @@ fn broken(path: &Path, error: &csv::Error) -> DataError {
     let line = error.position().map_or(1, csv::Position::line);
     let problem = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!(
-            "has {len} fields where the first line has {expected_len}: put a caption \
-            with a comma in quotation marks"
+            "has {len} fields where the first line has {expected_len}: a caption that \
+            contains a comma needs quotation marks"
         ),
         csv::ErrorKind::Utf8 { .. } => {
             "is not UTF-8: save the table as UTF-8".to_string()
@@ -184,7 +185,7 @@ impl Names {
                 let names: Vec<&str> =
                     several.iter().map(|&i| self.paths[i].as_str()).collect();
                 Err(format!(
-                    "{written} may be {}: write it as the file is called",
+                    "{written} may be {}: write it as the file is named",
                     names.join(" or ")
                 ))
             }

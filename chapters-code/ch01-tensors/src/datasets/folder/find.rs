@@ -1,4 +1,4 @@
-//! Finding the pictures of a folder, and counting what is passed over.
+//! Finding the pictures in a folder, and counting what is passed over.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -90,7 +90,7 @@ pub(super) fn find(root: &Path) -> Result<Found, DataError> {
             EntryKind::File => files.push((entry, String::new())),
         }
     }
-    folders.sort_by_key(|folder| folder.is_link); // stable: otherwise in the order of names
+    folders.sort_by_key(|folder| folder.is_link); // stable: the order of names is otherwise kept
     for folder in folders {
         if !walk.enter(&folder.path)? {
             walk.skip(Reason::Double, folder.path);
@@ -112,7 +112,7 @@ pub(super) fn find(root: &Path) -> Result<Found, DataError> {
     Ok(Found { pictures, note: walk.note(root) })
 }
 
-/// Something in a folder, links followed.
+/// Something in a folder, with links followed.
 struct Entry {
     path: PathBuf,
     kind: EntryKind,
@@ -131,7 +131,7 @@ struct Walk {
     skipped: BTreeMap<Reason, (usize, PathBuf)>,
     /// Folders that are too deep.
     nested: Vec<PathBuf>,
-    /// How many entries may still be looked at in those.
+    /// How many entries in those folders may still be looked at.
     left: usize,
 }
 
@@ -145,13 +145,13 @@ impl Walk {
         }
     }
 
-    /// Whether this folder has not been entered before.
+    /// Whether this folder is being entered for the first time.
     fn enter(&mut self, folder: &Path) -> Result<bool, DataError> {
         Ok(self.seen.insert(true_path(folder)?))
     }
 
-    /// The files and folders in a folder, in the order of their names. Hidden ones, and
-    /// anything that is neither, are passed over.
+    /// The files and folders in a folder, in the order of their names. Hidden ones, and anything
+    /// that is neither a file nor a folder, are passed over.
     fn list(&mut self, folder: &Path) -> Result<Vec<Entry>, DataError> {
         let failed = failed(folder);
         let mut entries = Vec::new();
@@ -176,7 +176,7 @@ impl Walk {
         Ok(entries)
     }
 
-    /// The files without links to files that are there already, in the order of paths.
+    /// The files, except links to files that are there already, in the order of their paths.
     fn once_each(
         &mut self,
         mut files: Vec<(Entry, String)>,
@@ -275,8 +275,8 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn kind(path: &Path) -> Result<Kind, DataError> {
-    // Not even opened if empty: files in a system's `/proc` look empty, and reading one
-    // may wait for ever.
+    // An empty file is not even opened: files in a system's `/proc` look empty, and reading one may
+    // take for ever.
     if std::fs::metadata(path).map_err(failed(path))?.len() == 0 {
         return Ok(Kind::NoPicture);
     }

@@ -43,10 +43,10 @@ impl Default for FolderOptions {
     }
 }
 
-/// Any folder of images, each cut to a square from the middle and scaled to one size.
+/// Any folder of images, each cut to the square in its middle and scaled to one size.
 ///
-/// A subfolder's name is the class of its images; a file `captions.csv` with columns
-/// `file` and `caption` gives captions. The images are held as bytes; if there are
+/// A subfolder's name is the class of its images; a file `captions.csv` with the columns `file` and
+/// `caption` gives their captions. The images are held as bytes; if there are
 /// many, in a temporary file without a name.
 #[derive(Debug)]
 pub struct Folder {
@@ -68,7 +68,7 @@ impl Folder {
     ///
     /// # Panics
     /// If `options.channels` is neither 1 nor 3. [`Dataset::image`] panics if the
-    /// temporary file cannot be read any more.
+    /// temporary file can no longer be read.
     pub fn open(
         folder: &Path,
         split: Split,

@@ -45,7 +45,7 @@ impl Store {
     /// An image.
     ///
     /// # Panics
-    /// If there is none of that number, or the temporary file cannot be read.
+    /// If there is no image with that number, or the temporary file cannot be read.
     pub(super) fn get(&self, index: usize) -> Vec<u8> {
         match self {
             Self::Memory { len, bytes } => bytes[index * len..][..*len].to_vec(),
@@ -54,7 +54,7 @@ impl Store {
                 if let Err(error) =
                     read_at(file, &mut image, index as u64 * *len as u64)
                 {
-                    panic!("the temporary file of the images cannot be read any more: {error}");
+                    panic!("the temporary file of the images can no longer be read: {error}");
                 }
                 image
             }

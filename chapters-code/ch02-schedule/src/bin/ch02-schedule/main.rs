@@ -121,8 +121,7 @@ fn plot(
                 Quantity::Snr => s.snr(t),
                 Quantity::PosteriorVariance => s.posterior_variance(t),
             };
-            // The first posterior variance is 0, which a logarithmic axis does not
-            // have.
+            // The first posterior variance is 0, which a logarithmic axis cannot show.
             let first = matches!(args.plot, Quantity::PosteriorVariance) as usize;
             let points = (first..s.len()).map(|t| (t as f64, value(t))).collect();
             Series { name: kind.name().to_string(), points, color }

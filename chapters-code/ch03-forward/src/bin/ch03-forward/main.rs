@@ -1,4 +1,4 @@
-//! Shows images drowning in noise, and that one jump does the work of many steps.
+//! Shows images drowning in noise, and shows that one jump does the work of many steps.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use figures::{palette, Axes};
 struct Args {
     #[command(flatten)]
     data: DataArgs,
-    /// How fast the noise comes
+    /// How fast the noise grows
     #[arg(long, value_enum, default_value = "linear")]
     schedule: BetaSchedule,
     /// How many steps of noise there are

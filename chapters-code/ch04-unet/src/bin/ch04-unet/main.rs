@@ -28,7 +28,7 @@ struct Args {
     /// channels, height, width)
     #[arg(long, value_name = "FILE", requires_all = ["model", "output"])]
     input: Option<PathBuf>,
-    /// The timestep at which to do so
+    /// The timestep at which to send --input through
     #[arg(long, default_value_t = 0)]
     timestep: usize,
     /// Where the answer goes: a safetensors file with a tensor named "output"
@@ -78,7 +78,7 @@ fn print_summary(
         (_, Some(s)) => [unet.config().in_channels, s, s],
         (Some(shape), None) => shape,
         (None, None) => {
-            anyhow::bail!("the config has no sample_size: say which with --image-size")
+            anyhow::bail!("the config has no sample_size: give one with --image-size")
         }
     };
     let factor = unet.config().size_factor();
@@ -143,7 +143,7 @@ fn forward(
         || width % factor != 0
     {
         let need = format!(
-            "{expected} channels, and height and width that are multiples of {factor}"
+            "{expected} channels, and a height and width that are multiples of {factor}"
         );
         anyhow::bail!(
             "{}: tensor '{name}' has shape {:?}, but this network needs {need}",

@@ -29,8 +29,7 @@ struct Args {
     /// Also write the way from noise to images (GIF)
     #[arg(long, value_name = "FILE")]
     trajectory: Option<PathBuf>,
-    /// Also write what the network takes the image to be on the way, a row per image
-    /// (PNG)
+    /// Also write what the network takes each image to be along the way, a row per image (PNG)
     #[arg(long, value_name = "FILE")]
     x0_strip: Option<PathBuf>,
     /// Which variance a step adds (default: the model's own)
@@ -42,7 +41,7 @@ struct Args {
     /// How many screen pixels wide to draw each pixel
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     scale: u32,
-    /// Side of the images, if the model does not say
+    /// Side of the images in pixels, if the model does not specify it
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     image_size: Option<u32>,
     /// How many threads to use (default: all)
@@ -153,7 +152,7 @@ struct Film {
 impl Film {
     fn record(&mut self, args: &Args, total: usize, step: &Step<AutoDevice>) {
         let done = total - step.t;
-        // `n` moments, evenly spread, the last one among them.
+        // `n` moments, evenly spread, including the last one.
         let chosen =
             |n: usize| done == total || ((done - 1) * n / total != done * n / total);
         let columns = columns(step.next.shape().0);

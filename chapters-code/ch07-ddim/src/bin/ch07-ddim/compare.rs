@@ -14,7 +14,7 @@ pub struct Args {
     common: Common,
     #[command(flatten)]
     solver: SolverArgs,
-    /// How many images in a row
+    /// How many images to draw in each row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
     /// Determines the noise

@@ -20,7 +20,7 @@ pub struct Args {
     /// Frames from one image to the next
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
     frames: u32,
-    /// Determines the images: those that the same seed draws without `interpolate`
+    /// Determines the images: the same ones that this seed draws without `interpolate`
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit
@@ -31,7 +31,7 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Without fresh noise every noise leads to one image, and noises near each other to
+/// Without fresh noise, each noise leads to exactly one image, and noises near each other lead to
 /// images near each other.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     cli::outputs([("--out", &args.out, "gif")])?;
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             film.push(figures::grid(&[picture], 1, args.common.scale as usize));
         }
         progress.update(((i + 1) * count) as u64, || {
-            format!("{} of {} ways", i + 1, noises.len())
+            format!("{} of {} transitions", i + 1, noises.len())
         });
     }
     progress.finish();

@@ -18,7 +18,7 @@ pub struct Args {
     /// How many held-out images to take
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     count: u32,
-    /// How many timesteps to visit on each way; every number makes a row
+    /// How many timesteps to visit each way; every number adds two rows
     #[arg(
         long,
         value_delimiter = ',',

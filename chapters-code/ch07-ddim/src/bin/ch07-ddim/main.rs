@@ -57,7 +57,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// The device, the model, and where it is.
+    /// The device, the model, and the model's directory.
     pub fn open(
         &self,
     ) -> anyhow::Result<(AutoDevice, Model<UNet<AutoDevice>>, String)> {
@@ -93,7 +93,7 @@ struct Draw {
     steps: u32,
     #[command(flatten)]
     solver: SolverArgs,
-    /// Side of the images, if the model does not say
+    /// Side of the images in pixels, if the model does not specify it
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     image_size: Option<u32>,
     /// The grid of images to write (PNG)

@@ -31,8 +31,8 @@ pub struct Args {
     /// before)
     #[arg(long, value_enum)]
     condition: Option<Kind>,
-    /// How often it is told nothing, from 0 to below 1 (default: 0.1; with --resume: as
-    /// before)
+    /// How often the network is told nothing, at least 0 and below 1 (default: 0.1; with --resume:
+    /// as before)
     #[arg(
         long,
         conflicts_with = "resume",
@@ -59,13 +59,13 @@ enum Kind {
 fn probability(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
-        _ => Err("a number from 0 to below 1 is needed".into()),
+        _ => Err("a number of at least 0 and below 1 is needed".into()),
     }
 }
 
 impl Args {
-    /// What the network is told: as the flag says, or, with `--resume`, as the run
-    /// began.
+    /// What the network is told: what the flag says or, with `--resume`, what it was told when the
+    /// run began.
     fn settle(&mut self) -> anyhow::Result<Kind> {
         let kind = self.condition.unwrap_or(Kind::Text);
         kind.choose(&mut self.training);
@@ -275,17 +275,17 @@ impl Session for Conditional {
             &self.file,
             &config.scheduler,
         )?;
-        // The state last: once it is there, the run can be resumed, and that needs
-        // the model's files.
+        // The state is saved last: once it is there, the run can be resumed, and resuming needs the
+        // model's files.
         Ok(self.trainer.save_state(directory)?)
     }
 }
 
-/// Pictures on the way are drawn with this guidance scale, in this many steps.
+/// Previews are drawn with this guidance scale, in this many steps.
 const DRAWN_WITH: f64 = 2.0;
 const DRAWN_IN: usize = 50;
 
-/// What picture number `i` on the way is asked to show.
+/// What preview number `i` is to show.
 fn example(file: &ConditioningFile, i: usize, rng: &mut impl Rng) -> Condition {
     match &file.conditioning {
         ConditioningConfig::Class { num_classes } => Condition::Label(i % num_classes),

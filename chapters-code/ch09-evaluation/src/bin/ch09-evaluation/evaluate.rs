@@ -24,8 +24,8 @@ pub struct Args {
     model: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
-    /// The classifier in whose features images are compared (default: the one that
-    /// comes with this book)
+    /// The classifier whose features are used to compare images (default: the one that comes with
+    /// this book)
     #[arg(long, value_name = "DIR")]
     classifier: Option<PathBuf>,
     /// How many images to draw for each row of the table
@@ -44,7 +44,7 @@ pub struct Args {
     steps: Vec<u32>,
     #[command(flatten)]
     spacing: Spacing,
-    /// Guidance scales (models that can be told nothing have none)
+    /// Guidance scales (models that cannot be told what to draw have none)
     #[arg(
         long,
         value_delimiter = ',',
@@ -56,11 +56,11 @@ pub struct Args {
     /// The first seed; a seed decides the noise, the prompts and the real images
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many seeds to draw everything with; figures are their mean and standard
-    /// deviation
+    /// How many seeds to draw everything with; the figures are means and standard deviations over
+    /// them
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
-    /// Draw nothing: only make table and figures again, from an evaluation.json
+    /// Draw nothing: only make the table and the figures again, from an evaluation.json
     #[arg(
         long,
         value_name = "FILE",
@@ -75,7 +75,7 @@ pub struct Args {
         ],
     )]
     redraw: Option<PathBuf>,
-    /// Where table, JSON and figures go
+    /// Where the table, the JSON and the figures go
     #[arg(long, value_name = "DIR", default_value = "runs/evaluation")]
     out: PathBuf,
     /// How many threads to use (default: all)
@@ -86,8 +86,7 @@ pub struct Args {
 /// Draws many images and measures them.
 ///
 /// # Errors
-/// If a file cannot be read or written, or model, data set and classifier do not fit
-/// together.
+/// If a file cannot be read or written, or if model, data set and classifier do not fit together.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let _claim = files::claim(&args.out)?;
     if let Some(path) = &args.redraw {
@@ -181,8 +180,8 @@ fn check_shape(
     let found = target.network.unet().input_shape();
     anyhow::ensure!(
         found == Some(train.shape()),
-        "{} draws images of {found:?} (channels, height, width), but {} has {:?}: say \
-         which images it learnt from with --dataset",
+        "{} draws images of {found:?} (channels, height, width), but {} has {:?}: use \
+         --dataset to say which images it learnt from",
         directory.display(),
         train.name(),
         train.shape()

@@ -18,12 +18,12 @@ use crate::report::{Measured, Measures, Unit};
 use crate::target::Request;
 use ch06_sampling::program::BATCH;
 
-/// Training images in whose features the distances are measured.
+/// Training images from whose features the distances are measured.
 const REFERENCE_IMAGES: usize = 10_000;
-/// The nearest neighbour up to which a member of a crowd reaches.
+/// A member of a crowd reaches as far as its nearest neighbour of this number.
 pub(super) const NEIGHBOURS: usize = 3;
-/// Numbers of training images that are kept in memory (256 MB): drawing a cat takes
-/// longer than comparing with it.
+/// How many values of training images are kept in memory (256 MB): drawing a cat takes longer than
+/// comparing with it.
 const KEPT: usize = 64 << 20;
 
 /// What drawn images are measured with.
@@ -39,7 +39,7 @@ pub(super) struct Evaluator<'a> {
     /// The kinds of image that there are, and the share of each among all held-out
     /// images.
     kinds: Vec<Kinds>,
-    /// How far real cats are from the nearest cat that can be drawn, if they are cats.
+    /// How far each real image is from the nearest cat that can be drawn, if the images are cats.
     residuals: Vec<f64>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Evaluator<'a> {
         requests: &[Vec<Request>],
         drawn: &[Vec<Vec<f32>>],
     ) -> Vec<Measures> {
-        // All crowds at once, so that images that are not kept are read once.
+        // All crowds at once, so that images that are not kept are read only once.
         let nearest = self.nearest(&drawn.concat());
         let mut nearest = nearest.into_iter();
         let crowds = requests.iter().zip(drawn);
@@ -184,7 +184,7 @@ impl<'a> Evaluator<'a> {
         answers.collect()
     }
 
-    /// For each image the nearest training image.
+    /// For each image, the nearest training image.
     fn nearest(&self, drawn: &[Vec<f32>]) -> Vec<Nearest> {
         let mut best = nearest(drawn, &self.kept);
         for first in (self.kept.len()..self.train.len()).step_by(REFERENCE_IMAGES) {
@@ -199,7 +199,7 @@ impl<'a> Evaluator<'a> {
         best
     }
 
-    /// Some drawn images, and below each the training image that is nearest.
+    /// Some drawn images and, below each, the training image nearest to it.
     pub(super) fn pairs(&self, path: &Path, drawn: &[Vec<f32>]) -> anyhow::Result<()> {
         let [channels, height, width] = self.classifier.config.shape;
         let shown = &drawn[..drawn.len().min(12)];
@@ -255,7 +255,7 @@ fn shares(answers: &[Vec<usize>], at: usize, count: usize) -> Vec<f64> {
     (0..count).map(share).collect()
 }
 
-/// The share that is true.
+/// The share of `all` that is true.
 fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured {
     let (mut right, mut count) = (0, 0);
     for is_right in all {
@@ -294,8 +294,7 @@ fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
     measures
 }
 
-/// The shares of cats with everything right, for each pair of words that was
-/// left out of training.
+/// The share of cats with everything right, for each pair of words that was left out of training.
 fn unseen_pairs(asked: &[Asked], cats: &[Attributes]) -> (String, Vec<Measured>) {
     let measures = Unseen::ALL.map(|pair| {
         let of_pair = asked

@@ -1,5 +1,4 @@
-//! Measures how good a model's images are, and trains the classifiers that it needs for
-//! that.
+//! Measures how good a model's images are, and trains the classifiers needed for that.
 
 mod classifier;
 mod evaluate;
@@ -22,7 +21,7 @@ struct Program {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Train a classifier, in whose features images are compared
+    /// Train a classifier, whose features are used to compare images
     Classifier(classifier::Args),
 }
 

@@ -1,4 +1,4 @@
-//! What was measured, as table, JSON and figures.
+//! What was measured, as a table, as JSON and as figures.
 
 use std::fmt;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) struct Measured {
     pub(super) value: Option<f64>,
     /// What it is for real images, where that is known.
     pub(super) real: Option<f64>,
-    /// How many images it is a share of, where that is not all of them.
+    /// How many images it is a share of, if not of all.
     pub(super) of: Option<usize>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Measure {
     unit: Unit,
     value: Option<Spread>,
     real: Option<f64>,
-    /// How many images of all seeds it is a share of, where that is not all of them.
+    /// How many images of all seeds it is a share of, if not of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of: Option<usize>,
 }
@@ -170,7 +170,7 @@ impl Row {
         name
     }
 
-    /// All figures, those of the lines included.
+    /// All figures, including those in the lines.
     fn measures(&self) -> impl Iterator<Item = &Measure> {
         self.columns.iter().chain(self.lines.iter().flat_map(|line| &line.measures))
     }
@@ -208,7 +208,7 @@ impl Report {
     /// Reads a report.
     ///
     /// # Errors
-    /// If it is missing, damaged, or holds numbers that no evaluation measures.
+    /// If it is missing or damaged, or if it holds numbers that no evaluation measures.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let report: Self = model_dir::read_json(&Disk, path)?;
         for row in report.all_rows() {
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn the_spread_is_that_of_a_sample() {
         let Spread { mean, deviation } = Spread::from_values(&[1.0, 2.0, 6.0]);
-        // Squares 4, 1 and 9, divided by one less than there are.
+        // The squares are 4, 1 and 9; their sum is divided by one less than their count.
         assert!((mean - 3.0).abs() < 1e-12 && (deviation - 7f64.sqrt()).abs() < 1e-12);
         assert_eq!(Spread::from_values(&[4.0]), Spread { mean: 4.0, deviation: 0.0 });
     }

@@ -19,7 +19,7 @@ const ANCESTRAL: &str = "ddpm";
 /// Reads the name of a solver: `ddpm`, `ddim`, `ddim:ETA`, `dpm-solver++`.
 ///
 /// # Errors
-/// If there is none of this name.
+/// If there is no solver of this name.
 pub fn named_solver(text: &str) -> Result<NamedSolver, String> {
     let name = text.to_string();
     if text == ANCESTRAL {

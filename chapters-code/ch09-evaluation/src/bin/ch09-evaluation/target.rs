@@ -1,4 +1,4 @@
-//! The model that is evaluated, what it is asked to draw, and how it draws.
+//! The model being evaluated, what it is asked to draw, and how it draws.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use rand::seq::SliceRandom;
 use crate::report::Drawn;
 use crate::solvers::NamedSolver;
 
-/// The model that is evaluated.
+/// The model being evaluated.
 pub(super) type Target = Model<Network>;
 
 /// Its network.
@@ -53,7 +53,7 @@ impl Network {
         }
     }
 
-    /// The denoiser for images of these requests.
+    /// The denoiser for the images of these requests.
     fn denoiser(
         &self,
         device: &AutoDevice,
@@ -75,7 +75,7 @@ impl Network {
     }
 }
 
-/// What one image is asked to show.
+/// What one image is to show.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) condition: Condition,

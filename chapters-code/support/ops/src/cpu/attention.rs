@@ -50,8 +50,8 @@ enum Left {
     Transposed,
 }
 
-/// `out (rows, …) = a (rows, depth) · b (depth, …)`, or added to it; `to` says which columns of b
-/// and of the result are meant.
+/// `out (rows, …) = a (rows, depth) · b (depth, …)`, or `out += …` with `accumulate`; `to` says
+/// which columns of b and of the result are meant.
 fn product(
     [rows, depth]: [usize; 2],
     (a, left): (PaddedRows, Left),
@@ -104,7 +104,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The weights of some pixels, before they are divided by their sums, and one over each of
+    /// The weights of some pixels, before they are divided by their sums, and the reciprocals of
     /// these sums.
     fn weights(&self, columns: &[Run], width: usize, p: &mut [f32]) -> [f32; COLUMNS] {
         let [d, _, m] = self.dims;
@@ -130,8 +130,8 @@ impl<'a> Head<'a> {
         )
     }
 
-    /// All pixels, some at a time: `work` gets the first, the runs that read and write these
-    /// columns, and how many numbers a row of a buffer for them has.
+    /// Goes through all pixels, some at a time: `work` gets the number of the first, the runs that
+    /// read and write their columns, and the length of a row of a buffer for them.
     fn columns(&self, mut work: impl FnMut(usize, &[Run], usize)) {
         let (n, lanes) = (self.dims[1], lanes());
         for first in (0..n).step_by(COLUMNS) {

@@ -20,8 +20,8 @@ impl From<Store> for Base<'_> {
 }
 
 impl Base<'_> {
-    /// For one output channel of one image: a number for all pixels, and, if there are some,
-    /// numbers for each.
+    /// For one output channel of one image: one number for all pixels and, if there are images to
+    /// add, one for each pixel.
     pub(super) fn plane(&self, s: &ConvShape, n: usize, o: usize) -> (f32, Option<&[f32]>) {
         let Base::Added(Added { bias, channels, images }) = self else { return (0.0, None) };
         let (plane, pixels) = (n * s.cout + o, s.pixels());
@@ -29,7 +29,7 @@ impl Base<'_> {
         (constant, images.map(|images| &images[plane * pixels..][..pixels]))
     }
 
-    /// Puts it into some output channels, from `first` on, of image number `n`.
+    /// Puts the base into some output channels of image number `n`, from channel `first` on.
     pub(super) fn fill(&self, s: &ConvShape, n: usize, first: usize, y: &mut [f32]) {
         let Base::Added(_) = self else { return };
         for (o, plane) in y.chunks_mut(s.pixels()).enumerate() {

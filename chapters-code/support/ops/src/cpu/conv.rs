@@ -1,7 +1,7 @@
 //! Convolution.
 //!
 //! Most convolutions of a U-Net are 3×3 with many channels; those use the shortcut of [`winograd`].
-//! The others are matrix products. With an image *unfolded* to a matrix of (channel and kernel
+//! The others are matrix products. With an image *unfolded* into a matrix of (channel and kernel
 //! position) × (pixel of the result), where each number occurs as often as the kernel reads it, and
 //! with the weight as a matrix of (output channel) × (channel and kernel position),
 //!
@@ -92,8 +92,8 @@ fn flipped(s: &ConvShape, w: &[f32]) -> Vec<f32> {
     flipped
 }
 
-/// Numbers of an unfolded image that are made before they are used: as many as the second cache
-/// holds next to the rest.
+/// How many numbers of an unfolded image are made before they are used: as many as the second cache
+/// holds besides everything else.
 const UNFOLDED_LEN: usize = 64 * 1024;
 
 /// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts
@@ -148,7 +148,7 @@ fn gather(s: &ConvShape, x: &[f32], w: &[f32], base: Base, y: &mut [f32]) {
     });
 }
 
-/// `dx = base + fold(wᵀ · dy)`; `input` is what `base` is told.
+/// `dx = base + fold(wᵀ · dy)`; `input` is the shape that `base` is given.
 fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, dx: &mut [f32]) {
     let (taps, depth, pixels, result) = (s.taps(), s.depth(), s.pixels(), s.cout * s.pixels());
     let together = (UNFOLDED_LEN / (taps * pixels)).max(1);
@@ -177,8 +177,8 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
     });
 }
 
-/// Images are summed in this many groups, whatever the number of threads, so that the result is the
-/// same.
+/// Images are summed in this many groups, whatever the number of threads, so that the result is
+/// always the same.
 const GROUPS: usize = 4;
 /// Images are concatenated until a product has at least this many columns; shorter products are
 /// inefficient, and so is copying more images.
@@ -196,7 +196,7 @@ fn weight_gradient(s: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         let mut sums = vec![0.0; depth * s.cout + SLACK];
         with_scratch(|[unfolded, gradient, border]| {
             for (x, dy) in x.chunks(together * image).zip(dy.chunks(together * result)) {
-                // The pixels of these images are side by side: in a row for each channel.
+                // The pixels of these images are side by side: one row for each channel.
                 let row = x.len() / image * pixels;
                 let x = match together {
                     1 if s.is_pointwise() => x,
@@ -259,7 +259,7 @@ struct Bordered {
     positions: Vec<usize>,
     /// From there to the next row of outputs.
     step: usize,
-    /// The pieces of the channel: where each is in here, where it is in the channel, and how many
+    /// The pieces of the channel: where each lies here, where it lies in the channel, and how many
     /// numbers it has, which are `stride` apart in the channel.
     pieces: Vec<[usize; 3]>,
 }

@@ -6,12 +6,12 @@ use rayon::prelude::*;
 use super::simd::{vectorized, Arithmetic};
 use crate::shapes::{AdamW, RowCopy, Store, UpsampleShape};
 
-/// Numbers per piece of work: enough to outweigh handing it to a thread.
+/// Numbers per piece of work: enough to outweigh the cost of handing it to a thread.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// e^x to about 1e-7 relative, for x between -87 and 80, in arithmetic that a compiler turns into
-/// vector instructions (Cody & Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor polynomial of
-/// degree 7). Beyond that range, the value at its nearer end.
+/// e^x with a relative error of about 1e-7, for x between -87 and 80, in arithmetic that a compiler
+/// turns into vector instructions (Cody & Waite's reduction to |r| ≤ ln 2 / 2, then a Taylor
+/// polynomial of degree 7). Beyond that range, the value at its nearer end.
 #[inline(always)]
 pub(super) fn exp(math: Arithmetic, x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer

@@ -29,10 +29,10 @@ impl<'a> Matrix<'a> {
 }
 
 /// Terms of a sum that the `gemm` crate adds up without looking at the sizes of the caches, so that
-/// every machine rounds the same.
+/// every machine rounds in the same way.
 const TERMS: usize = 512;
 
-/// `c (m, n) = keep · c + factor · a (m, k) · b (k, n)`, on this thread alone, `c` in rows.
+/// `c (m, n) = keep · c + factor · a (m, k) · b (k, n)`, on this thread alone; `c` is in rows.
 pub(super) fn matmul(
     [m, n, k]: [usize; 3],
     a: Matrix,
@@ -46,7 +46,7 @@ pub(super) fn matmul(
         let keep = if first == 0 { keep } else { 1.0 };
         // SAFETY: the assertion holds for the last row and column of each matrix, and so for all;
         // `first` is a column of `a` and a row of `b`. `c` is borrowed for writing, so it overlaps
-        // neither of them, and it holds numbers already, which `keep` reads.
+        // neither of them, and it already holds the numbers that `keep` multiplies.
         unsafe {
             gemm::gemm(
                 m,

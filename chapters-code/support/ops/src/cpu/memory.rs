@@ -10,7 +10,7 @@
 //! Borrows accepts this and Stacked Borrows rejects it. Compiled code is not affected: for a
 //! `&f32`, rustc promises LLVM that at least four bytes can be read, never that no others can.
 //!
-//! The results of kernels take another way: each is written as a `Vec`, before it becomes a
+//! The results of kernels take another route: each is written as a `Vec` before it becomes a
 //! tensor, and dfdx does lend the storage of gradients.
 
 use dfdx::prelude::*;
@@ -24,8 +24,8 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     let len = t.shape().num_elements();
     assert!(len > 0, "a tensor without elements");
     let origin: *const f32 = &t[S::Concrete::default()];
-    // dfdx keeps strides private, but tells the address of any element: a tensor is contiguous if a
-    // step along each axis goes as far as the axes after it are long.
+    // dfdx keeps strides private, but gives the address of any element: a tensor is contiguous if a
+    // step along each axis passes as many elements as the axes after it hold.
     let at = |index| &t[index] as *const f32 as usize;
     let distance = |index| at(index).wrapping_sub(origin as usize) / size_of::<f32>();
     let (mut expected, mut last) = (1, S::Concrete::default());
@@ -48,13 +48,13 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     unsafe { std::slice::from_raw_parts(origin, len) }
 }
 
-/// The elements of a contiguous tensor, to write.
+/// The elements of a contiguous tensor, for writing.
 fn elements_mut<S: Shape>(t: &mut Tensor<S, f32, Cpu>) -> &mut [f32] {
     let len = elements(t).len();
     // `IndexMut` makes the storage this tensor's own (it copies what others share).
     let origin: *mut f32 = &mut t[S::Concrete::default()];
-    // SAFETY: as in `elements`, with the same reliance. `t` is borrowed for writing and its storage
-    // is no other tensor's, so nothing else reads or writes these elements meanwhile.
+    // SAFETY: as in `elements`, with the same known limit. `t` is borrowed for writing and its
+    // storage is no other tensor's, so nothing else reads or writes these elements meanwhile.
     unsafe { std::slice::from_raw_parts_mut(origin, len) }
 }
 

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimdLevel {
-    /// No vector instructions beyond what every processor of the kind has.
+    /// No vector instructions beyond those that every processor of its kind has.
     Scalar,
     /// AVX2 and FMA: 8 numbers at a time.
     Avx2,
@@ -49,19 +49,19 @@ fn at_level(code: u8) -> Option<Arch> {
 
 /// The instructions to use now.
 ///
-/// `arch().dispatch(work)` runs work with them. All that it calls must be inlined into it: a
-/// function is compiled for one set of instructions only.
+/// `arch().dispatch(work)` runs `work` with them. Everything that it calls must be inlined into it:
+/// a function is compiled for one set of instructions only.
 pub(super) fn arch() -> Arch {
     at_level(FORCED.load(Ordering::Relaxed)).unwrap_or_default()
 }
 
-/// Runs a closure with the instructions to use now. It must say `#[inline(always)]`.
+/// Runs a closure with the instructions to use now. The closure must be marked `#[inline(always)]`.
 pub(super) fn vectorized<R>(work: impl FnMut(Arithmetic) -> R) -> R {
     struct Work<F>(F);
     impl<R, F: FnMut(Arithmetic) -> R> WithSimd for Work<F> {
         type Output = R;
-        // Called as `FnMut`, not `FnOnce`: that would be a function around the closure, and nobody
-        // could ask for *that* to be inlined.
+        // Called as `FnMut`, because a call as `FnOnce` would put a function around the closure,
+        // and nobody could ask for *that* to be inlined.
         #[inline(always)]
         fn with_simd<S: Simd>(mut self, _: S) -> R {
             let fused =
@@ -72,8 +72,8 @@ pub(super) fn vectorized<R>(work: impl FnMut(Arithmetic) -> R) -> R {
     arch().dispatch(Work(work))
 }
 
-/// Arithmetic for which there may be better instructions: known to the compiler where a closure of
-/// [`vectorized`] is inlined.
+/// Arithmetic for which there may be better instructions; the compiler knows them where a closure
+/// of [`vectorized`] is inlined.
 #[derive(Clone, Copy)]
 pub(super) struct Arithmetic {
     /// Whether one instruction multiplies and adds.
@@ -99,8 +99,8 @@ impl Arithmetic {
         if !self.fused {
             return 1.0 / d;
         }
-        // The exponent changes its sign, and the first digits follow, roughly: off by 5 % at most.
-        // Every step squares the error.
+        // The exponent changes sign, and the first digits come out roughly right: off by 5 % at
+        // most. Every step squares the error.
         let mut r = f32::from_bits(0x7ef3_11c7_u32.wrapping_sub(d.to_bits()));
         for _ in 0..3 {
             let wrong = (-d).mul_add(r, 1.0);

@@ -1,10 +1,10 @@
-//! Memory for results: that of earlier tensors, without filling it with zeros first.
+//! Memory for results: that of earlier tensors, not filled with zeros first.
 //!
-//! dfdx keeps memory that it no longer needs and gives it out again, but fills it with zeros first,
+//! dfdx keeps memory that it no longer needs and hands it out again, but fills it with zeros first,
 //! on one thread. A kernel that writes every element needs no zeros, and where two threads write,
 //! filling costs twice: the lines of one core's cache have to move to the other.
 //!
-//! dfdx keeps memory by its size and alignment, not by the type of what was in it, and allocates
+//! dfdx sorts memory by its size and alignment, not by the type of what was in it, and allocates
 //! for any type that names its zero. So we ask it for elements of a type of our own, which let
 //! themselves be filled without changing. Nothing here is ever uninitialised: dfdx's cache takes
 //! memory from a `Vec` with as many initialised elements as it is long, and where the cache has
@@ -29,7 +29,7 @@ impl Clone for Stale {
     }
     /// Leaves the number as it is. `[T]::fill`, which dfdx calls on memory from its cache, uses
     /// this to assign to all elements but the last. (Where a standard library copies instead,
-    /// filling takes longer, and is just as correct.)
+    /// filling takes longer, but is just as correct.)
     #[inline(always)]
     fn clone_from(&mut self, _: &Self) {}
 }
@@ -37,7 +37,7 @@ impl Clone for Stale {
 // SAFETY: an `f32` whose bits are all zero is a number.
 #[cfg(feature = "cuda")]
 unsafe impl cudarc::driver::ValidAsZeroBits for Stale {}
-// SAFETY: laid out as an `f32`, which may be sent to a GPU; no `Stale` is.
+// SAFETY: laid out as an `f32`, which may be sent to a GPU; no `Stale` ever is.
 #[cfg(feature = "cuda")]
 unsafe impl cudarc::driver::DeviceRepr for Stale {}
 

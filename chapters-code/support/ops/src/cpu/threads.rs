@@ -1,9 +1,9 @@
 //! Jobs side by side, and threads that stay awake between kernels.
 //!
-//! A thread of rayon that finds no work goes to sleep after a few microseconds, and waking it takes
-//! longer than a small kernel lasts. A step of training or sampling is a chain of hundreds of
-//! kernels, so here a thread that is out of work keeps looking for a moment, as the threads of
-//! OpenMP do.
+//! A rayon thread that finds no work goes to sleep after a few microseconds, and waking it takes
+//! longer than a small kernel does. A step of training or sampling is a chain of hundreds of
+//! kernels, so here a thread that has run out of work spends a moment looking for more, as the
+//! threads of OpenMP do.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
@@ -19,9 +19,9 @@ use crate::parallel::Parallel;
 /// last work.
 const PATIENCE: Duration = Duration::from_micros(500);
 
-/// Pauses of the processor between two looks, well below a microsecond.
+/// The processor's pauses between two looks: well below a microsecond in all.
 const PAUSES: u32 = 8;
-/// Looks between two offers of the core to other threads.
+/// How many times a thread looks before it offers its core to other threads.
 const YIELD_EVERY: u32 = 64;
 
 /// In a build for a GPU, nothing waits for the processor.
@@ -35,8 +35,8 @@ impl Parallel for Cpu {
     fn workers(&self) -> usize {
         rayon::current_num_threads()
     }
-    // Two threads must not ask dfdx's cache of memory at the same time: after one has seen that
-    // there is something, the other may take it out first. So every worker has
+    // Two threads must not ask dfdx's cache for memory at the same time: after one has seen that
+    // there is some, the other may take it out first. So every worker has
     // a device, and a cache, of its own.
     fn fork(&self) -> Self {
         let fork = Cpu::default();
@@ -58,7 +58,7 @@ impl Parallel for Cpu {
     }
 }
 
-/// Whether threads are looking.
+/// Whether threads are looking for work.
 static AWAKE: AtomicBool = AtomicBool::new(false);
 /// When the last kernel started, in nanoseconds since the first.
 static LAST: AtomicU64 = AtomicU64::new(0);

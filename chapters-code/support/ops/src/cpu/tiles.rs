@@ -84,7 +84,7 @@ impl WithSimd for Tiles<'_> {
         let end_b = reach([(1, self.starts.max), (1, last_run), (1, S::F32_LANES)]);
         assert!(end_b <= self.b.len());
         for runs in self.runs.chunks(VECTORS) {
-            // As many panels together as the registers hold, and about as many each time.
+            // As many panels together as the registers hold, and about the same number each time.
             let times = panels.div_ceil(panels_together(S::F32_LANES, runs.len()));
             let mut panel = 0;
             for left in (1..=times).rev() {
@@ -110,8 +110,8 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// How far these steps reach, each given as a count and a length. Where a `usize` cannot hold it,
-/// its largest value, which is beyond every slice.
+/// How far these steps reach, each given as a count and a length. Where a `usize` cannot hold that,
+/// the largest `usize`, which is beyond every slice.
 #[inline(always)]
 pub(super) fn reach<const N: usize>(steps: [(usize, usize); N]) -> usize {
     steps.iter().fold(0, |sum: usize, (count, len)| sum.saturating_add(count.saturating_mul(*len)))
@@ -123,7 +123,7 @@ pub(super) fn reach<const N: usize>(steps: [(usize, usize); N]) -> usize {
 const fn panels_together(lanes: usize, runs: usize) -> usize {
     match (lanes, runs) {
         (16, 1) => 4,
-        (16, _) => 3, // 24 sums of the 32 registers of AVX-512
+        (16, _) => 3, // 24 sums; AVX-512 has 32 registers
         (_, 1) => 2,
         _ => 1,
     }
@@ -153,7 +153,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
     let mut a = unsafe { t.a.as_ptr().add(panel * next) };
     let mut bases = [t.b.as_ptr(); N];
     for j in 0..N {
-        // SAFETY: what the run reads for the smallest start is in `t.b`, and not before this.
+        // SAFETY: what is read for the smallest start is in `t.b`, and not before this address.
         bases[j] = unsafe { bases[j].add(runs[j].source) };
     }
     for &start in &t.starts.offsets {
@@ -241,8 +241,8 @@ pub(super) fn lanes() -> usize {
 /// whatever was left there.
 pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; N]) -> R) -> R {
     thread_local!(static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
-    // Taken away, not borrowed: `work` may ask for more, or wait for other threads and meanwhile do
-    // work that does.
+    // Taken away, not borrowed: `work` may ask for more, or, while it waits for other threads, do
+    // other work that asks for some.
     let mut taken = [const { Vec::new() }; N];
     SPARE.with_borrow_mut(|spare| {
         taken.iter_mut().for_each(|buffer| *buffer = spare.pop().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Between planes, where the pixels of a channel are side by side, and vectors, where channels are.
+//! From planes, where the pixels of a channel are side by side, to vectors of channels, and back.
 
 #[cfg(target_arch = "x86_64")]
 use std::any::TypeId;
@@ -120,7 +120,8 @@ pub(super) fn transpose(from: &[f32], columns: usize, to: &mut [f32], width: usi
 }
 
 /// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix
-/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers after them.
+/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers after its
+/// rows.
 pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
     struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
     impl WithSimd for Add<'_> {
@@ -149,8 +150,9 @@ pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns
     arch().dispatch(Add(from, width, to, columns))
 }
 
-/// Whether there are instructions that transpose a block: AVX. The processor has them if `S` is one
-/// of the two sets that include it, because there is no value of those types without it.
+/// Whether there are instructions that transpose a block: those of AVX. The processor has them if
+/// `S` is one of the two sets that include AVX, because without it there is no value of those
+/// types.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn blocks_pay<S: Simd>(_: S) -> bool {

@@ -46,7 +46,7 @@ const KERNELS: [&str; 22] = [
 ];
 /// Threads in a block, as in `kernels.cu`.
 const THREADS: u32 = 256;
-/// Side of the square of results that a block of a product makes, as in `kernels.cu`.
+/// Side of the square of results that a block of a product computes, as in `kernels.cu`.
 const TILE: usize = 64;
 
 /// `Conv` of `kernels.cu`.
@@ -108,7 +108,7 @@ pub struct DeviceRead<'a> {
     owner: PhantomData<&'a ()>,
 }
 
-/// Numbers in the GPU's memory, to write.
+/// Numbers in the GPU's memory, for writing.
 pub struct DeviceWrite<'a> {
     pointer: u64,
     len: usize,
@@ -149,7 +149,7 @@ fn pointer_of<S: Shape>(t: &Tensor<S, f32, Cuda>) -> (u64, usize) {
     (pointer, len)
 }
 
-/// dfdx's handle of the GPU, with our kernels loaded. There is one GPU, the first.
+/// dfdx's handle to the GPU, with our kernels loaded. Only one GPU is used, the first.
 fn gpu(device: &Cuda) -> &'static Arc<CudaDevice> {
     static GPU: OnceLock<Arc<CudaDevice>> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -199,7 +199,7 @@ fn tiles(m: usize, n: usize) -> usize {
     m.div_ceil(TILE) * n.div_ceil(TILE)
 }
 
-/// `c = factor · a · b + bias`, or added to c.
+/// `c = factor · a · b + bias`, or `c += …` with `accumulate`.
 fn matmul(device: &Cuda, s: Matmul, [a, b, bias]: [u64; 3], c: u64, factor: f32, accumulate: bool) {
     let blocks = s.batch * tiles(s.m, s.n);
     launch_blocks!(device, "ops_matmul", blocks, (s, a, b, bias, c, factor, accumulate as i32));

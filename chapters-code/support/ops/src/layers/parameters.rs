@@ -142,7 +142,7 @@ impl<D: UNetDevice> Parameter<'_, D> {
     /// Sets its numbers.
     ///
     /// # Panics
-    /// If there are more or fewer.
+    /// If there are too many or too few.
     pub fn copy_from(&mut self, values: &[f32]) {
         with_tensor!(&mut self.tensor, tensor => tensor.copy_from(values));
     }
@@ -170,8 +170,8 @@ impl<D: UNetDevice> Parameter<'_, D> {
         with_tensor!(&mut self.tensor, tensor => **tensor = copy_on(device, tensor));
     }
 
-    /// One AdamW update, in place, with its gradient and its two moments, which have as many
-    /// elements.
+    /// One AdamW update, in place, with its gradient and its two moments, which have the same
+    /// number of elements.
     pub fn adamw_step(
         &mut self,
         numbers: &AdamW,

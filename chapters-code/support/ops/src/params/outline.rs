@@ -60,7 +60,7 @@ impl Outline {
         self.0.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
     }
 
-    /// How many numbers all tensors hold.
+    /// How many numbers all the tensors hold together.
     pub fn count(&self) -> u128 {
         self.iter().map(|(_, shape)| shape.iter().map(|&n| n as u128).product::<u128>()).sum()
     }

@@ -22,7 +22,7 @@ pub fn random(rng: &mut ChaCha8Rng, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.gen_range(-1.0..1.0)).collect()
 }
 
-/// Asserts that `found` equals `expected` to `tolerance`, relative to the largest expected value.
+/// `found` must be within `tolerance` of `expected`, relative to the largest expected value.
 pub fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
     let scale = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));

@@ -29,7 +29,7 @@ pub struct VaryArgs {
     /// size, and put on white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
-    /// How much of it to give up, 0 to 1; every number makes a row
+    /// How much of the image to give up, from 0 to 1; every number makes a row
     #[arg(
         long,
         value_delimiter = ',',
@@ -38,7 +38,7 @@ pub struct VaryArgs {
         allow_negative_numbers = true,
     )]
     strength: Vec<f64>,
-    /// How many images in a row
+    /// How many images to draw in each row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
     /// The picture to write (PNG): the image, then the rows
@@ -49,7 +49,7 @@ pub struct VaryArgs {
 fn strength(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(strength) if (0.0..=1.0).contains(&strength) => Ok(strength),
-        _ => Err("a strength is a number from 0 to 1".into()),
+        _ => Err("a strength must be a number from 0 to 1".into()),
     }
 }
 
@@ -57,7 +57,7 @@ fn strength(text: &str) -> Result<f64, String> {
 pub fn vary(args: VaryArgs) -> anyhow::Result<()> {
     anyhow::ensure!(
         args.solver.solver == SolverKind::Ddim,
-        "--solver: images are varied with ddim only"
+        "--solver: only ddim can vary images"
     );
     let ready = args.common.open(&args.out)?;
     let image = read_image(&args.image, ready.shape, Color::WHITE)?;
@@ -97,7 +97,7 @@ pub struct InpaintArgs {
         allow_negative_numbers = true,
     )]
     guidance_scale: f64,
-    /// The image to change (PNG, JPEG, …); it is cropped and scaled to the model's size, on
+    /// The image to change (PNG, JPEG, …); it is cropped and scaled to the model's size, and put on
     /// white if transparent
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
@@ -105,7 +105,7 @@ pub struct InpaintArgs {
     /// transparent elsewhere
     #[arg(long, value_name = "FILE")]
     mask: PathBuf,
-    /// How many times to do every step, so that new and old fit together
+    /// How many times to take every step, so that new and old fit together
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     resamplings: u32,
     /// How many images to draw
@@ -127,7 +127,7 @@ pub fn inpainting(args: InpaintArgs) -> anyhow::Result<()> {
     let mask = read_image(&args.mask, [1, height, width], Color::BLACK)?;
     anyhow::ensure!(
         mask.size == image.size,
-        "{} is {}x{} pixels, but {} is {}x{}: the mask must be of the image's size",
+        "{} is {}x{} pixels, but {} is {}x{}: the mask must be the same size as the image",
         args.mask.display(),
         mask.size[1],
         mask.size[0],

@@ -20,8 +20,8 @@ pub use sample::{sample, scales, SampleArgs, ScalesArgs};
 /// What every command needs.
 #[derive(clap::Args)]
 pub struct Common {
-    /// The model directory (default: the cats that come with this book, or with --label
-    /// its digits)
+    /// The model directory (default: the cats that come with this book or, with --label, its
+    /// digits)
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// What to draw, in words
@@ -89,7 +89,7 @@ impl Common {
         }
     }
 
-    /// What they do not want.
+    /// What the flags ask to leave out.
     fn negative(&self, ready: &Ready) -> anyhow::Result<Condition> {
         self.negative_prompt
             .as_ref()
@@ -114,8 +114,8 @@ impl Ready {
         ops::tensor(&self.device, values, (count, channels, height, width))
     }
 
-    /// Draws an image for each condition with `draw`, which is given the guidance and
-    /// the random sources of some of them.
+    /// Draws an image for each condition with `draw`, which is given the guidance and the random
+    /// sources of one batch at a time.
     fn draw(
         &self,
         conditions: &[Condition],

@@ -15,8 +15,7 @@ pub struct SampleArgs {
     common: Common,
     #[command(flatten)]
     solver: SolverArgs,
-    /// How strongly to insist on what is asked for: 0 not at all, 1 as the network was
-    /// trained
+    /// How strongly to insist on what is asked for: 0 means not at all, 1 as much as in training
     #[arg(
         long,
         default_value_t = 1.5,
@@ -27,7 +26,7 @@ pub struct SampleArgs {
     /// How many images to draw
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
-    /// Prompts from a file, one per line: one image for each
+    /// Prompts from a file, one per line; one image is drawn for each
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "label", "count"])]
     prompts: Option<PathBuf>,
     /// The grid of images to write (PNG)
@@ -92,7 +91,7 @@ pub struct ScalesArgs {
         value_parser = guidance_scale,
     )]
     guidance_scales: Vec<f64>,
-    /// How many images in a row
+    /// How many images to draw in each row
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     count: u32,
     /// The picture to write (PNG)

@@ -12,7 +12,7 @@ use crate::cpu::transpose::Pixels;
 pub(super) struct MatrixLayout {
     pub width: usize,
     /// From one matrix to the next: not a power of two, so that the 36 do not fight for the same
-    /// lines of cache.
+    /// cache lines.
     pub step: usize,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn get_block<S: Simd, const N: usize>(
     block
 }
 
-/// Stores a block, as [`get_block`] reads it.
+/// Stores a block in the way that [`get_block`] reads one.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
 pub(super) fn put_block<S: Simd, const N: usize>(

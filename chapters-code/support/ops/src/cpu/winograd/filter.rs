@@ -45,8 +45,8 @@ struct Kept {
 
 impl Memo {
     /// Whether a transformed weight is kept. It is four times as large as the weight. If there are
-    /// many tiles, transforming it takes little time next to the rest; and transforming a large one
-    /// again takes less time than fetching it from beyond the nearer caches.
+    /// many tiles, transforming it takes little time compared with the rest; and transforming a
+    /// large one again takes less time than fetching it from beyond the nearer caches.
     pub(super) fn pays(s: &ConvShape) -> bool {
         let grid = Grid::new(s.ho, s.wo);
         s.batch * grid.rows * grid.columns <= 64 && s.cin * s.cout <= 8192

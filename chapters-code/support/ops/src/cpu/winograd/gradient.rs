@@ -11,7 +11,7 @@ use crate::cpu::simd::arch;
 use crate::cpu::tiles::{lanes, runs, scratch_slice, with_scratch, Starts, Tiles, SLACK};
 use crate::shapes::ConvShape;
 
-/// Bands whose transformed tiles are in memory at once while the gradient of a weight is summed.
+/// Bands whose transformed tiles are in memory at once while a weight's gradient is being summed.
 const BANDS: usize = 4;
 
 /// Adds the gradient of the weight.
@@ -69,7 +69,7 @@ pub(in crate::cpu) fn backward_weight(s: &ConvShape, x: &[f32], dy: &[f32], dw: 
     });
 }
 
-/// Inputs and gradients of one band into their 36 matrices.
+/// Transforms the inputs and gradients of one band into their 36 matrices.
 struct TransformBoth<'a> {
     s: &'a ConvShape,
     band: Band,
@@ -120,7 +120,7 @@ impl WithSimd for TransformBoth<'_> {
 struct SumTiles<'a> {
     s: &'a ConvShape,
     bands: &'a [Band],
-    /// Whether these are the first: then there is nothing to add to.
+    /// Whether these are the first bands: then there is nothing to add to yet.
     first: bool,
     place: usize,
     v_layout: MatrixLayout,

@@ -6,7 +6,7 @@ use super::tiling::{Grid, TILE};
 use crate::cpu::tiles::{ROWS, SLACK};
 use crate::shapes::ConvShape;
 
-/// What one thread does of an image.
+/// The part of an image that one thread computes.
 pub(super) struct Share {
     /// Rows of tiles.
     pub rows: Range<usize>,
@@ -15,17 +15,17 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Cuts `0..len` into `count` pieces that are a multiple of `step` long, but for the last.
+    /// Cuts `0..len` into `count` pieces; the length of all but the last is a multiple of `step`.
     fn pieces(len: usize, count: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
         let piece = len.div_ceil(count).next_multiple_of(step);
         (0..len).step_by(piece).map(move |first| first..len.min(first + piece))
     }
 
-    /// Cuts an image into `count` shares: by rows, where every thread transforms the whole weight
-    /// for itself, unless it is there already, or by channels, where every thread transforms the
-    /// whole image for itself; whichever is less work for the thread that has most. (They could
-    /// share what they transform, but waiting for each other, and fetching numbers from another's
-    /// cache, takes longer.)
+    /// Cuts an image into `count` shares: either by rows, where every thread transforms the whole
+    /// weight for itself (unless it is there already), or by channels, where every thread
+    /// transforms the whole image for itself; whichever is less work for the thread that has most.
+    /// (They could share what they transform, but waiting for each other, and fetching numbers from
+    /// another's cache, would take longer.)
     pub fn all(s: &ConvShape, count: usize, transformed: bool) -> Vec<Self> {
         let grid = Grid::new(s.ho, s.wo);
         let rows = Self::pieces(grid.rows, count, 1).map(|rows| Self { rows, channels: 0..s.cout });

@@ -1,4 +1,4 @@
-//! How a result is cut into tiles, and tiles are grouped to be worked on together.
+//! How a result is cut into tiles, and how tiles are grouped to be worked on together.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ pub(super) const TILE: usize = 4;
 pub(super) const REACH: usize = TILE + 2;
 /// Places in a transformed tile.
 pub(super) const PLACES: usize = REACH * REACH;
-/// Tiles that are worked on together, if there are as many: enough that a transformed filter, once
-/// fetched, is used often, and few enough that the tiles stay near.
+/// Tiles that are worked on together, if there are that many: enough that a transformed filter,
+/// once fetched, is used often, and few enough that the tiles stay near.
 const BAND_TILES: usize = 32;
 
 /// The tiles of one image.
@@ -34,7 +34,7 @@ impl Grid {
         Self { rows: height.div_ceil(TILE), columns: width.div_ceil(TILE) }
     }
 
-    /// Cuts `images` images into bands of about `BAND_TILES` tiles, of at most `most` images.
+    /// Cuts `images` images into bands of about `BAND_TILES` tiles and at most `most` images.
     pub fn bands(self, images: usize, most: usize) -> Vec<Band> {
         let together = (BAND_TILES / (self.rows * self.columns)).clamp(1, most);
         let groups = (0..images).step_by(together).map(|image| image..images.min(image + together));
