@@ -65,7 +65,7 @@ pub struct Step<D: UNetDevice> {
 }
 
 /// A walk from noise to images: an iterator over its steps. See [`walk`].
-#[must_use = "a walk takes a step only when it is asked for one, or all of them with `finish`"]
+#[must_use = "a walk takes a step when it is asked for one, or all with `finish`"]
 pub struct Walk<'a, D: UNetDevice> {
     solver: Box<dyn Solver<D> + 'a>,
     x: Images<D>,
