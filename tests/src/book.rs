@@ -354,7 +354,7 @@ fn masked(text: &str) -> String {
 
 /// The share of the values (one per colour of a pixel) in which two pictures differ by more than
 /// `most` of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared, and 1 is
-/// returned if anything else in them differs.
+/// returned if anything else in the files differs.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     if !a.starts_with(b"<svg") {
         return share_beyond([a, b].map(pixels), most);

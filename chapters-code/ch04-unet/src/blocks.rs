@@ -199,6 +199,15 @@ impl<D: UNetDevice> AttentionBlock<D> {
         rescale(self.to_out.forward_pixels_plus_images(h, residual), self.scale)
     }
     // ANCHOR_END: attention_forward
+
+    /// How much each pixel of `x` takes from each pixel, as a mean over the heads:
+    /// `(batch, channels, h, w)` to `(batch, h · w, h, w)`. The shares that a pixel takes
+    /// add up to 1.
+    pub fn shares(&self, x: Images<D>) -> Images<D> {
+        let h = self.group_norm.forward(x);
+        let k = self.to_k.forward_pixels(h.clone());
+        ops::attention_shares(self.to_q.forward_pixels(h), k, self.heads)
+    }
 }
 
 ops::parameters!(AttentionBlock { group_norm, to_q, to_k, to_v, to_out as "to_out.0" });
@@ -297,3 +306,34 @@ ops::parameters!(Stage {
     downsample as "downsamplers.0",
     upsample as "upsamplers.0"
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ch03_forward::{rng, standard_normal};
+
+    /// With a single head, the mean of all values, each times its share, is what attention adds.
+    #[test]
+    fn shares_are_what_attention_mixes_with() {
+        let device: ops::AutoDevice = ops::open_device(0).unwrap();
+        let common = Common { groups: 2, eps: 1e-5, time_width: 4, scale: 1.0 };
+        let size = AttentionSize { channels: 4, heads: 1 };
+        let attention = AttentionBlock::new(&device, &mut rng(0, 0), common, size);
+        let x = standard_normal(&device, (1, 4, 2, 3), &mut rng(1, 0));
+        let shares = attention.shares(x.clone()).as_vec();
+        let values = attention.group_norm.forward(x.clone());
+        let values = attention.to_v.forward_pixels(values).as_vec();
+        let mixed = (0..24).map(|i| {
+            let (channel, pixel) = (i / 6, i % 6);
+            (0..6)
+                .map(|place| shares[place * 6 + pixel] * values[channel * 6 + place])
+                .sum()
+        });
+        let mixed = ops::tensor(&device, mixed.collect(), (1, 4, 2, 3));
+        let expected =
+            attention.to_out.forward_pixels_plus_images(mixed, x.clone()).as_vec();
+        for (found, expected) in attention.forward(x).as_vec().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+    }
+}

@@ -121,6 +121,16 @@ impl<D: UNetDevice> UNet<D> {
         &self.config
     }
 
+    /// A stage by its name, as [`BlockHook`] is told it: `"down_blocks.0"`, `"mid_block"`.
+    pub fn stage(&self, name: &str) -> Option<&Stage<D>> {
+        let level = |prefix: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();
+        match (level("down_blocks."), level("up_blocks.")) {
+            (Some(level), _) => self.down.get(level),
+            (_, Some(level)) => self.up.get(level),
+            _ => (name == "mid_block").then_some(&self.middle),
+        }
+    }
+
     // ANCHOR: forward
     /// The network's answer to x_t: `(batch, in_channels, h, w)` to `(batch,
     /// out_channels, h, w)`.

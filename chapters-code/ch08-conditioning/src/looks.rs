@@ -14,19 +14,9 @@ impl<D: UNetDevice> CrossAttention<D> {
     /// heads: `(batch, places, h, w)`. For each pixel, the shares of all places sum to
     /// 1.
     pub fn shares(&self, x: Images<D>, text: Images<D>) -> Images<D> {
-        let (batch, channels, h, w) = *x.shape();
-        let (_, _, _, places) = *text.shape();
-        let each = channels / self.heads;
-        let split = |images: Images<D>, pixels| {
-            images.reshape_like(&(batch, self.heads, each, pixels))
-        };
-        let q = split(self.to_q.forward_pixels(self.norm.forward(x)), h * w);
-        let k = split(self.to_k.forward_pixels(text), places);
-        let q = q.permute::<_, Axes4<0, 1, 3, 2>>();
-        let scores = q.matmul(k) * (each as f32).sqrt().recip();
-        let shares = scores.softmax::<Axis<3>>().mean::<_, Axis<1>>();
-        let by_place = shares.permute::<_, Axes3<0, 2, 1>>();
-        by_place.reshape_like(&(batch, places, h, w))
+        let q = self.to_q.forward_pixels(self.norm.forward(x));
+        let k = self.to_k.forward_pixels(text);
+        ops::attention_shares(q, k, self.heads)
     }
 }
 // ANCHOR_END: shares

@@ -17,7 +17,7 @@
 //! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
 //!   ([`memory`]);
-//! - it ends the process, or does not end within a minute.
+//! - it ends the process, or reading it takes more than a minute.
 //!
 //! An input that fails is shortened and goes to `tests/fuzz/failures/TARGET-SUM`. Once the bug is
 //! fixed, it moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.

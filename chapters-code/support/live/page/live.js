@@ -88,6 +88,9 @@ function make(tag, properties = {}, ...children) {
     return element;
 }
 
+/** Pixels per side of a cat, and of a board. */
+const SIDE = 16;
+
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const megabytes = bytes => (bytes / 1e6).toFixed(1);
 
@@ -116,6 +119,27 @@ function offerParts(form) {
     }
     form.addEventListener("input", show);
     show();
+}
+
+// ---- A picture to point at -----------------------------------------------------------------------------------------
+
+/**
+ * Lets two controls (`data-point="column row"`) follow the pointer over the picture. It begins with a grid of images,
+ * `data-across` in a row, whose pixels are `data-pixel` points wide, with gaps of `data-gap` points between images.
+ */
+function offerPixels(form, canvas) {
+    const { point, pixel, gap, across } = form.dataset;
+    const controls = point.split(" ").map(name => form.elements[name]);
+    const step = SIDE * pixel + Number(gap);
+    canvas.onpointermove = canvas.onpointerdown = event => {
+        const at = [event.offsetX, event.offsetY].map(offset => offset * canvas.width / canvas.clientWidth);
+        const places = at.map(offset => Math.floor(offset % step / pixel));
+        const isSet = controls.every((control, i) => control.valueAsNumber === places[i]);
+        if (isSet || at[0] >= across * step || places.some(place => place < 0 || place >= SIDE)) return;
+        controls.forEach((control, i) => control.value = places[i]);
+        controls.forEach(showValue);
+        controls[0].dispatchEvent(new Event("input", { bubbles: true }));
+    };
 }
 
 // ---- Words to click ------------------------------------------------------------------------------------------------
@@ -148,8 +172,8 @@ function offerWords(form, changed) {
 
 // ---- A board to paint on -------------------------------------------------------------------------------------------
 
-/** Pixels per side of a board, and points of its canvas per pixel. */
-const SIDE = 16, POINT = 20;
+/** Points of a board's canvas per pixel. */
+const POINT = 20;
 
 /** Lets the reader paint. The board is kept in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. Without colours the reader can only mark. */
 class Board {
@@ -426,6 +450,7 @@ class Figure {
         this.restore();
         offerWords(form, () => this.draw());
         offerParts(form);
+        if (form.dataset.point) offerPixels(form, this.film.canvas);
         if (form.querySelector(".board")) new Board(form, () => this.painted());
         for (const control of form.elements) showValue(control);
         form.classList.add("ready");

@@ -1,10 +1,12 @@
-//! Chapter 1: a cat of the reader's choice, and its numbers.
+//! Chapter 1: a cat of the reader's choice, and the numbers of one of its pixels.
 
 use anyhow::Context;
 use ch01_tensors::cats::{self, Attributes, Background, Ears, Eyes, Fur, Pattern, Pose};
+use figures::Picture;
 use serde::Deserialize;
 
-use crate::{frame, Frames};
+use crate::drawing::Drawing;
+use crate::{Frame, Frames};
 
 /// A cat, and its planes of red, green and blue.
 #[derive(Deserialize)]
@@ -18,7 +20,14 @@ pub struct Cat {
     /// Of the head, in hundredths of a radian.
     tilt: f32,
     size: f32,
+    /// Of the pixel whose numbers are printed.
+    column: usize,
+    row: usize,
 }
+
+/// Side of a pixel, and distance from one picture to the next, in pixels of the figure.
+const SCALE: usize = 8;
+const STEP: usize = 130;
 
 impl Cat {
     pub fn frames(self) -> anyhow::Result<Frames> {
@@ -40,15 +49,31 @@ impl Cat {
         );
         let pose = Pose { tilt: self.tilt / 100.0, size: self.size, ..Pose::MIDDLE };
         let cat = cats::draw(&attributes, &pose);
-        let planes = cat.chunks(cats::SIZE * cats::SIZE);
-        let numbers = planes.clone().map(|plane| plane.iter().sum::<f32>() / plane.len() as f32);
-        let means: Vec<String> = numbers.map(|mean| format!("{mean:.2}")).collect();
-        let caption =
-            format!("{}; means of red, green and blue: {}", attributes.caption(), means.join(", "));
+        let (column, row) = (self.column, self.row);
+        anyhow::ensure!(
+            column < cats::SIZE && row < cats::SIZE,
+            "column = {column}, row = {row}: a cat has columns and rows 0 to {}",
+            cats::SIZE - 1
+        );
+        let pixels = cats::SIZE * cats::SIZE;
+        let numbers = ["red", "green", "blue"].iter().enumerate().map(|(channel, color)| {
+            let place = channel * pixels + row * cats::SIZE + column;
+            format!("{color} is number {place}, {:.2}", cat[place])
+        });
+        let numbers: Vec<String> = numbers.collect();
+        let caption = format!("row {row}, column {column}: {}", numbers.join("; "));
         // A plane on its own is grey: the same number for red, green and blue.
-        let grey: Vec<f32> = planes.flat_map(|plane| plane.repeat(3)).collect();
-        let shape = (4, 3, cats::SIZE, cats::SIZE);
-        let images = ops::tensor(&crate::device(), [cat, grey].concat(), shape);
-        Ok(Box::new(std::iter::once(frame(&[&images], 4, caption))))
+        let planes = cat.chunks(pixels).map(|plane| plane.repeat(3));
+        let images: Vec<Vec<f32>> = std::iter::once(cat.clone()).chain(planes).collect();
+        let picture =
+            |values| Picture { values, channels: 3, height: cats::SIZE, width: cats::SIZE };
+        let pictures: Vec<Picture> = images.iter().map(|image| picture(image)).collect();
+        let grid = figures::grid(&pictures, pictures.len(), SCALE);
+        let mut drawing = Drawing::new(grid.width(), grid.height());
+        drawing.put(&grid, 0, 0);
+        for i in 0..pictures.len() {
+            drawing.frame((i * STEP + column * SCALE, row * SCALE), SCALE);
+        }
+        Ok(Box::new(std::iter::once(Frame { picture: drawing.finish(), columns: 0, caption })))
     }
 }

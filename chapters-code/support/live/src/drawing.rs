@@ -44,6 +44,16 @@ impl Drawing {
         }
     }
 
+    /// Draws a frame, black in white, around a square whose upper left corner is at (x, y).
+    pub fn frame(&mut self, (x, y): (usize, usize), side: usize) {
+        let (left, top, side) = (x as f64, y as f64, side as f64);
+        for (color, gap) in [((0, 0, 0), 0.5), ((255, 255, 255), 1.5)] {
+            let (near, far) = (-gap, side + gap);
+            let corners = [(near, near), (far, near), (far, far), (near, far), (near, near)];
+            self.line(&corners.map(|(x, y)| (left + x, top + y)), color, 1.0, 1.0);
+        }
+    }
+
     /// Draws a picture, with its upper left corner at (x, y).
     pub fn put(&mut self, picture: &RgbImage, x: i32, y: i32) {
         let (width, height) = picture.dimensions();

@@ -1,20 +1,22 @@
-//! Chapter 4: what a trained network computes along the way, and what a skip is worth.
+//! Chapter 4: what a trained network computes along the way, where its pixels look, and what a skip
+//! is worth.
 
 use std::path::Path;
 
 use ch01_tensors::{batch, Cats, Dataset, Split};
 use ch03_forward::{rng, standard_normal};
-use ch04_unet::{model_dir, BlockHook};
+use ch04_unet::{model_dir, BlockHook, UNet};
 use dfdx::prelude::*;
 use figures::Picture;
-use ops::Images;
+use ops::{Images, Rows};
 use serde::Deserialize;
 
 use crate::drawing::Drawing;
 use crate::sampling::CATS;
 use crate::{files, Frame, Frames};
 
-/// A noisy cat, the clean one that the network predicts, and the channels after one block.
+/// A noisy cat, the clean one that the network predicts, where one pixel of it looks in a block with
+/// attention, and the channels after that block.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lens {
@@ -23,6 +25,9 @@ pub struct Lens {
     /// Name of the stage, and number of the block: "up_blocks.1/0".
     block: String,
     cut: Cut,
+    /// Of the pixel that looks.
+    column: usize,
+    row: usize,
 }
 
 /// The skips that carry nothing.
@@ -50,30 +55,57 @@ impl Cut {
     }
 }
 
-/// Keeps the output of one block, and cuts skips of one size.
+/// Keeps what goes into one block and what comes out, and cuts skips of one size.
 struct Probe {
     stage: String,
     block: usize,
     cut: Cut,
-    seen: Option<Images<Cpu>>,
+    time: Option<Rows<Cpu>>,
+    /// What the next block will be given.
+    next: Option<Images<Cpu>>,
+    seen: Option<[Images<Cpu>; 2]>,
 }
 
 impl BlockHook<Cpu, NoneTape> for Probe {
+    fn time(&mut self, time: Rows<Cpu>) -> Rows<Cpu> {
+        self.time = Some(time.clone());
+        time
+    }
+
     fn after(&mut self, stage: &str, block: usize, x: Images<Cpu>) -> Images<Cpu> {
+        let given = self.next.replace(x.clone());
         if (stage, block) == (&self.stage, self.block) {
-            self.seen = Some(x.clone());
+            self.seen = Some([given.unwrap_or_else(|| x.clone()), x.clone()]);
         }
         x
     }
 
     fn skip(&mut self, _stage: &str, _block: usize, x: Images<Cpu>) -> Images<Cpu> {
-        match self.cut.side() == Some(x.shape().2) {
+        let x = match self.cut.side() == Some(x.shape().2) {
             true => x * 0.0,
             false => x,
-        }
+        };
+        self.next = self.next.take().map(|before| ops::concat_channels(before, x.clone()));
+        x
     }
 }
 
+impl Probe {
+    /// How much the pixel at (row, column) of a picture of this side takes from each pixel of the
+    /// block, if the block has attention.
+    fn shares(&self, network: &UNet<Cpu>, [row, column]: [usize; 2]) -> Option<Vec<f32>> {
+        let stage = network.stage(&self.stage)?;
+        let attention = stage.attentions.get(self.block)?;
+        let ([given, _], time) = (self.seen.clone()?, self.time.clone()?);
+        let shares = attention.shares(stage.resnets[self.block].forward(given, time));
+        let (_, pixels, side, _) = *shares.shape();
+        let at = row * side / SIDE * side + column * side / SIDE;
+        Some(shares.as_vec().chunks(pixels).map(|place| place[at]).collect())
+    }
+}
+
+/// Pixels of a cat on either side.
+const SIDE: usize = 16;
 /// Pixels of the picture: the side of each cat, the side of a channel, and the gap after it.
 const CAT: usize = 128;
 const CHANNEL: usize = 32;
@@ -92,38 +124,68 @@ impl Lens {
         let last = model.diffusion.schedule.len() - 1;
         anyhow::ensure!(t <= last, "t = {t}: the schedule has timesteps 0 to {last}");
         let (stage, block) = self.block.split_once('/').unwrap_or((&self.block, "0"));
-        let mut probe =
-            Probe { stage: stage.into(), block: block.parse()?, cut: self.cut, seen: None };
+        let pixel = [self.row, self.column];
+        anyhow::ensure!(
+            pixel.iter().all(|place| *place < SIDE),
+            "row = {}, column = {}: a cat has rows and columns 0 to {}",
+            self.row,
+            self.column,
+            SIDE - 1
+        );
+        let (stage, block) = (stage.to_string(), block.parse()?);
+        let mut probe = Probe { stage, block, cut: self.cut, time: None, next: None, seen: None };
         let x0 = batch(&device, &cats, &[self.cat]);
         let eps = standard_normal(&device, *x0.shape(), &mut rng(0, self.cat as u64));
         let x_t = model.diffusion.q_sample(&x0, &[t], &eps);
         let output = model.network.forward_with(x_t.clone(), &[t], &mut probe);
         let predicted = model.diffusion.x0(&x_t, &[t], &output);
-        let Some(channels) = probe.seen else {
+        let shares = probe.shares(&model.network, pixel);
+        let Some([_, channels]) = probe.seen else {
             anyhow::bail!("block = {}: the network has no such block", self.block)
         };
         let (_, count, side, _) = *channels.shape();
         let wrong = (predicted.clone() - x0).square().mean::<Rank0, _>().sqrt().as_vec()[0];
+        let attention = match &shares {
+            Some(shares) => {
+                let largest = shares.iter().fold(0.0, |a: f32, b| a.max(*b));
+                format!("the pixel takes up to {:.0} % from one place", 100.0 * largest)
+            }
+            None => "no attention here".into(),
+        };
         let caption = format!(
-            "t = {t}: the predicted cat is off by {wrong:.3}; {count} channels of {side}×{side}"
+            "t = {t}: the predicted cat is off by {wrong:.3}; {count} channels of {side}×{side}; \
+            {attention}"
         );
         let rows = count.div_ceil(COLUMNS);
-        let height = (2 * CAT + GAP).max(rows * (CHANNEL + GAP));
+        let height = (3 * CAT + 2 * GAP).max(rows * (CHANNEL + GAP));
         let width = CAT + (COLUMNS + 1) * GAP + COLUMNS * CHANNEL;
         let mut drawing = Drawing::new(width as u32, height as u32);
         let mut put = |values: &[f32], channels, side: usize, size: usize, x: usize, y: usize| {
             let picture = Picture { values, channels, height: side, width: side };
             drawing.put(&figures::grid(&[picture], 1, size / side), x as i32, y as i32);
         };
-        put(&x_t.as_vec(), 3, 16, CAT, 0, 0);
-        put(&predicted.as_vec(), 3, 16, CAT, 0, CAT + GAP);
+        put(&x_t.as_vec(), 3, SIDE, CAT, 0, 0);
+        put(&predicted.as_vec(), 3, SIDE, CAT, 0, CAT + GAP);
+        if let Some(shares) = &shares {
+            put(&brightest_white(shares), 1, side, CAT, 0, 2 * (CAT + GAP));
+        }
         for (i, channel) in channels.as_vec().chunks(side * side).enumerate() {
             let (column, row) = (i % COLUMNS, i / COLUMNS);
             let x = CAT + 2 * GAP + column * (CHANNEL + GAP);
             put(&balanced(channel), 1, side, CHANNEL, x, row * (CHANNEL + GAP));
         }
+        for top in [0, CAT + GAP, 2 * (CAT + GAP)].iter().take(2 + usize::from(shares.is_some())) {
+            let [y, x] = pixel.map(|place| place * CAT / SIDE);
+            drawing.frame((x, top + y), CAT / SIDE);
+        }
         Ok(Box::new(std::iter::once(Frame { picture: drawing.finish(), columns: 0, caption })))
     }
+}
+
+/// Shares as values of pixels: 0 is black, and the largest is white.
+fn brightest_white(shares: &[f32]) -> Vec<f32> {
+    let largest = shares.iter().fold(0.0, |a: f32, b| a.max(*b));
+    shares.iter().map(|share| 2.0 * share / largest - 1.0).collect()
 }
 
 /// Scaled so that -1 to 1 spans two deviations on either side of the mean.

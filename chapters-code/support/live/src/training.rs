@@ -29,7 +29,7 @@ const BATCH: usize = 16;
 /// Held-out images whose loss is measured, and after how many steps.
 const HELD_OUT: usize = 32;
 const MEASURED_EVERY: u64 = 50;
-/// The noisy cats that the network is shown, and at which timestep.
+/// How many noisy cats the network is shown, and at which timestep.
 const SHOWN: usize = 10;
 const TIMESTEP: usize = 150;
 

@@ -93,10 +93,52 @@ fn with_more_steps_solvers_come_nearer_to_the_end_of_the_long_walk() {
 }
 
 #[test]
+fn the_numbers_of_a_pixel_are_those_of_the_cat() {
+    let settings = r#"{"figure": "cat", "fur": "grey", "pattern": "solid", "eyes": "blue",
+        "ears": "folded", "background": "pink", "tilt": 0, "size": 1, "column": 2, "row": 1}"#;
+    let [frame] = <[Frame; 1]>::try_from(frames(settings).unwrap()).unwrap();
+    let words: Vec<&str> = frame.caption.split([' ', ',', ';']).collect();
+    let after = |word: &str| words[words.iter().position(|w| *w == word).unwrap() + 3];
+    assert_eq!(["red", "green", "blue"].map(after), ["18", "274", "530"], "{}", frame.caption);
+    // Pink: much red, less green.
+    let value = |place: &str| -> f64 {
+        words[words.iter().position(|w| *w == place).unwrap() + 2].parse().unwrap()
+    };
+    assert!(value("18") > value("274") + 0.1, "{}", frame.caption);
+}
+
+#[test]
+fn only_pixels_in_blocks_with_attention_look_elsewhere() {
+    let caption = |block: &str, column: usize| {
+        let settings = format!(
+            r#"{{"figure": "lens", "cat": 1, "t": 100, "block": "{block}", "cut": "none",
+                "column": {column}, "row": 7}}"#
+        );
+        let [frame] = <[Frame; 1]>::try_from(frames(&settings).unwrap()).unwrap();
+        frame.caption
+    };
+    for block in ["down_blocks.1/0", "mid_block/0", "up_blocks.1/0", "up_blocks.1/1"] {
+        let percent = |column| -> f64 {
+            let text = caption(block, column);
+            let percent = text.split(" up to ").nth(1).unwrap().split(' ').next().unwrap();
+            percent.parse().unwrap()
+        };
+        // At least its part of the whole, and not everything.
+        for column in [0, 15] {
+            assert!((2.0..100.0).contains(&percent(column)), "{block}: {}", caption(block, column));
+        }
+    }
+    for block in ["conv_in/0", "down_blocks.0/0", "mid_block/1"] {
+        assert!(caption(block, 0).ends_with("no attention here"), "{block}");
+    }
+}
+
+#[test]
 fn without_skips_the_network_sees_less() {
     let error = |cut: &str| -> f64 {
         let settings = format!(
-            r#"{{"figure": "lens", "cat": 1, "t": 100, "block": "mid_block/0", "cut": "{cut}"}}"#
+            r#"{{"figure": "lens", "cat": 1, "t": 100, "block": "mid_block/0", "cut": "{cut}",
+                "column": 0, "row": 15}}"#
         );
         let [frame] = <[Frame; 1]>::try_from(frames(&settings).unwrap()).unwrap();
         let number = frame.caption.split(" off by ").nth(1).unwrap().split(';').next().unwrap();
@@ -217,11 +259,12 @@ fn what_cannot_be_shown_is_refused_in_a_sentence() {
         (&board(0..0, 0.5).replace("red #ff0000, ", ""), "image: there must be 256 digits below 1"),
         (
             r#"{"figure": "cat", "fur": "purple", "pattern": "solid", "eyes": "green", "ears": "up",
-                "background": "pink", "tilt": 0, "size": 1}"#,
+                "background": "pink", "tilt": 0, "size": 1, "column": 0, "row": 0}"#,
             "purple",
         ),
         (
-            r#"{"figure": "lens", "cat": 0, "t": 10, "block": "attic/0", "cut": "none"}"#,
+            r#"{"figure": "lens", "cat": 0, "t": 10, "block": "attic/0", "cut": "none",
+                "column": 0, "row": 0}"#,
             "no such block",
         ),
         (

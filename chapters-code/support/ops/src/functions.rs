@@ -125,7 +125,7 @@ pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     convolve(s, x, weight, bias, Some(channels), None, tape.merge(tape_of_channels))
 }
 
-/// [`conv2d`] with `images`, which have its result's shape, added: how a residual block ends.
+/// [`conv2d`] plus `images`, which have the shape of its result: how a residual block ends.
 ///
 /// # Panics
 /// As [`conv2d`], or if `images` has another shape.
@@ -332,6 +332,27 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
         });
     }
     y.put_tape(tape)
+}
+
+/// How much each pixel of `q` takes from each place of `k`, as a mean over the heads: softmax(qᵀk / √d)
+/// (Vaswani et al. 2017, eq. 1). [`attention`] mixes with these shares; this is for looking at them.
+///
+/// `q` is `(batch, channels, h, w)` and `k` `(batch, channels, h', w')`; the result is
+/// `(batch, h' · w', h, w)`. For each pixel, the shares of all places add up to 1.
+///
+/// # Panics
+/// As [`attention`].
+pub fn attention_shares<D: UNetDevice>(q: Images<D>, k: Images<D>, heads: usize) -> Images<D> {
+    let (pixels, places) = (*q.shape(), *k.shape());
+    let (batch, channels, h, w) = pixels;
+    assert_eq!((batch, channels), (places.0, places.1), "queries and keys differ");
+    assert!(heads > 0 && channels % heads == 0, "{heads} heads do not divide {channels} channels");
+    let (each, places) = (channels / heads, places.2 * places.3);
+    let q = q.reshape_like(&(batch, heads, each, h * w)).permute::<_, Axes4<0, 1, 3, 2>>();
+    let k = k.reshape_like(&(batch, heads, each, places));
+    let scores = q.matmul(k) * (each as f32).sqrt().recip();
+    let shares = scores.softmax::<Axis<3>>().mean::<_, Axis<1>>();
+    shares.permute::<_, Axes3<0, 2, 1>>().reshape_like(&(batch, places, h, w))
 }
 
 /// Scaled dot-product attention (Vaswani et al. 2017, eq. 1): every pixel of `q` looks at the

@@ -703,6 +703,35 @@ fn attention() {
     });
 }
 
+/// If the values are 1 at one place and 0 elsewhere, attention answers with the share of that place.
+#[test]
+fn shares_are_what_attention_mixes_with() {
+    every_level(|| {
+        let (dev, mut rng) = (device(), rng(7));
+        let (batch, heads, channels, h, w, places) = (2, 2, 6, 2, 3, 5);
+        let mut images = |h: usize, w: usize| {
+            let values = random(&mut rng, batch * channels * h * w);
+            dev.tensor_from_vec(values, (batch, channels, h, w))
+        };
+        let (q, k) = (images(h, w), images(1, places));
+        let shares = ops::attention_shares(q.clone(), k.clone(), heads).as_vec();
+        for place in 0..places {
+            let at_place = |i| f32::from(u8::from(i % places == place));
+            let v = (0..batch * channels * places).map(at_place).collect::<Vec<_>>();
+            let v = dev.tensor_from_vec(v, (batch, channels, 1, places));
+            let answer = ops::attention(q.clone(), k.clone(), v, heads).as_vec();
+            for (image, answer) in answer.chunks(channels * h * w).enumerate() {
+                for pixel in 0..h * w {
+                    let of_channels = answer.iter().skip(pixel).step_by(h * w);
+                    let mean = of_channels.sum::<f32>() / channels as f32;
+                    let share = shares[(image * places + place) * h * w + pixel];
+                    assert!((share - mean).abs() < 1e-6, "{share} is not {mean}");
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn upsampling() {
     let mut rng = rng(6);

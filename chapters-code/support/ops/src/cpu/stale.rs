@@ -5,8 +5,8 @@
 //! filling costs twice: the lines of one core's cache have to move to the other.
 //!
 //! dfdx sorts memory by its size and alignment, not by the type of what was in it, and allocates
-//! for any type that names its zero. So we ask it for elements of a type of our own, which let
-//! themselves be filled without changing. Nothing here is ever uninitialised: dfdx's cache takes
+//! for any type that names its zero. So we ask it for elements of a type of our own, which filling
+//! leaves unchanged. Nothing here is ever uninitialised: dfdx's cache takes
 //! memory from a `Vec` with as many initialised elements as it is long, and where the cache has
 //! none, dfdx makes a `Vec` of zeros.
 

@@ -218,7 +218,7 @@ unsafe fn transpose_block(from: *const f32, row: usize) -> [[f32; BLOCK]; BLOCK]
 }
 
 /// # Safety
-/// None is needed: nothing calls this, see [`blocks_pay`].
+/// None is needed: nothing calls this; see [`blocks_pay`].
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn transpose_block(_: *const f32, _: usize) -> [[f32; BLOCK]; BLOCK] {
     unreachable!("blocks_pay is false")
