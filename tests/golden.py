@@ -2,10 +2,10 @@
 
     python3 -m venv /tmp/venv
     /tmp/venv/bin/pip install torch diffusers safetensors numpy pillow transformers accelerate
-    /tmp/venv/bin/python golden.py [OUT_DIR]      # default: `golden` beside this script
+    /tmp/venv/bin/python golden.py [OUT_DIR]      # default: `golden` next to this script
 
 Nothing is downloaded: every model has random weights, seeded, so the files come out the
-same on every run with the same versions. Run with Python 3.11.7, diffusers 0.42.1,
+same on every run with the same versions. It was run with Python 3.11.7, diffusers 0.42.1,
 torch 2.15.0 (CPU), safetensors 0.8.0, numpy 2.4.6.
 
 What is written:
@@ -107,7 +107,7 @@ MODELS = {
         [100, 900],
     ),
 }
-# `odd_7` (a 7x7 input with two levels) is left out: diffusers cannot run it, see odd_size_fails().
+# `odd_7` (a 7x7 input with two levels) is left out: diffusers cannot run it; see odd_size_fails().
 
 
 def perturb(model):
@@ -121,7 +121,7 @@ def perturb(model):
                 p.copy_(0.2 * torch.randn_like(p))
             else:
                 if ".to_q." in name or ".to_k." in name:
-                    p.mul_(3)  # an attention far from uniform
+                    p.mul_(3)  # attention that is far from uniform
                 p.add_(0.05 * torch.randn_like(p))
 
 
@@ -292,7 +292,7 @@ def write_few_steps(out_dir):
                 scheduler.set_timesteps(count)
                 spacings.append(dict(spacing=spacing, steps=count, offset=offset, timesteps=scheduler.timesteps.tolist()))
         for prediction in PREDICTIONS:
-            # With clipping, the noise is what the model said, or what is left beside the clipped image.
+            # With clipping, the noise is what the model said, or what is left once the clipped image is taken away.
             for name, clip, clipped_output in (("clip", True, False), ("clipped", True, True), ("noclip", False, False)):
                 for eta in (0.0, 0.5, 1.0):
                     scheduler = DDIMScheduler(

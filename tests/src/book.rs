@@ -292,10 +292,11 @@ pub struct Making {
     /// The files that it writes and that are shown, in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
-    /// Files that lie next to the pages and are first copied into that folder.
+    /// Files next to the pages that are first copied into the empty folder.
     #[serde(default)]
     pub inputs: Vec<String>,
-    /// Whether a network drew them; if so, they may differ, because processors round differently.
+    /// Whether a network drew the figures; if so, they may differ, because processors round
+    /// differently.
     #[serde(default)]
     pub drawn: bool,
 }

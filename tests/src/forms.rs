@@ -1,4 +1,4 @@
-//! The interactive figures on the pages: which settings their controls offer.
+//! The interactive figures on the pages, and the settings that their controls offer.
 
 use std::path::Path;
 
@@ -96,7 +96,8 @@ fn select(text: &str) -> Control {
 }
 
 impl Form {
-    /// As the page shows it, and with each control in turn set to each of its other values.
+    /// The settings that the page shows, and those with each control in turn set to each of its
+    /// other values.
     pub fn settings(&self) -> Vec<String> {
         let mut as_shown =
             Map::from_iter([("figure".to_string(), Value::String(self.figure.clone()))]);

@@ -134,8 +134,8 @@ impl Sources {
     /// The pairs of files that import each other: each names something that the other defines. A
     /// name that a module re-exports is attributed to the file that defines it.
     ///
-    /// A module and those below it are one family, and are left out: children use what their parent
-    /// defines, and a parent uses its children.
+    /// A module and those below it are one family, and pairs within a family are left out: children
+    /// use what their parent defines, and a parent uses its children.
     pub fn circles(&self) -> BTreeSet<(&Path, &Path)> {
         let imports = self.imports();
         imports.iter().filter(|(a, b)| a < b && imports.contains(&(*b, *a))).copied().collect()
@@ -177,7 +177,7 @@ impl Sources {
         (0..=path.len()).rev().map(|n| &path[..n]).find(is_module).unwrap_or_default().to_vec()
     }
 
-    /// The module that defines what an absolute path names, after following `use`.
+    /// The module that defines what an absolute path names, once every `use` has been followed.
     fn definer(&self, path: &[String], followed: usize) -> Option<Segments> {
         let home = self.deepest(path);
         let rest = &path[home.len()..];

@@ -60,8 +60,8 @@ pub fn differences(a: &Path, b: &Path) -> Vec<PathBuf> {
     names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }
 
-/// The executable of a program, built. Signals and limits meant for it must not hit cargo on the
-/// way.
+/// Builds a program and returns its executable, so that signals and limits meant for the program do
+/// not hit cargo.
 pub fn binary(program: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     BUILT.lock().unwrap().entry(program.to_string()).or_insert_with(|| build(program)).clone()

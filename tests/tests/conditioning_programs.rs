@@ -36,7 +36,7 @@ fn prompts() {
     let folder = folder.path();
     let said = train(folder, "text", "4", &[]);
     assert!(said.contains("of cats"), "{said}");
-    // A training run that was stopped continues as if it never had been.
+    // A training run that was stopped continues as if it had never been stopped.
     train(folder, "again", "2", &[]);
     let resume = ["train", "--resume", "--out", "again", "--steps", "4", "--samples", "2"];
     succeed(PROGRAM, folder, &resume);

@@ -1,4 +1,4 @@
-//! The programs, run on folders of pictures such as people have.
+//! The programs, run on folders of pictures like those that people have.
 
 use std::path::Path;
 

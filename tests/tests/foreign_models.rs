@@ -142,7 +142,7 @@ fn shard(model: &Path) {
     fs::remove_file(unet.join(WEIGHTS)).unwrap();
 }
 
-/// Gives the maps of attention their old names, as 1×1 convolutions.
+/// Gives the maps of attention their old names, and turns them into 1×1 convolutions.
 fn age(model: &Path) {
     let path = model.join("unet").join(WEIGHTS);
     let old = |(name, (mut shape, values)): (String, (Vec<usize>, Vec<f32>))| {

@@ -1,5 +1,6 @@
-//! Every number in the running text of a page (from 10 on, and every fraction and percentage) is one
-//! that a command of the book printed, or a constant of the code or the formulas that the page shows.
+//! Every number in the running text of a page (from 10 on, and every fraction and percentage) is
+//! one that a command of the book printed, or a constant of the code or the formulas that the page
+//! shows.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use book_tests::book::{fences, folder, include, pages, Page};
 use book_tests::tree;
 
-/// Numbers that no command prints: the page, the number, and where it comes from.
+/// Numbers that no command prints: the page, the number, and its source.
 const ELSEWHERE: [(&str, &str, &str); 17] = [
     ("introduction.md", "1.91", "the version of Rust"),
     ("ch01.md", "127", "half of 255"),
@@ -70,7 +71,8 @@ fn measured(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The whole numbers of a text from 10 on, except years, and what belongs to a name or an address.
+/// The whole numbers of a text from 10 on, except years and whatever belongs to a name or an
+/// address.
 fn counted(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_alphanumeric() || "_,.-".contains(c);
     let words = text.split(|c| !part(c)).map(|word| word.trim_matches(['.', ',', '-']));

@@ -446,8 +446,8 @@ fn a_full_disk_loses_no_output() {
     let all = drawing.into_iter().chain(others.map(|(program, line)| (program, line.to_string())));
     for (program, line) in all {
         succeeded(&run(program, folder, &line));
-        // A program always writes the same bytes, so old files, new files and a mixture of both
-        // are equal, and a part of a file is not.
+        // A program always writes the same bytes, so old files, new files and a mixture of both are
+        // equal, but a part of a file is not equal to the whole.
         let before = contents(folder);
         let mut failures = 0;
         for blocks in BLOCKS {

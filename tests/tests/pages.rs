@@ -203,8 +203,8 @@ fn every_symbol_is_in_the_table() {
 }
 
 /// Pictures that a network drew may differ by this much of 255, and by more in this share of all
-/// values, because processors round differently. (Measured: without vector instructions, drawing
-/// differs by 1, and a short training run in 1 % of the values.)
+/// values, because processors round differently. (Measured: without vector instructions, drawn
+/// pictures differ by 1, and those of a short training run differ in 1 % of the values.)
 const TOLERANCE: u8 = 24;
 const BEYOND: f64 = 0.04;
 

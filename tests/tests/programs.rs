@@ -1,5 +1,5 @@
-//! The programs as a reader runs them: what they write, that they say so when something is wrong,
-//! and that a killed training run loses nothing.
+//! The programs as a reader runs them: they write what they should, say so when something is wrong,
+//! and lose nothing when a training run is killed.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};

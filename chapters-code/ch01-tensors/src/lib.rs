@@ -69,7 +69,8 @@ pub trait Dataset: Send + Sync {
     /// Whether the mirror image of an image could be in the set too: true of
     /// photographs, false of digits.
     fn may_flip(&self) -> bool;
-    /// What you should know about how the data set was read, in sentences.
+    /// What you should know about how the data set was read, one sentence for each
+    /// point.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }

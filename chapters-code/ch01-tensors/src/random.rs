@@ -8,22 +8,24 @@ use rand_chacha::ChaCha8Rng;
 /// its own, so that the noise of one is never the noise of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A training step: mirrored images, timesteps, noise, and what prompts leave out.
-    /// The index is the step; [`FIRST_WEIGHTS`] comes before all steps.
+    /// A training step: which images are mirrored, the timesteps, the noise, and what
+    /// the prompts leave out. The index is the step; [`FIRST_WEIGHTS`] comes before all
+    /// steps.
     Training,
-    /// The order of the training images. The index is the epoch.
+    /// The order of the training images. The index is the epoch, that is, how often all
+    /// of them have been seen.
     Order,
     /// Timesteps and noise (index 0) and prompts (index 1) of the held-out loss.
     HeldOut,
-    /// The noise of an image that is drawn. The index is the image.
+    /// The noise for drawing an image. The index is the image.
     Sampling,
     /// The attributes and the pose of a cat. The index is the cat.
     Cats,
     /// The prompts of the pictures that are drawn during training.
     Preview,
-    /// The prompts of an evaluation, and which real images it uses for comparison.
+    /// The prompts of an evaluation, and its choice of real images for comparison.
     Evaluation,
-    /// The classifier: its first weights, and how far each step moves the images.
+    /// The classifier: its first weights, and the shifts of the images at each step.
     Classifier,
     /// Anything else: examples, tests, and what you try out.
     Other,
@@ -34,8 +36,8 @@ pub enum Purpose {
 /// weights.
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
-/// Added to the seed for the order of the images. The key of that order is then the key of the
-/// training steps of a seed that nobody counts up to; the shipped digits were trained this way.
+/// Added to the seed for the order of the images. The order then shares its key with the training
+/// steps of another seed, one that nobody counts up to; the shipped digits were trained this way.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {
@@ -53,8 +55,8 @@ impl Purpose {
     ];
 
     // ANCHOR: rng
-    /// The source of random numbers that a purpose, a seed and an index determine: the
-    /// same on every machine, and independent of every other.
+    /// The source of random numbers determined by a purpose, a seed and an index: the
+    /// same on every machine, and independent of every other source.
     ///
     /// ChaCha is a cipher. Seed and purpose make its key, the index is its nonce, and a
     /// cipher's outputs under two keys or two nonces have nothing in common.

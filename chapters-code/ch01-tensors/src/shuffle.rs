@@ -18,7 +18,7 @@ pub struct Shuffle {
 }
 
 impl Shuffle {
-    /// An order of `len` images that `seed` determines.
+    /// An order of `len` images, determined by `seed`.
     ///
     /// # Panics
     /// If `len` is 0.

@@ -1,4 +1,4 @@
-//! The cats: their captions, their range, and how attributes are read back.
+//! The cats: their captions, their range, and the attributes read back from them.
 
 use ch01_tensors::cats::{
     attributes_of, draw, nth, read, with_article, Attributes, Background, Ears, Eyes,

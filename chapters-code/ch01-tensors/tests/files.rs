@@ -80,7 +80,7 @@ fn pictures_are_upright() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture");
     let upright = upright(48, 32);
-    // First the same proportions, wider than high; then a square cut from the middle.
+    // First the same proportions, wider than tall; then a square cut from the middle.
     for (shape, corners) in
         [([3, 8, 12], [0, 11, 84, 95]), ([3, 10, 10], [0, 9, 90, 99])]
     {

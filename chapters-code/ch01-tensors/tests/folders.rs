@@ -1,4 +1,4 @@
-//! Folders of pictures such as people really have.
+//! Folders of pictures like those that people really have.
 
 use std::io::Write;
 use std::path::Path;

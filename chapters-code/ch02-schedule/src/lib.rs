@@ -27,7 +27,7 @@ pub enum BetaSchedule {
 // ANCHOR_END: kinds
 
 impl BetaSchedule {
-    /// All of them.
+    /// Every shape.
     pub const ALL: [Self; 4] =
         [Self::Linear, Self::ScaledLinear, Self::SquaredcosCapV2, Self::Sigmoid];
 

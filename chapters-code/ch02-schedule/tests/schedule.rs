@@ -48,8 +48,8 @@ fn alpha_bar_is_the_product_of_alphas() {
     });
 }
 
-/// The variance of x_{t-1} given x_t and x0, derived from the two Gaussians of Bayes'
-/// rule: precisions add up.
+/// The variance of x_{t-1} given x_t and x0, derived from the two Gaussians of Bayes' rule, whose
+/// precisions are added.
 // ANCHOR: bayes
 #[test]
 fn posterior_variance_follows_from_bayes_rule() {
@@ -129,6 +129,6 @@ fn raised_betas_end_in_noise_however_few_steps_there_are() {
         }
     }
     assert_eq!(raised_betas(1000), (1e-4, 0.02));
-    // Without raising them: over a third of the image is left, as the page says.
+    // With betas that are not raised, over a third of the image is left, as the page says.
     assert!(Schedule::new(BetaSchedule::Linear, 100).alpha_bar[99] > 1.0 / 3.0);
 }

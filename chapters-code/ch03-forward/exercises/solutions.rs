@@ -4,8 +4,8 @@ use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
-/// For an image whose values have this deviation: the first timestep at which the noise
-/// deviates at least as much as what is left of the image.
+/// For an image whose values have this deviation: the first timestep at which the
+/// deviation of the noise is at least that of what is left of the image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     // √ᾱ · deviation against √(1 - ᾱ).
     let noise_wins = |&t: &usize| {
@@ -60,8 +60,8 @@ pub fn posterior(
         -squares / (2.0 * (1.0 - alpha_bar))
     };
     let logs: Vec<f64> = candidates.iter().map(log).collect();
-    // All of them may be too small for `exp`; relative to the largest, one of the
-    // weights is 1.
+    // All the logarithms may be too small for `exp`; relative to the largest, one of
+    // the weights is 1.
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
     let sum: f64 = weights.iter().sum();

@@ -1,8 +1,8 @@
 //! One jump against many steps, and the moments that theory gives.
 //!
 //! Random numbers come from fixed seeds, so a test either always passes or always
-//! fails. The mean and variance of this many independent values exceed the bounds less
-//! than once in a thousand times (3.3 standard deviations).
+//! fails. The mean and variance of `N` independent values exceed the bounds in fewer than one case
+//! in a thousand (3.3 standard deviations).
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch03_forward::{rng, standard_normal, Diffusion, PredictionType};

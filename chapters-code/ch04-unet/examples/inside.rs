@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 use figures::Picture;
 use ops::{AutoDevice, Images};
 
-/// Cats side by side, their size, and how deep in noise they are.
+/// How many cats stand side by side, how large they are, and how deep in noise.
 const COUNT: usize = 6;
 const SIZE: usize = 16;
 const TIMESTEP: usize = 200;

@@ -157,8 +157,8 @@ fn level(config: &UNetConfig, level: usize) -> [Vec<Placed>; 2] {
     [row(down, left, top), row(up, WIDTH - left - length, top)]
 }
 
-/// A level with its skips: each leads from one shape on the way down to one on the way up, the last
-/// one first.
+/// A level with its skips: each leads from one shape on the way down to one on the way up, in
+/// reverse order.
 fn draw_level(
     config: &UNetConfig,
     number: usize,

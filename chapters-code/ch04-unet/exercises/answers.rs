@@ -16,7 +16,7 @@ pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     todo!()
 }
 
-/// The channels of every skip, in the order in which the way down builds them.
+/// The channels of every skip, in the order in which the way down builds the skips.
 pub fn skips(config: &UNetConfig) -> Vec<usize> {
     todo!()
 }

@@ -75,7 +75,7 @@ fn skips() {
     }
 }
 
-/// Silences every skip to the last stage, whatever it is asked for.
+/// Always silences every skip to the last stage.
 struct Silent;
 
 impl BlockHook<AutoDevice, NoneTape> for Silent {

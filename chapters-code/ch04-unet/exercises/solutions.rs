@@ -21,7 +21,7 @@ pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / (width / 2) as f32
 }
 
-/// The channels of every skip, in the order in which the way down builds them.
+/// The channels of every skip, in the order in which the way down builds the skips.
 pub fn skips(config: &UNetConfig) -> Vec<usize> {
     let widths = &config.block_out_channels;
     // One after the first convolution, one after every block, one after every halving;

@@ -123,7 +123,7 @@ impl<D: UNetDevice> ResnetBlock<D> {
     // ANCHOR_END: resnet_forward
 }
 
-/// `x / by`, without work where `by` is 1.
+/// `x / by`, which costs nothing where `by` is 1.
 fn rescale<D: UNetDevice, T: Tape<f32, D>>(x: Images<D, T>, by: f32) -> Images<D, T> {
     if by == 1.0 {
         x

@@ -130,7 +130,7 @@ impl Default for UNetConfig {
 }
 
 impl UNetConfig {
-    /// The class of diffusers that has this configuration.
+    /// The class in diffusers that has this configuration.
     pub const CLASS_NAME: &'static str = "UNet2DModel";
 
     /// How many numbers leave the residual and attention blocks, all together, for one

@@ -26,8 +26,8 @@ pub struct UNet<D: UNetDevice> {
 // ANCHOR_END: unet
 
 // ANCHOR: hook
-/// Called between the blocks of a network with what passes there. Chapter 8 uses it for
-/// conditioning.
+/// Called between the blocks of a network, and given what passes there. Chapter 8 uses
+/// it for conditioning.
 pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
     /// Takes the time embedding `(batch, time_width)` before the blocks do, and returns
     /// what they see.
@@ -121,7 +121,7 @@ impl<D: UNetDevice> UNet<D> {
         &self.config
     }
 
-    /// A stage by its name, as [`BlockHook`] is told it: `"down_blocks.0"`, `"mid_block"`.
+    /// A stage by the name that [`BlockHook`] is given: `"down_blocks.0"`, `"mid_block"`.
     pub fn stage(&self, name: &str) -> Option<&Stage<D>> {
         let level = |prefix: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();
         match (level("down_blocks."), level("up_blocks.")) {

@@ -1,4 +1,4 @@
-//! How much weight the variational bound gives each timestep, and how much L_simple does.
+//! How much weight each timestep has in the variational bound, and how much in L_simple.
 
 use ch02_schedule::{BetaSchedule, Schedule};
 use ch05_train::bound_weight;

@@ -49,7 +49,7 @@ pub enum CheckpointError {
 /// and the two moments, as plain lists.
 const FLAT: [&str; 3] = ["ema", "m", "v"];
 
-/// The outline of the state of a network with this outline.
+/// The outline of the state, made from the outline of its network.
 fn state_outline(network: &Outline) -> Outline {
     let mut state = Outline::default();
     state.append("weights", network.clone());

@@ -1,5 +1,4 @@
-//! Images drawn from the same noise: as they should be, and in four ways in which they should not
-//! be.
+//! Images drawn from the same noise: once as they should be, and four times as they should not.
 
 use ch02_schedule::Schedule;
 use ch06_sampling::{

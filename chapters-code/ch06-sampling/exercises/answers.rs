@@ -31,7 +31,7 @@ pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
 }
 
 /// The cats at the ends of `count` walks that part at timestep `t`: one walk, that of image number
-/// `image` of seed 0, leads to x_t, and from there each of them continues with noise of its own.
+/// `image` of seed 0, leads to x_t, and from there every walk continues with noise of its own.
 /// The solver is `Ancestral::for_model(model)`.
 pub fn branches(
     device: &AutoDevice,

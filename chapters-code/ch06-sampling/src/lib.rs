@@ -33,7 +33,7 @@ pub fn posterior_mean<D: UNetDevice>(
 }
 
 /// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ
-/// (`fixed_large`), see DDPM, section 3.2. It is 0 at t = 0, where the image is done.
+/// (`fixed_large`); see DDPM, section 3.2. It is 0 at t = 0, where the image is done.
 pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
     match kind {
         _ if t == 0 => 0.0,
@@ -45,7 +45,7 @@ pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
 
 // ANCHOR: clipped_x0
 /// The clean images that the network's output for x_t at t implies, clipped to ± `clip`
-/// if there is one.
+/// if that is given.
 pub fn clipped_x0<D: UNetDevice>(
     diffusion: &Diffusion,
     clip: Option<f32>,

@@ -10,7 +10,7 @@ use ops::{AutoDevice, Images, UNetDevice};
 /// Images that go through a network together.
 pub const BATCH: usize = 64;
 
-/// Bytes for each number that leaves a block, for each image of a batch.
+/// Bytes of memory per number that leaves a block, for each image of a batch.
 const PER_FEATURE: u128 = 16;
 
 /// Checks, before the work begins, that there is enough memory to draw `count` images
@@ -51,8 +51,8 @@ pub fn check_finite<D: UNetDevice>(images: &Images<D>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The model in the given directory, or else the cats that come with the book, and the model's
-/// directory. Prints a note if the model can do more than is used here.
+/// The model in the given directory, or else the cat model that comes with the book, and the
+/// model's directory. Prints a note if the model can do more than is used here.
 ///
 /// # Errors
 /// If the model cannot be read.

@@ -13,8 +13,8 @@ fn held() -> usize {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Every drawing works on copies of the network, each with memory of its own. This memory must be
-/// freed: otherwise a hundred drawings would hold on to 530 MB.
+/// Every call of `sample_images` makes copies of the network, each with memory of its own. This
+/// memory must be freed: otherwise a hundred calls would hold on to 530 MB.
 #[test]
 fn a_hundred_drawings_need_no_more_memory_than_one() {
     let device: Dev = ops::open_device(0).unwrap();

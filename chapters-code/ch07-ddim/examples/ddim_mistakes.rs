@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
         let ddim = Ddim::for_model(&model, 0.0);
         walk(ddim, noise.clone(), &right, vec![], denoise).finish()
     };
-    // From noise to noise along a straight line and, as it should be, along a circle.
+    // From noise to noise along a straight line and, correctly, along a circle.
     let (from, to) = (
         noise_per_image(&device, (1, channels, height, width), &mut sources(5, 0..1)),
         noise_per_image(&device, (1, channels, height, width), &mut sources(5, 3..4)),

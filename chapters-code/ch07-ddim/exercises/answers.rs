@@ -7,7 +7,7 @@ use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
 /// The length of the midpoint of two independent samples of noise, as a share of the
-/// length of either: what is left of it on a line, whereas a circle keeps it all.
+/// length of either: on a line only this much of it is left, whereas a circle keeps it all.
 pub fn length_half_way() -> f64 {
     todo!()
 }
@@ -18,7 +18,7 @@ pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
     todo!()
 }
 
-/// A step without noise from x_t at `t` to `prev`, given the predicted noise.
+/// A step without fresh noise, from x_t at `t` to `prev`, given the predicted noise.
 pub fn step(
     schedule: &Schedule,
     t: usize,

@@ -43,7 +43,7 @@ fn sigma() {
             "from {t} to {prev}"
         );
     }
-    // From one timestep to the one before it, the square is the posterior variance of chapter 2.
+    // From one timestep to the one before it, sigma squared is the posterior variance of chapter 2.
     assert!(
         (answers::sigma(schedule, 300, 299).powi(2) / schedule.posterior_variance(300)
             - 1.0)

@@ -6,7 +6,8 @@ use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
 /// The length of the midpoint of two independent samples of noise, as a share of the
-/// length of either: what is left of it on a line, whereas a circle keeps it all.
+/// length of either: on a line only this much of it is left, whereas a circle keeps it
+/// all.
 pub fn length_half_way() -> f64 {
     // The mean of two independent numbers of variance 1 has variance 1/2.
     0.5f64.sqrt()
@@ -19,7 +20,7 @@ pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
     ((1.0 - then) / (1.0 - now) * (1.0 - now / then)).sqrt()
 }
 
-/// A step without noise from x_t at `t` to `prev`, given the predicted noise.
+/// A step without fresh noise, from x_t at `t` to `prev`, given the predicted noise.
 pub fn step(
     schedule: &Schedule,
     t: usize,

@@ -63,7 +63,7 @@ pub fn eta(text: &str) -> Result<f64, String> {
 }
 
 impl SolverArgs {
-    /// The solver that the flags ask for, for a walk with this model.
+    /// The solver that the flags choose, for a walk with this model.
     ///
     /// # Errors
     /// If the flags contradict each other.

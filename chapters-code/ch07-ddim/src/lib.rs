@@ -34,8 +34,9 @@ pub struct Ddim {
     /// Clip predicted images to ± this.
     pub clip: Option<f32>,
     /// Where a predicted image is clipped, take the noise to be what is left of x_t
-    /// without that image, so that the two together still make x_t. If false, the noise
-    /// is what the network predicts (named as in diffusers, where that is the default).
+    /// without that image, so that the two together still make x_t. If false (the
+    /// default in diffusers, from which the name is taken), the noise is what the
+    /// network predicts.
     pub use_clipped_model_output: bool,
     /// How much fresh noise a step adds: 0 means none at all, 1 as much as ancestral
     /// sampling.
@@ -140,8 +141,8 @@ pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
 // ANCHOR: slerp
 /// A point on the way from `a` (at `u` = 0) to `b` (at 1), on which every point is as
 /// long as noise should be: a straight line between two samples of noise passes through
-/// points that are too short. The way is the great circle through both (Shoemake 1985),
-/// per image.
+/// points that are too short. For each image, the way is the great circle through both
+/// samples (Shoemake 1985).
 ///
 /// # Panics
 /// If the shapes differ.

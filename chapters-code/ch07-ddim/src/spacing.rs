@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum TimestepSpacing {
-    /// Every k-th from 0 on: never visits the noisiest.
+    /// Every k-th from 0 on. If k > 1, the noisiest is not among them.
     Leading,
-    /// Every k-th back from the noisiest: never visits 0.
+    /// Every k-th back from the noisiest. If k > 1, 0 is not among them.
     Trailing,
     /// From the noisiest to 0, both visited.
     Linspace,

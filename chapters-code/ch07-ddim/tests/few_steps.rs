@@ -18,7 +18,7 @@ const SPACINGS: [TimestepSpacing; 4] = [
 const MEAN: f64 = 0.3;
 const VARIANCE: f64 = 0.25;
 
-/// With a cosine schedule of a thousand timesteps.
+/// A diffusion with a cosine schedule of a thousand timesteps.
 fn cosine(prediction_type: PredictionType) -> Diffusion {
     let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     Diffusion { schedule, prediction_type }

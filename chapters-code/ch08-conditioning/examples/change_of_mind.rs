@@ -24,7 +24,7 @@ const THEN: &str =
     "a striped orange cat with green eyes and ears up on a blue background";
 /// Timesteps down to which the first prompt holds.
 const UNTIL: [usize; 8] = [1000, 700, 600, 500, 400, 200, 100, 0];
-/// Cats to count, and how many of them to show.
+/// How many cats to count, and how many of them to show.
 const COUNT: usize = 24;
 const SHOWN: usize = 3;
 

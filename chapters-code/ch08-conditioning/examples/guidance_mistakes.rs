@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<()> {
         let (cond, uncond) = (ask(&right.conditions), ask(&right.negative));
         uncond.clone() - (cond - uncond) * 1.5
     };
-    // Far too much guidance, and nothing makes up for what clipping takes from the
+    // Far too much guidance, with nothing to make up for what clipping takes from the
     // predicted image.
     let too_strong = guidance(12.0);
     let torn = Ddim { use_clipped_model_output: false, ..usual.clone() };

@@ -1,4 +1,4 @@
-//! Eight prompts, and the first cat that each of them draws.
+//! Eight prompts, and the first cat drawn for each of them.
 
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};

@@ -187,7 +187,7 @@ impl Unseen {
 
 impl Asked {
     /// Whether this would describe another cat if two of its colours were exchanged. A network that
-    /// does not see which word belongs to what cannot get such a prompt right.
+    /// does not see which words belong together cannot get such a prompt right.
     pub fn is_swappable(&self) -> bool {
         let eyes = self.eyes.map(Eyes::word);
         let background = self.background.map(Background::word);

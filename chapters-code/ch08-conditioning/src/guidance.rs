@@ -17,9 +17,9 @@ pub struct Guidance {
     /// What to lead away from, one for each image: [`Condition::Nothing`], or what must
     /// not be there.
     pub negative: Vec<Condition>,
-    /// How far to go from the negative's answer towards the condition's, and beyond: 0
-    /// ignores the condition, 1 is the network as it was trained, and anything larger
-    /// insists.
+    /// How far to go from the answer to the negative towards the answer to the
+    /// condition, and beyond: 0 ignores the condition, 1 is the network as it was
+    /// trained, and anything larger insists.
     pub guidance_scale: f64,
 }
 // ANCHOR_END: guidance
@@ -28,8 +28,8 @@ impl Guidance {
     // ANCHOR: answer
     /// The network's answer to x_t at t, guided: uncond + guidance_scale · (cond -
     /// uncond). This is eq. 6 of the paper, whose w is our `guidance_scale` - 1.
-    /// Given x_t, noise, image and v are linear functions of each other, so it does not
-    /// matter which of them the network predicts.
+    /// For a given x_t, the noise, the image and v are linear functions of each other,
+    /// so it does not matter which of them the network predicts.
     pub fn answer<D: UNetDevice>(
         &self,
         network: &ConditionalUNet<D>,

@@ -29,7 +29,8 @@ pub fn one_hot<D: UNetDevice>(
 
 // ANCHOR: label_embedding
 /// A vector for each class, as wide as the time embedding, to which it is added.
-/// Without a class it is the zero vector: the network hears nothing but the time.
+/// If there is no class, the zero vector is added: the network hears nothing but the
+/// time.
 #[derive(Clone, Debug)]
 pub struct LabelEmbedding<D: UNetDevice> {
     /// A one-hot row times the table is one of the table's rows (in memory the table is

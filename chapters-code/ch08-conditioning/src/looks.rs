@@ -10,7 +10,7 @@ use crate::text::CrossAttention;
 
 // ANCHOR: shares
 impl<D: UNetDevice> CrossAttention<D> {
-    /// How much each pixel takes from each place of the prompt, as a mean over the
+    /// How much each pixel takes from each place in the prompt, as a mean over the
     /// heads: `(batch, places, h, w)`. For each pixel, the shares of all places sum to
     /// 1.
     pub fn shares(&self, x: Images<D>, text: Images<D>) -> Images<D> {
@@ -32,7 +32,7 @@ pub struct Look<D: UNetDevice> {
 }
 
 // ANCHOR: share_map
-/// The share of one place of the prompt at every pixel of the first image, which has
+/// The share of one place in the prompt at every pixel of the first image, which has
 /// this height and width: the mean over the cross-attentions, each at its own
 /// resolution.
 pub fn share_map<D: UNetDevice>(
@@ -74,7 +74,7 @@ impl<D: UNetDevice> BlockHook<D, NoneTape> for Recorder<'_, D> {
 }
 
 impl<D: UNetDevice> ConditionalUNet<D> {
-    /// Like [`ConditionalUNet::forward`], with what each cross-attention looked at:
+    /// Like [`ConditionalUNet::forward`], but also returns what each cross-attention looked at:
     /// nothing for a network that is told classes.
     ///
     /// # Panics

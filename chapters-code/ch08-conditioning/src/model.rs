@@ -6,7 +6,7 @@
 //! runs/text/conditioning/weights.safetensors
 //! ```
 //!
-//! with everything that conditions need.
+//! with everything that is needed for conditions.
 
 use std::path::Path;
 
@@ -35,8 +35,8 @@ pub struct ConditioningFile {
     pub dropout: f64,
     /// The data set that it learnt from.
     pub dataset: String,
-    /// The names of the classes, in the order of their numbers; none if it reads
-    /// prompts, or if its classes have numbers only.
+    /// The names of the classes, in the order of their numbers; none if the model reads prompts, or
+    /// if its classes have numbers only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl ConditioningFile {
         }
     }
 
-    /// The class whose name is `label`, or whose number it is; a name takes precedence.
+    /// The class whose name or number is `label`; a name takes precedence.
     ///
     /// # Errors
     /// If the model knows no such class, or no classes at all.
@@ -176,7 +176,7 @@ pub fn load_file(
     Ok(file)
 }
 
-/// Reads a conditional model, and what it can be told.
+/// Reads a conditional model and the file that says what it can be told.
 ///
 /// # Errors
 /// If a file is missing or damaged, or describes something that this crate cannot
@@ -213,8 +213,8 @@ pub fn load_from<D: UNetDevice>(
     Ok((model.map(|unet| ConditionalUNet { unet, conditioner }), file))
 }
 
-/// Reads the part of a model that conditions need. The weights are compared with the configuration
-/// before anything is built.
+/// Reads the part of a model that is needed for conditions. The weights are compared with the
+/// configuration before anything is built.
 fn read_conditioner<D: UNetDevice>(
     files: &dyn Files,
     device: &D,

@@ -88,14 +88,15 @@ pub enum Conditioner<D: UNetDevice> {
 #[derive(Clone, Debug)]
 pub struct TextConditioner<D: UNetDevice> {
     encoder: TextEncoder<D>,
-    /// From what was read, as a whole, to something added to the time embedding.
+    /// Turns what was read, as a whole, into a vector that is added to the time
+    /// embedding.
     pool: Linear<D>,
-    /// Stage and block of each place where the U-Net looks at the words, and what looks
-    /// there.
+    /// Stage and block of each place where the U-Net looks at the words, and the
+    /// cross-attention there.
     looks: Vec<(String, usize, CrossAttention<D>)>,
 }
 
-/// A U-Net and what it can be told.
+/// A U-Net and the part that takes in what it is told.
 #[derive(Clone, Debug)]
 pub struct ConditionalUNet<D: UNetDevice> {
     pub unet: UNet<D>,

@@ -43,8 +43,8 @@ pub struct TextConfig {
 const EPS: f32 = 1e-5;
 
 // ANCHOR: transformer
-/// A transformer block: every word looks at every other one; then, after a norm, each
-/// is transformed on its own.
+/// A transformer block: every word looks at all the others; then, after a norm, each is
+/// transformed on its own.
 #[derive(Clone, Debug)]
 struct TransformerBlock<D: UNetDevice> {
     attention: AttentionBlock<D>,
@@ -298,7 +298,7 @@ ops::parameters!(TextEncoder { words, places, blocks, norm });
 // ANCHOR: cross_attention
 /// Lets every pixel look at every word, with a residual connection around the
 /// attention. Values and output have no bias: where nothing was read, nothing is added,
-/// and the network is the one of chapter 4.
+/// and the network is that of chapter 4.
 #[derive(Clone, Debug)]
 pub struct CrossAttention<D: UNetDevice> {
     pub(crate) norm: GroupNorm<D>,
@@ -333,8 +333,8 @@ impl<D: UNetDevice> CrossAttention<D> {
 
 impl<D: UNetDevice> CrossAttention<D> {
     // ANCHOR: look
-    /// `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1, words)`
-    /// is what was read.
+    /// Maps `x (batch, channels, h, w)` to the same shape; `text (batch, width, 1,
+    /// words)` is what was read.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x: Images<D, T>,

@@ -34,8 +34,8 @@ pub fn condition_of(
 
 // ANCHOR: train_step
 /// One step of training (Ho & Salimans 2022, algorithm 1): as in chapter 5, but the
-/// network is told about each image, except with probability `dropout`, so that it also
-/// learns to do without.
+/// network is told about each image or, with probability `dropout`, told nothing, so
+/// that it also learns to do without.
 ///
 /// # Errors
 /// As [`Trainer::learn`].

@@ -44,7 +44,7 @@ pub fn words(text: &str) -> Vec<String> {
 }
 
 impl Tokenizer {
-    /// Knows every word of these texts, in alphabetical order.
+    /// A tokenizer that knows every word of these texts, in alphabetical order.
     pub fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
         let all: std::collections::BTreeSet<String> =
             texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
@@ -112,7 +112,7 @@ impl Tokenizer {
 /// other (Levenshtein 1966).
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
-    // Distances from the letters of `a` seen so far to every beginning of `b`.
+    // Distances from the letters of `a` seen so far to every prefix of `b`.
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, letter) in a.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);

@@ -1,5 +1,4 @@
-//! Configurations on disk that cannot be right are named before they cost memory or
-//! time.
+//! Configurations on disk that cannot be right are rejected before they cost memory or time.
 
 mod spoilt;
 

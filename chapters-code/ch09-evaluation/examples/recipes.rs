@@ -1,5 +1,5 @@
-//! What helps, and what does not: trains on cats, changing one thing at a time, always for the same
-//! number of minutes, and asks the judge. Results go to recipes.csv; runs that are already there
+//! What helps, and what does not: trains on cats, always for the same number of minutes, changing
+//! one thing at a time, and asks the judge. Results go to recipes.csv; runs that are already there
 //! are not repeated.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,8 @@ struct Args {
 }
 
 // ANCHOR: recipes
-/// A change to the training, and how many times as long a step takes with it.
+/// A change to the training, with its name and the factor by which it multiplies the
+/// time of a step.
 type Recipe = (&'static str, f64, fn(&mut TrainConfig));
 
 fn v_prediction(config: &mut TrainConfig) {

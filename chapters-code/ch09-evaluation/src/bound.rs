@@ -72,8 +72,8 @@ fn mass(low: f64, high: f64) -> f64 {
 // ANCHOR_END: byte
 
 // ANCHOR: prior
-/// What the noisiest image still knows about each image, in bits per dimension (L_T of
-/// eq. 5). It does not depend on the network.
+/// What the noisiest version of each image still says about it, in bits per dimension
+/// (L_T of eq. 5). It does not depend on the network.
 pub fn prior_term<D: UNetDevice>(schedule: &Schedule, x0: &Images<D>) -> Vec<f64> {
     let alpha_bar = schedule.alpha_bar[schedule.len() - 1];
     let kept = alpha_bar.sqrt() as f32;

@@ -21,9 +21,9 @@ fn reaches(crowd: &[Vec<f64>], k: usize) -> Vec<f64> {
 
 /// The share of `points` that lie within the reach of a member of `crowd`
 /// (Kynkäänniemi et al. 2019, eq. 1 and 2). With the features of drawn images as the
-/// points and those of real ones as the crowd, it is their *precision*: how many look
-/// real. The other way round, it is their *recall*: how much of what is real they
-/// cover.
+/// points and those of real ones as the crowd, it is the *precision* of the drawn
+/// images: how many look real. The other way round, it is their *recall*: how much of
+/// what is real they cover.
 ///
 /// # Panics
 /// If the crowd has no more than `k` members.

@@ -16,8 +16,8 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
 
 /// The Fréchet distance between two Gaussians with the means and covariances of two
 /// sets of features (Heusel et al. 2017, eq. 6): |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁
-/// C₂)^½). 0 for equal sets; it shrinks as the sets grow, so compare only distances
-/// between sets of the same size.
+/// C₂)^½). It is 0 for equal sets, and shrinks as the sets grow, so compare only
+/// distances between sets of the same size.
 ///
 /// # Panics
 /// If a set holds fewer than two rows, or rows differ in length.
@@ -108,7 +108,7 @@ impl Nearest {
 const TOGETHER: usize = 256;
 
 // ANCHOR: nearest
-/// For each image, the nearest of `others`, and how near the second comes.
+/// For each image, the nearest of `others`, and the difference from the second nearest.
 ///
 /// # Panics
 /// If there are no others, or images differ in size.

@@ -1,9 +1,9 @@
 //! What was measured on drawn images, against what was measured on real ones.
 
-/// The number that a given share of `values`, from 0 to 1, does not exceed.
+/// The number that a given share (from 0 to 1) of `values` does not exceed.
 ///
 /// # Panics
-/// If there are no values, or the share is not from 0 to 1.
+/// If there are no values, or if the share is not between 0 and 1.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     assert!((0.0..=1.0).contains(&share), "a share of {share}");
     let mut sorted = values.to_vec();
@@ -20,7 +20,7 @@ pub fn share_above(values: &[f64], limit: f64) -> f64 {
 /// The chance that one of `values`, picked at random, is larger than one of `others`,
 /// where equal ones count as half (Hanley & McNeil 1982: the area under the curve,
 /// AUC).
-/// 0.5 if one cannot tell them apart, 1 if one always can.
+/// It is 0.5 if the two cannot be told apart, and 1 if they always can.
 ///
 /// # Panics
 /// If there are no values or no others.

@@ -69,7 +69,7 @@ fn kernel_distance_by_hand_and_on_average() {
     let expected = 1.0 + -1.0 - 2.0 * (1.0 + 1.0 + 27.0 + 0.0) / 4.0;
     assert!((kernel_distance(&a, &b) - expected).abs() < 1e-12);
 
-    // For two halves of one crowd it is 0 on average, sometimes above, sometimes below.
+    // For two halves of one crowd the distance is 0 on average, sometimes above, sometimes below.
     let mut rng = rng(0, 0);
     let mut row = |shift: f64| {
         (0..3).map(|_| rng.gen_range(-1.0..1.0) + shift).collect::<Vec<f64>>()
@@ -152,7 +152,8 @@ fn a_judge_compares_ranks() {
     assert_eq!(share_above(&values, 99.0), 1.0 / 101.0);
     assert_eq!(chance_larger(&values, &values), 0.5);
     assert_eq!(chance_larger(&[3.0, 4.0], &[1.0, 2.0]), 1.0);
-    // Of the six pairs, 2 > 1, 4 > 1, 4 > 2 and 4 > 3; the equal one counts half.
+    // In four of the six pairs the first is larger: 2 > 1, 4 > 1, 4 > 2 and 4 > 3. The equal pair
+    // counts half.
     assert_eq!(chance_larger(&[2.0, 4.0], &[1.0, 2.0, 3.0]), 4.5 / 6.0);
 }
 

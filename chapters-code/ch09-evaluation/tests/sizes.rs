@@ -1,5 +1,4 @@
-//! A classifier's configuration that cannot be right is named before it costs memory
-//! or time.
+//! A classifier's configuration that cannot be right is rejected before it costs memory or time.
 
 #[path = "../../ch08-conditioning/tests/spoilt/mod.rs"]
 mod spoilt;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Everything that wants a GPU, in one go: the kernels against naive loops, training on the device against training on the
-# processor, the cats (and MNIST, if a folder with its files is given), and the table beside PyTorch on the same card.
+# Everything that needs a GPU, in one go: the kernels against naive loops, training on the device against training on the
+# processor, the cats (and MNIST, if a folder with its files is given), and the table that compares it with PyTorch on the same card.
 #
 # usage: chapters-code/support/benchmark/on-gpu.sh PYTHON OUT [MNIST_DIR]
 #   PYTHON  a Python with torch (for CUDA), diffusers and safetensors

@@ -78,9 +78,9 @@ impl Kernel {
         std::env::set_current_dir(folder())?;
         let (context, outputs) = CommandContext::new()?;
         let said = Arc::new(Mutex::new(Said::default()));
-        // A cell ends when all its output has been taken, so another thread takes it meanwhile.
-        // What is taken is noted before the lock is released: when the cell has ended, nothing is
-        // still on its way.
+        // A cell ends when all its output has been taken, so another thread takes it while the cell
+        // runs. What is taken is noted before the lock is released: when the cell has ended,
+        // nothing is still on its way.
         let notes = Arc::downgrade(&said);
         std::thread::spawn(move || {
             while let Some(said) = notes.upgrade() {

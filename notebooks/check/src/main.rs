@@ -1,5 +1,5 @@
-//! Runs notebooks and writes what their cells say into them: all, or those whose names contain one
-//! of the arguments.
+//! Runs notebooks (all, or those whose names contain one of the arguments) and writes what their
+//! cells say into them.
 
 use anyhow::{ensure, Result};
 use check_notebooks::{notebooks, Notebook};

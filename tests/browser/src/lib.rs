@@ -42,7 +42,7 @@ impl Chromium {
     /// Starts a browser.
     ///
     /// # Errors
-    /// If it does not start, or does not say where it listens.
+    /// If it does not start, or does not say where it is listening.
     pub fn start(name: &str) -> anyhow::Result<Self> {
         let profile = tempfile::tempdir()?;
         let mut process = Command::new(name)
@@ -56,7 +56,7 @@ impl Chromium {
         while let (None, Some(line)) = (&address, lines.next()) {
             address = line?.strip_prefix("DevTools listening on ").map(str::to_string);
         }
-        // The rest of its output must be read, or the browser would block.
+        // The rest of its output must be read, or the browser will block.
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.context("the browser does not say where it listens")?;
         let host = address.split('/').nth(2).context("an address has a host")?;
@@ -131,7 +131,7 @@ impl Drop for Chromium {
     }
 }
 
-/// Pointer moves in a drag.
+/// How many times the pointer moves in a drag.
 const DRAG_STEPS: u32 = 20;
 
 impl Tab<'_> {
@@ -148,7 +148,7 @@ impl Tab<'_> {
         Ok(answer["result"]["value"].take())
     }
 
-    /// Drags the pointer from one place of the window to another, in CSS pixels.
+    /// Drags the pointer from one place in the window to another, in CSS pixels.
     ///
     /// # Errors
     /// If the browser fails.

@@ -29,7 +29,7 @@ impl Book {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut build = Command::new("mdbook");
         build.arg("build").arg(&root).arg("-d").arg(folder.path());
-        // This variable of cargo is for the test, not for the build that mdBook starts.
+        // This Cargo variable is for the test, not for the build that mdBook starts.
         let built = build.env_remove("CARGO_MANIFEST_DIR").status().context("mdbook")?;
         anyhow::ensure!(built.success(), "mdbook build failed");
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -38,7 +38,8 @@ impl Book {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let served = served.clone();
-                // One thread per connection: a browser opens them ahead of need, and keeps them.
+                // One thread per connection: a browser opens them before it needs them, and keeps
+                // them open.
                 std::thread::spawn(move || answer(connection, &served).ok());
             }
         });
@@ -46,8 +47,8 @@ impl Book {
     }
 }
 
-/// Reads one request and sends the file, or nothing if there is none. The browser may hang up
-/// meanwhile, which is an error that can be ignored.
+/// Reads one request and sends the file, or nothing if there is none. The browser may hang up in
+/// the meantime, an error that can be ignored.
 fn answer(mut connection: TcpStream, served: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -96,7 +97,7 @@ fn pages() -> Vec<String> {
     names
 }
 
-/// The value of an expression of the page.
+/// The value of an expression in the page.
 fn ask(tab: &mut Tab, expression: &str) -> Value {
     tab.ask(expression).unwrap_or_else(|problem| panic!("{problem:#}"))
 }
@@ -109,7 +110,7 @@ fn text(tab: &mut Tab, expression: &str) -> String {
     ask(tab, expression).as_str().unwrap_or_default().to_string()
 }
 
-/// Waits until an expression of the page is true.
+/// Waits until an expression in the page is true.
 fn wait(tab: &mut Tab, what: &str, expression: &str) {
     let start = Instant::now();
     while !holds(tab, expression) {

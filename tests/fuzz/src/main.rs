@@ -5,22 +5,23 @@
 //! ```
 //!
 //! sends `COUNT` inputs (by default a million) to one target or to all. An input is a valid file of
-//! the target's kind, one that the book's own code writes or that is put together byte by byte
-//! ([`targets`]), with one to eight changes ([`mutate`]): bits flipped, bytes and numbers replaced
+//! the target's kind (written by the book's own code, or put together byte by byte: [`targets`])
+//! with one to eight changes ([`mutate`]): bits flipped, bytes and numbers replaced
 //! by extremes, parts cut off, removed, repeated or put in from another file, words of the format
 //! inserted. In half of the cases, checksums and lengths are corrected afterwards. The same seed
 //! gives the same inputs.
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
-//! - it makes its reader panic. A decoder of pictures may panic where `read_image` turns the panic
-//!   into an error;
+//! - it makes its reader panic (but a decoder of pictures may panic where `read_image` turns the
+//! panic into an error);
 //! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
 //!   ([`memory`]);
 //! - it ends the process, or reading it takes more than a minute.
 //!
 //! An input that fails is shortened and goes to `tests/fuzz/failures/TARGET-SUM`. Once the bug is
-//! fixed, it moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus` reads.
+//! fixed, the input moves to `tests/corpus/TARGET/`, which `cargo test -p book-tests --test corpus`
+//! reads.
 //!
 //! A line is printed for each target:
 //!
@@ -34,7 +35,7 @@
 //! | failures | how many inputs failed; what is wrong with them follows, a line for each kind |
 //!
 //! `--pictures FOLDER` instead reads the pictures of a folder as they are, and fails if one of them
-//! does: for files that may not be copied.
+//! does: this is for files that must not be copied.
 
 mod campaign;
 mod memory;

@@ -55,7 +55,7 @@ fn count(size: usize, allocate: impl FnOnce() -> *mut u8) -> *mut u8 {
     pointer
 }
 
-/// The most bytes that `work` held at any moment, above those that were in use before.
+/// The most bytes that `work` held at any moment, on top of those that were in use before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);

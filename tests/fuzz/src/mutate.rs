@@ -65,7 +65,7 @@ pub struct Mutator<'a> {
 }
 
 impl<'a> Mutator<'a> {
-    /// Changes these seeds.
+    /// A mutator of these seeds.
     pub fn new(target: &'a Target, seeds: &'a [Vec<u8>], seed: u64) -> Self {
         Self { target, seeds, seed }
     }

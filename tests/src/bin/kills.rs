@@ -1,12 +1,12 @@
-//! Kills training runs at random and requires that each, once resumed, ends in the same bytes
-//! as one that was never stopped, with nothing left behind: `cargo run -p book-tests --bin kills --
-//! [COUNT] [SEED]`.
+//! Kills training runs at random and checks that each, once resumed, ends with the same bytes as
+//! one that was never stopped, and with nothing left behind: `cargo run -p book-tests --bin kills
+//! -- [COUNT] [SEED]`.
 //!
-//! Half of the kills hit training runs with one thread, the other half runs with two threads; two
-//! runs are under way at a time. A thousand kills, the default, take a quarter of an hour on two
-//! cores. The moments are spread over a whole run: starting, training, drawing, and writing, which
-//! is most of it. A run that was killed before its first checkpoint is begun again. `cargo test`
-//! has a short version in `tests/programs.rs`.
+//! Half of the kills hit training runs with one thread, and the other half hit those with two
+//! threads; two runs are under way at a time. A thousand kills, the default, take a quarter of an
+//! hour on two cores. The kills are spread over a whole run: starting, training, drawing, and
+//! writing, which is most of it. A run that was killed before its first checkpoint is begun again.
+//! `cargo test` has a short version in `tests/programs.rs`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -59,7 +59,7 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Kills a training run after `delay`, resumes it, and tells whether the kill came in time.
+    /// Kills a training run after `delay`, resumes it, and returns whether the kill came in time.
     fn kill(&self, whole: &str, out: &str, delay: Duration) -> anyhow::Result<bool> {
         let mut child = self.command(out).spawn()?;
         std::thread::sleep(delay);
@@ -72,8 +72,8 @@ impl Campaign<'_> {
         Ok(killed)
     }
 
-    /// Kills training runs until `count` of them have been killed before their end, and returns how
-    /// many were tried.
+    /// Kills training runs until `count` of them have been killed before they ended, and returns
+    /// how many were tried.
     fn run(&self, count: u32, seed: u64) -> anyhow::Result<u32> {
         let whole = format!("whole-{}", self.threads);
         let start = Instant::now();

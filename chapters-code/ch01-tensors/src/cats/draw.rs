@@ -106,13 +106,12 @@ fn triangle(x: f32, y: f32, corners: [(f32, f32); 3], margin: f32) -> bool {
     })
 }
 
-/// The head without ears, `margin` wider.
+/// The head without ears, enlarged by `margin`.
 fn head(x: f32, y: f32, margin: f32) -> bool {
     ellipse(x, y, (0.0, 1.2), (5.7 + margin, 4.7 + margin))
 }
 
-// The ears are drawn on the right; the left half of the face is the right one mirrored
-// (`side` = |x|).
+// Only the right ear is described: the left half of the face mirrors the right half (`side` = |x|).
 const EAR: [(f32, f32); 3] = [(1.3, -3.2), (4.6, -6.3), (5.5, -0.6)];
 const INNER_EAR: [(f32, f32); 3] = [(2.5, -3.3), (4.3, -5.1), (4.8, -1.6)];
 const FOLDED_EAR: [(f32, f32); 3] = [(1.9, -3.9), (5.7, -3.0), (5.0, -0.3)];
@@ -206,7 +205,8 @@ fn mix(a: Color, b: Color, share: f32) -> Color {
     std::array::from_fn(|i| a[i] + (b[i] - a[i]) * share)
 }
 
-/// Draws a cat: `3 × 16 × 16` values in [-1, 1], the red plane, then the green, then the blue.
+/// Draws a cat: `3 × 16 × 16` values in [-1, 1], first the red plane, then the green, then the
+/// blue.
 pub fn draw(attributes: &Attributes, pose: &Pose) -> Vec<f32> {
     let coat = coat(attributes.fur);
     let background = background_color(attributes.background);

@@ -31,7 +31,7 @@ const LARGE: u64 = 16 << 20;
 /// An image that was read from a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageFile {
-    /// Height and width of the picture in the file, held upright.
+    /// Height and width of the picture in the file when upright.
     pub size: [usize; 2],
     /// `channels × height × width` values in [-1, 1], cut from the middle and scaled to the size
     /// that was asked for.

@@ -20,7 +20,7 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    /// Reads them; `input` is back at its start afterwards.
+    /// Reads the headers; `input` is back at its start afterwards.
     pub(super) fn read(
         input: &mut BufReader<impl Read + Seek>,
         format: ImageFormat,
@@ -38,8 +38,8 @@ impl Headers {
 }
 
 /// How a PNG or WebP file asks to be turned, or nothing for other formats; `input` is back at its
-/// start afterwards. The decoder of PNG would not see a chunk that comes after the pixels, and the
-/// decoder of WebP makes room for as many bytes as a chunk announces.
+/// start afterwards. The PNG decoder would not see a chunk that comes after the pixels, and the
+/// WebP decoder makes room for as many bytes as a chunk announces.
 fn chunk_orientation(
     input: &mut BufReader<impl Read + Seek>,
     format: ImageFormat,
@@ -59,7 +59,7 @@ fn chunk_orientation(
     }
 }
 
-/// The content of the chunk `eXIf`, or the error that the file has ended.
+/// The content of the `eXIf` chunk, or an end-of-file error.
 fn png_exif(input: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     input.seek_relative(8)?;
     loop {
@@ -72,7 +72,7 @@ fn png_exif(input: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The content of the chunk `EXIF`, or the error that the file has ended.
+/// The content of the `EXIF` chunk, or an end-of-file error.
 fn webp_exif(input: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     input.seek_relative(RIFF_HEADER)?;
     loop {
@@ -94,7 +94,7 @@ fn webp_chunk(input: &mut impl Read) -> io::Result<([u8; 4], u32)> {
 }
 
 /// Pixels of the largest lossy frame of a WebP file. The decoder makes room for that frame before
-/// it compares it with the picture. `input` is back at its start afterwards.
+/// comparing it with the picture. `input` is back at its start afterwards.
 fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let mut largest = 0;
     input.seek_relative(RIFF_HEADER)?;
@@ -106,8 +106,8 @@ fn webp_frame(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     }
 }
 
-/// Looks at the chunks in the next `left` bytes and, if they may hold `films`, also at
-/// the frames in those.
+/// Looks at the chunks in the next `left` bytes and, if `films` is set, also at the chunks inside
+/// animation frames.
 fn webp_frames(
     input: &mut BufReader<impl Read + Seek>,
     mut left: i64,
@@ -159,7 +159,7 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
 /// Bytes that the decoder of a TIFF file reserves for each number in a list in the header.
 const LISTED: u64 = 32;
 
-/// Bytes of the longest list that describes the pixels of a TIFF file, as its header promises;
+/// Bytes of the longest list that describes the pixels of a TIFF file, according to its header;
 /// `input` is back at its start afterwards.
 fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let longest = longest_list(input);

@@ -35,7 +35,7 @@ pub enum DatasetName {
 }
 
 impl DatasetName {
-    /// As the flag `--dataset` spells it.
+    /// The name as the flag `--dataset` spells it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Cats => "cats",

@@ -47,7 +47,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError>
 pub trait DiffusersConfig: Default + Serialize + DeserializeOwned {
     /// The class.
     const CLASS: &'static str;
-    /// What to do about another class, beginning with a semicolon; empty if nothing can be done.
+    /// Advice about other classes, which begins with a semicolon; empty if nothing can be done.
     const OTHERWISE: &'static str;
     /// Fields that diffusers may write and that change nothing about this class.
     const WITHOUT_EFFECT: &'static [&'static str];

@@ -81,7 +81,7 @@ pub struct Model<N> {
     pub diffusion: Diffusion,
     /// What `diffusion` was made from, and how to sample.
     pub scheduler: SchedulerConfig,
-    /// What you should know about how the model was read, in sentences: which fields
+    /// What you should know about how the model was read, one sentence for each point: which fields
     /// were ignored, for example.
     pub notes: Vec<String>,
 }

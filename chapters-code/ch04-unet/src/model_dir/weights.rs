@@ -119,7 +119,7 @@ fn insert_all(
     Ok(())
 }
 
-/// The maps of an attention block, as diffusers calls them: in older versions and now.
+/// What diffusers calls the maps of an attention block: in older versions, and now.
 const RENAMED: [(&str, &str); 4] =
     [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 

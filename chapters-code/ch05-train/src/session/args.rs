@@ -34,7 +34,7 @@ pub struct Args {
         ],
     )]
     pub resume: bool,
-    /// Steps to train, those before a --resume included (default: depends on the dataset)
+    /// Steps to train, including those before a --resume (default: depends on the dataset)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Steps for the cats, if --steps does not say.
@@ -63,7 +63,7 @@ pub struct Args {
     /// Longer gradients are scaled down to this length
     #[arg(long, default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     max_gradient_norm: f64,
-    /// How slowly the averaged weights follow
+    /// How slowly the averaged weights follow the current ones
     #[arg(long, default_value_t = 0.999, value_parser = fraction, allow_negative_numbers = true)]
     ema_decay: f64,
     /// How fast the noise grows
@@ -84,7 +84,7 @@ pub struct Args {
     /// How much the squared error at each timestep counts
     #[arg(long, value_enum, default_value = "min-snr")]
     loss_weighting: LossWeighting,
-    /// Determines every random number of the training
+    /// Determines every random number used in training
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many threads to use (default: all)
@@ -253,7 +253,7 @@ struct StoredData {
     data_dir: Option<PathBuf>,
     image_size: Option<u32>,
     image_channels: Option<u32>,
-    /// As `--background` spells it.
+    /// The colour as `--background` spells it.
     background: Option<String>,
 }
 
@@ -273,7 +273,7 @@ pub(super) fn write_data(out: &Path, data: &DataArgs) -> anyhow::Result<()> {
     Ok(model_dir::write_json(&out.join(TRAINING).join(DATA), &stored)?)
 }
 
-/// Whether [`write_data`] stored something.
+/// Whether [`write_data`] has stored anything.
 pub(super) fn has_data(out: &Path) -> bool {
     out.join(TRAINING).join(DATA).exists()
 }
@@ -367,7 +367,8 @@ mod tests {
             read_data(folder.path()).unwrap()
         };
         assert_eq!(read("folder").image_size, Some(48));
-        // These take no size, and the cats take no folder: as flags they would be errors.
+        // The digits take no size, and the cats take neither size nor folder: flags for these would
+        // be errors.
         assert_eq!(read("mnist").image_size, None);
         assert_eq!(read("cats"), DataArgs::new(DatasetName::Cats));
     }

@@ -25,7 +25,7 @@ pub(super) fn memory(config: &TrainConfig) -> anyhow::Result<u128> {
     Ok(PER_PARAMETER * parameters + PER_FEATURE * config.batch_size as u128 * features)
 }
 
-/// Checks, before any of it is taken, that there is enough memory for a training run.
+/// Checks that there is enough memory for a training run, before any of that memory is taken.
 ///
 /// # Errors
 /// If there is not, or the configuration cannot be built.
@@ -42,8 +42,8 @@ pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
 /// Steps that are timed before the rest is estimated.
 pub(super) const TIMED: u64 = 3;
 
-/// How long a run will take, in a sentence, judging by its first steps; nothing if that
-/// is less than a minute.
+/// A sentence that says how long a run will take, judging by its first steps; none if that is less
+/// than a minute.
 pub(super) fn estimate(steps: u64, took: Duration) -> Option<String> {
     let seconds = took.as_secs_f64() / TIMED as f64 * steps as f64;
     let long = match seconds {

@@ -1,5 +1,5 @@
-//! Used by no other crate: a program that times this project against PyTorch, on the same network,
-//! read from the same model directory, and on the same images, alternating between the two.
+//! Used by no other crate: a program that times this project against PyTorch in alternating turns,
+//! on the same network, read from the same model directory, and on the same images.
 
 mod ours;
 mod peer;
@@ -18,7 +18,7 @@ use peer::Peer;
 use rand::Rng;
 use report::Row;
 
-/// Time training and sampling against PyTorch (which needs a Python with torch, diffusers and
+/// Time training and sampling against PyTorch (this needs a Python with torch, diffusers and
 /// safetensors)
 #[derive(Parser)]
 struct Args {
@@ -36,11 +36,11 @@ struct Args {
     /// Do everything this many times; for each line, the run with the median ratio counts
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Also the paper's network for CIFAR-10, 35.7 million parameters (for a GPU: it takes minutes
-    /// on a processor)
+    /// Also time the paper's network for CIFAR-10, with 35.7 million parameters (for a GPU: it
+    /// takes minutes on a processor)
     #[arg(long)]
     large: bool,
-    /// Only configurations whose name contains this
+    /// Time only configurations whose names contain this
     #[arg(long, default_value = "")]
     only: String,
     /// Time our side alone

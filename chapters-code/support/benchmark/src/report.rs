@@ -19,7 +19,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// How many times faster our side is or, if it runs alone, its steps per second.
+    /// How many times faster our side is or, if it runs alone, how many steps it takes per second.
     pub fn speed(&self) -> f64 {
         self.theirs.map_or(1.0, |theirs| theirs.seconds) / self.ours.seconds
     }

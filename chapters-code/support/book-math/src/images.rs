@@ -33,7 +33,7 @@ pub fn with_sizes(text: &str, folder: &Path) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// The words, the path and what comes after an image at the beginning of a line.
+/// The words and the path of an image at the beginning of a line, and what comes after it.
 fn image(line: &str) -> Option<(&str, &str, &str)> {
     let (words, rest) = line.strip_prefix("![")?.split_once("](")?;
     let (path, rest) = rest.split_once(')')?;

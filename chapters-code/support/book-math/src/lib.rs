@@ -264,7 +264,7 @@ fn within_math(mathml: &str) -> &str {
 /// A command or its flags as code in running text, with no breaks within words: browsers would
 /// break them at every hyphen.
 fn command(code: &str) -> String {
-    // To Markdown this is not code, so it would turn hyphens into dashes.
+    // Markdown does not see this as code, so it would turn hyphens into dashes.
     let escaped =
         |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
     let word = |word: &str| word.chars().map(escaped).collect::<String>();

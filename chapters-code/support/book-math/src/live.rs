@@ -82,8 +82,8 @@ pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
             "--target-dir",
         ])
         .arg(&target);
-    // mdBook reads what this program prints, so cargo must not print there; and flags meant for
-    // other builds must not reach this one.
+    // mdBook reads what this program prints, so cargo must not print to standard output; and flags
+    // meant for other builds must not reach this one.
     let command =
         command.current_dir(root).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let built = command.stdout(std::io::stderr()).status();

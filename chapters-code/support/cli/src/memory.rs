@@ -27,7 +27,7 @@ pub fn ensure(bytes: u128, what: &str, advice: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Bytes in words.
+/// A number of bytes, with a unit.
 pub fn size(bytes: u128) -> String {
     match bytes {
         0..1_000_000_000 => format!("{} MB", bytes / 1_000_000),

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
 
-/// Prints a line as the standard macro of this name does, but without a panic when nobody reads it:
-/// see [`print_line`].
+/// Prints a line as the standard macro of this name does, but without a panic when nobody is
+/// reading: see [`print_line`].
 #[macro_export]
 macro_rules! println {
     ($($argument:tt)*) => { $crate::print::print_line(::std::format_args!($($argument)*)) };
 }
 
-/// The first problem that came up in printing.
+/// The first problem that came up while printing.
 static PROBLEM: OnceLock<io::Error> = OnceLock::new();
 /// Whether an output goes to standard output.
 static TAKEN: AtomicBool = AtomicBool::new(false);

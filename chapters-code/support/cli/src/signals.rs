@@ -39,7 +39,7 @@ impl Signals {
         self.state().asked.is_some()
     }
 
-    /// Does work that may be lost. If a request to stop comes meanwhile, the program says
+    /// Does work that may be lost. If a request to stop arrives in the meantime, the program says
     /// `farewell` and ends at once. If the request came earlier, the work does not begin.
     pub fn unless_stopped<T>(&self, farewell: impl Display, work: impl FnOnce() -> T) -> Option<T> {
         {
@@ -70,7 +70,7 @@ impl Signals {
     }
 }
 
-/// The exit code with which shells report a program that a signal ended.
+/// The exit code with which shells report a program ended by a signal.
 fn code(signal: u8) -> u8 {
     128 + signal
 }
@@ -101,7 +101,7 @@ fn listen(mut hear: impl FnMut(u8) + Send + 'static) -> io::Result<()> {
 fn ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action, sigaction only fills in the old one. It is zeroed first,
-    // because not every libc fills all fields, and zeros are an action.
+    // because not every libc fills in all fields, and zeros are a valid action.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN

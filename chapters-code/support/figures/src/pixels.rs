@@ -12,7 +12,7 @@ use crate::FigureError;
 /// A small image as the chapters hold it.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
-    /// `channels × height × width` values; -1 is black, 1 is white, values outside are clamped.
+    /// `channels × height × width` values; -1 is black and 1 is white; values outside are clamped.
     pub values: &'a [f32],
     /// 1 (grey) or 3 (red, green, blue); with any other count, the first is shown as grey.
     pub channels: usize,
@@ -181,7 +181,8 @@ pub fn save_png(path: impl AsRef<Path>, image: &RgbImage) -> Result<(), FigureEr
     Ok(files::write(path, &png(image)?)?)
 }
 
-/// The bytes of an endless GIF, each frame shown for `milliseconds`, the last five times as long.
+/// The bytes of an endless GIF: each frame is shown for `milliseconds`, and the last for five times
+/// as long.
 pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, FigureError> {
     let mut bytes = Vec::new();
     {
@@ -201,7 +202,8 @@ pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, Fig
     Ok(bytes)
 }
 
-/// Writes an endless GIF, each frame shown for `milliseconds`, the last five times as long.
+/// Writes an endless GIF: each frame is shown for `milliseconds`, and the last for five times as
+/// long.
 ///
 /// # Errors
 /// If the file cannot be written.

@@ -79,12 +79,12 @@ fn number(v: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-/// Whether a value can have a place on an axis; sums of larger ones may not be finite.
+/// Whether a value can have a place on an axis; sums of values beyond the limit may not be finite.
 fn has_place(v: f64) -> bool {
     v.abs() < 1e100
 }
 
-/// The range of the finite values, widened a little so that no curve lies on the frame.
+/// The range of the finite values, widened if it would be a single value.
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .filter(|v| has_place(*v))

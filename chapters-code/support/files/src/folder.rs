@@ -1,4 +1,4 @@
-//! Folders that are made on the way, and folders that one process has to itself.
+//! Folders that are made when they are missing, and folders that one process has to itself.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,16 +29,16 @@ impl Drop for Made {
     }
 }
 
-/// A folder that no other process may write to as long as this value lives. See [`claim`].
+/// A folder that no other process may write to while this value lives. See [`claim`].
 #[derive(Debug)]
 pub struct Claim {
     _made: Made,
     _lock: File,
 }
 
-/// Claims a folder with all that is in it. It is made if it is missing, and removed again with the
-/// claim if nothing was put into it. Half-written files that killed processes left there are
-/// removed. The claim ends with the process, however that ends.
+/// Claims a folder and everything in it. The folder is made if it is missing, and removed again
+/// when the claim ends if nothing was put into it. Half-written files left there by killed
+/// processes are removed. The claim ends with the process, however the process ends.
 ///
 /// A file system without locks lets everybody in.
 ///
@@ -77,8 +77,8 @@ fn open_for_lock(folder: &Path) -> io::Result<File> {
     File::open(folder)
 }
 
-/// Not every system can lock a folder: an empty file among the system's temporary ones, named after
-/// the folder, serves instead.
+/// Not every system can lock a folder, so an empty file named after it, among the system's
+/// temporary files, is locked instead.
 #[cfg(not(unix))]
 fn open_for_lock(folder: &Path) -> io::Result<File> {
     use std::hash::{DefaultHasher, Hash, Hasher};

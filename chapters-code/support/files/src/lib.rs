@@ -3,7 +3,7 @@
 //! and takes the target's name in one step. At any moment, a reader sees the old file or the new
 //! one.
 //!
-//! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder for
+//! [`check`] finds out early whether that will work, and [`claim`] gives one process a folder to
 //! itself. What a killed process left half-written is removed by the next one that writes to the
 //! same folder.
 //!
@@ -70,7 +70,7 @@ impl Files for Disk {
 pub struct Memory(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Memory {
-    /// Holds no files yet.
+    /// Memory that holds no files yet.
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }

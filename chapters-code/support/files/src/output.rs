@@ -11,7 +11,7 @@ use crate::FileError;
 /// What is at the end of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A regular file, or a free name, after following links.
+    /// A regular file, or an unused name, once links have been followed.
     File(PathBuf),
     /// A pipe or a device: written to, never replaced.
     Stream(PathBuf),
@@ -19,7 +19,7 @@ pub enum Place {
     Stdout,
 }
 
-/// Writes `bytes` to `path`. Folders on the way are made. Links are followed. A regular file is
+/// Writes `bytes` to `path`. Missing folders are made. Links are followed. A regular file is
 /// replaced in one step and keeps its permissions; pipes, devices and standard output are written
 /// to.
 ///

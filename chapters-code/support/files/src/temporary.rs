@@ -1,7 +1,7 @@
 //! Temporary files that the next process can tell from those of a running one.
 //!
-//! Each is locked by the process that writes it. The lock dies with the process, however that ends,
-//! so a temporary file that can be locked belongs to nobody.
+//! Each is locked by the process that writes it. The lock dies with the process, however the
+//! process ends, so a temporary file that can be locked belongs to nobody.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,11 +16,11 @@ const PREFIX: &str = ".writing-";
 const SUFFIX: &str = ".tmp";
 /// Letters and digits between prefix and suffix.
 const RANDOM: usize = 12;
-/// A folder or file may vanish this often while it is being made.
+/// A folder or file may vanish this many times while it is being made.
 const TRIES: usize = 100;
 
-/// A new, locked temporary file in a folder, which is made if it is missing. The first one in a
-/// folder removes those that killed processes left there.
+/// A new, locked temporary file in a folder, which is made if it is missing. The first call for a
+/// folder removes those left there by killed processes.
 pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     sweep_once(folder);
     for _ in 0..TRIES {
@@ -60,7 +60,7 @@ fn sweep_once(folder: &Path) {
     }
 }
 
-/// Removes the temporary files that killed processes left in a folder. One that cannot be removed,
+/// Removes the temporary files left in a folder by killed processes. One that cannot be removed,
 /// such as another user's, stays: it is in nobody's way.
 pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };

@@ -104,7 +104,7 @@ function showValue(control) {
 
 // ---- A drawing to click --------------------------------------------------------------------------------------------
 
-/** Lets parts of a drawing set a control ("block=mid_block/0"); a part that is already set may set something else. */
+/** Lets parts of a drawing set a control ("block=mid_block/0"); a part whose value is already set may set another. */
 function offerParts(form) {
     const parts = [...form.querySelectorAll("[data-set]")];
     const control = part => form.elements[part.dataset.set.split("=")[0]];
@@ -124,7 +124,7 @@ function offerParts(form) {
 // ---- A picture to point at -----------------------------------------------------------------------------------------
 
 /**
- * Lets two controls (`data-point="column row"`) follow the pointer over the picture. It begins with a grid of images,
+ * Lets two controls (`data-point="column row"`) follow the pointer over the picture. The picture begins with a grid of images,
  * `data-across` in a row, whose pixels are `data-pixel` points wide, with gaps of `data-gap` points between images.
  */
 function offerPixels(form, canvas) {
@@ -294,7 +294,7 @@ class Board {
 
 // ---- The film: everything that was drawn ---------------------------------------------------------------------------
 
-/** Milliseconds that a film lasts at speed 1, and how many small pictures there are under the slider. */
+/** How many milliseconds a film lasts at speed 1, and how many small pictures there are under the slider. */
 const LENGTH = 4000;
 const THUMBNAILS = 12;
 
@@ -456,7 +456,7 @@ class Figure {
         form.classList.add("ready");
     }
 
-    /** The board has changed: selects the option that uses it (`data-then="data=what you mark"`). */
+    /** Called when the board has changed: selects the option that uses it (`data-then="data=what you mark"`). */
     painted() {
         const [name, value] = this.form.querySelector(".board").dataset.then?.split("=") ?? [];
         if (name) this.form.elements[name].value = value;

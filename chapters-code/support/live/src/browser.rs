@@ -70,7 +70,7 @@ pub unsafe extern "C" fn open(settings: *mut u8, len: usize) {
     FIGURE.with(|open| open.replace(figure));
 }
 
-/// Draws the next picture of the figure, and tells whether there was one.
+/// Draws the next picture of the figure, and returns whether there was one.
 #[no_mangle]
 pub extern "C" fn advance() -> bool {
     // Taken out, so that a figure that panics is not asked again.
@@ -83,7 +83,7 @@ pub extern "C" fn advance() -> bool {
 
 fn show(frame: Frame) {
     let (width, height) = frame.picture.dimensions();
-    // SAFETY: the page reads these bytes before it returns.
+    // SAFETY: the page reads these bytes before the call returns.
     unsafe {
         paint(
             frame.picture.as_raw().as_ptr(),

@@ -44,7 +44,8 @@ impl Drawing {
         }
     }
 
-    /// Draws a frame, black in white, around a square whose upper left corner is at (x, y).
+    /// Draws a black frame inside a white one, around a square whose upper left corner is at (x,
+    /// y).
     pub fn frame(&mut self, (x, y): (usize, usize), side: usize) {
         let (left, top, side) = (x as f64, y as f64, side as f64);
         for (color, gap) in [((0, 0, 0), 0.5), ((255, 255, 255), 1.5)] {

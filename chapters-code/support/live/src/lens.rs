@@ -15,8 +15,8 @@ use crate::drawing::Drawing;
 use crate::sampling::CATS;
 use crate::{files, Frame, Frames};
 
-/// A noisy cat, the clean one that the network predicts, where one pixel of it looks in a block with
-/// attention, and the channels after that block.
+/// A noisy cat, the clean one that the network predicts, the places at which one of its pixels
+/// looks in a block with attention, and the channels after that block.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lens {
@@ -91,8 +91,8 @@ impl BlockHook<Cpu, NoneTape> for Probe {
 }
 
 impl Probe {
-    /// How much the pixel at (row, column) of a picture of this side takes from each pixel of the
-    /// block, if the block has attention.
+    /// How much the pixel at (row, column) of the cat takes from each pixel of the block, if the
+    /// block has attention.
     fn shares(&self, network: &UNet<Cpu>, [row, column]: [usize; 2]) -> Option<Vec<f32>> {
         let stage = network.stage(&self.stage)?;
         let attention = stage.attentions.get(self.block)?;
@@ -104,7 +104,7 @@ impl Probe {
     }
 }
 
-/// Pixels of a cat on either side.
+/// Pixels along each side of a cat.
 const SIDE: usize = 16;
 /// Pixels of the picture: the side of each cat, the side of a channel, and the gap after it.
 const CAT: usize = 128;

@@ -1,9 +1,10 @@
 //! Used by the pages of the book, in the browser, and by tests: the interactive figures,
 //! drawn by the chapters' own code.
 //!
-//! A page sends JSON: which figure it has and where its sliders stand, `{"figure": "noising", "t":
-//! 300, …}`. [`frames`] draws its pictures one by one, as they are asked for. `browser` is the
-//! interface to WebAssembly. The scripts on its other side (`page/`) know nothing about diffusion.
+//! A page sends JSON: which figure it has and where its sliders are, `{"figure": "noising", "t":
+//! 300, …}`. [`frames`] draws the figure's pictures one by one, as they are asked for. `browser` is
+//! the interface to WebAssembly. The scripts on its other side (`page/`) know nothing about
+//! diffusion.
 
 mod bench;
 mod board;
@@ -50,7 +51,7 @@ fn files() -> MutexGuard<'static, Memory> {
     FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Holds a file for the figures, which read no others.
+/// Holds a file for the figures to read; they read no others.
 pub fn hold(path: impl Into<PathBuf>, bytes: Vec<u8>) {
     files().hold(path, bytes);
 }
@@ -83,8 +84,8 @@ pub type Frames = Box<dyn Iterator<Item = Frame>>;
 /// A figure with these settings (JSON).
 ///
 /// # Errors
-/// A sentence, if there is no such figure, a setting is missing, unknown or out of range, or a
-/// model cannot be read.
+/// A sentence, if there is no such figure, if a setting is missing, unknown or out of range, or if
+/// a model cannot be read.
 pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
     match figure {
@@ -107,8 +108,8 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     }
 }
 
-/// Always the processor, whatever the build selects for the chapters; without a cache of memory,
-/// which would outlive the figure.
+/// Always the processor, whatever the build selects for the chapters, and without a cache of
+/// memory, which would outlive the figure.
 fn device() -> Cpu {
     Cpu::default()
 }

@@ -15,7 +15,7 @@ use crate::board::digits;
 use crate::sampling::{film, CATS_TEXT, COUNT};
 use crate::{files, Frames};
 
-/// Four cats made of a painted picture: x_t above the prediction of x0.
+/// Four cats made from a painted picture: x_t above the prediction of x0.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paint {

@@ -1,4 +1,4 @@
-//! Chapters 6 and 7 in the plane: a hundred points walk from noise to data, and the best answer
+//! Chapters 6 and 7 in the plane: 120 points walk from noise to data, and the best answer
 //! that a network could give is a mean over the data.
 
 use std::f64::consts::TAU;
@@ -115,8 +115,9 @@ impl Data {
     }
 }
 
-/// The mean of x0 given x_t, for data that are these points, each as likely as the others. By
-/// Bayes' rule it is the mean of the points, each weighted by how likely it makes x_t (DDPM eq. 4).
+/// The mean of x0 given x_t, for data that consist of these points, each as likely as the others.
+/// By Bayes' rule it is the mean of the points, each weighted by how likely it makes x_t (DDPM eq.
+/// 4).
 fn x0_given_x_t(points: &[[f64; 2]], alpha_bar: f64, x_t: [f64; 2]) -> [f64; 2] {
     let exponents: Vec<f64> = points
         .iter()

@@ -20,7 +20,7 @@ use crate::plane::{self, Data, POINTS};
 use crate::training::{self, CURVE, WIDTH};
 use crate::{Frame, Frames};
 
-/// The loss, the data, and where points end up with what the network has learnt so far.
+/// The loss, the data, and the places where points end up with what the network has learnt so far.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaneTraining {
@@ -76,7 +76,7 @@ impl Dataset for Points {
     }
 }
 
-/// Three layers for points: a picture of one pixel has no neighbours to convolve.
+/// Four layers for points: a picture of one pixel has no neighbours to convolve.
 #[derive(Clone, Debug)]
 struct Network<D: UNetDevice> {
     of_x: Linear<D>,
@@ -115,7 +115,7 @@ impl<D: UNetDevice> Network<D> {
     }
 }
 
-/// Where the points begin, and their sources of fresh noise.
+/// The points at the beginning, and their sources of fresh noise.
 fn noise(device: &Cpu) -> (Images<Cpu>, Vec<ChaCha8Rng>) {
     let mut rngs = sources(0, 0..POINTS as u64);
     (noise_per_image(device, (POINTS, 2, 1, 1), &mut rngs), rngs)
@@ -176,7 +176,7 @@ impl PlaneTraining {
         let network = Network::new(&device, &mut config.first_weights());
         let mut trainer = Trainer::with_network(&device, config, network)?;
         let points = Points(self.data.points("")?);
-        // At once, while the reader is dragging a slider: where the points begin.
+        // Shown at once, while the reader is dragging a slider: where the points begin.
         let first = Frame {
             picture: drawing(steps, &[], &points.0, &noise(&device).0),
             columns: 0,

@@ -1,4 +1,4 @@
-//! Chapter 7: three solvers from one noise, and the way between two noises.
+//! Chapter 7: three solvers that start from one noise, and the way between two noises.
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ use crate::{files, frame, Frames};
 
 type Cats = Model<UNet<Cpu>>;
 
-/// The cats that a solver draws from `x` in `steps` steps, or in all if the schedule has fewer.
+/// The cats that a solver draws from `x` in `steps` steps, or in as many as the schedule has, if
+/// that is fewer.
 fn draw(
     model: &Cats,
     solver: impl Solver<Cpu>,
@@ -41,8 +42,8 @@ fn distance(a: &Images<Cpu>, b: &Images<Cpu>) -> f32 {
     (a.clone() - b.clone()).square().mean::<Rank0, _>().sqrt().as_vec()[0]
 }
 
-/// DDIM and DPM-Solver++ with ever more steps, next to the end of a walk over all steps, and DDIM
-/// with as much fresh noise as in chapter 6.
+/// DDIM and DPM-Solver++ with ever more steps, next to the result of a walk over all steps and to
+/// DDIM with as much fresh noise as in chapter 6.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Race {

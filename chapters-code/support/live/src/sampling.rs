@@ -16,7 +16,7 @@ use crate::{files, frame, Frames};
 pub(crate) const CATS: &str = "cats";
 pub(crate) const CATS_TEXT: &str = "cats-text";
 
-/// Steps of the long walk between two pictures of it.
+/// Steps of the long walk from one picture to the next.
 pub(crate) const EVERY: usize = 5;
 /// Cats that are drawn together.
 pub(crate) const COUNT: usize = 4;
@@ -101,7 +101,7 @@ impl Prompt {
 #[serde(deny_unknown_fields)]
 pub struct Guided {
     prompt: String,
-    /// Used in place of no prompt, unless it is empty.
+    /// Used where there would otherwise be no prompt, unless this is empty.
     negative_prompt: String,
     guidance_scale: f64,
     seed: u64,

@@ -26,7 +26,7 @@ pub struct Training {
 const EVERY: u64 = 5;
 const MOST_STEPS: u64 = 1000;
 const BATCH: usize = 16;
-/// Held-out images whose loss is measured, and after how many steps.
+/// How many held-out images the loss is measured on, and how many steps apart.
 const HELD_OUT: usize = 32;
 const MEASURED_EVERY: u64 = 50;
 /// How many noisy cats the network is shown, and at which timestep.
@@ -39,7 +39,7 @@ const SCALE: usize = 3;
 /// The logarithms (to base 10) of the loss at the bottom and the top.
 const LOG_LOSS: [f64; 2] = [-1.5, 0.5];
 
-/// An optimiser for the logarithm (to base 10) of a learning rate.
+/// An optimiser with this learning rate, given as its logarithm (to base 10).
 pub fn optimizer(exponent: f64) -> anyhow::Result<OptimizerConfig> {
     anyhow::ensure!(
         (-6.0..=1.0).contains(&exponent),

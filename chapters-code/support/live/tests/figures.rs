@@ -123,7 +123,7 @@ fn only_pixels_in_blocks_with_attention_look_elsewhere() {
             let percent = text.split(" up to ").nth(1).unwrap().split(' ').next().unwrap();
             percent.parse().unwrap()
         };
-        // At least its part of the whole, and not everything.
+        // At least an equal share of the whole, but not all of it.
         for column in [0, 15] {
             assert!((2.0..100.0).contains(&percent(column)), "{block}: {}", caption(block, column));
         }

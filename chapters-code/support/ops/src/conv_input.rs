@@ -1,4 +1,5 @@
-//! What a convolution reads: images, or a normalisation of images that is computed only there.
+//! What a convolution reads: images, or a normalisation of images that the convolution computes
+//! itself.
 
 use dfdx::prelude::*;
 
@@ -99,8 +100,8 @@ impl<D: UNetDevice> ReadyInput<D> {
         }
     }
 
-    /// The way back. `gradient` computes the gradient of what the convolution read, and stores it
-    /// in the memory that it is given.
+    /// The backward pass. `gradient` computes the gradient of what the convolution read, and stores
+    /// it in the memory that it is given.
     pub fn backward(
         self,
         grads: &mut Gradients<f32, D>,
@@ -112,7 +113,7 @@ impl<D: UNetDevice> ReadyInput<D> {
             gradient(D::write_buffer(grads.get_or_alloc_mut(&self.images)?), Store::Add);
             return Ok(());
         };
-        drop(values); // the gradient is as long and may use the same memory
+        drop(values); // the gradient has the same length and may use this memory
         let dy =
             self.images.device().output(*self.images.shape(), |dy| gradient(dy, Store::Overwrite));
         norm::gradients(&s, &self.images, &statistics, &gamma, &beta, D::read(&dy), grads)

@@ -162,7 +162,7 @@ pub fn pointwise<D: UNetDevice, T: Tape<f32, D>>(
     convolve(s, x, weight.into(), bias, None, None, tape)
 }
 
-/// [`pointwise`] with `images`, which have its result's shape, added.
+/// [`pointwise`] plus `images`, which have the shape of its result.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -334,8 +334,9 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
     y.put_tape(tape)
 }
 
-/// How much each pixel of `q` takes from each place of `k`, as a mean over the heads: softmax(qᵀk / √d)
-/// (Vaswani et al. 2017, eq. 1). [`attention`] mixes with these shares; this is for looking at them.
+/// How much each pixel of `q` takes from each place of `k`, as a mean over the heads: softmax(qᵀk /
+/// √d) (Vaswani et al. 2017, eq. 1). [`attention`] mixes the values in these shares; this function
+/// is for looking at them.
 ///
 /// `q` is `(batch, channels, h, w)` and `k` `(batch, channels, h', w')`; the result is
 /// `(batch, h' · w', h, w)`. For each pixel, the shares of all places add up to 1.
@@ -359,8 +360,8 @@ pub fn attention_shares<D: UNetDevice>(q: Images<D>, k: Images<D>, heads: usize)
 /// places of `k` and `v` in its own image. The result is softmax(qᵀk / √d) applied to v, separately
 /// in each of `heads` heads of `d = channels / heads` channels.
 ///
-/// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, that of
-/// `q` where an image looks at itself. They must be three different tensors.
+/// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, which
+/// is that of `q` where an image looks at itself. The three must be different tensors.
 ///
 /// # Panics
 /// If the shapes do not fit or `heads` does not divide the channels.
@@ -463,7 +464,7 @@ pub fn concat_channels<D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 /// same number of elements.
 ///
 /// # Panics
-/// If they do not.
+/// If they do not have the same number of elements.
 pub fn adamw_step<S: Shape, D: UNetDevice>(
     h: &AdamW,
     parameter: &mut Tensor<S, f32, D>,

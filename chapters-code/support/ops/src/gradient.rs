@@ -6,7 +6,7 @@ use dfdx::tensor::Storage;
 use crate::layers::Parameters;
 use crate::{Buffer, UNetDevice, Vector};
 
-/// One buffer for each parameter of a network, of the same length, in the order in which the
+/// For each parameter of a network, a buffer of the same length, in the order in which the
 /// network lists its parameters.
 pub type Gradient<D> = Vec<Buffer<D>>;
 
@@ -22,7 +22,7 @@ pub fn gradient_of<D: UNetDevice>(
     network.parameters().iter().map(|parameter| parameter.take_gradient(&mut gradients)).collect()
 }
 
-/// The sum of some gradients of one network, in their order.
+/// The sum of some gradients of one network, added up in the order given.
 ///
 /// # Panics
 /// If there are none, or they belong to different networks.

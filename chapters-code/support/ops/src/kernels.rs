@@ -13,7 +13,7 @@ use crate::shapes::{
 /// They see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is
 /// given, unless it takes a [`Store`] that says otherwise.
 pub trait Kernels: Memory {
-    /// What a device keeps of a convolution's weight for the next time, see
+    /// What a device keeps of a convolution's weight for the next time; see
     /// [`crate::layers::Conv2d`].
     type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
 
@@ -81,8 +81,8 @@ pub trait Kernels: Memory {
         dw: Self::Write<'_>,
     );
 
-    /// Group normalisation, followed by SiLU if `s.silu`. The mean and 1/√(variance + eps) of
-    /// every group of every image go to `statistics (batch · groups, 2)`.
+    /// Group normalisation, followed by SiLU if `s.silu` is set. The mean and 1/√(variance + eps)
+    /// of every group of every image go to `statistics (batch · groups, 2)`.
     fn group_norm(
         &self,
         s: &NormShape,
@@ -92,7 +92,7 @@ pub trait Kernels: Memory {
         statistics: Self::Write<'_>,
         y: Self::Write<'_>,
     );
-    /// Adds the gradients of input, scale and shift.
+    /// Adds the gradients of the input, the scale and the shift.
     #[allow(clippy::too_many_arguments)]
     fn group_norm_backward(
         &self,

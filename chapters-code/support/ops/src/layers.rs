@@ -46,7 +46,7 @@ pub struct Conv2d<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> Conv2d<D> {
-    /// Random values, as PyTorch initialises a `Conv2d`.
+    /// Random values like those with which PyTorch initialises a `Conv2d`.
     pub fn new(
         device: &D,
         rng: &mut impl Rng,
@@ -103,7 +103,7 @@ pub struct Linear<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> Linear<D> {
-    /// Random values, as PyTorch initialises a `Linear`.
+    /// Random values like those with which PyTorch initialises a `Linear`.
     pub fn new(device: &D, rng: &mut impl Rng, inp: usize, out: usize) -> Self {
         let bound = bound(inp);
         Self {
@@ -164,7 +164,8 @@ impl<D: UNetDevice> GroupNorm<D> {
         crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
     }
 
-    /// Normalises and applies SiLU for a convolution to read, which computes both itself.
+    /// Normalises and applies SiLU, both of which are left to the convolution that reads the
+    /// result.
     pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> ConvInput<D, T> {
         crate::group_norm_for_conv(x, &self.weight, &self.bias, self.groups, self.eps)
     }

@@ -31,7 +31,8 @@
 //! per device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are
 //! our own: threads over the batch, and vector instructions that are chosen while the program runs.
 //! The threads are rayon's. A caller outside them has to be woken after every kernel, which takes
-//! as long as a small kernel does: `ThreadPoolBuilder::use_current_thread` makes it one of them,
+//! as long as a small kernel does. `ThreadPoolBuilder::use_current_thread` makes the caller one of
+//! them,
 //! and [`Replicas`] hand over once for all of their work.
 
 mod conv_input;

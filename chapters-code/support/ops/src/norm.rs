@@ -7,9 +7,9 @@ use crate::memory::{Images, Rows, Vector};
 use crate::shapes::NormShape;
 use crate::tape::take_gradient;
 
-/// Group normalisation (Wu & He 2018): each image's channels are split into `groups`, each group is
-/// brought to mean 0 and variance 1 over its channels and pixels, then scaled by `gamma (channels)`
-/// and shifted by `beta`. With `silu` the activation follows in the same pass.
+/// Group normalisation (Wu & He 2018): each image's channels are split into `groups` groups; each
+/// group is brought to mean 0 and variance 1 over its channels and pixels, then scaled by `gamma
+/// (channels)` and shifted by `beta`. With `silu` the activation follows in the same pass.
 ///
 /// # Panics
 /// If `groups` does not divide the channels.
@@ -53,7 +53,7 @@ pub(crate) fn shape<D: UNetDevice>(
     NormShape { batch, channels, pixels: h * w, groups, eps, silu }
 }
 
-/// The normalised images, and the statistics `(batch · groups, 2)` that the way back needs.
+/// The normalised images, and the statistics `(batch · groups, 2)` that the backward pass needs.
 pub(crate) fn normalise<D: UNetDevice>(
     s: &NormShape,
     x: &Images<D>,

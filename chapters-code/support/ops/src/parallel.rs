@@ -24,24 +24,25 @@ pub trait MaybeSync {}
 #[cfg(feature = "cuda")]
 impl<T> MaybeSync for T {}
 
-/// How a device works on parts of a batch side by side, see [`crate::Replicas`]. By default it
+/// How a device works on parts of a batch side by side; see [`crate::Replicas`]. By default it
 /// does not: one part, one worker.
 pub trait Parallel: Clone {
-    /// Into how many parts a batch is cut.
+    /// How many parts a batch is cut into.
     const BATCH_PARTS: usize = 1;
 
     /// How many jobs [`Parallel::side_by_side`] does at the same time.
     fn workers(&self) -> usize {
         1
     }
-    /// A device like this one, with its own memory, for a job that is done at the same time.
+    /// A device like this one, with its own memory, for a job that runs alongside others.
     fn fork(&self) -> Self {
         self.clone()
     }
     /// Frees the memory that a forked device keeps for later. Its tensors must be gone by then; the
     /// memory of any that go later is freed as they go.
     fn retire(&self) {}
-    /// Does all jobs, at most [`Parallel::workers`] in number, each with a device of its own.
+    /// Does all the jobs, of which there are at most [`Parallel::workers`], each with a device of
+    /// its own.
     fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
         jobs.into_iter().map(|job| job()).collect()
     }

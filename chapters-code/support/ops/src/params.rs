@@ -42,7 +42,7 @@ pub fn from_host<D: UNetDevice>(
     Ok(())
 }
 
-/// Sets every parameter from the tensor of the same name with `prefix` before it.
+/// Sets every parameter from the tensor whose name is the parameter's with `prefix` in front.
 ///
 /// # Panics
 /// If there is none, or it has another size.

@@ -34,11 +34,12 @@ impl<D: UNetDevice, N> Drop for Replicas<D, N> {
     }
 }
 
-/// Smallest batch worth a part of its own.
+/// Fewest images that are worth a part of their own.
 const MIN_PART: usize = 8;
 
-/// A batch of `count` images, cut into parts that pay: two halves on the processor, whatever the
-/// number of threads, so that their number affects nothing but the time; the whole on a GPU.
+/// A batch of `count` images, cut where that pays: into two halves on the processor, whatever the
+/// number of threads, so that this number affects nothing but the time; on a GPU the batch stays
+/// whole.
 fn parts<D: UNetDevice>(count: usize) -> Vec<Range<usize>> {
     let parts = D::BATCH_PARTS.min(count / MIN_PART).max(1);
     (0..parts).map(|part| part * count / parts..(part + 1) * count / parts).collect()
@@ -62,7 +63,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
         replicas
     }
 
-    /// Brings them up to date with `network`, which has changed.
+    /// Brings the copies up to date with `network`, which has changed.
     pub fn follow(&mut self, network: &N) {
         for (i, (device, replica)) in self.workers.iter_mut().enumerate() {
             *replica = network.clone();
@@ -128,7 +129,7 @@ fn concatenated<D: UNetDevice>(device: &D, parts: &[Images<D>]) -> Images<D> {
 /// Some images of a batch, on `device`.
 ///
 /// # Panics
-/// If the batch has fewer.
+/// If `images` goes beyond the end of the batch.
 pub fn part<D: UNetDevice>(device: &D, all: &Images<D>, images: Range<usize>) -> Images<D> {
     let (batch, channels, height, width) = *all.shape();
     assert!(images.end <= batch, "there are {batch} images, not {}", images.end);

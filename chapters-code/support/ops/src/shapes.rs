@@ -1,4 +1,4 @@
-//! What kernels are told besides where their inputs and outputs are.
+//! What kernels are told, apart from where their inputs and outputs are.
 
 /// Sizes of one convolution: `x (batch, cin, h, w)` to `y (batch, cout, ho, wo)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct AdamW {
     pub bias_correction1: f32,
     /// `1 - beta2^step`.
     pub bias_correction2: f32,
-    /// Factor on every gradient (gradient clipping), 1 for none.
+    /// Factor applied to every gradient (gradient clipping); 1 for none.
     pub gradient_scale: f32,
 }
 
@@ -110,13 +110,13 @@ impl RowCopy {
         Self { rows: 1, len, from, to }
     }
 
-    /// The same rows the other way.
+    /// The same rows, copied the other way.
     pub fn reversed(self) -> Self {
         Self { from: self.to, to: self.from, ..self }
     }
 }
 
-/// What a kernel does with the numbers that are in its output already. In CUDA it is the flag
+/// What a kernel does with the numbers that are already in its output. In CUDA this is the flag
 /// `accumulate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {

@@ -1,5 +1,5 @@
-//! Every operation against a naive loop in f64, every gradient against finite differences of that
-//! loop.
+//! Every operation against a naive loop in f64, and every gradient against finite differences of
+//! that loop.
 
 mod common;
 
@@ -203,7 +203,7 @@ impl Conv {
 
 /// Sizes for which the convolution takes the path with fewer multiplications: images that divide
 /// into whole 4×4 tiles and images that do not, fewer images than threads, several bands of tiles,
-/// channels that are not a multiple of a vector, all paddings.
+/// channels that do not fill whole vectors, and all paddings.
 #[test]
 fn conv2d_of_many_channels() {
     every_level(|| {
@@ -285,8 +285,8 @@ fn conv2d_of_many_channels() {
 #[cfg(not(feature = "cuda"))]
 fn the_number_of_threads_changes_nothing() {
     every_level(|| {
-        // Few images and many, images of one band of tiles and of several, directly and with fewer
-        // multiplications.
+        // Few images and many, images of one band of tiles and of several, computed directly and
+        // with fewer multiplications.
         let shapes = [
             (1, 20, 18, 9, 1),
             (2, 17, 33, 16, 1),
@@ -332,8 +332,7 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 /// A layer keeps what the device makes of its weight. That must not show in any answer, whatever
-/// the number of threads, even if the weight has changed, or if the vectors are not those with
-/// which it was made.
+/// the number of threads, even if the weight has changed, or was transformed with other vectors.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_layer_keeps_no_weight_that_has_changed() {
@@ -402,8 +401,8 @@ fn conv2d() {
     every_level(|| {
         let mut rng = rng(1);
         let fixed = [
-            // The sizes at which the fast paths change: rows one longer than a vector, one channel,
-            // one pixel.
+            // The sizes at which the fast paths change: rows one number longer than a vector, one
+            // channel, one pixel.
             Conv { batch: 1, cin: 1, cout: 1, h: 1, w: 1, kernel: 1, o: Conv2dOptions::padded(0) },
             Conv { batch: 1, cin: 1, cout: 5, h: 3, w: 17, kernel: 3, o: Conv2dOptions::padded(1) },
             Conv { batch: 9, cin: 2, cout: 3, h: 4, w: 4, kernel: 3, o: Conv2dOptions::padded(1) },
@@ -474,7 +473,7 @@ fn conv2d() {
     });
 }
 
-/// Padding before and after the image, independently, up to more than the kernel reaches: few
+/// Padding before and after the image, varied independently, to beyond the kernel's reach: few
 /// channels, many to few, and enough for the path with fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {
@@ -703,7 +702,8 @@ fn attention() {
     });
 }
 
-/// If the values are 1 at one place and 0 elsewhere, attention answers with the share of that place.
+/// If the values are 1 at one place and 0 elsewhere, attention answers with the share of that
+/// place.
 #[test]
 fn shares_are_what_attention_mixes_with() {
     every_level(|| {
@@ -783,7 +783,7 @@ fn glue() {
         assert_eq!(host(&grads.get(&a)), [&c[0][..ca * h * w], &c[1][..ca * h * w]].concat());
         assert_eq!(host(&grads.get(&b)), [&c[0][ca * h * w..], &c[1][ca * h * w..]].concat());
 
-        // One tensor is added twice, so its gradient counts twice.
+        // A tensor is added to itself, so its gradient counts twice.
         let ones = dev.tensor_from_vec(
             (0..ca * ca).map(|i| (i % (ca + 1) == 0) as u8 as f32).collect(),
             (ca, ca),
@@ -952,7 +952,7 @@ fn a_result_is_written_to_memory_that_was_used_before() {
     assert_eq!(zeros.as_vec(), vec![0.0; 1000]);
 }
 
-/// A normalisation that a convolution computes on its way equals one that is computed alone, and
+/// A normalisation that a convolution computes itself equals one that is computed separately, and
 /// the gradients agree, too.
 #[test]
 fn a_convolution_reads_a_normalisation() {

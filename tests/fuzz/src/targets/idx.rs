@@ -60,7 +60,7 @@ fn plain_and_zipped(file: Vec<u8>) -> Vec<Vec<u8>> {
     [vec![file], zipped.into()].concat()
 }
 
-/// Reads inputs as one file of a pair whose other one is good.
+/// Reads inputs as one file of a pair whose other file is good.
 fn pair(folder: &Path, name: &str, other: &str, good: Vec<u8>) -> Run {
     fs::write(folder.join(other), good).expect("the folder for inputs can be written");
     let owned = folder.to_path_buf();

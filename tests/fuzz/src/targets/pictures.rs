@@ -1,4 +1,4 @@
-//! Pictures of every kind, each through `read_image`.
+//! Pictures of every kind, each read by `read_image`.
 
 use std::io::Cursor;
 use std::path::Path;

@@ -99,7 +99,7 @@ fn map(rng: &mut impl rand::Rng) -> Linear<Cpu> {
     Linear::without_bias(&Cpu::default(), rng, 2, 2)
 }
 
-/// Reads inputs as one of the two files of a state whose other one is good. The network of the
+/// Reads inputs as one of the two files of a state whose other file is good. The network of the
 /// configuration is listed, but not built.
 fn resumed(folder: &Path, name: &str) -> Run {
     let training = folder.join(TRAINING);

@@ -9,8 +9,8 @@ use crate::DataError;
 /// Bytes of the longest table that is read.
 const MAX_TABLE_BYTES: u64 = 256 << 20;
 
-/// The caption of each picture: from its row in `captions.csv`, or its class if it has
-/// no row; a note then says so.
+/// The caption of each picture: that of its row in `captions.csv`, or its class if it has no row; a
+/// note then says so.
 ///
 /// # Errors
 /// If the table lacks a column, a row is broken or could mean two pictures, or two rows
@@ -166,8 +166,8 @@ impl Names {
         Self { paths, exact, lower }
     }
 
-    /// The picture that a row means: with the path as written, else without `./` and
-    /// with `/` for `\`, else regardless of upper and lower case.
+    /// The picture that a row means, found by its path as written, else without `./` and with `/`
+    /// for `\`, else regardless of case.
     fn find(&self, written: &str) -> Result<Option<usize>, String> {
         let mut plain = written.trim().replace('\\', "/");
         while let Some(rest) = plain.strip_prefix("./") {

@@ -127,7 +127,7 @@ enum EntryKind {
 struct Walk {
     /// The folders that were entered, by their true paths.
     seen: HashSet<PathBuf>,
-    /// How many were passed over, and the first of them.
+    /// How many were passed over, and which was the first.
     skipped: BTreeMap<Reason, (usize, PathBuf)>,
     /// Folders that are too deep.
     nested: Vec<PathBuf>,
@@ -196,7 +196,7 @@ impl Walk {
         Ok(kept)
     }
 
-    /// Those of the files that are pictures.
+    /// The files that are pictures.
     fn pictures(
         &mut self,
         files: Vec<(PathBuf, String)>,

@@ -63,8 +63,8 @@ impl Folder {
     /// content; [`Dataset::notes`] says what was passed over.
     ///
     /// # Errors
-    /// If an image or `captions.csv` cannot be read, there is no image, or the
-    /// temporary file cannot be written.
+    /// If an image or `captions.csv` cannot be read, there are no images, or the temporary file
+    /// cannot be written.
     ///
     /// # Panics
     /// If `options.channels` is neither 1 nor 3. [`Dataset::image`] panics if the

@@ -31,7 +31,7 @@ struct Args {
     /// The strip of ever noisier images to write (PNG)
     #[arg(long, default_value = "noising.png")]
     out: PathBuf,
-    /// The histograms of their values to write (SVG)
+    /// The histograms of pixel values to write (SVG)
     #[arg(long, default_value = "histograms.svg")]
     histograms: PathBuf,
 }

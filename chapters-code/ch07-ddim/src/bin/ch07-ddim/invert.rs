@@ -26,8 +26,8 @@ pub struct Args {
         value_parser = clap::value_parser!(u32).range(1..),
     )]
     steps: Vec<u32>,
-    /// The picture to write (PNG): the images, then for every number of steps the noise
-    /// and what it leads to
+    /// The picture to write (PNG): the images, then, for every number of steps, the noise and what
+    /// it leads to
     #[arg(long, default_value = "inversion.png")]
     out: PathBuf,
 }

@@ -89,7 +89,7 @@ impl Args {
 }
 
 impl Kind {
-    /// Where the model goes and how long it learns cats, if the flags do not say.
+    /// Where the model goes and how long it is trained on cats, if the flags do not say.
     fn choose(self, args: &mut session::Args) {
         match self {
             Self::Class => args.set_kind("class", 2000),

@@ -53,11 +53,11 @@ pub struct Args {
         allow_negative_numbers = true,
     )]
     guidance_scales: Vec<f64>,
-    /// The first seed; a seed decides the noise, the prompts and the real images
+    /// The first seed; a seed determines the noise, the prompts and the real images
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many seeds to draw everything with; the figures are means and standard deviations over
-    /// them
+    /// How many seeds to draw everything with; the numbers in the report are means and standard
+    /// deviations over the seeds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
     /// Draw nothing: only make the table and the figures again, from an evaluation.json

@@ -20,10 +20,10 @@ use ch06_sampling::program::BATCH;
 
 /// Training images from whose features the distances are measured.
 const REFERENCE_IMAGES: usize = 10_000;
-/// A member of a crowd reaches as far as its nearest neighbour of this number.
+/// A member of a crowd reaches as far as its k-th nearest neighbour, where k is this number.
 pub(super) const NEIGHBOURS: usize = 3;
 /// How many values of training images are kept in memory (256 MB): drawing a cat takes longer than
-/// comparing with it.
+/// comparing an image with it.
 const KEPT: usize = 64 << 20;
 
 /// What drawn images are measured with.

@@ -1,4 +1,4 @@
-//! What was measured, as a table, as JSON and as figures.
+//! What was measured, as a table, as JSON and as plots.
 
 use std::fmt;
 use std::path::Path;

@@ -53,7 +53,7 @@ impl NamedSolver {
     /// The solver, with what the model says about its diffusion.
     ///
     /// # Errors
-    /// If the model's flags do not fit the solver.
+    /// If the solver's flags contradict each other.
     pub fn for_model<N>(
         &self,
         model: &Model<N>,

@@ -31,8 +31,8 @@ struct PaddedRows<'a> {
 
 impl<'a> PaddedRows<'a> {
     /// A copy of `from`, whose rows have `len` numbers. After each row there are as many more as
-    /// [`Tiles`] may read, and enough that rows are not a power of two apart, where they would
-    /// fight for the same lines of the nearest cache.
+    /// [`Tiles`] may read, and enough that rows are not a power of two apart; if they were, they
+    /// would fight for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
         let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
         let to = scratch_slice(to, rows.next_multiple_of(ROWS) * step);
@@ -136,7 +136,7 @@ impl<'a> Head<'a> {
         let (n, lanes) = (self.dims[1], lanes());
         for first in (0..n).step_by(COLUMNS) {
             let count = COLUMNS.min(n - first);
-            // From a matrix of all pixels to a buffer of these.
+            // From a matrix of all pixels to a buffer of these pixels alone.
             let columns: Vec<Run> =
                 runs(first, 0, count, lanes).map(|run| Run { len: lanes, ..run }).collect();
             work(first, &columns, count.next_multiple_of(lanes));

@@ -97,7 +97,8 @@ fn flipped(s: &ConvShape, w: &[f32]) -> Vec<f32> {
 const UNFOLDED_LEN: usize = 64 * 1024;
 
 /// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts
-/// of its channels: with the image's number, the first of the channels, and the channels.
+/// of its channels. `work` gets the image's number, the first of these channels, and their part of
+/// the result.
 fn shared(
     batch: usize,
     channels: usize,
@@ -105,7 +106,7 @@ fn shared(
     y: &mut [f32],
     work: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    // A product of one row or one column is computed differently, with different rounding: an
+    // A product of one row or one column is computed differently, with different rounding, so an
     // image of one pixel stays whole, and no channel is left alone.
     let mut part = match rayon::current_num_threads() / batch {
         threads if threads > 1 && pixels > 1 => channels.div_ceil(threads).next_multiple_of(4),
@@ -260,7 +261,7 @@ struct Bordered {
     /// From there to the next row of outputs.
     step: usize,
     /// The pieces of the channel: where each lies here, where it lies in the channel, and how many
-    /// numbers it has, which are `stride` apart in the channel.
+    /// numbers it has. In the channel these are `stride` apart.
     pieces: Vec<[usize; 3]>,
 }
 

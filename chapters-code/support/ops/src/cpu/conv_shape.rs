@@ -50,8 +50,8 @@ impl ConvShape {
         }
     }
 
-    /// From a weight `(cout, cin, k, k)` to `(cin, cout, k, k)` with every kernel rotated by 180
-    /// degrees, added to what is there.
+    /// Turns a weight `(cout, cin, k, k)` into `(cin, cout, k, k)` with every kernel rotated by 180
+    /// degrees, and adds it to what is in `to`.
     pub(super) fn flip(&self, w: &[f32], to: &mut [f32]) {
         let taps = self.taps();
         for (o, w) in w.chunks(self.depth()).enumerate() {

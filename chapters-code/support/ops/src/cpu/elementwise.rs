@@ -23,8 +23,8 @@ pub(super) fn exp(math: Arithmetic, x: f32) -> f32 {
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = math.mul_add(p, r, c);
     }
-    // Times 2^n: n is in the last bits of the shifted number, and goes where a number has its
-    // exponent.
+    // Times 2^n: n is in the last bits of the shifted number, and is moved to where a number has
+    // its exponent.
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
@@ -123,8 +123,8 @@ pub(super) fn sum_per_channel(
     });
 }
 
-/// Every output is the input at `i · inputs / outputs`. Twice as many outputs as inputs is what a
-/// U-Net asks for: then the compiler can take outputs in pairs.
+/// Every output is the input at `i · inputs / outputs`. A U-Net asks for twice as many outputs as
+/// inputs; the compiler can then take outputs in pairs.
 pub(super) fn upsample(s: &UpsampleShape, x: &[f32], y: &mut [f32]) {
     let &UpsampleShape { h, w, ho, wo, .. } = s;
     y.par_chunks_mut(ho * wo)

@@ -28,8 +28,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Terms of a sum that the `gemm` crate adds up without looking at the sizes of the caches, so that
-/// every machine rounds in the same way.
+/// How many terms of a sum the `gemm` crate adds up without looking at the sizes of the caches, so
+/// that every machine rounds in the same way.
 const TERMS: usize = 512;
 
 /// `c (m, n) = keep · c + factor · a (m, k) · b (k, n)`, on this thread alone; `c` is in rows.

@@ -6,7 +6,7 @@
 //! copies all of them, and nothing in its public interface lends the whole. A kernel needs the
 //! whole, so [`elements`] and [`elements_mut`] extend a pointer to the first element over the
 //! tensor. That pointer never leaves the one allocation that holds all elements, but the reference
-//! that it was made from covers one of them only: of the two proposed sets of aliasing rules, Tree
+//! that it was made from covers only one of them: of the two proposed sets of aliasing rules, Tree
 //! Borrows accepts this and Stacked Borrows rejects it. Compiled code is not affected: for a
 //! `&f32`, rustc promises LLVM that at least four bytes can be read, never that no others can.
 //!
@@ -41,10 +41,10 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     }
     assert_eq!(distance(last), len - 1, "the last element is the last in memory");
     // SAFETY: dfdx keeps all elements in one `Vec<f32>`, initialised, and has checked that `origin`
-    // and the element `len - 1` further, which is the last, are in it. The borrow of `t` keeps the
-    // `Vec` alive and unchanged: a tensor that is written to copies storage that it shares. What
-    // this relies on beyond that is the known limit above: a pointer made from a reference to one
-    // element may reach the others.
+    // and the element `len - 1` further on, which is the last, are in it. The borrow of `t` keeps
+    // the `Vec` alive and unchanged: writing to a tensor first copies any storage that it shares.
+    // What this relies on beyond that is the known limit above: a pointer made from a reference to
+    // one element may reach the others.
     unsafe { std::slice::from_raw_parts(origin, len) }
 }
 

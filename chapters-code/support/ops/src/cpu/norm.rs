@@ -18,7 +18,7 @@ pub(super) fn forward(
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).zip(statistics.par_chunks_mut(2));
-    // Every number is read three times, so half as many are worth handing to a thread.
+    // Every number is read three times, so half as many as usual are worth handing to a thread.
     groups.with_min_len(1 + PIECE / 2 / len).enumerate().for_each(|(i, ((y, x), statistics))| {
         let first = i % s.groups * per_group;
         vectorized(

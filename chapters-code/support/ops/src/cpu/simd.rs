@@ -49,8 +49,8 @@ fn at_level(code: u8) -> Option<Arch> {
 
 /// The instructions to use now.
 ///
-/// `arch().dispatch(work)` runs `work` with them. Everything that it calls must be inlined into it:
-/// a function is compiled for one set of instructions only.
+/// `arch().dispatch(work)` runs `work` with them. Everything that `work` calls must be inlined into
+/// it: a function is compiled for one set of instructions only.
 pub(super) fn arch() -> Arch {
     at_level(FORCED.load(Ordering::Relaxed)).unwrap_or_default()
 }
@@ -72,11 +72,11 @@ pub(super) fn vectorized<R>(work: impl FnMut(Arithmetic) -> R) -> R {
     arch().dispatch(Work(work))
 }
 
-/// Arithmetic for which there may be better instructions; the compiler knows them where a closure
-/// of [`vectorized`] is inlined.
+/// Arithmetic for which there may be better instructions; the compiler knows about them where a
+/// closure passed to [`vectorized`] is inlined.
 #[derive(Clone, Copy)]
 pub(super) struct Arithmetic {
-    /// Whether one instruction multiplies and adds.
+    /// Whether one instruction both multiplies and adds.
     fused: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! dfdx keeps memory that it no longer needs and hands it out again, but fills it with zeros first,
 //! on one thread. A kernel that writes every element needs no zeros, and where two threads write,
-//! filling costs twice: the lines of one core's cache have to move to the other.
+//! filling costs twice: cache lines have to move from one core to the other.
 //!
 //! dfdx sorts memory by its size and alignment, not by the type of what was in it, and allocates
 //! for any type that names its zero. So we ask it for elements of a type of our own, which filling

@@ -15,8 +15,8 @@ use dfdx::tensor::Cache;
 
 use crate::parallel::Parallel;
 
-/// How long a thread keeps looking for work after the start of the last kernel, or after its own
-/// last work.
+/// How long a thread keeps looking for work after the last kernel started, or after it last had
+/// work itself.
 const PATIENCE: Duration = Duration::from_micros(500);
 
 /// The processor's pauses between two looks: well below a microsecond in all.

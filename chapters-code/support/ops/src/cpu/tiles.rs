@@ -12,7 +12,7 @@ use super::simd::arch;
 pub(super) const ROWS: usize = 4;
 /// Vectors of the result in one tile.
 pub(super) const VECTORS: usize = 2;
-/// Numbers after the end of a buffer that a vector may read but nobody uses.
+/// Numbers that a vector may read after the end of a buffer, but that nobody uses.
 pub(super) const SLACK: usize = 16;
 
 /// A run of at most one vector of neighbouring results.
@@ -37,7 +37,7 @@ pub(super) fn runs(
     (0..len).step_by(lanes).map(run)
 }
 
-/// Where each `b[k]` starts, and the largest of these numbers.
+/// The start of each `b[k]`, and the largest of these numbers.
 pub(super) struct Starts {
     pub offsets: Vec<usize>,
     max: usize,
@@ -118,8 +118,8 @@ pub(super) fn reach<const N: usize>(steps: [(usize, usize); N]) -> usize {
 }
 
 /// How many panels of four rows make one tile, with this many runs: as many as the registers hold.
-/// Eight sums keep both multipliers of a core busy; more of them make more of every number that is
-/// fetched.
+/// Eight sums keep both multipliers of a core busy; more of them make more use of every number that
+/// is fetched.
 const fn panels_together(lanes: usize, runs: usize) -> usize {
     match (lanes, runs) {
         (16, 1) => 4,

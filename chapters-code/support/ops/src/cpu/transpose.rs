@@ -18,8 +18,8 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Copies some channels, one plane after the other, each of `plane` pixels, into the vectors:
-    /// channel c to lane c.
+    /// Copies some channels, stored one after the other as planes of `plane` pixels, into the
+    /// vectors: channel c to lane c.
     #[inline(always)]
     pub fn scatter<S: Simd>(
         &self,
@@ -39,9 +39,9 @@ impl Pixels {
                 let from = &planes[first * plane + self.first + block * BLOCK..];
                 let at: &[usize; BLOCK] =
                     self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
-                // SAFETY: `blocks_pay`, or there would be no block. The assertion above keeps the
-                // last pixel of the last of these planes inside, and so all eight pixels of all
-                // eight planes.
+                // SAFETY: `blocks_pay` is true, or there would be no block. The assertion above
+                // keeps the last pixel of the last of these planes inside, and so all eight pixels
+                // of all eight planes.
                 let columns = unsafe { transpose_block(from.as_ptr(), plane) };
                 for (&at, values) in at.iter().zip(columns) {
                     to[at + first..][..BLOCK].copy_from_slice(&values);
@@ -76,8 +76,8 @@ impl Pixels {
         arch().dispatch(All(self, planes, channels, to))
     }
 
-    /// The way back: gives `take` runs of pixels of channels below `channels`, as channel, number
-    /// of the first pixel, values.
+    /// The way back: gives `take` runs of pixels of the first `channels` channels, each as its
+    /// channel, the number of its first pixel and its values.
     #[inline(always)]
     pub fn gather<S: Simd>(
         &self,
@@ -96,8 +96,8 @@ impl Pixels {
                 for (row, &at) in rows.iter_mut().zip(at) {
                     row.copy_from_slice(&from[at + first..][..BLOCK]);
                 }
-                // SAFETY: `blocks_pay`, or there would be no block, and `rows` has eight times
-                // eight numbers.
+                // SAFETY: `blocks_pay` is true, or there would be no block, and `rows` has eight
+                // times eight numbers.
                 let columns = unsafe { transpose_block(rows.as_flattened().as_ptr(), BLOCK) };
                 for (i, values) in columns.iter().enumerate().take(channels - first) {
                     take(first + i, self.first + block * BLOCK, values);
@@ -151,8 +151,8 @@ pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns
 }
 
 /// Whether there are instructions that transpose a block: those of AVX. The processor has them if
-/// `S` is one of the two sets that include AVX, because without it there is no value of those
-/// types.
+/// `S` is one of the two types whose sets include AVX, because without AVX there is no value of
+/// these types.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn blocks_pay<S: Simd>(_: S) -> bool {

@@ -116,7 +116,7 @@ pub struct DeviceWrite<'a> {
 }
 
 /// The address of a tensor's storage. dfdx keeps it to itself, but prints it with `{:?}`; a test
-/// watches that.
+/// makes sure that it still does.
 fn address<S: Shape>(t: &Tensor<S, f32, Cuda>) -> u64 {
     const KEY: &str = "cu_device_ptr: ";
     /// Collects text until the number after KEY is complete, then stops the printing.
@@ -178,9 +178,9 @@ macro_rules! launch_blocks {
         let function = gpu($device).get_func(MODULE, $name);
         let function = function.expect(concat!("there is a kernel ", $name));
         // SAFETY: the arguments match the parameters of the kernel of this name in kernels.cu.
-        // Its reads and writes stay within the lengths that the shapes give. The functions of this
-        // crate take these from the tensors whose memory they pass, and check those that could
-        // differ. Code that calls a kernel directly has to do the same.
+        // The kernel's reads and writes stay within the lengths that the shapes give. The functions
+        // of this crate take the shapes from the tensors whose memory they pass, and check those
+        // that could differ. Code that calls a kernel directly has to do the same.
         unsafe { function.launch(config, ($($argument,)+)) }
             .unwrap_or_else(|e| panic!("the GPU rejected the kernel {}: {e:?}", $name));
     }};

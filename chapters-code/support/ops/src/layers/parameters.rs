@@ -35,8 +35,9 @@ enum TensorMut<'a, D: UNetDevice> {
 // ANCHOR_END: parameters
 
 /// Implements [`Parameters`](crate::layers::Parameters) for a struct whose fields are layers,
-/// tensors, or options or lists of them. They are listed in the order in which they are named
-/// here. The name of a field, or the text after `as`, stands before the names of its parameters:
+/// tensors, or options or lists of them. The fields are listed in the order in which the macro call
+/// names them. The name of a field, or the text after `as`, stands before the names of its
+/// parameters:
 ///
 /// ```
 /// # use ops::layers::{Conv2d, GroupNorm, Linear};
@@ -165,7 +166,7 @@ impl<D: UNetDevice> Parameter<'_, D> {
         Ok(std::mem::replace(gradient, token))
     }
 
-    /// Puts a copy of it, on another device, in its place.
+    /// Replaces the tensor with a copy of it on another device.
     pub(crate) fn move_to(&mut self, device: &D) {
         with_tensor!(&mut self.tensor, tensor => **tensor = copy_on(device, tensor));
     }

@@ -5,8 +5,9 @@ use super::tensors::{NamedTensors, ParamsError};
 use crate::layers::{join, Parameters};
 use crate::UNetDevice;
 
-/// The names and shapes of a network's tensors, in the order in which the network lists them. It
-/// takes no memory for their values, so a file can be compared with it before the network is built.
+/// The names and shapes of a network's tensors, in the order in which the network lists them. An
+/// outline takes no memory for their values, so a file can be compared with it before the network
+/// is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline(Vec<(String, Vec<usize>)>);
 

@@ -61,7 +61,7 @@ struct Ready {
 }
 
 impl Common {
-    /// Everything that is needed to draw a picture to `out`.
+    /// Everything that is needed to draw a picture and write it to `out`.
     fn open(&self, out: &Path) -> anyhow::Result<Ready> {
         cli::outputs([("--out", out, "png")])?;
         cli::set_threads(self.threads.map(|t| t as usize))?;

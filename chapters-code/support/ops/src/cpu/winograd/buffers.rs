@@ -7,7 +7,7 @@ use super::tiling::PLACES;
 use crate::cpu::tiles::{load, save, SLACK};
 use crate::cpu::transpose::Pixels;
 
-/// Where a buffer has its 36 matrices, one for each place, whose rows have `width` numbers.
+/// Where a buffer has its 36 matrices, one for each place; their rows have `width` numbers each.
 #[derive(Clone, Copy)]
 pub(super) struct MatrixLayout {
     pub width: usize,
@@ -27,7 +27,7 @@ impl MatrixLayout {
     }
 }
 
-/// A block of N×N vectors: row i, column j at `at + i · row + j · column`.
+/// A block of N×N vectors: the one in row i, column j is at `at + i · row + j · column`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)]
 pub(super) fn get_block<S: Simd, const N: usize>(
@@ -41,8 +41,8 @@ pub(super) fn get_block<S: Simd, const N: usize>(
     let from = &from[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
-            // SAFETY: `from` ends with the vector of the largest i and j, which ends furthest. The
-            // sum does not wrap, because callers step through buffers of 36 such steps.
+            // SAFETY: `from` ends with the vector of the largest i and j, which reaches furthest.
+            // The sum does not wrap, because callers step through buffers of 36 such steps.
             block[i][j] = unsafe { load::<S>(from.as_ptr().add(i * row + j * column)) };
         }
     }
@@ -62,15 +62,15 @@ pub(super) fn put_block<S: Simd, const N: usize>(
     let to = &mut to[at..at + (N - 1) * (row + column) + S::F32_LANES];
     for i in 0..N {
         for j in 0..N {
-            // SAFETY: `to` ends with the vector of the largest i and j, which ends furthest. The
-            // sum does not wrap, see `get_block`.
+            // SAFETY: `to` ends with the vector of the largest i and j, which reaches furthest. The
+            // sum does not wrap; see `get_block`.
             unsafe { save::<S>(to.as_mut_ptr().add(i * row + j * column), block[i][j]) };
         }
     }
 }
 
-/// A grid of `(rows, width)` vectors, each with the channels of one group at one pixel, that covers
-/// some rows of an image.
+/// A grid of `(rows, width)` vectors that covers some rows of an image; each vector has the
+/// channels of one group at one pixel.
 pub(super) struct Window {
     rows: usize,
     pub width: usize,

@@ -1,4 +1,4 @@
-//! Weights, transformed, and kept where that pays.
+//! Transformed weights, which are kept where that pays.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -45,8 +45,9 @@ struct Kept {
 
 impl Memo {
     /// Whether a transformed weight is kept. It is four times as large as the weight. If there are
-    /// many tiles, transforming it takes little time compared with the rest; and transforming a
-    /// large one again takes less time than fetching it from beyond the nearer caches.
+    /// many tiles, transforming the weight takes little time compared with the rest; and
+    /// transforming a large weight again takes less time than fetching the result from beyond the
+    /// nearer caches.
     pub(super) fn pays(s: &ConvShape) -> bool {
         let grid = Grid::new(s.ho, s.wo);
         s.batch * grid.rows * grid.columns <= 64 && s.cin * s.cout <= 8192
@@ -123,7 +124,7 @@ struct TransformFilter<'a, 'b> {
     /// Numbers in a row of a strip.
     width: usize,
     cout: usize,
-    /// These rows of the first matrix's strips, then those of the second.
+    /// These rows of the first matrix's strips, then of the second's, and so on.
     rows: &'a mut [&'b mut [f32]],
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Forward<'a> {
     pub x: &'a [f32],
     pub filter: TransformedFilter<'a>,
     pub base: Base<'a>,
-    /// The first output channel, and how many there are.
+    /// The first output channel, and the number of output channels.
     pub first: usize,
     pub count: usize,
     /// Pixels of a plane that come before those of `y`.

@@ -1,4 +1,4 @@
-//! The gradient of the weight: both transforms, the sums over tiles, and the way back.
+//! The gradient of the weight: both transforms, the sums over tiles, and the last transform.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -120,7 +120,7 @@ impl WithSimd for TransformBoth<'_> {
 struct SumTiles<'a> {
     s: &'a ConvShape,
     bands: &'a [Band],
-    /// Whether these are the first bands: then there is nothing to add to yet.
+    /// Whether these are the first bands; if so, there is nothing to add to yet.
     first: bool,
     place: usize,
     v_layout: MatrixLayout,
@@ -164,7 +164,7 @@ struct WeightGradient<'a> {
     first: usize,
     u_layout: MatrixLayout,
     u: &'a [f32],
-    /// Of these channels alone.
+    /// The gradient for these channels alone.
     dw: &'a mut [f32],
 }
 

@@ -43,8 +43,8 @@ use super::tiles::with_scratch;
 use crate::shapes::ConvShape;
 
 /// Whether this method can do a convolution, and is faster than a matrix product: transforming the
-/// weight takes time, and pays only if there are enough tiles, unless the result is kept. Fewer are
-/// enough where images are small, because small images slow a product down.
+/// weight takes time, and pays only if there are enough tiles, unless the result is kept. Fewer
+/// tiles are enough where images are small, because small images slow a product down.
 pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
     let grid = Grid::new(s.ho, s.wo);
     let enough = if memo.is_some_and(|_| Memo::pays(s)) {

@@ -40,8 +40,8 @@ impl Share {
         }
     }
 
-    /// How long it takes, roughly: multiplications, and what the transforms of input, result and
-    /// weight cost on top of them.
+    /// Roughly how long a share takes: its multiplications, plus the cost of the transforms of
+    /// input, result and weight.
     fn work(&self, s: &ConvShape, grid: Grid, transformed: bool) -> usize {
         let (tiles, cin, cout) = (self.rows.len() * grid.columns, s.cin, self.channels.len());
         let multiplications = tiles.next_multiple_of(ROWS) * cin * cout;

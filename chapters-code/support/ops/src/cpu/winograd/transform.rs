@@ -7,8 +7,8 @@ use super::maps::{both_ways, Map};
 use super::tiling::{Band, REACH, TILE};
 use crate::cpu::tiles::scratch_slice;
 
-/// Transforms blocks of N×N inputs, `TILE` apart, of all channels of a band's images into its 36
-/// matrices.
+/// Transforms blocks of N×N inputs, `TILE` apart, of all channels of a band's images into the
+/// band's 36 matrices.
 pub(super) struct TileTransform<'a> {
     pub band: Band,
     /// All images, `(image, channels, h, w)`.
