@@ -2,6 +2,7 @@
 //! which timesteps.
 
 use ch01_tensors::{batch, from_byte, to_byte, Cats, Split};
+use ch02_schedule::Schedule;
 use ch03_forward::{standard_normal, Purpose};
 use ch04_unet::model_dir::{self, Model, VarianceType};
 use ch04_unet::UNet;
@@ -52,6 +53,13 @@ fn terms(
 }
 // ANCHOR_END: bits
 
+/// What the last step would cost if the guess were exact, in bits per dimension.
+fn exact_guess(device: &AutoDevice, schedule: &Schedule, seed: u64) -> f64 {
+    let x0 = cats(device, seed);
+    let bits = bound_term(schedule, VarianceType::FixedSmall, &x0, 0, &x0, &x0);
+    bits.iter().sum::<f64>() / CATS as f64
+}
+
 /// The sum of the given terms in each of the measurements.
 fn sums(measured: &[&Vec<f64>], terms: std::ops::Range<usize>) -> Spread {
     let sum = |all: &&Vec<f64>| all[terms.clone()].iter().sum();
@@ -77,6 +85,13 @@ fn main() -> anyhow::Result<()> {
             cli::println!("  {what}: {:.2}", sums(&measured, terms));
         }
     }
+    let exact: Vec<f64> = (0..SEEDS)
+        .map(|seed| exact_guess(&device, &model.diffusion.schedule, seed))
+        .collect();
+    cli::println!(
+        "an exact guess in the last step: {:.2}",
+        Spread::from_values(&exact)
+    );
     let small: Vec<&Vec<f64>> = seeds.iter().map(|seed| &seed[0]).collect();
     let points =
         (0..last).map(|t| (1.0 + t as f64, sums(&small, t..t + 1).mean)).collect();
