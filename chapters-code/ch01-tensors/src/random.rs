@@ -36,8 +36,9 @@ pub enum Purpose {
 /// weights.
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
-/// Added to the seed for the order of the images. The order then shares its key with the training
-/// steps of another seed, one that nobody counts up to; the shipped digits were trained this way.
+/// Added to the seed for the order of the images. This gives the order the same key as the training
+/// steps of another seed, so large that nobody counts up to it; the shipped digits were trained
+/// this way.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {

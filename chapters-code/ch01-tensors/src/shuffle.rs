@@ -27,7 +27,7 @@ impl Shuffle {
         Self { len, seed, epoch: 0, order: order(len, seed, 0) }
     }
 
-    /// The images of batch number `step`, counted from 0. A batch may run over the end
+    /// The images of batch number `step`, counted from 0. A batch may run past the end
     /// of an epoch into the next.
     pub fn batch(&mut self, step: u64, batch_size: usize) -> Vec<usize> {
         let first = step * batch_size as u64;

@@ -203,7 +203,7 @@ fn a_decoder_that_panics_is_an_error() {
         error.contains("picture") && error.contains("not an image that can be read"),
         "{error}"
     );
-    // A file that was damaged anywhere, or cut short, is read or named in an error.
+    // A file that is damaged anywhere, or cut short, is either read or named in an error.
     for format in ["jpeg", "webp", "png", "tiff"] {
         let whole = turned(&upright(24, 16), format, 6);
         for i in (0..whole.len()).step_by(11) {

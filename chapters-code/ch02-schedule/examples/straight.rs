@@ -1,4 +1,4 @@
-//! The project of chapter 2: a schedule designed by its signal-to-noise ratio.
+//! The project of chapter 2: a schedule designed from its signal-to-noise ratio.
 
 use std::process::ExitCode;
 

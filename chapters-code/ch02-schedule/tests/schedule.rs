@@ -60,7 +60,7 @@ fn posterior_variance_follows_from_bayes_rule() {
             let precision = 1.0 / (1.0 - s.alpha_bar[t - 1]) + s.alphas[t] / s.betas[t];
             let expected = 1.0 / precision;
             assert!((s.posterior_variance(t) - expected).abs() < 1e-9 * expected);
-            // And the mean weights the two by their precisions.
+            // And in the mean the two are weighted by their precisions.
             let (of_x0, of_x_t) = s.posterior_mean_coefficients(t);
             let expected_x0 =
                 expected * s.alpha_bar[t - 1].sqrt() / (1.0 - s.alpha_bar[t - 1]);

@@ -1,4 +1,5 @@
-//! The project of chapter 3: how long can one tell which of two hundred cats it is?
+//! The project of chapter 3: for how long can one tell which of two hundred cats is under the
+//! noise?
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A cat that drowns in noise as it should, and in four ways in which it should not.
+//! A cat that drowns in noise the way it should, and in four ways it should not.
 
 use ch01_tensors::{batch, Cats, Split};
 use ch02_schedule::{BetaSchedule, Schedule};

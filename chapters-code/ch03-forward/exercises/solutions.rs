@@ -5,7 +5,7 @@ use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
 /// For an image whose values have this deviation: the first timestep at which the
-/// deviation of the noise is at least that of what is left of the image.
+/// noise's deviation is at least as large as that of what is left of the image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     // √ᾱ · deviation against √(1 - ᾱ).
     let noise_wins = |&t: &usize| {
@@ -34,8 +34,8 @@ pub fn jump_on(
     t: usize,
     eps: &Images<AutoDevice>,
 ) -> Images<AutoDevice> {
-    // The steps in between keep the product of their alphas: what is kept up to t,
-    // divided by what is kept up to s.
+    // The share that the steps in between keep is the product of their alphas: what is
+    // kept up to t, divided by what is kept up to s.
     let kept = schedule.alpha_bar[t] / schedule.alpha_bar[s];
     x_s.clone() * kept.sqrt() as f32 + eps.clone() * (1.0 - kept).sqrt() as f32
 }
@@ -60,8 +60,8 @@ pub fn posterior(
         -squares / (2.0 * (1.0 - alpha_bar))
     };
     let logs: Vec<f64> = candidates.iter().map(log).collect();
-    // All the logarithms may be too small for `exp`; relative to the largest, one of
-    // the weights is 1.
+    // All the logarithms may be too small for `exp`; with the largest subtracted from
+    // each, at least one weight is 1.
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
     let sum: f64 = weights.iter().sum();

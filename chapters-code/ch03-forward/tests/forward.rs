@@ -11,7 +11,7 @@ use ops::{AutoDevice as Dev, Images};
 
 const N: usize = 20_000;
 
-/// One image per pixel: `N` independent copies of the value `x`.
+/// Each pixel is an image of its own: `N` independent copies of the value `x`.
 fn constant(device: &Dev, x: f32) -> Images<Dev> {
     device.tensor_from_vec(vec![x; N], (1, 1, 100, N / 100))
 }

@@ -5,7 +5,7 @@ use figures::palette::{INK, NOISE, PREDICTION, SIGNAL};
 
 /// A block, or the picture that goes in or comes out.
 struct Shape {
-    /// Name of the stage and number of the block, for those that a figure can show.
+    /// Name of the stage and number of the block, if a figure can show the block.
     name: Option<String>,
     channels: usize,
     side: usize,

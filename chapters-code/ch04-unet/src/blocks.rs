@@ -271,7 +271,8 @@ impl<D: UNetDevice> Upsample<D> {
 
 // ANCHOR: stage
 /// One level of the network on its way down or up: residual blocks, each with or
-/// without attention after it, then a change of size, except at the end.
+/// without attention after it, then a change of size, unless the level is the last on
+/// its way.
 #[derive(Clone, Debug)]
 pub struct Stage<D: UNetDevice> {
     pub resnets: Vec<ResnetBlock<D>>,
@@ -312,7 +313,7 @@ mod tests {
     use super::*;
     use ch03_forward::{rng, standard_normal};
 
-    /// With a single head, the mean of all values, each times its share, is what attention adds.
+    /// With a single head, attention adds the mean of all values, weighted by their shares.
     #[test]
     fn shares_are_what_attention_mixes_with() {
         let device: ops::AutoDevice = ops::open_device(0).unwrap();

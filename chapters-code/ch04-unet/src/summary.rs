@@ -36,7 +36,7 @@ pub fn summary<D: UNetDevice>(unet: &mut UNet<D>, x_t: Images<D>) -> Vec<StageSu
     stages
 }
 
-/// Notes the shape that leaves each stage.
+/// Notes the shape of what leaves each stage.
 struct Shapes<'a>(&'a mut Vec<StageSummary>);
 
 impl<D: UNetDevice, T: Tape<f32, D>> BlockHook<D, T> for Shapes<'_> {

@@ -95,7 +95,7 @@ pub enum LossWeighting {
     /// The same at every timestep.
     #[default]
     Simple,
-    /// As an error of x0, weighted by the signal-to-noise ratio, but by no more than 5
+    /// As an error in x0, weighted by the signal-to-noise ratio, but by no more than 5
     /// (Hang et al. 2023, section 3.4).
     MinSnr,
 }

@@ -14,7 +14,7 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// Where the walks part, and how many there are.
+/// Where the walks part, and into how many.
 const TIMESTEPS: [usize; 5] = [990, 900, 800, 700, 500];
 const BRANCHES: u64 = 8;
 /// Walks that branch; the picture shows the first.

@@ -61,7 +61,7 @@ fn too_little(s: &Schedule, x_t: &Images, t: usize, x0: &Images, z: &Images) -> 
 }
 
 /// At every step, takes away all the noise that the network sees and keeps nothing of
-/// what is there.
+/// x_t.
 fn no_patience(s: &Schedule, _: &Images, t: usize, x0: &Images, z: &Images) -> Images {
     x0.clone() + z.clone() * s.posterior_variance(t).sqrt() as f32
 }

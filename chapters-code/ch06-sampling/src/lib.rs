@@ -123,8 +123,9 @@ pub fn denoiser<D: UNetDevice>(
     }
 }
 
-/// A model's walk over all timesteps to the given images of a seed, each of the given
-/// shape (channels, height, width). Image number i does not depend on the others.
+/// A model's walk over all timesteps to the images with the given numbers and seed,
+/// each of the given shape (channels, height, width). Image number i does not depend on
+/// the others.
 pub fn ancestral_walk<D: UNetDevice>(
     device: &D,
     model: &Model<UNet<D>>,

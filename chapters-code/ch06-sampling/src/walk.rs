@@ -145,7 +145,7 @@ pub fn noise_per_image<D: UNetDevice>(
     ops::tensor(device, rngs.iter_mut().flat_map(image).collect(), shape)
 }
 
-/// The random sources of the given images of a seed.
+/// The random sources for the images with the given numbers and seed.
 pub fn sources(seed: u64, images: Range<u64>) -> Vec<ChaCha8Rng> {
     images.map(|image| Purpose::Sampling.rng(seed, image)).collect()
 }

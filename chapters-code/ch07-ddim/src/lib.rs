@@ -34,8 +34,8 @@ pub struct Ddim {
     /// Clip predicted images to ± this.
     pub clip: Option<f32>,
     /// Where a predicted image is clipped, take the noise to be what is left of x_t
-    /// without that image, so that the two together still make x_t. If false (the
-    /// default in diffusers, from which the name is taken), the noise is what the
+    /// when that image is taken out, so that the two together still make x_t. If false
+    /// (the default in diffusers, from which the name is taken), the noise is what the
     /// network predicts.
     pub use_clipped_model_output: bool,
     /// How much fresh noise a step adds: 0 means none at all, 1 as much as ancestral
@@ -103,8 +103,8 @@ impl<D: UNetDevice> Solver<D> for Ddim {
 impl Ddim {
     // ANCHOR: inversion
     /// The way back, from an image to the noise from which a walk with eta 0 would lead
-    /// to it. Exact in the limit of many steps: a step assumes that the network's
-    /// output would have been the same one timestep earlier (DDIM, section 4.3).
+    /// to it. Exact in the limit of many steps: a step assumes that, one timestep
+    /// earlier, the network's output would have been the same (DDIM, section 4.3).
     pub fn invert<D: UNetDevice>(
         &self,
         image: Images<D>,

@@ -14,8 +14,8 @@ pub enum TimestepSpacing {
     Trailing,
     /// From the noisiest to 0, both visited.
     Linspace,
-    /// Denser where there is little noise (DDIM, appendix D.2), up to four fifths of
-    /// the way (as in the paper's published code).
+    /// Denser where there is little noise (DDIM, appendix D.2), and ending four fifths
+    /// of the way up (as in the paper's published code).
     Quad,
 }
 // ANCHOR_END: spacing

@@ -7,7 +7,7 @@ use ch07_ddim::{Ddim, TimestepSpacing};
 use ch08_conditioning::{model, Condition};
 use ops::{AutoDevice, Images};
 
-/// Cats to draw in each way.
+/// How many cats to draw in each of the two ways.
 const COUNT: usize = 100;
 /// The scale of each wish.
 const SCALE: f32 = 1.5;

@@ -6,7 +6,7 @@ use ch04_unet::model_dir::Model;
 use ch08_conditioning::{Condition, ConditionalUNet};
 use ops::{AutoDevice, Images};
 
-/// What guidance makes of two answers of the network.
+/// What guidance makes of two answers from the network.
 pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
     todo!()
 }

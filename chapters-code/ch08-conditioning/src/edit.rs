@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 // ANCHOR: from_image
 /// Image to image: noise the image part of the way, then walk from there. Algorithm 1
-/// of SDEdit (Meng et al. 2022) does this with noise that grows without shrinking the
-/// image; this is the same idea for our kind of noise. With `strength` 0 nothing is
-/// changed; with 1 nothing is kept.
+/// of SDEdit (Meng et al. 2022) does so with noise that grows without shrinking the
+/// image; here the same idea is applied to our kind of noise. With `strength` 0 nothing
+/// is changed; with 1 nothing is kept.
 ///
 /// # Panics
 /// If `strength` is not between 0 and 1.

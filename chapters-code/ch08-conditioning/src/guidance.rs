@@ -17,7 +17,7 @@ pub struct Guidance {
     /// What to lead away from, one for each image: [`Condition::Nothing`], or what must
     /// not be there.
     pub negative: Vec<Condition>,
-    /// How far to go from the answer to the negative towards the answer to the
+    /// How far to go from the answer under the negative towards the answer under the
     /// condition, and beyond: 0 ignores the condition, 1 is the network as it was
     /// trained, and anything larger insists.
     pub guidance_scale: f64,

@@ -27,7 +27,7 @@ pub struct Look<D: UNetDevice> {
     /// Where in the U-Net it is.
     pub stage: String,
     pub block: usize,
-    /// As [`CrossAttention::shares`].
+    /// As computed by [`CrossAttention::shares`].
     pub shares: Images<D>,
 }
 

@@ -215,7 +215,7 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D,
 pub(crate) struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,
-    /// The record of how the text was read; it goes only to the first use of the text.
+    /// The record of how the text was read; only the first use of the text gets it.
     tape: Option<T>,
 }
 

@@ -84,7 +84,7 @@ fn one_hot_rows() {
 }
 
 // ANCHOR: nothing
-/// Told nothing about an image, the network answers as that of chapter 4 does, even if
+/// Told nothing about an image, the network answers as chapter 4's does, even if
 /// it is told something about others in the batch.
 #[test]
 fn nothing_said_changes_nothing() {
@@ -414,7 +414,7 @@ fn squares(
     trainer
 }
 
-/// From pure noise one cannot know which square it was, unless one is told.
+/// From pure noise one cannot know which square is wanted, unless one is told.
 #[test]
 fn a_trained_network_listens() {
     let device = ops::open_device(0).unwrap();

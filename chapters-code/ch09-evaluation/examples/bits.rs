@@ -25,8 +25,8 @@ fn cats(device: &AutoDevice, seed: u64) -> Images<AutoDevice> {
 }
 
 // ANCHOR: bits
-/// The mean terms of the bound at every timestep, and then the mean term of the prior,
-/// for both variances.
+/// For each of the two variances: the mean term of the bound at every timestep, and
+/// then the mean term of the prior.
 fn terms(
     device: &AutoDevice,
     model: &Model<UNet<AutoDevice>>,

@@ -31,7 +31,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let crowd = |number: usize| -> Vec<Vec<f32>> {
         (number * CATS..(number + 1) * CATS).map(|index| cats.image(index)).collect()
     };
-    // Each seed has cats of its own: some for training, some held out, and some by an honest
+    // Each seed has cats of its own: some for training, some held out, and some drawn by an honest
     // artist.
     let crowds: Vec<[Vec<Vec<f32>>; 3]> =
         (0..SEEDS).map(|seed| [0, 1, 2].map(|i| crowd(3 * seed + i))).collect();

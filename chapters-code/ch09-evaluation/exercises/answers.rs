@@ -14,8 +14,8 @@ pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
     todo!()
 }
 
-/// The share of `points` that lie among `crowd`, that is, at most as far from some member of the
-/// crowd as that member is from its nearest neighbour in the crowd.
+/// The share of `points` that lie among `crowd`, that is, no farther from some member of the crowd
+/// than that member is from its nearest neighbour in the crowd.
 pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     todo!()
 }

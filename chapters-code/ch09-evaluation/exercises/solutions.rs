@@ -19,8 +19,8 @@ pub fn frechet(a: (f64, f64), b: (f64, f64)) -> f64 {
     (a.0 - b.0).powi(2) + (a.1 - b.1).powi(2)
 }
 
-/// The share of `points` that lie among `crowd`, that is, at most as far from some
-/// member of the crowd as that member is from its nearest neighbour in the crowd.
+/// The share of `points` that lie among `crowd`, that is, no farther from some member
+/// of the crowd than that member is from its nearest neighbour in the crowd.
 pub fn share_among(points: &[f64], crowd: &[f64]) -> f64 {
     let reach = |i: usize| {
         let others = crowd.iter().enumerate().filter(|(j, _)| *j != i);

@@ -126,7 +126,7 @@ impl ClassifierConfig {
 }
 
 // ANCHOR: classifier
-/// Four convolutions, two of which halve the image, an average over all pixels, and a
+/// Four convolutions (two of which halve the image), an average over all pixels, and a
 /// linear map to the answers.
 #[derive(Clone, Debug)]
 pub struct Classifier<D: UNetDevice> {
@@ -309,7 +309,8 @@ pub fn accuracy<D: UNetDevice>(
     right as f64 / all.len() as f64
 }
 
-/// The features of many images, which are given as values: a row of [`FEATURES`] numbers for each.
+/// The features of many images: a row of [`FEATURES`] numbers for each. The images are given as
+/// values.
 pub fn features_of<D: UNetDevice>(
     device: &D,
     classifier: &Classifier<D>,

@@ -93,7 +93,7 @@ impl Nearest {
         Self { second: near.second.min(far.difference), ..near }
     }
 
-    /// How much nearer the nearest is than the second: near 0 for a copy, near 1 where
+    /// How far away the nearest is, compared with the second: near 0 for a copy, near 1 where
     /// neither stands out.
     pub fn ratio(&self) -> f64 {
         if self.second > 0.0 {
@@ -134,8 +134,8 @@ pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<Nearest> {
 // ANCHOR_END: nearest
 
 // ANCHOR: least
-/// A lower limit for the difference of each pair. |a - b|² = |a|² + |b|² - 2 a·b, and
-/// the a·b of all pairs are one product of matrices. The result may be off by the
+/// A lower limit for the difference of each pair. |a - b|² = |a|² + |b|² - 2 a·b, and a
+/// single product of matrices gives the a·b of all pairs. The result may be off by the
 /// rounding error of much larger numbers, so this error is subtracted.
 fn lower_limits(images: &[Vec<f32>], others: &[Vec<f32>]) -> DMatrix<f64> {
     let width = images[0].len();

@@ -34,7 +34,7 @@ fn frechet_distance_of_known_gaussians() {
     let (mean_a, variance_a) = ([0.0, 1.0, -2.0], [1.0, 4.0, 0.25]);
     let (mean_b, variance_b) = ([0.5, 1.0, 1.0], [9.0, 4.0, 1.0]);
     let (a, b) = (cross(&mean_a, &variance_a), cross(&mean_b, &variance_b));
-    // Axis by axis: the squared difference of the means and of the deviations.
+    // Axis by axis: the squared differences of the means and of the deviations.
     let expected = (0.25 + 0.0 + 9.0) + (4.0 + 0.0 + 0.25);
     assert!((frechet_distance(&a, &b) - expected).abs() < 1e-9);
     assert!(frechet_distance(&a, &a).abs() < 1e-9);

@@ -192,6 +192,11 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
         wait(tab, &name, &done);
     }
 
+    if holds(tab, &format!("'point' in {form}.dataset")) {
+        point(tab, &name, &form);
+        wait(tab, &name, &done);
+    }
+
     if holds(tab, &format!("{form}.querySelector('.board') !== null")) {
         paint(tab, &name, &form);
         wait(tab, &name, &done);
@@ -221,6 +226,20 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
         );
         wait(tab, &name, &done);
     }
+}
+
+/// Points at the fourth pixel of the second row, whose numbers the caption then prints.
+fn point(tab: &mut Tab, name: &str, form: &str) {
+    let canvas = format!("{form}.querySelector('canvas[role=img]')");
+    ask(tab, &format!("{canvas}.scrollIntoView({{ block: 'center' }})"));
+    let corner = ask(tab, &format!("(box => [box.x, box.y])({canvas}.getBoundingClientRect())"));
+    let side = format!("{form}.dataset.pixel * {canvas}.clientWidth / {canvas}.width");
+    let side = ask(tab, &side).as_f64().expect("a width");
+    let [x, y] = [0, 1].map(|i| corner[i].as_f64().expect("a place"));
+    tab.drag([x + 3.2 * side, y + 1.5 * side], [x + 3.6 * side, y + 1.5 * side])
+        .unwrap_or_else(|problem| panic!("{problem:#}"));
+    let set = ["column", "row"].map(|control| format!("{form}.elements.{control}.value"));
+    assert_eq!(set.map(|value| text(tab, &value)), ["3", "1"], "{name}");
 }
 
 /// Paints with the pointer and the keyboard, and then undoes it all.

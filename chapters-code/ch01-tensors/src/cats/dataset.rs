@@ -11,7 +11,7 @@ pub struct Cats {
 }
 
 impl Cats {
-    /// Two hundred thousand cats to learn from, or ten thousand others. More can be drawn:
+    /// Two hundred thousand cats to learn from, or ten thousand held-out ones. More can be drawn:
     /// see [`cats::nth`].
     pub fn new(split: Split) -> Self {
         match split {

@@ -44,9 +44,9 @@ pub(super) fn fit(
     })
 }
 
-/// Which of `length` pixels make up each of `count` pixels, which lie in the middle and are `step`
-/// wide: with equal weights if the picture was `drawn_large`, otherwise with weights that fall off
-/// linearly.
+/// Which of `length` pixels make up each of the result's `count` pixels, which lie in the middle
+/// and are `step` wide: with equal weights if the picture was `drawn_large`, otherwise with weights
+/// that fall off linearly.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };
@@ -70,7 +70,7 @@ fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> 
     (0..count).map(|i| taps(start + (i as f64 + 0.5) * step)).collect()
 }
 
-/// From the first pixel that is used to the last.
+/// From the first to the last pixel that is used.
 fn covered(taps: &[Taps]) -> std::ops::Range<usize> {
     taps[0].first..taps.last().map_or(0, |last| last.first + last.shares.len())
 }

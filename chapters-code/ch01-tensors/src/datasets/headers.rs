@@ -15,7 +15,7 @@ pub(super) struct Headers {
     pub lists: u64,
     /// Bytes that the decoder takes besides the pixels.
     pub passes: u64,
-    /// Bytes of the pixels of the largest frame, which may be larger than the picture.
+    /// Bytes of the largest frame's pixels; that frame may be larger than the picture.
     pub frame: u64,
 }
 

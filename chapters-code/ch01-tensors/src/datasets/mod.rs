@@ -76,7 +76,7 @@ fn channels(text: &str) -> Result<u32, String> {
 }
 
 impl DataArgs {
-    /// The flags that choose this dataset and leave out everything else.
+    /// The flags when this dataset is chosen and nothing else is given.
     pub fn new(dataset: DatasetName) -> Self {
         Self {
             dataset,

@@ -103,7 +103,7 @@ pub enum ShapeError {
 }
 
 impl<N> Model<N> {
-    /// The model with `network` applied to its network.
+    /// The model with the function `network` applied to its network.
     pub fn map<M>(self, network: impl FnOnce(N) -> M) -> Model<M> {
         let Self { network: own, diffusion, scheduler, notes } = self;
         Model { network: network(own), diffusion, scheduler, notes }

@@ -37,7 +37,7 @@ pub struct Args {
     /// Steps to train, including those before a --resume (default: depends on the dataset)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Steps for the cats, if --steps does not say.
+    /// Steps for the cats, unless --steps is given.
     #[arg(skip = 2000u64)]
     cat_steps: u64,
     /// The network (default: depends on the dataset)

@@ -69,8 +69,8 @@ const HELDOUT: usize = 256;
 /// stopped it.
 ///
 /// # Errors
-/// If a file cannot be read or written, flags and files do not fit together, or a step
-/// fails. A run that fails before its first step leaves nothing behind.
+/// If a file cannot be read or written, if flags and files do not fit together, or if a step fails.
+/// A run that fails before its first step leaves nothing behind.
 pub fn run<S: Session>(
     args: &Args,
     begin: impl FnOnce(&AutoDevice, &dyn Dataset) -> anyhow::Result<S>,

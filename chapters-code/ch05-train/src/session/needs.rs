@@ -28,7 +28,7 @@ pub(super) fn memory(config: &TrainConfig) -> anyhow::Result<u128> {
 /// Checks that there is enough memory for a training run, before any of that memory is taken.
 ///
 /// # Errors
-/// If there is not, or the configuration cannot be built.
+/// If there is not enough, or the configuration cannot be built.
 pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
     if ops::CUDA {
         return Ok(()); // a GPU has its own memory

@@ -70,7 +70,7 @@ fn failed(e: impl std::fmt::Display) -> FigureError {
 /// A number on an axis, without noise after the digits that matter.
 fn number(v: f64) -> String {
     if v.abs() < 1e-12 {
-        return "0".into(); // what rounding left of it
+        return "0".into(); // what rounding made of 0
     }
     if !(1e-3..1e6).contains(&v.abs()) {
         return format!("{v:.0e}");

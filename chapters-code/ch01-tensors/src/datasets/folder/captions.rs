@@ -13,8 +13,8 @@ const MAX_TABLE_BYTES: u64 = 256 << 20;
 /// note then says so.
 ///
 /// # Errors
-/// If the table lacks a column, a row is broken or could mean two pictures, or two rows
-/// mean the same picture.
+/// If the table lacks a column, if a row is broken or could mean two pictures, or if two rows mean
+/// the same picture.
 pub(super) fn read(
     folder: &Path,
     pictures: &[Picture],

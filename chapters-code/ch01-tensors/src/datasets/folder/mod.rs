@@ -19,7 +19,7 @@ use crate::{from_byte, Dataset, Split};
 /// Every tenth image is held out.
 const HELD_OUT: usize = 10;
 
-/// Bytes of images that are held in memory; more go into a temporary file.
+/// Up to this many bytes of images are held in memory; a larger set goes into a temporary file.
 const IN_MEMORY: u64 = 256 << 20;
 
 /// Bytes of images that are read at once.
@@ -63,8 +63,8 @@ impl Folder {
     /// content; [`Dataset::notes`] says what was passed over.
     ///
     /// # Errors
-    /// If an image or `captions.csv` cannot be read, there are no images, or the temporary file
-    /// cannot be written.
+    /// If an image or `captions.csv` cannot be read, if there are no images, or if the temporary
+    /// file cannot be written.
     ///
     /// # Panics
     /// If `options.channels` is neither 1 nor 3. [`Dataset::image`] panics if the

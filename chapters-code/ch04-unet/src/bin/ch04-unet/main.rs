@@ -1,4 +1,4 @@
-//! Prints the stages of a U-Net, or sends one input through a stored one.
+//! Prints the stages of a U-Net, or sends an input through a stored one.
 
 use std::path::{Path, PathBuf};
 

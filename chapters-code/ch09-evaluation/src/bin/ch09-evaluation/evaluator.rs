@@ -22,8 +22,8 @@ use ch06_sampling::program::BATCH;
 const REFERENCE_IMAGES: usize = 10_000;
 /// A member of a crowd reaches as far as its k-th nearest neighbour, where k is this number.
 pub(super) const NEIGHBOURS: usize = 3;
-/// How many values of training images are kept in memory (256 MB): drawing a cat takes longer than
-/// comparing an image with it.
+/// How many values of training images are kept in memory (256 MB): drawing a training cat again
+/// takes longer than comparing an image with it.
 const KEPT: usize = 64 << 20;
 
 /// What drawn images are measured with.
@@ -266,8 +266,8 @@ fn percent(name: impl Into<String>, all: impl Iterator<Item = bool>) -> Measured
     Measured { name: name.into(), unit: Unit::Percent, value, real: None, of: None }
 }
 
-/// The shares of cats with everything right, among kinds that were seen in training and
-/// kinds that were not, and of cats with each attribute right.
+/// The shares of cats with everything right (among kinds that were seen in training, and among
+/// kinds that were not), and of cats with each attribute right.
 fn right_cats(asked: &[Asked], cats: &[Attributes]) -> Vec<Measured> {
     let pairs = || asked.iter().zip(cats);
     let all = |unseen: bool| {

@@ -29,7 +29,7 @@ pub(super) struct Measured {
     pub(super) value: Option<f64>,
     /// What it is for real images, where that is known.
     pub(super) real: Option<f64>,
-    /// How many images it is a share of, if not of all.
+    /// How many images it is a share of, if not of all of them.
     pub(super) of: Option<usize>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Measure {
     unit: Unit,
     value: Option<Spread>,
     real: Option<f64>,
-    /// How many images of all seeds it is a share of, if not of all.
+    /// How many images, over all seeds, it is a share of, if not of all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of: Option<usize>,
 }
