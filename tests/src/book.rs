@@ -119,7 +119,7 @@ pub fn terms(text: &str) -> Vec<String> {
     lines.windows(2).filter(|pair| pair[1].starts_with(": ")).map(|pair| slug(pair[0])).collect()
 }
 
-/// Everything that can be linked to on a page: its headings and terms, as mdBook names them,
+/// Everything that can be linked to on a page: its headings and terms (as mdBook names them),
 /// explicit names, and equations.
 pub fn anchors(text: &str) -> BTreeSet<String> {
     let text = prose(text);

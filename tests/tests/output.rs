@@ -390,8 +390,8 @@ fn a_run_that_never_trained_is_not_in_the_way() {
     assert_eq!(contents(&folder.join("own")).len(), 1);
 }
 
-/// Runs a program that cannot write a file beyond this many blocks of 512 bytes, as on a disk that
-/// is full from there on.
+/// Runs a program without letting it write a file beyond this many blocks of 512 bytes, as on a
+/// disk that is full from there on.
 fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Output {
     let mut command = Command::new("sh");
     command.args([

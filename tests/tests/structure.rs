@@ -37,7 +37,7 @@ impl Package {
         self.folder.parent().is_some_and(|parent| parent.ends_with("chapters-code/support"))
     }
 
-    /// Its dependencies with default features off, except those of tests and examples.
+    /// Its dependencies when its default features are off, except those of tests and examples.
     fn dependencies(&self) -> impl Iterator<Item = Dependency<'_>> {
         let all = self.metadata["dependencies"].as_array().unwrap().iter();
         let kept = all
@@ -48,7 +48,7 @@ impl Package {
         })
     }
 
-    /// The roots of its targets of these kinds.
+    /// The roots of its targets that have one of these kinds.
     fn roots(&self, kinds: &[&str]) -> Vec<PathBuf> {
         let is_kept = |target: &&Value| {
             let kind = target["kind"].as_array().unwrap();

@@ -24,7 +24,7 @@ pub const MOST_MEMORY: usize = 256 << 20;
 /// Seconds of processor time that an input may take.
 const MOST_SECONDS: f64 = 1.0;
 
-/// Time by the clock before a process that never finishes an input is ended.
+/// Time by the clock after which a process is ended if it is still reading the same input.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many inputs are kept for each fault.

@@ -39,9 +39,9 @@ fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A picture of 16×16 images, with each 4×4 block, which shows one pixel of an image, reduced to a
-/// single pixel: the page makes it large again, and a film of large pictures would make up most of
-/// a page's bytes. The gap between images stays one pixel wide.
+/// A picture made up of images of 16×16 pixels, with each 4×4 block, which shows one pixel of an
+/// image, reduced to a single pixel: the page makes it large again, and a film of large pictures
+/// would make up most of a page's bytes. The gap between images stays one pixel wide.
 fn small(picture: &RgbaImage) -> RgbaImage {
     let [side, scale] = [16, 4];
     let fewer =

@@ -1,5 +1,5 @@
 //! Used by no other crate: a program that times this project against PyTorch in alternating turns,
-//! on the same network, read from the same model directory, and on the same images.
+//! on the same network (read from the same model directory) and on the same images.
 
 mod ours;
 mod peer;

@@ -10,7 +10,8 @@ pub struct Row {
     pub name: &'static str,
     pub task: Task,
     pub batch: usize,
-    /// Multiplications and additions of convolutions, linear maps and attention in one step.
+    /// The multiplications and additions that one step spends on convolutions, linear maps and
+    /// attention.
     pub work: f64,
     pub ours: Result,
     /// Ours, with one thread.

@@ -187,7 +187,7 @@ fn substitutes(table: &SubstitutionSubtable, glyph: GlyphId) -> Vec<u16> {
     }
 }
 
-/// The font in which all glyphs but those that are kept have no outline and no width.
+/// The font, with no outline and no width for the glyphs that are not kept.
 fn without_outlines(font: &[u8], kept: &BTreeSet<u16>) -> anyhow::Result<Vec<u8>> {
     let face = Face::parse(font, 0)?;
     let records = face.raw_face().table_records.into_iter();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// Writes the images of a page as HTML: those that begin a line, `![what one sees](figures/a.png)`,
-/// and those of interactive figures, which are HTML already.
+/// Writes the images of a page as HTML: those that begin a line (`![what one sees](figures/a.png)`)
+/// and those of interactive figures (which are HTML already).
 ///
 /// # Errors
 /// If an image cannot be read.

@@ -99,7 +99,7 @@ fn models(page: &str) -> impl Iterator<Item = &str> {
     page.split("data-model=\"").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
-/// Weights in 16 bits, which halves the download and is enough for a figure.
+/// Weights in 16 bits: this halves the download, and is enough for a figure.
 fn halved(weights: &[u8]) -> anyhow::Result<Vec<u8>> {
     let weights = SafeTensors::deserialize(weights)?;
     let half = |view: TensorView| -> anyhow::Result<(Vec<usize>, Vec<u8>)> {

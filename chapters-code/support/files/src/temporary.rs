@@ -1,4 +1,4 @@
-//! Temporary files that the next process can tell from those of a running one.
+//! Temporary files, made so that the next process can tell leftovers from files still in use.
 //!
 //! Each is locked by the process that writes it. The lock dies with the process, however the
 //! process ends, so a temporary file that can be locked belongs to nobody.
@@ -20,7 +20,7 @@ const RANDOM: usize = 12;
 const TRIES: usize = 100;
 
 /// A new, locked temporary file in a folder, which is made if it is missing. The first call for a
-/// folder removes those left there by killed processes.
+/// folder removes the files left there by killed processes.
 pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     sweep_once(folder);
     for _ in 0..TRIES {

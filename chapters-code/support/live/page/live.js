@@ -104,7 +104,7 @@ function showValue(control) {
 
 // ---- A drawing to click --------------------------------------------------------------------------------------------
 
-/** Lets parts of a drawing set a control ("block=mid_block/0"); a part whose value is already set may set another. */
+/** Lets parts of a drawing set a control ("block=mid_block/0"); a part whose value is already set may set another value. */
 function offerParts(form) {
     const parts = [...form.querySelectorAll("[data-set]")];
     const control = part => form.elements[part.dataset.set.split("=")[0]];
@@ -172,7 +172,7 @@ function offerWords(form, changed) {
 
 // ---- A board to paint on -------------------------------------------------------------------------------------------
 
-/** Points of a board's canvas per pixel. */
+/** Points of the canvas per pixel of the board. */
 const POINT = 20;
 
 /** Lets the reader paint. The board is kept in two controls: a digit for the colour of each pixel, and a 1 for each that is marked. Without colours the reader can only mark. */

@@ -1,5 +1,5 @@
 // Draws the figures of a page with the book's own code, in its own thread, so that the page need not wait. It draws one
-// picture at a time and then listens: settings that have been replaced in the meantime are not drawn to the end.
+// picture at a time and then listens: a figure whose settings have been replaced in the meantime is not drawn to the end.
 
 let code, ready, problems;
 

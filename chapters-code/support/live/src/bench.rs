@@ -40,7 +40,7 @@ const CURVES: u32 = 180;
 /// Cats in the strip, and screen pixels per pixel.
 const CATS: usize = 10;
 const SCALE: usize = 3;
-/// The logarithms (to base 10) of the signal-to-noise ratio at the bottom and the top.
+/// The logarithms (to base 10) of the signal-to-noise ratio at the bottom and the top of the plot.
 const LOG_SNR: [f64; 2] = [-5.0, 5.0];
 
 impl ScheduleBench {

@@ -15,8 +15,8 @@ use crate::drawing::Drawing;
 use crate::sampling::CATS;
 use crate::{files, Frame, Frames};
 
-/// A noisy cat, the clean one that the network predicts, the places at which one of its pixels
-/// looks in a block with attention, and the channels after that block.
+/// A noisy cat, the clean one that the network predicts, the places that one pixel looks at in a
+/// block with attention, and the channels after that block.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lens {

@@ -20,7 +20,8 @@ use crate::plane::{self, Data, POINTS};
 use crate::training::{self, CURVE, WIDTH};
 use crate::{Frame, Frames};
 
-/// The loss, the data, and the places where points end up with what the network has learnt so far.
+/// The loss, the data, and the places to which the network takes points with what it has learnt so
+/// far.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaneTraining {
@@ -76,7 +77,7 @@ impl Dataset for Points {
     }
 }
 
-/// Four layers for points: a picture of one pixel has no neighbours to convolve.
+/// Four layers for points: in a picture of one pixel there are no neighbours to convolve.
 #[derive(Clone, Debug)]
 struct Network<D: UNetDevice> {
     of_x: Linear<D>,
@@ -121,7 +122,7 @@ fn noise(device: &Cpu) -> (Images<Cpu>, Vec<ChaCha8Rng>) {
     (noise_per_image(device, (POINTS, 2, 1, 1), &mut rngs), rngs)
 }
 
-/// Where points that walk from noise end up with this network.
+/// Where this network takes points that walk from noise.
 fn ends(device: &Cpu, trainer: &Trainer<Cpu, Network<Cpu>>) -> Images<Cpu> {
     let timesteps =
         TimestepSpacing::Trailing.timesteps(trainer.diffusion.schedule.len(), SAMPLING_STEPS, 0);

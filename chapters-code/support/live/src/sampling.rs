@@ -16,7 +16,7 @@ use crate::{files, frame, Frames};
 pub(crate) const CATS: &str = "cats";
 pub(crate) const CATS_TEXT: &str = "cats-text";
 
-/// Steps of the long walk from one picture to the next.
+/// How many steps the long walk takes between one picture and the next.
 pub(crate) const EVERY: usize = 5;
 /// Cats that are drawn together.
 pub(crate) const COUNT: usize = 4;

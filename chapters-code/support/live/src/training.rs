@@ -36,7 +36,7 @@ const TIMESTEP: usize = 150;
 pub const WIDTH: u32 = 480;
 pub const CURVE: u32 = 160;
 const SCALE: usize = 3;
-/// The logarithms (to base 10) of the loss at the bottom and the top.
+/// The logarithms (to base 10) of the loss at the bottom and the top of the plot.
 const LOG_LOSS: [f64; 2] = [-1.5, 0.5];
 
 /// An optimiser with this learning rate, given as its logarithm (to base 10).

@@ -10,7 +10,7 @@ use crate::shapes::{NormShape, Store};
 
 /// Images for a convolution to read, or their group normalisation followed by SiLU. The convolution
 /// computes the normalisation itself, and the gradient of the normalised images never enters the
-/// gradient map, which halves the memory traffic of a block.
+/// gradient map; this halves the memory traffic of a block.
 pub struct ConvInput<D: UNetDevice, T = NoneTape> {
     images: Images<D, T>,
     norm: Option<Norm<D>>,

@@ -42,7 +42,7 @@ pub fn from_host<D: UNetDevice>(
     Ok(())
 }
 
-/// Sets every parameter from the tensor whose name is the parameter's with `prefix` in front.
+/// Sets every parameter from the tensor whose name is the parameter's, with `prefix` in front.
 ///
 /// # Panics
 /// If there is none, or it has another size.

@@ -97,7 +97,8 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Also asks the configuration what the programs would ask later: a class, the classes, a prompt.
+/// Also asks of the configuration what the programs would ask of it later: a class, the classes, a
+/// prompt.
 fn open_conditioning(folder: &Path) -> Run {
     let owned = folder.to_path_buf();
     of_file(folder.join("conditioning/config.json"), move || {

@@ -22,7 +22,7 @@ use ch06_sampling::program::BATCH;
 const REFERENCE_IMAGES: usize = 10_000;
 /// A member of a crowd reaches as far as its k-th nearest neighbour, where k is this number.
 pub(super) const NEIGHBOURS: usize = 3;
-/// How many values of training images are kept in memory (256 MB): drawing a training cat again
+/// How many values of training images are kept in memory (256 MB): drawing a cat again
 /// takes longer than comparing an image with it.
 const KEPT: usize = 64 << 20;
 

@@ -130,8 +130,8 @@ impl<'a> Head<'a> {
         )
     }
 
-    /// Goes through all pixels, some at a time: `work` gets the number of the first, the runs that
-    /// read and write their columns, and the length of a row of a buffer for them.
+    /// Goes through all pixels, some at a time: `work` gets the number of the first pixel, the runs
+    /// that read and write the columns, and the row length of a buffer for these columns.
     fn columns(&self, mut work: impl FnMut(usize, &[Run], usize)) {
         let (n, lanes) = (self.dims[1], lanes());
         for first in (0..n).step_by(COLUMNS) {

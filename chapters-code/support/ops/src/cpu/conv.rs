@@ -92,8 +92,8 @@ fn flipped(s: &ConvShape, w: &[f32]) -> Vec<f32> {
     flipped
 }
 
-/// How many numbers of an unfolded image are made before they are used: as many as the second cache
-/// holds besides everything else.
+/// How many numbers of an unfolded image are made before they are used: as many as the second-level
+/// cache holds besides everything else.
 const UNFOLDED_LEN: usize = 64 * 1024;
 
 /// Calls `work` for every image of a result, or, if there are fewer images than threads, for parts

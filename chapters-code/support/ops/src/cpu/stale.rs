@@ -6,8 +6,8 @@
 //!
 //! dfdx sorts memory by its size and alignment, not by the type of what was in it, and allocates
 //! for any type that names its zero. So we ask it for elements of a type of our own, which filling
-//! leaves unchanged. Nothing here is ever uninitialised: dfdx's cache takes
-//! memory from a `Vec` with as many initialised elements as it is long, and where the cache has
+//! leaves unchanged. Nothing here is ever uninitialised: dfdx's cache takes memory from a `Vec`
+//! that is initialised over its whole length, and where the cache has
 //! none, dfdx makes a `Vec` of zeros.
 
 use std::mem::ManuallyDrop;

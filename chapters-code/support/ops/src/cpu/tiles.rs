@@ -91,7 +91,7 @@ impl WithSimd for Tiles<'_> {
                 let together = (panels - panel).div_ceil(left);
                 // SAFETY: the first assertion holds for the last panel, row and term, the second
                 // for the last run and the largest start, so both hold for all of them. `runs` has
-                // at least as many entries as the function is told, and there are `together`
+                // at least as many entries as the function is told to use, and there are `together`
                 // panels from `panel` on.
                 unsafe {
                     match (runs.len(), together) {

@@ -76,8 +76,8 @@ impl Pixels {
         arch().dispatch(All(self, planes, channels, to))
     }
 
-    /// The way back: gives `take` runs of pixels of the first `channels` channels, each as its
-    /// channel, the number of its first pixel and its values.
+    /// The way back: calls `take` for runs of pixels in the first `channels` channels, each time
+    /// with the channel, the number of the first pixel and the values.
     #[inline(always)]
     pub fn gather<S: Simd>(
         &self,

@@ -88,7 +88,7 @@ impl Filter<'_> {
         TransformedFilter { strips, first: channels.start, u }
     }
 
-    /// The transformed weight: 36 matrices of `cin` rows with `cout` numbers.
+    /// The transformed weight: 36 matrices, each with `cin` rows of `cout` numbers.
     fn transform(&self, cin: usize, cout: usize, threads: usize, strips: Strips, to: &mut [f32]) {
         // Each thread takes some rows of all strips of all matrices.
         let together = cin.div_ceil(threads).max(8);

@@ -151,8 +151,8 @@ impl Forward<'_> {
         }
     }
 
-    /// Adds what is in a window to the base, in an image's planes from that of channel `first`
-    /// on.
+    /// Adds what is in a window to the base, and puts the sums into an image's planes, from channel
+    /// `first` on.
     #[inline(always)]
     fn scatter<S: Simd>(
         &self,

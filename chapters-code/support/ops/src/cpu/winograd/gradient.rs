@@ -157,7 +157,7 @@ impl WithSimd for SumTiles<'_> {
     }
 }
 
-/// The last transform of the gradient of the weight, for a vector of output channels.
+/// The last transform of the weight's gradient, for a vector of output channels.
 struct WeightGradient<'a> {
     cin: usize,
     /// The first output channel.
