@@ -1,8 +1,9 @@
 //! Your answers. `cargo test -p ch04-unet --test exercises` says whether they are
 //! right.
-#![allow(unused_variables)]
+#![allow(unused_variables, unused_imports)]
 
 use ch04_unet::{UNet, UNetConfig};
+use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 /// How many numbers a convolution with a square kernel and a bias holds.

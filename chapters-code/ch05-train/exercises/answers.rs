@@ -1,11 +1,13 @@
 //! Your answers. `cargo test -p ch05-train --test exercises` says whether they are
 //! right.
-#![allow(unused_variables)]
+#![allow(unused_variables, unused_imports)]
 
 use ch03_forward::Diffusion;
 use ch04_unet::UNet;
 use ch05_train::Optimizer;
+use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 /// The gradient, shortened to the length `most` if it is longer.

@@ -1,10 +1,11 @@
 //! Your answers. `cargo test -p ch06-sampling --test exercises` says whether they are
 //! right.
-#![allow(unused_variables)]
+#![allow(unused_variables, unused_imports)]
 
 use ch02_schedule::Schedule;
 use ch04_unet::model_dir::Model;
 use ch04_unet::UNet;
+use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 /// By how much an error of 1 in the predicted noise moves the predicted clean image at

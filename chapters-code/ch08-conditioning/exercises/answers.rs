@@ -1,9 +1,10 @@
 //! Your answers. `cargo test -p ch08-conditioning --test exercises` says whether they
 //! are right.
-#![allow(unused_variables)]
+#![allow(unused_variables, unused_imports)]
 
 use ch04_unet::model_dir::Model;
 use ch08_conditioning::{Condition, ConditionalUNet};
+use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 /// What guidance makes of two answers from the network.
