@@ -38,9 +38,9 @@ pub fn frechet_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 // ANCHOR_END: frechet
 
 // ANCHOR: kernel
-/// The kernel distance (Bińkowski et al. 2018, section 4): the squared maximum mean
-/// discrepancy under the kernel (x·y / width + 1)³, estimated without bias; it does not
-/// depend on the size of the sets, and can be just below 0.
+/// The kernel distance (Bińkowski et al. 2018, section 4) with the kernel
+/// (x·y / width + 1)³, estimated without bias: its expected value does not depend on the
+/// size of the sets, and it can be just below 0.
 ///
 /// # Panics
 /// If a set holds fewer than two rows.
