@@ -11,8 +11,8 @@ use ops::{Images, UNetDevice};
 use crate::alpha_bar;
 
 // ANCHOR: dpm
-/// The second-order solver with memory (Lu et al. 2022, algorithm 2). It assumes that the
-/// predicted clean image is linear in λ, half the logarithm of the signal-to-noise
+/// The second-order solver with memory (Lu et al. 2022, algorithm 2). It assumes that
+/// the predicted clean image is linear in λ, half the logarithm of the signal-to-noise
 /// ratio, and takes the slope from the step before.
 #[derive(Clone, Debug)]
 pub struct DpmSolver<D: UNetDevice> {

@@ -39,8 +39,8 @@ pub fn frechet_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 
 // ANCHOR: kernel
 /// The kernel distance (Bińkowski et al. 2018, section 4) with the kernel
-/// (x·y / width + 1)³, estimated without bias: its expected value does not depend on the
-/// size of the sets, and it can be just below 0.
+/// (x·y / width + 1)³, estimated without bias: its expected value does not depend on
+/// the size of the sets, and it can be just below 0.
 ///
 /// # Panics
 /// If a set holds fewer than two rows.
