@@ -13,7 +13,7 @@
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
 //! - it makes its reader panic (but a decoder of pictures may panic where `read_image` turns the
-//! panic into an error);
+//!   panic into an error);
 //! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
 //!   ([`memory`]);
