@@ -153,8 +153,8 @@ pub fn vocabulary() -> Vec<&'static str> {
 
 // ANCHOR: unseen
 /// Pairs that are left out of training. Each half of a pair is seen, but never the two
-/// together. If two pairs differ only in which colour belongs to what, both are left
-/// out.
+/// together. Where a pair of two colours is left out, so is the pair in which they
+/// change places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
     OrangeWithBlueEyes,
