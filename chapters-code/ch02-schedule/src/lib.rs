@@ -145,7 +145,8 @@ impl Schedule {
         (1.0 - self.alpha_bar_prev(t)) / (1.0 - self.alpha_bar[t]) * self.betas[t]
     }
 
-    /// The factors of x0 and of x_t in the mean of q(x_{t-1} | x_t, x_0) (DDPM eq. 7).
+    /// The coefficients of x0 and of x_t in the mean of q(x_{t-1} | x_t, x_0) (DDPM eq.
+    /// 7).
     pub fn posterior_mean_coefficients(&self, t: usize) -> (f64, f64) {
         let rest = 1.0 - self.alpha_bar[t];
         let of_x0 = self.alpha_bar_prev(t).sqrt() * self.betas[t] / rest;
