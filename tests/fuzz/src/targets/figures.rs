@@ -41,7 +41,7 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"figure": "race", "seed": 1}"#,
         r#"{"figure": "words", "prompt": "a black cat", "word": 2, "seed": 1}"#,
         r#"{"figure": "cat", "fur": "blue", "pattern": "solid", "eyes": "green", "ears": "up",
-            "background": "pink", "tilt": 3, "size": 1}"#,
+            "background": "pink", "tilt": 3, "size": 1, "column": 5, "row": 7}"#,
         r#"{"figure": "training", "learning_rate": -2, "steps": 2, "seed": 1}"#,
         r#"{"figure": "schedule_bench", "schedule": "sigmoid", "first": 1, "last": 2,
             "timesteps": 20, "betas": "right"}"#,
