@@ -60,6 +60,7 @@ struct Probe {
     stage: String,
     block: usize,
     cut: Cut,
+    /// What every block is told of the timestep.
     time: Option<Rows<Cpu>>,
     /// What the next block will be given.
     next: Option<Images<Cpu>>,
@@ -68,7 +69,7 @@ struct Probe {
 
 impl BlockHook<Cpu, NoneTape> for Probe {
     fn time(&mut self, time: Rows<Cpu>) -> Rows<Cpu> {
-        self.time = Some(time.clone());
+        self.time = Some(ops::silu(time.clone()));
         time
     }
 
@@ -194,4 +195,36 @@ fn balanced(values: &[f32]) -> Vec<f32> {
     let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>();
     let deviation = (squares / values.len() as f32).sqrt().max(1e-6);
     values.iter().map(|v| (v - mean) / (2.0 * deviation)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ch04_unet::Preset;
+
+    /// What the probe says goes into a block, put through that block, gives what comes out.
+    #[test]
+    fn the_probe_sees_what_a_block_is_given() {
+        let device = crate::device();
+        let config = Preset::Cats.config([3, SIDE, SIDE]);
+        let network = UNet::new(&device, &config, &mut rng(0, 0)).unwrap();
+        let x_t = standard_normal(&device, (1, 3, SIDE, SIDE), &mut rng(1, 0));
+        for (stage, block) in [
+            ("down_blocks.0", 0),
+            ("down_blocks.1", 0),
+            ("mid_block", 0),
+            ("up_blocks.0", 1),
+            ("up_blocks.1", 0),
+            ("up_blocks.1", 1),
+            ("up_blocks.2", 0),
+        ] {
+            let (cut, stage) = (Cut::Eight, stage.to_string());
+            let mut probe = Probe { stage, block, cut, time: None, next: None, seen: None };
+            network.forward_with(x_t.clone(), &[300], &mut probe);
+            let [given, out] = probe.seen.unwrap();
+            let stage = network.stage(&probe.stage).unwrap();
+            let again = stage.block(block, given, probe.time.unwrap());
+            assert_eq!(again.as_vec(), out.as_vec(), "{} {block}", probe.stage);
+        }
+    }
 }
