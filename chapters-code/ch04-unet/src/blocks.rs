@@ -200,7 +200,7 @@ impl<D: UNetDevice> AttentionBlock<D> {
     }
     // ANCHOR_END: attention_forward
 
-    /// How much each pixel of `x` takes from each pixel, as a mean over the heads:
+    /// How much each pixel of `x` takes from every pixel, averaged over the heads:
     /// `(batch, channels, h, w)` to `(batch, h · w, h, w)`. The shares that a pixel takes
     /// add up to 1.
     pub fn shares(&self, x: Images<D>) -> Images<D> {

@@ -29,8 +29,8 @@ pub struct UNet<D: UNetDevice> {
 /// Called between the blocks of a network, and given what passes there. Chapter 8 uses
 /// it for conditioning.
 pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
-    /// Takes the time embedding `(batch, time_width)`, and returns another in its place;
-    /// the blocks see its SiLU.
+    /// Takes the time embedding `(batch, time_width)`, and returns another in its
+    /// place; the blocks see its SiLU.
     fn time(&mut self, time: Rows<D, T>) -> Rows<D, T> {
         time
     }

@@ -43,7 +43,7 @@ const worker = { port: undefined, models: new Set(), figures: [] };
 
 /** Starts the worker if there is none, and gives it a model. `progress` gets the number of bytes so far and in all. */
 async function prepare(model, progress) {
-    if (!("WebAssembly" in globalThis)) throw new Error("this figure needs WebAssembly: switch it on, or use another browser");
+    if (!("WebAssembly" in globalThis)) throw new Error("this figure needs WebAssembly: enable it, or use another browser");
     const wanted = [...await list("code"), ...model ? await list(model) : []].filter(file => !loaded.has(file.path));
     const total = wanted.reduce((sum, file) => sum + file.bytes, 0);
     let come = 0;
