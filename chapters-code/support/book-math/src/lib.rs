@@ -8,8 +8,8 @@
 //! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
 //!
 //! In code nothing is a formula. A block loses the spaces that all its lines begin with, such as
-//! those of a method that is cut out of its `impl`; a command in running text is broken only
-//! between its words.
+//! those of a method that is cut out of its `impl`; a command or a signature in running text is
+//! broken only between its words.
 //!
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
 //! errors, reported with page and line.
@@ -23,6 +23,7 @@ pub mod highlight;
 pub mod images;
 pub mod listings;
 pub mod live;
+mod math_table;
 
 use std::collections::BTreeMap;
 
@@ -194,8 +195,8 @@ fn render_page(
                 let code = flush_left(code);
                 out += &highlight::block(&code).unwrap_or(code);
             }
-            Part::Code(code) if !code.contains("--") => out += code,
-            Part::Code(code) => out += &command(code.trim_matches('`')),
+            Part::Code(code) if !code.contains("--") && !code.contains("->") => out += code,
+            Part::Code(code) => out += &whole_words(code.trim_matches('`')),
             Part::Inline(latex) => {
                 // Browsers would break the line between a formula and the comma after it.
                 let mut mark = "";
@@ -261,9 +262,9 @@ fn within_math(mathml: &str) -> &str {
     inner.unwrap_or_default()
 }
 
-/// A command or its flags as code in running text, with no breaks within words: browsers would
+/// A command or a signature as code in running text, with no breaks within words: browsers would
 /// break them at every hyphen.
-fn command(code: &str) -> String {
+fn whole_words(code: &str) -> String {
     // Markdown does not see this as code, so it would turn hyphens into dashes.
     let escaped =
         |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
@@ -397,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_broken_between_words() {
+    fn commands_and_signatures_are_broken_between_words() {
         let text = one("run `a --b` or `c d`\n\n```sh\ne --f\n```\n").unwrap();
         let (flag, rest) = text.split_once(" or ").unwrap();
         let word = |text: &str| format!("<span class=\"word\">{text}</span>");
@@ -406,6 +407,7 @@ mod tests {
             format!("run <code class=\"hljs\">{} {}</code>", word("a"), word("&#45;&#45;b"))
         );
         assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
+        assert!(one("`f(x: f32) -> f64`").unwrap().contains(&word("&#45;&#62;")));
     }
 
     #[test]
