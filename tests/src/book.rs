@@ -328,6 +328,21 @@ impl Making {
     }
 }
 
+/// The sides of the cats and of the digits.
+const SIDES: [usize; 2] = [16, 28];
+
+/// A figure that a command has made, as the book keeps it: images that the command has enlarged get
+/// their own size again, because the page enlarges them, and a page of large pictures loads slowly.
+pub fn figure(path: &Path) -> Vec<u8> {
+    let made = std::fs::read(path).unwrap();
+    if path.extension().is_none_or(|kind| kind != "png") {
+        return made;
+    }
+    let picture = pixels(&made);
+    let small = SIDES.into_iter().find_map(|side| figures::natural_size(&picture, side));
+    small.map_or(made, |small| figures::png(&small).unwrap())
+}
+
 /// The words of a command; text in quotes is one word.
 pub fn words(command: &str) -> Vec<&str> {
     command

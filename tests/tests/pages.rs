@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use book_math::render;
 use book_tests::book::{
-    commands, difference, folder, makings, pages, problems_of_code, problems_of_links, terms,
-    words, Page,
+    commands, difference, figure, folder, makings, pages, problems_of_code, problems_of_links,
+    terms, words, Page,
 };
 use book_tests::forms::{forms, hold};
 use book_tests::programs::command;
@@ -218,7 +218,7 @@ fn figures_and_transcripts_are_what_the_commands_make() {
             assert_eq!(transcript, kept, "{name} is not what the command prints");
         }
         for name in &making.figures {
-            let made = std::fs::read(empty.path().join(name)).unwrap();
+            let made = figure(&empty.path().join(name));
             let kept = std::fs::read(folder().join("figures").join(name)).unwrap();
             if making.drawn {
                 let share = difference(&made, &kept, TOLERANCE);

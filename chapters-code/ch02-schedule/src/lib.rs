@@ -83,7 +83,7 @@ pub struct Schedule {
     pub betas: Vec<f64>,
     /// αₜ = 1 - βₜ: what is kept of the image's variance at step t.
     pub alphas: Vec<f64>,
-    /// ᾱₜ = α₀ · … · αₜ: what is kept after all steps up to t (DDPM, below eq. 4).
+    /// ᾱₜ = α₀ · … · αₜ: what is kept after all steps up to t (DDPM, above eq. 4).
     pub alpha_bar: Vec<f64>,
 }
 // ANCHOR_END: schedule

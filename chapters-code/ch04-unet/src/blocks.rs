@@ -10,8 +10,9 @@ use rand::Rng;
 /// do not (Vaswani et al. 2017, section 3.5): sines and cosines of t at frequencies
 /// from 1 down to about 1/10000. Shape `(timesteps, width)`.
 ///
-/// `cos_first` puts the cosines before the sines; `freq_shift` shortens the range of
-/// frequencies. Both exist because published models differ in them.
+/// `cos_first` puts the cosines before the sines; `freq_shift` stretches the range of
+/// frequencies (with 1, the lowest is exactly 1/10000). Published models differ in
+/// both.
 pub fn time_embedding<D: UNetDevice>(
     device: &D,
     timesteps: &[usize],

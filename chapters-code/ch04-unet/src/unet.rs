@@ -27,7 +27,7 @@ pub struct UNet<D: UNetDevice> {
 
 // ANCHOR: hook
 /// Called between the blocks of a network, and given what passes there. Chapter 8 uses
-/// it for conditioning.
+/// it to tell the network what to draw.
 pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
     /// Takes the time embedding `(batch, time_width)`, and returns another in its
     /// place; the blocks see its SiLU.

@@ -12,7 +12,8 @@ const PROMPTS: [&str; 4] = [
     "an orange blue cat",
 ];
 const COUNT: usize = 8;
-const SCALE: usize = 5;
+/// Points per pixel.
+const SCALE: u32 = 5;
 
 fn main() -> anyhow::Result<()> {
     cli::set_threads(None)?;
@@ -31,11 +32,11 @@ fn main() -> anyhow::Result<()> {
         let ddim = Ddim::for_model(&model, 0.0);
         let cats = walk(ddim, noise, &timesteps, rngs, denoise).finish();
         rows.push(vec![(
-            figures::image_grid(&cats, COUNT, SCALE),
+            figures::image_grid(&cats, COUNT, 1),
             vec![prompt.to_string()],
         )]);
     }
-    figures::labelled("averages.svg", &rows)?;
+    figures::labelled("averages.svg", SCALE, &rows)?;
     cli::println!("wrote averages.svg");
     Ok(())
 }

@@ -15,8 +15,8 @@ const PROMPTS: [&str; 2] = [
 /// The words that are shown, by their places in the prompt.
 const SHOWN: [usize; 5] = [1, 2, 4, 5, 8];
 const SIZE: usize = 16;
-/// Screen pixels per pixel.
-const SCALE: usize = 5;
+/// Points per pixel.
+const SCALE: u32 = 5;
 
 fn main() -> anyhow::Result<()> {
     cli::set_threads(None)?;
@@ -45,12 +45,12 @@ fn main() -> anyhow::Result<()> {
         let cat = walk(ddim, noise, &timesteps, rngs, denoise).finish();
         // ANCHOR_END: bindings
         let said = words(prompt);
-        let mut row = vec![(figures::image_grid(&cat, 1, SCALE), vec!["drawn".into()])];
+        let mut row = vec![(figures::image_grid(&cat, 1, 1), vec!["drawn".into()])];
         let labels = SHOWN.map(|place| vec![said[place].clone()]);
         row.extend(sums.borrow().iter().map(|sum| heat(sum)).zip(labels));
         rows.push(row);
     }
-    figures::labelled("bindings.svg", &rows)?;
+    figures::labelled("bindings.svg", SCALE, &rows)?;
     cli::println!("wrote bindings.svg");
     Ok(())
 }
@@ -61,9 +61,8 @@ fn heat(map: &[f32]) -> RgbImage {
         .iter()
         .fold((f32::MAX, f32::MIN), |(least, most), &v| (least.min(v), most.max(v)));
     let (r, g, b) = palette::SIGNAL;
-    let side = (SIZE * SCALE) as u32;
-    RgbImage::from_fn(side, side, |x, y| {
-        let at = y as usize / SCALE * SIZE + x as usize / SCALE;
+    RgbImage::from_fn(SIZE as u32, SIZE as u32, |x, y| {
+        let at = y as usize * SIZE + x as usize;
         let share = (map[at] - least) / (most - least);
         let mix = |end: u8| (255.0 - share * (255.0 - end as f32)) as u8;
         [r, g, b].map(mix).into()

@@ -27,6 +27,8 @@ const UNTIL: [usize; 8] = [1000, 700, 600, 500, 400, 200, 100, 0];
 /// How many cats to count, and how many of them to show.
 const COUNT: usize = 24;
 const SHOWN: usize = 3;
+/// Points per pixel.
+const SCALE: u32 = 4;
 
 fn draw(project: Project) -> anyhow::Result<()> {
     let change_of_mind =
@@ -59,9 +61,9 @@ fn draw(project: Project) -> anyhow::Result<()> {
         let picture = |values| Picture { values, channels: 3, height: 16, width: 16 };
         let shown: Vec<Picture> =
             images[..SHOWN].iter().map(|values| picture(values)).collect();
-        row.push((figures::grid(&shown, 1, 4), vec![until.to_string()]));
+        row.push((figures::grid(&shown, 1, 1), vec![until.to_string()]));
     }
-    figures::labelled("change_of_mind.svg", &[row])?;
+    figures::labelled("change_of_mind.svg", SCALE, &[row])?;
     cli::println!("wrote change_of_mind.svg");
     Ok(())
 }

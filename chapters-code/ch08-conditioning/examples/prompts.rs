@@ -17,8 +17,8 @@ const PROMPTS: [[&str; 2]; 8] = [
     ["a striped blue cat", "on a pink background"],
 ];
 const IN_A_ROW: usize = 4;
-/// Screen pixels per pixel.
-const SCALE: usize = 9;
+/// Points per pixel.
+const SCALE: u32 = 9;
 
 fn main() -> anyhow::Result<()> {
     cli::set_threads(None)?;
@@ -41,12 +41,12 @@ fn main() -> anyhow::Result<()> {
 
     let pictures = (0..count).map(|i| {
         let cat = ops::part(&device, &cats, i..i + 1);
-        figures::image_grid(&cat, 1, SCALE)
+        figures::image_grid(&cat, 1, 1)
     });
     let labels = PROMPTS.iter().map(|lines| lines.map(String::from).to_vec());
     let labelled: Vec<figures::Labelled> = pictures.zip(labels).collect();
     let rows: Vec<_> = labelled.chunks(IN_A_ROW).map(<[_]>::to_vec).collect();
-    figures::labelled("prompts.svg", &rows)?;
+    figures::labelled("prompts.svg", SCALE, &rows)?;
     cli::println!("wrote prompts.svg");
     Ok(())
 }

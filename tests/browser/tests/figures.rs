@@ -1,5 +1,6 @@
-//! Every interactive figure of the book, played in Chromium as a reader would play it: its first
-//! picture, what it draws, a slider that is dragged, a bad value, and files that are lost.
+//! The book in Chromium: what each page loads, and every interactive figure, played as a reader
+//! would play it: its first picture, what it draws, a slider that is dragged, a bad value, and files
+//! that are lost.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use browser_tests::{Chromium, Tab};
+use flate2::write::GzEncoder;
+use flate2::Compression;
 use serde_json::Value;
 
 /// The longest that a figure may take to draw here (training takes longest).
@@ -16,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The events of a drag, and the fewest paints that they must cause.
 const DRAG: usize = 60;
 const PAINTS: u64 = 20;
+/// The most bytes that a page may load before something is touched, packed as web servers pack them.
+const MOST_LOADED: u64 = 300_000;
 
 /// The book, built into a folder, and served.
 struct Book {
@@ -60,13 +65,24 @@ fn answer(mut connection: TcpStream, served: &Path) -> std::io::Result<()> {
         Ok(bytes) => ("200 OK", bytes),
         Err(_) => ("404 Not Found", Vec::new()),
     };
-    let (kind, length) = (content_type(path), bytes.len());
+    let kind = content_type(path);
+    let (bytes, packed) = match kind {
+        "application/octet-stream" => (bytes, ""),
+        _ => (gzip(&bytes)?, "Content-Encoding: gzip\r\n"),
+    };
+    let length = bytes.len();
     write!(
         connection,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{packed}Content-Length: {length}\r\n\
         Connection: close\r\n\r\n"
     )?;
     connection.write_all(&bytes)
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(bytes)?;
+    packed.finish()
 }
 
 fn content_type(path: &Path) -> &'static str {
@@ -80,21 +96,24 @@ fn content_type(path: &Path) -> &'static str {
     }
 }
 
-/// The pages that have figures.
-fn pages() -> Vec<String> {
+/// Each page, and whether it has figures.
+fn pages() -> Vec<(String, bool)> {
     let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book");
     let files =
         std::fs::read_dir(book).expect("the book").map(|entry| entry.expect("a page").path());
-    let has_figure = |path: &PathBuf| {
-        path.extension().is_some_and(|kind| kind == "md")
-            && std::fs::read_to_string(path).expect("a page").contains("<form class=\"live\"")
+    let is_page = |path: &PathBuf| {
+        path.extension().is_some_and(|kind| kind == "md") && !path.ends_with("SUMMARY.md")
     };
-    let mut names: Vec<String> = files
-        .filter(has_figure)
-        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+    let mut pages: Vec<_> = files
+        .filter(is_page)
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(path).expect("a page");
+            (name, text.contains("<form class=\"live\""))
+        })
         .collect();
-    names.sort();
-    names
+    pages.sort();
+    pages
 }
 
 /// The value of an expression in the page.
@@ -121,6 +140,18 @@ fn wait(tab: &mut Tab, what: &str, expression: &str) {
 
 fn caption(tab: &mut Tab, form: &str) -> String {
     text(tab, &format!("{form}.querySelector('output.caption').value"))
+}
+
+/// A page loads little before something is touched, and nothing from elsewhere.
+fn loads_little(tab: &mut Tab, page: &str) {
+    wait(tab, page, "document.readyState === 'complete' && document.fonts.status === 'loaded'");
+    let loaded = "performance.getEntries().filter(entry => entry.encodedBodySize !== undefined)";
+    let sum = format!("{loaded}.reduce((sum, entry) => sum + entry.encodedBodySize, 0)");
+    let bytes = ask(tab, &sum).as_u64().unwrap_or_default();
+    println!("{page}: {} kB", bytes / 1000);
+    assert!((20_000..=MOST_LOADED).contains(&bytes), "{page} loads {bytes} bytes");
+    let is_ours = format!("{loaded}.every(entry => entry.name.startsWith(location.origin))");
+    assert!(holds(tab, &is_ours), "{page} asks another server");
 }
 
 /// Plays figure number `i` of a page.
@@ -275,16 +306,22 @@ fn paint(tab: &mut Tab, name: &str, form: &str) {
 }
 
 #[test]
-fn every_figure_plays() -> anyhow::Result<()> {
+fn pages_load_little_and_every_figure_plays() -> anyhow::Result<()> {
     let has_mdbook = Command::new("mdbook").arg("--version").output().is_ok();
     let Some(chromium) = Chromium::installed().filter(|_| has_mdbook) else {
         println!("skipped: this test needs Chromium and mdBook");
         return Ok(());
     };
     let book = Book::build()?;
+    for (page, _) in pages() {
+        // Without what an earlier page has loaded.
+        let mut browser = Chromium::start(chromium)?;
+        let mut tab = browser.open(&format!("{}/{page}.html", book.address), [1280, 900])?;
+        loads_little(&mut tab, &page);
+    }
     let mut browser = Chromium::start(chromium)?;
     for size in [[1280, 900], [360, 640]] {
-        for page in pages() {
+        for (page, _) in pages().into_iter().filter(|(_, has_figures)| *has_figures) {
             let mut tab = browser.open(&format!("{}/{page}.html", book.address), size)?;
             wait(&mut tab, &page, "document.querySelector('form.live.ready') !== null");
             let forms = ask(&mut tab, "document.querySelectorAll('form.live').length");

@@ -1,7 +1,7 @@
 //! Remakes every figure and every transcript of the book, or only those whose command contains the
 //! given word.
 
-use book_tests::book::{folder, makings};
+use book_tests::book::{figure, folder, makings};
 
 fn main() {
     let word = std::env::args().nth(1).unwrap_or_default();
@@ -18,7 +18,8 @@ fn main() {
         }
         for name in &making.figures {
             let path = folder().join("figures").join(name);
-            std::fs::copy(empty.path().join(name), &path).expect("the command made the figure");
+            std::fs::write(&path, figure(&empty.path().join(name)))
+                .expect("the figure can be written");
             println!("  wrote {}", path.display());
         }
     }

@@ -48,7 +48,13 @@ fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
     Ok(format!("{before}<img src=\"{path}\"{size} loading=\"lazy\"{rest}"))
 }
 
-/// Width and height in points, as attributes.
+/// How wide and how high a picture may be, in points.
+const WIDEST: usize = 700;
+/// How many points a pixel may be wide.
+const LARGEST: usize = 8;
+
+/// Width and height in points, as attributes; a picture with few pixels is enlarged by a whole
+/// number.
 fn size(path: &Path) -> anyhow::Result<String> {
     let is_vector = path.extension().is_some_and(|kind| kind == "svg");
     if is_vector {
@@ -64,7 +70,8 @@ fn size(path: &Path) -> anyhow::Result<String> {
             .with_context(|| format!("{} has no size", path.display()));
     }
     let size = imagesize::size(path).with_context(|| path.display().to_string())?;
-    Ok(format!(" width=\"{}\" height=\"{}\"", size.width, size.height))
+    let times = (WIDEST / size.width.max(size.height)).clamp(1, LARGEST);
+    Ok(format!(" width=\"{}\" height=\"{}\"", times * size.width, times * size.height))
 }
 
 #[cfg(test)]
@@ -81,7 +88,8 @@ mod tests {
         let expected = format!(
             "<img src=\"figures/inside.png\" alt=\"Cats, &quot;cats&quot;\" width=\"{}\" \
             height=\"{}\" loading=\"lazy\">",
-            inside.width, inside.height
+            5 * inside.width,
+            5 * inside.height
         );
         assert_eq!(html.matches(&expected).count(), 2, "{html}");
         assert!(html.contains("<img src=\"figures/u_net.svg\" width=\"640\" height="), "{html}");

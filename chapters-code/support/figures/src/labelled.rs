@@ -15,20 +15,24 @@ const GAP: u32 = 12;
 /// A picture and the lines under it.
 pub type Labelled = (RgbImage, Vec<String>);
 
-/// Draws rows of pictures with words under them into an SVG file.
+/// Draws rows of pictures, each pixel `scale` points wide, with words under them into an SVG file.
 ///
 /// # Errors
 /// If the file cannot be written, or there is no picture.
-pub fn labelled(path: impl AsRef<Path>, rows: &[Vec<Labelled>]) -> Result<(), FigureError> {
-    Ok(files::write(path, labelled_svg(rows)?.as_bytes())?)
+pub fn labelled(
+    path: impl AsRef<Path>,
+    scale: u32,
+    rows: &[Vec<Labelled>],
+) -> Result<(), FigureError> {
+    Ok(files::write(path, labelled_svg(scale, rows)?.as_bytes())?)
 }
 
-fn labelled_svg(rows: &[Vec<Labelled>]) -> Result<String, FigureError> {
+fn labelled_svg(scale: u32, rows: &[Vec<Labelled>]) -> Result<String, FigureError> {
     let (mut body, mut top, mut right) = (String::new(), GAP, 0);
     for row in rows {
         let (mut left, mut bottom) = (GAP, top);
         for (picture, lines) in row {
-            let (width, height) = picture.dimensions();
+            let [width, height] = [picture.width(), picture.height()].map(|side| scale * side);
             let png = BASE64_STANDARD.encode(pixels::png(picture)?);
             body += &format!(
                 "<image x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" \
@@ -67,12 +71,12 @@ mod tests {
 
     #[test]
     fn each_picture_has_its_words_below() {
-        let picture = RgbImage::from_pixel(100, 50, image::Rgb([1, 2, 3]));
+        let picture = RgbImage::from_pixel(20, 10, image::Rgb([1, 2, 3]));
         let row = vec![(picture.clone(), vec!["a <cat>".to_string()]), (picture, Vec::new())];
-        let svg = labelled_svg(&[row]).unwrap();
+        let svg = labelled_svg(5, &[row]).unwrap();
         assert!(svg.contains("width=\"236\" height=\"94\""), "{svg}");
         assert_eq!(svg.matches("<image x=").count(), 2);
         assert!(svg.contains("<text x=\"62\" y=\"77\">a &lt;cat></text>"), "{svg}");
-        assert!(labelled_svg(&[]).is_err());
+        assert!(labelled_svg(5, &[]).is_err());
     }
 }

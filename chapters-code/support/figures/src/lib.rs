@@ -15,8 +15,8 @@ pub use image::{RgbImage, RgbaImage};
 #[cfg(feature = "plots")]
 pub use labelled::{labelled, Labelled};
 pub use pixels::{
-    check_film, check_grid, grid, image_grid, image_rows, rgba, save_gif, save_png, Picture,
-    MOST_PIXELS,
+    check_film, check_grid, grid, image_grid, image_rows, natural_size, png, rgba, save_gif,
+    save_png, save_transparent_png, Picture, MOST_PIXELS,
 };
 #[cfg(feature = "plots")]
 pub use plots::{densities, line_plot, measured, spread_plot, Axes, Scale, Series, Values};

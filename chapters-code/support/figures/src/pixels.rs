@@ -1,9 +1,9 @@
-use std::io::Cursor;
 use std::path::Path;
 
 use dfdx::prelude::*;
 use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, Frame, ImageFormat, Rgb, RgbImage, RgbaImage};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{Delay, ExtendedColorType, Frame, ImageEncoder, Rgb, RgbImage, RgbaImage};
 
 use ops::{Images, UNetDevice};
 
@@ -130,6 +130,39 @@ pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
     out
 }
 
+/// A [`grid`] of square images of `side` pixels, with one pixel for each of theirs and gaps one pixel
+/// wide; none if the picture is not such a grid, or its scale is 1.
+pub fn natural_size(picture: &RgbImage, side: usize) -> Option<RgbImage> {
+    (2..=16).find_map(|scale| reduced(picture, side, scale))
+}
+
+fn reduced(picture: &RgbImage, side: usize, scale: usize) -> Option<RgbImage> {
+    const WHITE: Rgb<u8> = Rgb([255; 3]);
+    let step = (side * scale + gap(scale)) as u32;
+    let [across, down] =
+        [picture.width(), picture.height()].map(|length| length + gap(scale) as u32);
+    if across % step != 0 || down % step != 0 {
+        return None;
+    }
+    let length = |images: u32| images * (side as u32 + 1) - 1;
+    let mut small = RgbImage::from_pixel(length(across / step), length(down / step), WHITE);
+    // Where a pixel comes from, along one side; none for a gap.
+    let place = |at: u32| {
+        let within = at % step / scale as u32;
+        (within < side as u32).then_some(at / step * (side as u32 + 1) + within)
+    };
+    for (x, y, &pixel) in picture.enumerate_pixels() {
+        if let Some((x, y)) = place(x).zip(place(y)) {
+            small.put_pixel(x, y, pixel);
+        }
+    }
+    let is_same = |(x, y, &pixel): (u32, u32, &Rgb<u8>)| match place(x).zip(place(y)) {
+        Some((x, y)) => *small.get_pixel(x, y) == pixel,
+        None => pixel == WHITE,
+    };
+    picture.enumerate_pixels().all(is_same).then_some(small)
+}
+
 /// The same picture with an opacity for each pixel: fully opaque.
 pub fn rgba(picture: RgbImage) -> RgbaImage {
     image::DynamicImage::ImageRgb8(picture).into_rgba8()
@@ -166,11 +199,29 @@ fn grid_of(
     grid(&pictures, columns, scale)
 }
 
-/// The bytes of a PNG.
-pub(crate) fn png(image: &RgbImage) -> Result<Vec<u8>, FigureError> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png)?;
-    Ok(bytes.into_inner())
+/// The bytes of a PNG, which is grey if all pixels are.
+///
+/// # Errors
+/// If the picture cannot be encoded.
+pub fn png(image: &RgbImage) -> Result<Vec<u8>, FigureError> {
+    let is_grey = |Rgb([red, green, blue]): &Rgb<u8>| red == green && green == blue;
+    if image.pixels().all(is_grey) {
+        let grey: Vec<u8> = image.pixels().map(|pixel| pixel.0[0]).collect();
+        return encoded(&grey, image.dimensions(), ExtendedColorType::L8);
+    }
+    encoded(image, image.dimensions(), ExtendedColorType::Rgb8)
+}
+
+/// Without a filter, because rows and squares that repeat are compressed best as they are.
+fn encoded(
+    values: &[u8],
+    (width, height): (u32, u32),
+    color: ExtendedColorType,
+) -> Result<Vec<u8>, FigureError> {
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter)
+        .write_image(values, width, height, color)?;
+    Ok(bytes)
 }
 
 /// Writes a PNG.
@@ -179,6 +230,14 @@ pub(crate) fn png(image: &RgbImage) -> Result<Vec<u8>, FigureError> {
 /// If the file cannot be written.
 pub fn save_png(path: impl AsRef<Path>, image: &RgbImage) -> Result<(), FigureError> {
     Ok(files::write(path, &png(image)?)?)
+}
+
+/// Writes a PNG in which an opaque pixel stays opaque, and a transparent one transparent.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_transparent_png(path: impl AsRef<Path>, image: &RgbaImage) -> Result<(), FigureError> {
+    Ok(files::write(path, &encoded(image, image.dimensions(), ExtendedColorType::Rgba8)?)?)
 }
 
 /// The bytes of an endless GIF: each frame is shown for `milliseconds`, and the last for five times
@@ -230,6 +289,23 @@ mod tests {
         assert_eq!(out.get_pixel(2, 0), &Rgb([255; 3]));
         assert_eq!(out.get_pixel(5, 2), &Rgb([128; 3]));
         assert_eq!(out.get_pixel(3, 3), &Rgb([255; 3]), "2.0 is clamped to white");
+    }
+
+    #[test]
+    fn a_grid_can_be_made_small_again() {
+        let values: Vec<f32> = (0..256).map(|i| i as f32 / 128.0 - 1.0).collect();
+        let picture = Picture { values: &values, channels: 1, height: 16, width: 16 };
+        for scale in [2, 5, 8] {
+            let large = grid(&[picture; 3], 2, scale);
+            assert_eq!(natural_size(&large, 16), Some(grid(&[picture; 3], 2, 1)));
+            assert_eq!(natural_size(&large, 28), None);
+            for at in [(0, 0), large.dimensions().into()].map(|(x, y): (u32, u32)| (x / 2, y / 2)) {
+                let mut odd = large.clone();
+                odd.put_pixel(at.0, at.1, Rgb([1, 2, 3]));
+                assert_eq!(natural_size(&odd, 16), None, "{at:?}");
+            }
+        }
+        assert_eq!(natural_size(&grid(&[picture; 3], 2, 1), 16), None);
     }
 
     #[test]
