@@ -1,8 +1,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 
 use crate::{palette, FigureError};
@@ -54,10 +53,13 @@ impl<'a> Axes<'a> {
 const FEW: usize = 12;
 
 /// Small, with large letters: on a phone a plot is 330 pixels wide.
-const SIZE: (u32, u32) = (560, 400);
-const LETTERS: u32 = 19;
-/// About this many numbers on an axis.
-const LABELS: usize = 6;
+const WIDTH: i32 = 560;
+const HEIGHT: i32 = 400;
+const LETTERS: i32 = 19;
+/// Plotters rounds all coordinates, so it draws on a grid this much finer than a point.
+const FINE: i32 = 10;
+/// About this many intervals on an axis.
+const INTERVALS: f64 = 5.0;
 
 fn rgb((r, g, b): (u8, u8, u8)) -> RGBColor {
     RGBColor(r, g, b)
@@ -97,17 +99,89 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// A logarithmic axis. It names 1, 2 and 5 times each power of ten, or, where that would be
-/// too many, the powers alone.
-fn logarithmic(range: Range<f64>) -> WithKeyPoints<LogCoord<f64>> {
-    let exponents = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
-    let named = |factors: &[f64]| -> Vec<f64> {
-        let values = exponents.clone().flat_map(|e| factors.iter().map(move |f| f * 10f64.powi(e)));
-        values.filter(|v| range.contains(v) || *v == range.end).collect()
-    };
-    let few = named(&[1.0, 2.0, 5.0]);
-    let labels = if few.len() <= 9 { few } else { named(&[1.0]) };
-    range.log_scale().with_key_points(labels)
+/// An axis: how it runs, and the values that have numbers, among them both ends.
+struct Axis {
+    scale: Scale,
+    labels: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis that begins and ends with the data; a logarithmic one, with a round number.
+    fn exact(scale: Scale, low: f64, high: f64) -> Self {
+        if scale == Scale::Logarithmic {
+            return Self::rounded(scale, low, high);
+        }
+        let interval = interval(low, high);
+        // Not so near to an end that the numbers would touch.
+        let has_room = |v: &f64| (v - low).min(high - v) > 0.45 * interval;
+        let between = multiples(interval, low, high).filter(has_room);
+        Self { scale, labels: [low].into_iter().chain(between).chain([high]).collect() }
+    }
+
+    /// An axis that begins and ends with a round number. A logarithmic one names 1, 2 and 5 times
+    /// each power of ten, or, where that would be too many, the powers alone.
+    fn rounded(scale: Scale, low: f64, high: f64) -> Self {
+        let labels = match scale {
+            Scale::Linear => multiples(interval(low, high), low, high).collect(),
+            Scale::Logarithmic => {
+                let few = powers(&[1.0, 2.0, 5.0], low, high);
+                if few.len() <= 9 {
+                    few
+                } else {
+                    powers(&[1.0], low, high)
+                }
+            }
+        };
+        Self { scale, labels }
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
+        let place = |v: f64| match self.scale {
+            Scale::Linear => v,
+            Scale::Logarithmic => v.ln(),
+        };
+        let Range { start, end } = self.range();
+        let share = (place(*value) - place(start)) / (place(end) - place(start));
+        from + (share.clamp(-1.0, 2.0) * (to - from) as f64).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.labels.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.labels[0]..self.labels[self.labels.len() - 1]
+    }
+}
+
+/// The distance between the numbers on an axis: 1, 2 or 5 times a power of ten.
+fn interval(low: f64, high: f64) -> f64 {
+    let least = high / INTERVALS - low / INTERVALS;
+    let power = 10f64.powf(least.log10().floor());
+    [1.0, 2.0, 5.0].into_iter().map(|f| f * power).find(|v| *v >= least).unwrap_or(10.0 * power)
+}
+
+/// Multiples of `interval`, from the last that is not above `low` to the first that is not below
+/// `high`. (An end may miss its multiple by what rounding made of it.)
+fn multiples(interval: f64, low: f64, high: f64) -> impl Iterator<Item = f64> {
+    let first = (low / interval + 1e-9).floor() as i64;
+    let last = (high / interval - 1e-9).ceil() as i64;
+    (first..=last).map(move |n| n as f64 * interval)
+}
+
+/// The same for products of these factors and powers of ten.
+fn powers(factors: &[f64], low: f64, high: f64) -> Vec<f64> {
+    let exponents = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let all: Vec<f64> =
+        exponents.flat_map(|e| factors.iter().map(move |f| f * 10f64.powi(e))).collect();
+    let first = all.iter().rposition(|v| *v <= low * (1.0 + 1e-9)).unwrap_or(0);
+    let last = all.iter().position(|v| *v >= high * (1.0 - 1e-9)).unwrap_or(all.len() - 1);
+    all[first..=last].to_vec()
 }
 
 /// Draws curves with a legend into an SVG file.
@@ -165,19 +239,8 @@ fn svg(axes: &Axes, series: &[Series], spreads: &[Vec<f64>]) -> Result<String, F
     let (left, right) = bounds(points().map(|p| p.0).filter(|&x| usable(axes.x_scale, x)));
     let (low, high) =
         bounds(points().copied().chain(ends()).map(|p| p.1).filter(|&y| usable(axes.scale, y)));
-    let margin = 0.04 * (high - low);
-    let linear = low - margin..high + margin;
-    let log = || logarithmic(low / 1.3..high * 1.3);
-    match (axes.x_scale, axes.scale) {
-        (Scale::Linear, Scale::Linear) => draw(axes, series, spreads, left..right, linear),
-        (Scale::Linear, Scale::Logarithmic) => draw(axes, series, spreads, left..right, log()),
-        (Scale::Logarithmic, Scale::Linear) => {
-            draw(axes, series, spreads, logarithmic(left..right), linear)
-        }
-        (Scale::Logarithmic, Scale::Logarithmic) => {
-            draw(axes, series, spreads, logarithmic(left..right), log())
-        }
-    }
+    let xs = Axis::exact(axes.x_scale, left, right);
+    draw(axes, series, spreads, xs, Axis::rounded(axes.scale, low, high))
 }
 
 /// Every error bar: where it stands, where it begins and where it ends. On a logarithmic axis there
@@ -198,40 +261,34 @@ fn bars_of<'a>(
     bars.map(|(&(x, y), &spread)| (x, (y - spread).max(0.1 * y.abs()), y + spread))
 }
 
-fn draw<X, Y>(
+fn draw(
     axes: &Axes,
     series: &[Series],
     spreads: &[Vec<f64>],
-    xs: X,
-    ys: Y,
-) -> Result<String, FigureError>
-where
-    X: AsRangedCoord<Value = f64>,
-    X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
-    Y: AsRangedCoord<Value = f64>,
-    Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
-{
+    xs: Axis,
+    ys: Axis,
+) -> Result<String, FigureError> {
     let mut svg = String::new();
     {
         // No background: the page shows through, light or dark.
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let root =
+            SVGBackend::with_string(&mut svg, [WIDTH, HEIGHT].map(fine).into()).into_drawing_area();
         let ink = rgb(palette::INK);
-        let text = ("sans-serif", LETTERS).into_font().color(&ink);
+        let text = ("sans-serif", LETTERS * FINE).into_font().color(&ink);
         let mut chart = ChartBuilder::on(&root)
-            .margin(12)
-            .margin_right(28) // half of the last label
-            .x_label_area_size(56)
-            .y_label_area_size(76)
+            .margin(fine(12))
+            .margin_right(fine(28)) // half of the last label
+            .x_label_area_size(fine(56))
+            .y_label_area_size(fine(76))
             .build_cartesian_2d(xs, ys)
             .map_err(failed)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
-            .bold_line_style(ink.mix(0.25))
-            .axis_style(ink)
+            .bold_line_style(ink.mix(0.25).stroke_width(fine(1)))
+            .axis_style(ink.stroke_width(fine(1)))
+            .set_all_tick_mark_size(fine(5))
             .label_style(text.clone())
-            .x_labels(LABELS)
-            .y_labels(LABELS)
             .x_label_formatter(&|v| number(*v))
             .y_label_formatter(&|v| number(*v))
             .x_desc(axes.x)
@@ -239,27 +296,29 @@ where
             .draw()
             .map_err(failed)?;
         for (i, s) in series.iter().enumerate() {
-            let style = rgb(s.color).stroke_width(2);
+            let style = rgb(s.color).stroke_width(fine(2));
             let spread = spreads.get(i).map_or(&[][..], |spread| spread);
             for (x, low, high) in bars_of(s, spread) {
-                let bar = ErrorBar::new_vertical(x, low, 0.5 * (low + high), high, style, 7);
+                let bar = ErrorBar::new_vertical(x, low, 0.5 * (low + high), high, style, fine(7));
                 chart.draw_series([bar]).map_err(failed)?;
             }
             let points = s.points.iter().copied().filter(|p| has_place(p.0) && has_place(p.1));
             if s.points.len() <= FEW {
-                let dots = points.clone().map(|at| Circle::new(at, 4, rgb(s.color).filled()));
+                let dots = points.clone().map(|at| Circle::new(at, fine(4), rgb(s.color).filled()));
                 chart.draw_series(dots).map_err(failed)?;
             }
             chart
                 .draw_series(LineSeries::new(points, style))
                 .map_err(failed)?
                 .label(&s.name)
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18 * FINE, y)], style));
         }
         if series.len() > 1 {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperRight)
+                .margin(fine(10))
+                .legend_area_size(fine(30))
                 .label_font(text)
                 .border_style(TRANSPARENT)
                 .draw()
@@ -267,7 +326,14 @@ where
         }
         root.present().map_err(failed)?;
     }
-    Ok(svg)
+    let [width, height] = [WIDTH, HEIGHT].map(fine);
+    let size = format!("width=\"{width}\" height=\"{height}\"");
+    Ok(svg.replacen(&size, &format!("width=\"{WIDTH}\" height=\"{HEIGHT}\""), 1))
+}
+
+/// A length in points on the grid.
+fn fine(points: i32) -> u32 {
+    (points * FINE) as u32
 }
 
 /// Values whose histogram is to be drawn: name, values, colour.
@@ -298,6 +364,23 @@ pub fn densities(range: (f64, f64), bins: usize, sets: &[Values]) -> Vec<Series>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn axes_have_numbers_at_both_ends() {
+        let labels = |axis: Axis| axis.labels.into_iter().map(number).collect::<Vec<_>>().join(" ");
+        let exact = |low, high| labels(Axis::exact(Scale::Linear, low, high));
+        assert_eq!(exact(0.0, 999.0), "0 200 400 600 800 999");
+        assert_eq!(exact(-3.0, 3.0), "-3 -2 0 2 3");
+        assert_eq!(exact(100.0, 2000.0), "100 500 1000 1500 2000");
+        let rounded = |scale, low, high| labels(Axis::rounded(scale, low, high));
+        assert_eq!(rounded(Scale::Linear, 0.07, 0.31), "0.05 0.1 0.15 0.2 0.25 0.3 0.35");
+        assert_eq!(rounded(Scale::Linear, 0.1, 0.3), "0.1 0.15 0.2 0.25 0.3");
+        assert_eq!(rounded(Scale::Logarithmic, 0.3, 20.0), "0.2 0.5 1 2 5 10 20");
+        assert_eq!(
+            rounded(Scale::Logarithmic, 0.001, 3000.0),
+            "0.001 0.01 0.1 1 10 100 1000 10000"
+        );
+    }
 
     #[test]
     fn numbers_without_a_place_are_left_out() {
