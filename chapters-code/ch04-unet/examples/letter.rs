@@ -118,9 +118,23 @@ fn row(shapes: Vec<Shape>, mut left: usize, top: usize) -> Vec<Placed> {
 
 /// A line through some points, with an arrowhead at its end.
 fn arrow(points: &[(usize, usize)]) -> String {
-    let points: Vec<String> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
-    let points = points.join(" ");
+    let points = list(points);
     format!("<polyline points=\"{points}\" marker-end=\"url(#head)\"/>\n")
+}
+
+/// A skip: an arrow, and a broad line that nobody sees but that is easy to hit.
+fn skip(points: &[(usize, usize)]) -> String {
+    let broad = format!(
+        "<path d=\"M{}\" fill=\"none\" stroke=\"#000\" stroke-opacity=\"0\" \
+         stroke-width=\"12\" stroke-dasharray=\"none\"/>\n",
+        list(points)
+    );
+    broad + &arrow(points)
+}
+
+fn list(points: &[(usize, usize)]) -> String {
+    let points: Vec<String> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
+    points.join(" ")
 }
 
 /// The blocks of one level: those on the way down, and those on the way up.
@@ -176,12 +190,12 @@ fn draw_level(
     for (i, (from, to)) in from.zip(up).enumerate() {
         if i == 0 {
             let y = from.centre();
-            skips += &arrow(&[(from.right() + 2, y), (to.left - 3, y)]);
+            skips += &skip(&[(from.right() + 2, y), (to.left - 3, y)]);
         } else {
             let (y, left, right) =
                 (from.top - 6 - 8 * i, from.right() - 4, to.left + 4);
             let ends = [(left, from.top - 2), (right, to.top - 3)];
-            skips += &arrow(&[ends[0], (left, y), (right, y), ends[1]]);
+            skips += &skip(&[ends[0], (left, y), (right, y), ends[1]]);
         }
     }
     let (x, y) = (WIDTH / 2, up[0].centre() - 6);
