@@ -1,6 +1,6 @@
 //! The book in Chromium: what each page loads, and every interactive figure, played as a reader
-//! would play it: its first picture, what it draws, a slider that is dragged, a bad value, and files
-//! that are lost.
+//! would play it: its first picture, what it draws, a slider that is dragged, a bad value, and
+//! files that are lost.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The events of a drag, and the fewest paints that they must cause.
 const DRAG: usize = 60;
 const PAINTS: u64 = 20;
-/// The most bytes that a page may load before something is touched, packed as web servers pack them.
+/// The most bytes that a page may load before something is touched, packed as web servers pack
+/// them.
 const MOST_LOADED: u64 = 300_000;
 
 /// The book, built into a folder, and served.

@@ -130,8 +130,8 @@ pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
     out
 }
 
-/// A [`grid`] of square images of `side` pixels, with one pixel for each of theirs and gaps one pixel
-/// wide; none if the picture is not such a grid, or its scale is 1.
+/// A [`grid`] of square images of `side` pixels, with one pixel for each of theirs and gaps one
+/// pixel wide; none if the picture is not such a grid, or its scale is 1.
 pub fn natural_size(picture: &RgbImage, side: usize) -> Option<RgbImage> {
     (2..=16).find_map(|scale| reduced(picture, side, scale))
 }
@@ -299,10 +299,10 @@ mod tests {
             let large = grid(&[picture; 3], 2, scale);
             assert_eq!(natural_size(&large, 16), Some(grid(&[picture; 3], 2, 1)));
             assert_eq!(natural_size(&large, 28), None);
-            for at in [(0, 0), large.dimensions().into()].map(|(x, y): (u32, u32)| (x / 2, y / 2)) {
+            for (x, y) in [(0, 0), (large.width() / 2, large.height() / 2)] {
                 let mut odd = large.clone();
-                odd.put_pixel(at.0, at.1, Rgb([1, 2, 3]));
-                assert_eq!(natural_size(&odd, 16), None, "{at:?}");
+                odd.put_pixel(x, y, Rgb([1, 2, 3]));
+                assert_eq!(natural_size(&odd, 16), None, "{x}, {y}");
             }
         }
         assert_eq!(natural_size(&grid(&[picture; 3], 2, 1), 16), None);
