@@ -1,4 +1,4 @@
-//! Ten digits of each class, from the digit model that comes with the book.
+//! Eight digits of each class, from the digit model that comes with the book.
 
 use ch06_sampling::{noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
@@ -6,7 +6,7 @@ use ch08_conditioning::{model, Condition, Guidance};
 use ops::AutoDevice;
 
 /// Digits of each class.
-const EACH: usize = 10;
+const EACH: usize = 8;
 const CLASSES: usize = 10;
 
 fn main() -> anyhow::Result<()> {
@@ -16,7 +16,7 @@ fn main() -> anyhow::Result<()> {
     // ANCHOR: digits
     let count = EACH * CLASSES;
     let guidance = Guidance {
-        conditions: (0..count).map(|i| Condition::Label(i / EACH)).collect(),
+        conditions: (0..count).map(|i| Condition::Label(i % CLASSES)).collect(),
         negative: vec![Condition::Nothing; count],
         guidance_scale: 1.0,
     };
@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     let denoise = guidance.denoiser(&device, &model.network);
     let digits =
         walk(Ddim::for_model(&model, 1.0), noise, &timesteps, rngs, denoise).finish();
-    figures::save_png("digits.png", &figures::image_grid(&digits, EACH, 2))?;
+    figures::save_png("digits.png", &figures::image_grid(&digits, CLASSES, 2))?;
     cli::println!("wrote digits.png");
     Ok(())
 }
