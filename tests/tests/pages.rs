@@ -50,6 +50,15 @@ fn every_term_of_the_glossary_is_linked_where_it_is_introduced() {
     assert!(missing.is_empty(), "no page links to the glossary's {missing:?}");
 }
 
+#[test]
+fn every_page_has_a_description() {
+    let head = std::fs::read_to_string(folder().join("theme/head.hbs")).expect("the theme");
+    let has_none = |page: &&Page| !head.contains(&format!("(eq path \"{}\")", page.path));
+    let pages = pages();
+    let missing: Vec<_> = pages.iter().filter(has_none).map(|page| &page.path).collect();
+    assert!(missing.is_empty(), "theme/head.hbs does not describe {missing:?}");
+}
+
 /// What is wrong with a command. A program that is asked for help still refuses flags and values
 /// that it does not know.
 fn problem_of_command(line: &str) -> Option<String> {

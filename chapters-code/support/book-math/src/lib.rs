@@ -18,6 +18,7 @@
 //! [`listings`] names the files that listings are cut from, [`highlight`] colours listings, and
 //! [`images`] gives images their sizes.
 
+pub mod card;
 pub mod font;
 pub mod highlight;
 pub mod images;

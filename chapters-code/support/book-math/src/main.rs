@@ -6,10 +6,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use book_math::listings::name_files;
-use book_math::{font, images, live, render, Page};
+use book_math::{card, font, images, live, render, Page};
 
 /// Where the fonts go, next to the pages; mdBook copies them into the built book.
 const FONTS: &str = "fonts";
+/// The figure on the card of the book.
+const FIGURE: &str = "figures/noising.png";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -49,6 +51,13 @@ fn main() -> anyhow::Result<()> {
     }
     for page in &mut pages {
         page.text = images::with_sizes(&page.text, &folder).with_context(|| page.path.clone())?;
+    }
+    let address: Option<String> = context.config.get("output.html.site-url")?;
+    if let Some(address) = address.filter(|address| address.starts_with("http")) {
+        live::write(&folder.join(card::FILE), &card::card(&folder.join(FIGURE))?)?;
+        for page in &mut pages {
+            page.text.insert_str(0, &card::tags(&address));
+        }
     }
     live::prepare(&context.root, &folder, pages.iter_mut().map(|page| &mut page.text))?;
     let mut pages = pages.into_iter();
