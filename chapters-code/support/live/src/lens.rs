@@ -107,11 +107,19 @@ impl Probe {
 
 /// Pixels along each side of a cat.
 const SIDE: usize = 16;
-/// Pixels of the picture: the side of each cat, the side of a channel, and the gap after it.
+/// Pixels of the picture: the side of each cat, the gap after it, and the place for the channels.
 const CAT: usize = 128;
-const CHANNEL: usize = 32;
 const GAP: usize = 3;
-const COLUMNS: usize = 10;
+const ROOM: usize = 354;
+
+/// The side of each channel, a multiple of its own pixels, and how many there are in a row, if
+/// together they are to be about as high as the column of cats.
+fn size_of_channels(count: usize, side: usize, height: usize) -> (usize, usize) {
+    let sizes = (1..=CAT / side).map(|scale| scale * side);
+    let rows = |size: usize, columns| count.div_ceil(columns) * (size + GAP) - GAP;
+    let grids = sizes.map(|size| (size, ROOM / (size + GAP)));
+    grids.min_by_key(|&(size, columns)| rows(size, columns).abs_diff(height)).expect("a size")
+}
 
 impl Lens {
     pub fn frames(self) -> anyhow::Result<Frames> {
@@ -157,9 +165,11 @@ impl Lens {
             "t = {t}: the predicted cat is off by {wrong:.3}; {count} channels of {side}×{side}; \
             {attention}"
         );
-        let rows = count.div_ceil(COLUMNS);
-        let height = (3 * CAT + 2 * GAP).max(rows * (CHANNEL + GAP));
-        let width = CAT + (COLUMNS + 1) * GAP + COLUMNS * CHANNEL;
+        let cats = 2 + usize::from(shares.is_some());
+        let column = cats * (CAT + GAP) - GAP;
+        let (channel_side, columns) = size_of_channels(count, side, column);
+        let height = column.max(count.div_ceil(columns) * (channel_side + GAP) - GAP);
+        let width = CAT + GAP + ROOM;
         let mut drawing = Drawing::new(width as u32, height as u32);
         let mut put = |values: &[f32], channels, side: usize, size: usize, x: usize, y: usize| {
             let picture = Picture { values, channels, height: side, width: side };
@@ -171,11 +181,11 @@ impl Lens {
             put(&brightest_white(shares), 1, side, CAT, 0, 2 * (CAT + GAP));
         }
         for (i, channel) in channels.as_vec().chunks(side * side).enumerate() {
-            let (column, row) = (i % COLUMNS, i / COLUMNS);
-            let x = CAT + 2 * GAP + column * (CHANNEL + GAP);
-            put(&balanced(channel), 1, side, CHANNEL, x, row * (CHANNEL + GAP));
+            let (column, row) = (i % columns, i / columns);
+            let x = CAT + 2 * GAP + column * (channel_side + GAP);
+            put(&balanced(channel), 1, side, channel_side, x, row * (channel_side + GAP));
         }
-        for top in [0, CAT + GAP, 2 * (CAT + GAP)].iter().take(2 + usize::from(shares.is_some())) {
+        for top in (0..cats).map(|cat| cat * (CAT + GAP)) {
             let [y, x] = pixel.map(|place| place * CAT / SIDE);
             drawing.frame((x, top + y), CAT / SIDE);
         }

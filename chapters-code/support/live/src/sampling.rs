@@ -170,7 +170,9 @@ fn short_walk(
 /// The `steps` steps of a walk, and its result under a caption.
 pub(crate) fn film(walk: Walk<'static, Cpu>, steps: usize, caption: String) -> Frames {
     Box::new(walk.zip(1..).flat_map(move |(step, number)| {
-        let on_the_way = frame(&[&step.x_t, &step.x0], COUNT, format!("t = {}", step.t));
+        let now =
+            format!("t = {}: the noisy cats, and below them the predicted clean ones", step.t);
+        let on_the_way = frame(&[&step.x_t, &step.x0], COUNT, now);
         let end =
             (number == steps).then(|| frame(&[&step.next, &step.next], COUNT, caption.clone()));
         std::iter::once(on_the_way).chain(end)
