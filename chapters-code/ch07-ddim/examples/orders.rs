@@ -84,9 +84,9 @@ fn draw(project: Project) -> anyhow::Result<()> {
         }
     };
     let solvers = [
-        ("DDIM", 1, palette::NOISE),
-        ("DPM-Solver++", 1, palette::SIGNAL),
-        ("Heun", 2, palette::PREDICTION),
+        ("DDIM", 1, palette::SIGNAL),
+        ("DPM-Solver++", 1, palette::PREDICTION),
+        ("Heun", 2, palette::NOISE),
     ];
     let series = solvers.map(|(name, answers, color)| {
         let errors = STEPS.map(|steps| error(solver(name), steps));

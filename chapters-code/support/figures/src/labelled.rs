@@ -5,6 +5,7 @@ use std::path::Path;
 use base64::prelude::*;
 use image::RgbImage;
 
+use crate::shades::shaded;
 use crate::{pixels, FigureError};
 
 /// Height of a line of words, and the part of it that lies above the baseline.
@@ -15,7 +16,8 @@ const GAP: u32 = 12;
 /// A picture and the lines under it.
 pub type Labelled = (RgbImage, Vec<String>);
 
-/// Draws rows of pictures, each pixel `scale` points wide, with words under them into an SVG file.
+/// Draws rows of pictures with words under them, each pixel `scale` points wide, and writes them to
+/// an SVG file.
 ///
 /// # Errors
 /// If the file cannot be written, or there is no picture.
@@ -24,7 +26,7 @@ pub fn labelled(
     scale: u32,
     rows: &[Vec<Labelled>],
 ) -> Result<(), FigureError> {
-    Ok(files::write(path, labelled_svg(scale, rows)?.as_bytes())?)
+    Ok(files::write(path, shaded(&labelled_svg(scale, rows)?).as_bytes())?)
 }
 
 fn labelled_svg(scale: u32, rows: &[Vec<Labelled>]) -> Result<String, FigureError> {

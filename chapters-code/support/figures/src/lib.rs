@@ -10,6 +10,8 @@ pub mod notebook;
 mod pixels;
 #[cfg(feature = "plots")]
 mod plots;
+#[cfg(feature = "plots")]
+mod shades;
 
 pub use image::{RgbImage, RgbaImage};
 #[cfg(feature = "plots")]
@@ -35,7 +37,7 @@ pub mod palette {
     /// In this order, for series that stand for none of the above.
     pub const SERIES: [(u8, u8, u8); 6] =
         [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
-    /// Text and axes: readable on white and on black.
+    /// Text and axes.
     pub const INK: (u8, u8, u8) = (128, 128, 128);
 }
 

@@ -130,8 +130,8 @@ pub fn grid(pictures: &[Picture], columns: usize, scale: usize) -> RgbImage {
     out
 }
 
-/// A [`grid`] of square images of `side` pixels, with one pixel for each of theirs and gaps one
-/// pixel wide; none if the picture is not such a grid, or its scale is 1.
+/// A [`grid`] of square images of `side` pixels, reduced to a scale of 1, with gaps one pixel wide;
+/// `None` if the picture is not such a grid, or has that scale already.
 pub fn natural_size(picture: &RgbImage, side: usize) -> Option<RgbImage> {
     (2..=16).find_map(|scale| reduced(picture, side, scale))
 }
@@ -146,7 +146,8 @@ fn reduced(picture: &RgbImage, side: usize, scale: usize) -> Option<RgbImage> {
     }
     let length = |images: u32| images * (side as u32 + 1) - 1;
     let mut small = RgbImage::from_pixel(length(across / step), length(down / step), WHITE);
-    // Where a pixel comes from, along one side; none for a gap.
+    // Where in the small picture a pixel of the large one belongs, along one side; `None` for a
+    // gap.
     let place = |at: u32| {
         let within = at % step / scale as u32;
         (within < side as u32).then_some(at / step * (side as u32 + 1) + within)
@@ -283,7 +284,7 @@ mod tests {
         let values = [-1.0, 1.0, 0.0, 2.0];
         let picture = Picture { values: &values, channels: 1, height: 2, width: 2 };
         let out = grid(&[picture, picture, picture], 2, 2);
-        // Two columns and two rows of 4 pixels with one pixel between them.
+        // Two columns and two rows, 4 pixels each, with one pixel between them.
         assert_eq!(out.dimensions(), (9, 9));
         assert_eq!(out.get_pixel(0, 0), &Rgb([0; 3]));
         assert_eq!(out.get_pixel(2, 0), &Rgb([255; 3]));

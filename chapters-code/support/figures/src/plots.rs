@@ -4,6 +4,7 @@ use std::path::Path;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 
+use crate::shades::shaded;
 use crate::{palette, FigureError};
 
 /// One curve.
@@ -99,14 +100,15 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// An axis: how it runs, and the values that have numbers, among them both ends.
+/// An axis: how it runs, and the values that are labelled, among them both ends.
 struct Axis {
     scale: Scale,
     labels: Vec<f64>,
 }
 
 impl Axis {
-    /// An axis that begins and ends with the data; a logarithmic one, with a round number.
+    /// An axis that begins and ends where the data do; a logarithmic one begins and ends with a
+    /// round number.
     fn exact(scale: Scale, low: f64, high: f64) -> Self {
         if scale == Scale::Logarithmic {
             return Self::rounded(scale, low, high);
@@ -167,7 +169,7 @@ fn interval(low: f64, high: f64) -> f64 {
 }
 
 /// Multiples of `interval`, from the last that is not above `low` to the first that is not below
-/// `high`. (An end may miss its multiple by what rounding made of it.)
+/// `high`. (An end may miss its multiple by a rounding error.)
 fn multiples(interval: f64, low: f64, high: f64) -> impl Iterator<Item = f64> {
     let first = (low / interval + 1e-9).floor() as i64;
     let last = (high / interval - 1e-9).ceil() as i64;
@@ -193,7 +195,7 @@ pub fn line_plot(
     axes: &Axes,
     series: &[Series],
 ) -> Result<(), FigureError> {
-    Ok(files::write(path, line_svg(axes, series)?.as_bytes())?)
+    Ok(files::write(path, shaded(&line_svg(axes, series)?).as_bytes())?)
 }
 
 /// Draws curves with a legend and error bars into an SVG file. Each series comes with a number for
@@ -207,7 +209,7 @@ pub fn spread_plot(
     series: &[(Series, Vec<f64>)],
 ) -> Result<(), FigureError> {
     let (series, spreads): (Vec<Series>, Vec<Vec<f64>>) = series.iter().cloned().unzip();
-    Ok(files::write(path, svg(axes, &series, &spreads)?.as_bytes())?)
+    Ok(files::write(path, shaded(&svg(axes, &series, &spreads)?).as_bytes())?)
 }
 
 /// A series for [`spread_plot`]: at each point the mean and the standard deviation of what was
