@@ -1,4 +1,4 @@
-//! Draws the network of our cats as the letter that it is named after: u_net.svg.
+//! Draws our cat network as the letter that it is named after: u_net.svg.
 
 use ch04_unet::{Preset, UNetConfig};
 use figures::palette::{INK, NOISE, PREDICTION, SIGNAL};
@@ -23,7 +23,7 @@ struct Placed {
 const WIDTH: usize = 640;
 const GAP: usize = 22;
 /// The upper edge of the first level, and the distance from one level to the next.
-const TOP: usize = 34;
+const TOP: usize = 48;
 const DOWN: usize = 118;
 /// How much farther towards the middle each level begins.
 const INDENT: usize = 62;
@@ -145,7 +145,7 @@ fn level(config: &UNetConfig, level: usize) -> [Vec<Placed>; 2] {
         let name = format!("{stage}_blocks.{number}/{block}");
         Shape::new(Some(name), widths[level], side, PREDICTION)
     };
-    // The level begins with what the first convolution or a halving leaves.
+    // The level begins with the output of the first convolution or of a halving.
     let mut down = match level {
         0 => vec![
             Shape::new(None, 3, side, SIGNAL),

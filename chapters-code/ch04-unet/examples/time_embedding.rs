@@ -40,7 +40,7 @@ fn main() -> Result<(), figures::FigureError> {
                 width: timesteps.len(),
             })
             .collect();
-        save_png(file, &grid(&pictures, 1, 4))
+        save_png(file, &grid(&pictures, 1, 3))
     };
     let right = picture(&right.as_vec());
     show("time_embedding.png", std::slice::from_ref(&right))?;

@@ -1,5 +1,5 @@
 //! What a chat shows when somebody sends the address of a page: a picture of the book. It is left
-//! out if the book does not know its own address, because these pictures need a whole one.
+//! out if the book does not know its own address, because such a picture needs a full address.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -10,10 +10,10 @@ use image::{ImageFormat, Rgb, RgbImage};
 
 /// Where the picture is, next to the pages.
 pub const FILE: &str = "card.png";
-/// The size that is shown whole everywhere.
+/// A size that is shown uncropped everywhere.
 const SIZE: (u32, u32) = (1200, 630);
 
-/// A figure on white, as PNG; its pixels are enlarged by a whole number.
+/// A figure on white, as PNG; its pixels are enlarged by a whole-number factor.
 ///
 /// # Errors
 /// If the figure cannot be read.

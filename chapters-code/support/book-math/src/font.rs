@@ -32,8 +32,8 @@ const TYPOGRAPHIC: [char; 7] = ['‘', '’', '“', '”', '–', '—', '…']
 /// What browsers do with letters unasked: compose, join, kern, and place accents.
 const TEXT_FEATURES: [&[u8; 4]; 7] =
     [b"ccmp", b"clig", b"kern", b"liga", b"mark", b"mkmk", b"rlig"];
-/// What they do in formulas: letters without dots under accents. (Some browsers would also take
-/// heavier letters for subscripts, `ssty`, which would double the font.)
+/// What they do in formulas: use letters without dots under accents. (Some browsers would also use
+/// heavier letters for subscripts, `ssty`, which would double the size of the font.)
 const MATH_FEATURES: [&[u8; 4]; 1] = [b"dtls"];
 
 /// The font as WOFF2, for formulas of these characters.

@@ -2,6 +2,7 @@
 //!
 //! The classes are those of highlight.js, for which mdBook's themes have colours.
 
+use crate::whole;
 use ra_ap_rustc_lexer::{tokenize, FrontmatterAllowed, LiteralKind, Token, TokenKind};
 
 /// A block of code as HTML, if it holds either Rust or commands and their output.
@@ -81,7 +82,11 @@ fn console(code: &str) -> String {
     let part = |lines: &[&str]| {
         let class = if is_command(lines[0]) { "command" } else { "output" };
         let line = |line: &&str| match line.strip_prefix("$ ") {
-            Some(command) => format!("<span class=\"prompt\">{}</span>\n", escaped(command)),
+            Some(command) => {
+                let words: Vec<_> =
+                    command.split(' ').map(|word| whole(word, &escaped(word))).collect();
+                format!("<span class=\"prompt\">{}</span>\n", words.join(" "))
+            }
             None => escaped(line) + "\n",
         };
         let body: String = lines.iter().map(line).collect();
@@ -120,7 +125,7 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part}: {html}");
         }
-        // Without the tags it is the code.
+        // Without the tags, what is left is the code.
         let text = html.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text);
         let text = text.collect::<String>().replace("&lt;", "<").replace("&gt;", ">");
         assert_eq!(text.replace("&amp;", "&"), code);
@@ -131,8 +136,9 @@ mod tests {
         let html = block("```console\n$ cargo run -- --a <b>\none\n$ ls\n```").unwrap();
         assert_eq!(
             html,
-            "<pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">cargo run -- --a \
-            &lt;b&gt;</span>\n</code></pre>\n\
+            "<pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">cargo run \
+            <span class=\"whole\">--</span> <span class=\"whole\">--a</span> \
+            <span class=\"whole\">&lt;b&gt;</span></span>\n</code></pre>\n\
             <pre class=\"output\"><code class=\"hljs\">one\n</code></pre>\n\
             <pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">ls</span>\n\
             </code></pre>"

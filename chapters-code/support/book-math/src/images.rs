@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// Writes the images of a page as HTML: those that begin a line (`![what one sees](figures/a.png)`)
-/// and those of interactive figures (which are HTML already).
+/// Gives the images of a page their sizes: those that begin a line (`![what one
+/// sees](figures/a.png)`), which become HTML, and those of interactive figures, which are HTML
+/// already.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -50,11 +51,11 @@ fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
 
 /// How wide and how high a picture may be, in points.
 const WIDEST: usize = 700;
-/// How many points a pixel may be wide.
+/// How many points wide a pixel may be.
 const LARGEST: usize = 8;
 
-/// Width and height in points, as attributes; a picture with few pixels is enlarged by a whole
-/// number.
+/// Width and height in points, as attributes; a picture with few pixels is enlarged by a
+/// whole-number factor.
 fn size(path: &Path) -> anyhow::Result<String> {
     let is_vector = path.extension().is_some_and(|kind| kind == "svg");
     if is_vector {

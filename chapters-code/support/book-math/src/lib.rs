@@ -243,7 +243,7 @@ fn render_page(
                 }
             }
             Part::Text(text) => match linked(places, path, text) {
-                Ok(text) => out += &text,
+                Ok(text) => out += &together(&text),
                 Err((offset, what)) => {
                     problems
                         .push(Problem { line: line + text[..offset].matches('\n').count(), what });
@@ -257,7 +257,7 @@ fn render_page(
     }
 }
 
-/// A formula without the element that it is in.
+/// A formula without the element that encloses it.
 fn within_math(mathml: &str) -> &str {
     let inner = mathml.split_once('>').and_then(|(_, rest)| rest.strip_suffix("</math>"));
     inner.unwrap_or_default()
@@ -270,9 +270,33 @@ fn whole_words(code: &str) -> String {
     let escaped =
         |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
     let word = |word: &str| word.chars().map(escaped).collect::<String>();
-    let words: Vec<String> =
-        code.split(' ').map(|text| format!("<span class=\"word\">{}</span>", word(text))).collect();
+    let words: Vec<String> = code.split(' ').map(|text| whole(text, &word(text))).collect();
     format!("<code class=\"hljs\">{}</code>", words.join(" "))
+}
+
+/// Characters of code in the narrowest column.
+const NARROWEST: usize = 32;
+
+/// A word that browsers must not break, as HTML; they may break one that no narrow page could hold.
+fn whole(word: &str, html: &str) -> String {
+    let has_breaks = word.contains(|c: char| c.is_ascii_punctuation());
+    match has_breaks && word.chars().count() <= NARROWEST {
+        true => format!("<span class=\"whole\">{html}</span>"),
+        false => html.into(),
+    }
+}
+
+/// Text in which a number stays with its spread, its per cent sign or the word "chapter".
+fn together(text: &str) -> String {
+    let text = text.replace(" ± ", "\u{a0}±\u{a0}");
+    let mut out = String::new();
+    for (i, c) in text.char_indices() {
+        let (before, after) = (&text[..i], &text[i + c.len_utf8()..]);
+        let per_cent = before.ends_with(|c: char| c.is_ascii_digit()) && after.starts_with('%');
+        let chapter = before.ends_with("hapter") && after.starts_with(|c: char| c.is_ascii_digit());
+        out.push(if c == ' ' && (per_cent || chapter) { '\u{a0}' } else { c });
+    }
+    out
 }
 
 /// A block of code without the spaces that all its lines begin with; other code as it is.
@@ -288,7 +312,7 @@ fn flush_left(code: &str) -> String {
     [*open, "\n"].into_iter().chain(body).chain([*close]).collect()
 }
 
-/// A text with links in place of `@eq:name`.
+/// Text with links in place of `@eq:name`.
 fn linked(places: &Places, path: &str, text: &str) -> Result<String, (usize, String)> {
     let mut out = String::new();
     let mut rest = text;
@@ -402,13 +426,18 @@ mod tests {
     fn commands_and_signatures_are_broken_between_words() {
         let text = one("run `a --b` or `c d`\n\n```sh\ne --f\n```\n").unwrap();
         let (flag, rest) = text.split_once(" or ").unwrap();
-        let word = |text: &str| format!("<span class=\"word\">{text}</span>");
-        assert_eq!(
-            flag,
-            format!("run <code class=\"hljs\">{} {}</code>", word("a"), word("&#45;&#45;b"))
-        );
+        let word = |text: &str| format!("<span class=\"whole\">{text}</span>");
+        assert_eq!(flag, format!("run <code class=\"hljs\">a {}</code>", word("&#45;&#45;b")));
         assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
         assert!(one("`f(x: f32) -> f64`").unwrap().contains(&word("&#45;&#62;")));
+    }
+
+    #[test]
+    fn numbers_stay_with_what_belongs_to_them() {
+        let text = one("21.3 ± 3.8 %, [chapter 9](ch09.md), and a % of\n\n`1 %`").unwrap();
+        let together =
+            "21.3\u{a0}±\u{a0}3.8\u{a0}%, [chapter\u{a0}9](ch09.md), and a % of\n\n`1 %`";
+        assert_eq!(text, together);
     }
 
     #[test]

@@ -34,18 +34,18 @@ fn directions<'a>(variants: &math::Variants<'a>) -> [GlyphConstructions<'a>; 2] 
     [variants.vertical_constructions, variants.horizontal_constructions]
 }
 
-/// The table for a font whose glyphs are these glyphs of the old one. They rise, so that lists that
-/// are sorted by glyph stay sorted.
+/// The table for a font whose glyphs are these glyphs of the old one. Their numbers rise, so that
+/// lists sorted by glyph stay sorted.
 ///
 /// # Errors
-/// If it does not have the expected form, or refers to a table for devices.
+/// If it does not have the expected form, or refers to a device table.
 pub fn subset(table: &[u8], glyphs: &[u16]) -> anyhow::Result<Vec<u8>> {
     let new: BTreeMap<u16, u16> = glyphs.iter().copied().zip(0..).collect();
     let math = math::Table::parse(table).context("a MATH table")?;
     let constants = table.get(4..6).context("a MATH table")?;
     let constants = u16::from_be_bytes([constants[0], constants[1]]) as usize;
     let constants = table.get(constants..constants + CONSTANTS).context("constants")?.to_vec();
-    // After four numbers, each constant is a value and the offset of a table for devices.
+    // After four numbers, each constant is a value and the offset of a device table.
     let values = constants[8..CONSTANTS - 2].chunks(4);
     anyhow::ensure!(values.into_iter().all(|value| value[2..] == [0, 0]), "a table for devices");
     let info = math.glyph_info.context("a list of glyphs")?;
@@ -88,7 +88,7 @@ struct Variants {
     horizontal: ByGlyph<OffsetMarker<Construction>>,
 }
 
-/// A list of glyphs, and something for each.
+/// A list of glyphs, and an item for each.
 struct ByGlyph<T> {
     glyphs: OffsetMarker<CoverageTable>,
     items: Vec<T>,
@@ -118,8 +118,8 @@ impl ByGlyph<[u8; 4]> {
 }
 
 impl ByGlyph<OffsetMarker<Construction>> {
-    /// Leaves out glyphs that are pieces of others and are not stretched themselves, so that their
-    /// own pieces are missing.
+    /// Leaves out glyphs whose own pieces are missing, because they are only pieces of others and
+    /// never stretched themselves.
     fn constructions(table: &GlyphConstructions, new: &BTreeMap<u16, u16>) -> anyhow::Result<Self> {
         let made = new.iter().filter_map(|(&old, &id)| Some((id, table.get(GlyphId(old))?)));
         Self::of(made.filter_map(|(id, made)| {
@@ -129,7 +129,7 @@ impl ByGlyph<OffsetMarker<Construction>> {
     }
 }
 
-/// The same with new glyphs, if all of them are there.
+/// The same construction with the new glyphs, if all of them are there.
 fn construction(
     made: &GlyphConstruction,
     new: &BTreeMap<u16, u16>,

@@ -270,12 +270,17 @@ class Board {
             const color = this.colors[parseInt(this.image?.value[i], 36)];
             context.fillStyle = color ? `#${color[1]}` : "transparent";
             context.fillRect(x, y, POINT, POINT);
-            if (this.mask.value[i] === "1") this.cross(context, x, y);
+            if (this.mask.value[i] === "1") this.mark(context, x, y);
             if (i === this.at && document.activeElement === this.canvas) this.frame(context, x, y);
         }
     }
 
-    cross(context, x, y) {
+    /** A cross if there is a colour below it. */
+    mark(context, x, y) {
+        if (!this.image) {
+            context.fillStyle = getComputedStyle(this.canvas).color;
+            return context.fillRect(x, y, POINT, POINT);
+        }
         for (const [color, width] of [["#000", 3], ["#fff", 1]]) {
             Object.assign(context, { strokeStyle: color, lineWidth: width });
             context.beginPath();
