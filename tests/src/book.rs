@@ -63,7 +63,7 @@ pub fn fences(text: &str) -> Vec<Fence> {
     fences
 }
 
-/// A text whose blocks of code are blanked out, so that all lines keep their numbers.
+/// The text with its blocks of code blanked out, so that all lines keep their numbers.
 fn prose(text: &str) -> String {
     let mut open = 0;
     let keep = |line: &str| {
@@ -112,7 +112,7 @@ fn slug(text: &str) -> String {
     letters.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The terms that a page defines, by their names in links: a line, and below it one that begins
+/// The terms that a page defines, by their names in links. A term is a line above one that begins
 /// with a colon.
 pub fn terms(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
@@ -151,8 +151,8 @@ pub fn include(body: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// The cargo commands that a text tells the reader to type, with their lines: those in blocks, and
-/// those in the middle of a sentence.
+/// The cargo commands that a text tells the reader to type, with their line numbers: those in
+/// blocks of code, and those in the middle of a sentence.
 pub fn commands(text: &str) -> Vec<(usize, String)> {
     let mut commands = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -328,7 +328,7 @@ impl Making {
     }
 }
 
-/// The sides of the cats and of the digits.
+/// The sides of the pictures of cats and of digits.
 const SIDES: [usize; 2] = [16, 28];
 
 /// A figure that a command has made, as the book keeps it: images that the command has enlarged get
@@ -355,7 +355,7 @@ pub fn words(command: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A text with dots in place of the numbers that differ from run to run: seconds and speeds.
+/// The text with dots in place of the numbers that differ from run to run: seconds and speeds.
 fn masked(text: &str) -> String {
     let mut words: Vec<String> = text.split(' ').map(str::to_string).collect();
     for i in 1..words.len() {
@@ -369,8 +369,8 @@ fn masked(text: &str) -> String {
 }
 
 /// The share of the values (one per colour of a pixel) in which two pictures differ by more than
-/// `most` of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared, and 1 is
-/// returned if anything else in the files differs.
+/// `most` out of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared, and 1
+/// is returned if anything else in the files differs.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     if !a.starts_with(b"<svg") {
         return share_beyond([a, b].map(pixels), most);

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// Segments of a path: that of a module, below the root of its crate, or one that the code names.
+/// The segments of a path: either a module's path below the root of its crate, or a path that the
+/// code names.
 type Segments = Vec<String>;
 
 /// The sources of one crate: its modules, by their paths.
 pub struct Sources {
     modules: BTreeMap<Segments, Module>,
-    /// The attributes of items that are not read.
+    /// Items with any of these attributes are not read.
     left_out: &'static [&'static str],
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The files of some kinds below a folder, without build output.
+/// The files with these extensions below a folder, except build output.
 ///
 /// # Panics
 /// If a folder cannot be read.

@@ -14,11 +14,11 @@ struct Training {
     command: String,
     seed: u64,
     steps: u64,
-    /// On two cores, alongside other work.
+    /// How long the training took on two cores, alongside other work.
     hours: f64,
-    /// At the end; classifiers have none.
+    /// The held-out loss at the end; classifiers have none.
     heldout_loss: Option<f64>,
-    /// Of the first steps.
+    /// The losses of the first steps.
     losses: Vec<f64>,
 }
 

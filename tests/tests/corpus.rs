@@ -1,4 +1,4 @@
-//! Files on which a reader once panicked, hung or took too much memory, and the files that the
+//! Files on which a parser once panicked, hung or took too much memory, and the files that the
 //! fuzzing campaign (`tests/fuzz`) begins with.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ mod targets;
 /// As in the campaign.
 const MOST_MEMORY: usize = 256 << 20;
 
-/// More than in the campaign, which measures processor time, not time by the clock.
+/// More than in the campaign, which measures processor time, not wall-clock time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads an input, and says whether it was accepted.

@@ -70,7 +70,7 @@ fn measured(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The whole numbers of a text from 10 on, except years and whatever belongs to a name or an
+/// The whole numbers from 10 on in a text, except years and whatever belongs to a name or an
 /// address.
 fn counted(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_alphanumeric() || "_,.-".contains(c);
@@ -80,7 +80,7 @@ fn counted(text: &str) -> BTreeSet<String> {
     whole.filter(|word| word.parse::<u64>().is_ok_and(|number| number >= 10)).collect()
 }
 
-/// All numbers of a text, without the separators of thousands.
+/// All numbers of a text, without thousands separators.
 fn numbers(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_ascii_digit() || ".,_".contains(c);
     let whole = |word: &str| {

@@ -35,7 +35,7 @@ fn succeeded(output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// A failure of the work: exit code 1 and one sentence on one line.
+/// Asserts that a program failed at its work: exit code 1 and one sentence on one line.
 #[track_caller]
 fn failed(output: &Output, holds: &[&str]) {
     let error = text(&output.stderr);
@@ -178,7 +178,7 @@ fn full_and_closed_outputs() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     assert!(folder.join("a.csv").exists() && folder.join("schedules.svg").exists());
 
-    // A training run continues without readers, to its end.
+    // A training run continues to its end even if nobody reads its output.
     let mut child = start("ch05-train", folder, &train("run", "6", "")).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     assert!(child.wait().unwrap().success());
@@ -390,8 +390,8 @@ fn a_run_that_never_trained_is_not_in_the_way() {
     assert_eq!(contents(&folder.join("own")).len(), 1);
 }
 
-/// Runs a program without letting it write a file beyond this many blocks of 512 bytes, as on a
-/// disk that is full from there on.
+/// Runs a program that may write no file longer than this many blocks of 512 bytes, as if the disk
+/// were full from there on.
 fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Output {
     let mut command = Command::new("sh");
     command.args([
@@ -404,7 +404,7 @@ fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Out
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// Numbers of blocks, each of which lets more files be written than the one before.
+/// Limits, in blocks, each of which lets more files be written than the one before.
 const BLOCKS: [u32; 6] = [0, 1, 4, 32, 256, 2048];
 
 #[test]

@@ -211,8 +211,8 @@ fn every_symbol_is_in_the_table() {
     assert!(missing.is_empty(), "not in the table:\n{}", missing.join("\n"));
 }
 
-/// Pictures that a network drew may differ by this much of 255, and by more in this share of all
-/// values, because processors round differently. (Measured: without vector instructions, drawn
+/// Pictures that a network drew may differ by this much out of 255, and by more in this share of
+/// all values, because processors round differently. (Measured: without vector instructions, drawn
 /// pictures differ by 1, and those of a short training run differ in 1 % of the values.)
 const TOLERANCE: u8 = 24;
 const BEYOND: f64 = 0.04;

@@ -1,5 +1,5 @@
-//! The layout of the book: its crates are a line of chapters with the support crates below it, and
-//! no two files import each other.
+//! The layout of the book: its crates form a line of chapters with the support crates below them,
+//! and no two files import each other.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are in a folder").to_path_buf()
 }
 
-/// What cargo prints when it is run in the folder of the book and without a network.
+/// What cargo prints when it is run offline in the folder of the book.
 fn cargo(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     let output = command.args(args).arg("--offline").current_dir(root()).output().unwrap();
@@ -48,7 +48,7 @@ impl Package {
         })
     }
 
-    /// The roots of its targets that have one of these kinds.
+    /// The root files of those of its targets that are of one of these kinds.
     fn roots(&self, kinds: &[&str]) -> Vec<PathBuf> {
         let is_kept = |target: &&Value| {
             let kind = target["kind"].as_array().unwrap();

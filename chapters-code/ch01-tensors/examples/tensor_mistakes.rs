@@ -1,4 +1,4 @@
-//! Six cats, and what three mistakes make of them.
+//! Six cats, and what three mistakes do to them.
 
 use ch01_tensors::{batch, Cats, Split};
 use dfdx::prelude::*;

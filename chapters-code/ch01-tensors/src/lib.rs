@@ -82,7 +82,7 @@ pub trait Dataset: Send + Sync {
 pub enum Split {
     /// What the network learns from.
     Train,
-    /// What it is checked with, and never learns from.
+    /// What the network is checked with, and never learns from.
     HeldOut,
 }
 

@@ -37,8 +37,8 @@ pub enum Purpose {
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
 /// Added to the seed for the order of the images. This gives the order the same key as the training
-/// steps of another seed, so large that nobody counts up to it; the shipped digits were trained
-/// this way.
+/// steps of another seed, but one so large that nobody counts up to it; the shipped digits were
+/// trained this way.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {

@@ -5,8 +5,8 @@
 use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
-/// For an image whose values have this deviation: the first timestep at which the noise's deviation
-/// is at least as large as that of what is left of the image.
+/// For an image whose values have this deviation: the first timestep at which the deviation of the
+/// noise is no smaller than that of the remaining image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     todo!()
 }

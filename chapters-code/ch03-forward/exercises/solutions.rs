@@ -5,7 +5,7 @@ use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
 /// For an image whose values have this deviation: the first timestep at which the
-/// noise's deviation is at least as large as that of what is left of the image.
+/// deviation of the noise is no smaller than that of the remaining image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     // √ᾱ · deviation against √(1 - ᾱ).
     let noise_wins = |&t: &usize| {

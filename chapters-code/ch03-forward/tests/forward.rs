@@ -1,4 +1,4 @@
-//! One jump against many steps, and the moments that theory gives.
+//! One jump against many steps, and both against the moments that theory gives.
 //!
 //! Random numbers come from fixed seeds, so a test either always passes or always
 //! fails. The mean and variance of `N` independent values exceed the bounds in fewer than one case

@@ -75,7 +75,7 @@ fn skips() {
     }
 }
 
-/// Always silences every skip to the last stage.
+/// Silences every skip to the last stage.
 struct Silent;
 
 impl BlockHook<AutoDevice, NoneTape> for Silent {

@@ -8,7 +8,7 @@ use rand::Rng;
 // ANCHOR: time_embedding
 /// A timestep as `width` numbers, so that nearby timesteps look alike and distant ones
 /// do not (Vaswani et al. 2017, section 3.5): sines and cosines of t at frequencies
-/// from 1 down to about 1/10000. Shape `(timesteps, width)`.
+/// from 1 down to nearly 1/10000. Shape `(timesteps, width)`.
 ///
 /// `cos_first` puts the cosines before the sines; `freq_shift` stretches the range of
 /// frequencies (with 1, the lowest is exactly 1/10000). Published models differ in
@@ -48,7 +48,7 @@ pub struct Common {
     pub eps: f32,
     /// Width of the time embedding that blocks receive.
     pub time_width: usize,
-    /// What the sum of a block and its input is divided by; nearly always 1.
+    /// What the sum of a block's input and output is divided by; nearly always 1.
     pub scale: f32,
 }
 

@@ -17,7 +17,7 @@ impl UNetConfig {
     /// Rejects what this crate cannot build, and sizes beyond all reason.
     ///
     /// # Errors
-    /// Names the field, its value and what is possible.
+    /// The error names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_alternatives()?;
         self.check_numbers()?;
@@ -116,7 +116,7 @@ impl UNetConfig {
         )
     }
 
-    /// Channels are shared out among the groups of norms and the heads of attention.
+    /// Checks that channels can be shared out among the groups of norms and the heads of attention.
     fn check_groups(&self) -> Result<(), ConfigError> {
         let levels = self.block_out_channels.len();
         for (level, &channels) in self.block_out_channels.iter().enumerate() {

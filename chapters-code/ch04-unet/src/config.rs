@@ -133,8 +133,8 @@ impl UNetConfig {
     /// The class in diffusers that has this configuration.
     pub const CLASS_NAME: &'static str = "UNet2DModel";
 
-    /// How many numbers in all leave the residual and attention blocks for one image of this height
-    /// and width. The memory that a step takes grows with this number.
+    /// How many numbers the residual and attention blocks produce in all for one image of this
+    /// height and width. The memory that a step takes grows with this number.
     pub fn features(&self, [height, width]: [usize; 2]) -> u128 {
         let levels = self.block_out_channels.iter().zip(&self.down_block_types);
         let levels = levels.zip(self.up_block_types.iter().rev()).enumerate();

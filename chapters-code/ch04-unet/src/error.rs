@@ -26,7 +26,7 @@ impl ConfigError {
     /// Checks that a size lies in a range.
     ///
     /// # Errors
-    /// Names the field and the range.
+    /// The error names the field and the range.
     pub fn check_size(
         field: &'static str,
         value: usize,
@@ -44,7 +44,7 @@ impl ConfigError {
     /// it.
     ///
     /// # Errors
-    /// Names the field and what it needs.
+    /// The error names the field and what it needs.
     pub fn check_number(
         field: &'static str,
         value: f64,
@@ -59,10 +59,10 @@ impl ConfigError {
         }
     }
 
-    /// Checks that a text is the only one that is supported.
+    /// Checks that a value is the only one that is supported.
     ///
     /// # Errors
-    /// Names the field and the text.
+    /// The error names the field, its value and the only one allowed.
     pub fn check_only(
         field: &'static str,
         value: &str,

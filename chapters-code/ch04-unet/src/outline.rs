@@ -35,7 +35,7 @@ pub fn add_attention(outline: &mut Outline, name: impl Display, channels: usize)
     }
 }
 
-/// Adds the tensors of a [`crate::Stage`]; `resize` is the name of its change of size.
+/// Adds the tensors of a [`crate::Stage`]; `resize` names the part that changes the size.
 fn add_stage(
     outline: &mut Outline,
     name: impl Display,

@@ -224,8 +224,8 @@ impl<D: UNetDevice> UNet<D> {
         }
         x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));
         hook.after("conv_out", 0, x)
+        // ANCHOR_END: up
     }
-    // ANCHOR_END: up
 }
 
 ops::parameters!(UNet {

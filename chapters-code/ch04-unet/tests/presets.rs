@@ -27,9 +27,9 @@ fn the_small_preset_follows_the_size_of_the_images() {
     }
 }
 
-/// Checked against a sum by hand: three levels of 16, 8 and 4 pixels, one residual block on the
-/// way down and two on the way up, attention at 8 pixels, and two residual blocks and
-/// attention in the middle.
+/// Checked against a sum done by hand: three levels of 16, 8 and 4 pixels, one residual block on
+/// the way down and two on the way up, attention at 8 pixels, and two residual blocks and attention
+/// in the middle.
 #[test]
 fn features_are_what_leaves_the_blocks() {
     let by_hand = 3 * 32 * 256 + (3 + 3) * 64 * 64 + (3 + 2 + 1) * 64 * 16;

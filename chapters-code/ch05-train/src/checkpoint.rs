@@ -1,14 +1,14 @@
 //! A training run on disk. The model directory holds the averaged weights, ready to use;
-//! `training/` next to it holds what the run needs to go on as if it had never stopped:
+//! its subfolder `training/` holds what the run needs to go on as if it had never stopped:
 //!
 //! ```text
 //! runs/cats/training/config.json         the TrainConfig
 //! runs/cats/training/state.safetensors   step, weights, averages, moments
 //! ```
 //!
-//! The state is a single file that is replaced in one step, so it is whole at any
-//! moment. The state of the random number generator is not needed: its numbers at every step
-//! follow from the seed and the step's number.
+//! The state is a single file that is replaced in one step, so it is whole at all times. The state
+//! of the random number generator is not needed: its numbers at every step follow from the seed and
+//! the step's number.
 
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ impl<D: UNetDevice> Trainer<D> {
     /// Writes the state, then the model directory.
     ///
     /// # Errors
-    /// If a file cannot be written; what was there before is then still whole.
+    /// If a file cannot be written; what was there before is left intact.
     pub fn save(&mut self, directory: &Path) -> Result<(), CheckpointError> {
         self.save_state(directory)?;
         let weights = params::to_host(&mut self.averaged());
@@ -78,7 +78,7 @@ impl<D: UNetDevice> Trainer<D> {
     /// Reads the training run that [`Trainer::save`] wrote.
     ///
     /// # Errors
-    /// If a file is missing, damaged, or does not fit the configuration.
+    /// If a file is missing or damaged, or does not fit the configuration.
     pub fn load(device: &D, directory: &Path) -> Result<Self, CheckpointError> {
         let outline = |config: &TrainConfig| config.unet.outline();
         Self::load_state(device, directory, outline, |config, zeros| {
@@ -96,7 +96,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// Writes what is needed to go on.
     ///
     /// # Errors
-    /// If a file cannot be written; what was there before is then still whole.
+    /// If a file cannot be written; what was there before is left intact.
     pub fn save_state(&mut self, directory: &Path) -> Result<(), CheckpointError> {
         let outline = Outline::for_model(&mut self.network);
         let mut tensors = NamedTensors::new();
@@ -125,7 +125,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     /// takes memory.
     ///
     /// # Errors
-    /// If a file is missing, damaged, or does not fit the configuration.
+    /// If a file is missing or damaged, or does not fit the configuration.
     pub fn load_state(
         device: &D,
         directory: &Path,
@@ -146,7 +146,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         Ok(trainer)
     }
 
-    /// Takes over the tensors of a state that fits.
+    /// Copies the tensors of a state that fits into the trainer.
     fn set_state(&mut self, tensors: &NamedTensors) {
         params::set(&mut self.network, "weights", tensors);
         let outline = Outline::for_model(&mut self.network);

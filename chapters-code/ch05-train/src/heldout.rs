@@ -76,8 +76,8 @@ fn in_pieces<D: UNetDevice>(
     ops::tensor(device, outputs.collect(), *x_t.shape())
 }
 
-/// `count` timesteps, spread evenly over a range. If the range has fewer, each of them
-/// occurs equally often, give or take one.
+/// `count` timesteps, spread evenly over a range. If the range has fewer, all of them
+/// occur equally often, give or take one.
 fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
     (0..count).map(|i| range.start + i * range.len() / count).collect()
 }

@@ -68,7 +68,7 @@ impl OptimizerConfig {
     /// Rejects numbers with which nothing would be learnt.
     ///
     /// # Errors
-    /// Names the field, its value and what is possible.
+    /// The error names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         let number = ConfigError::check_number;
         let (above_0, from_0) =

@@ -39,7 +39,7 @@ impl TrainConfig {
     /// Rejects what cannot be trained.
     ///
     /// # Errors
-    /// Names the field, its value and what is possible.
+    /// The error names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.unet.check()?;
         self.scheduler.diffusion()?;
@@ -182,8 +182,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 
     // ANCHOR: gradient
     /// The loss on a batch and its gradient. The halves of the batch are computed
-    /// separately, in parallel: the mean over all is the mean of the halves' means, and
-    /// the same holds for its gradient.
+    /// separately, in parallel: the mean over all images is the mean of the halves'
+    /// means, weighted by their sizes, and the same holds for the gradient.
     fn loss_and_gradient(
         &mut self,
         batch: &Batch<D>,
@@ -219,8 +219,9 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR_END: gradient
 
     // ANCHOR: learn
-    /// One step on this batch. `forward` computes the network's output for x_t at the
-    /// timesteps of some images of the batch; the last argument says which.
+    /// One step on this batch. `forward` computes the network's output for some images
+    /// of the batch, given their x_t and timesteps; its last argument says which
+    /// images.
     ///
     /// # Errors
     /// If the loss is not finite (the weights are then unchanged), or the device fails.
@@ -251,7 +252,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR_END: learn
 
     /// Plans a training run of `total_steps`. The learning rate falls over the last part of the
-    /// run: `cooldown`, a share from 0 (it never falls) to 1.
+    /// run; `cooldown` is the share of that part, from 0 (it never falls) to 1.
     pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
         self.optimizer.config =
             OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };
@@ -275,8 +276,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 }
 
 // ANCHOR: training_batch
-/// Images to learn from; half of them mirrored, where the mirror image could be in the
-/// set too.
+/// Images to learn from; half of them are mirrored, at random, if their mirror images
+/// could be in the set too.
 pub fn training_batch<D: UNetDevice>(
     device: &D,
     dataset: &dyn Dataset,

@@ -1,4 +1,4 @@
-//! Memory, in a process of its own.
+//! Memory use, tested in a process of its own.
 #![cfg(target_os = "linux")]
 
 use ch01_tensors::{Cats, Split};

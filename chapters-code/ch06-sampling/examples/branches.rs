@@ -14,10 +14,10 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// Where the walks part, and into how many.
+/// The timesteps at which the walks part, and the number of branches.
 const TIMESTEPS: [usize; 5] = [990, 900, 800, 700, 500];
 const BRANCHES: u64 = 8;
-/// Walks that branch; the picture shows the first.
+/// How many walks branch; the picture shows the first.
 const TRUNKS: u64 = 4;
 
 /// Attributes as numbers, each with its name.

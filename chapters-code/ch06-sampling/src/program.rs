@@ -7,10 +7,10 @@ use ch04_unet::{UNet, UNetConfig};
 use files::Disk;
 use ops::{AutoDevice, Images, UNetDevice};
 
-/// Images that go through a network together.
+/// How many images go through a network together.
 pub const BATCH: usize = 64;
 
-/// Bytes of memory per number that leaves a block, for each image of a batch.
+/// Bytes of memory for each number that a block outputs, for each image of a batch.
 const PER_FEATURE: u128 = 16;
 
 /// Checks, before the work begins, that there is enough memory to draw `count` images
@@ -51,8 +51,8 @@ pub fn check_finite<D: UNetDevice>(images: &Images<D>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The model in the given directory, or else the cat model that comes with the book, and the
-/// model's directory. Prints a note if the model can do more than is used here.
+/// Opens the model in the given directory or, if none is given, the cat model that comes with the
+/// book. Returns the directory, too. Prints a note if the model can do more than is used here.
 ///
 /// # Errors
 /// If the model cannot be read.

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 /// Computes the network's output for images at a timestep.
 pub type Denoiser<'a, D> = dyn Fn(&Images<D>, usize) -> Images<D> + 'a;
 
-/// What a step makes of x_t.
+/// The result of a step from x_t.
 #[derive(Clone, Debug)]
 pub struct Outcome<D: UNetDevice> {
     /// The clean image, as predicted at this step.

@@ -20,7 +20,7 @@ pub use dpm::DpmSolver;
 pub use spacing::TimestepSpacing;
 
 // ANCHOR: alpha_bar
-/// ᾱ at a timestep; 1 where there is no noise any more.
+/// ᾱ at a timestep; 1 where no noise is left.
 pub fn alpha_bar(schedule: &Schedule, t: Option<usize>) -> f64 {
     t.map_or(1.0, |t| schedule.alpha_bar[t])
 }

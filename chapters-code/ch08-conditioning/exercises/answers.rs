@@ -7,7 +7,7 @@ use ch08_conditioning::{Condition, ConditionalUNet};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
-/// What guidance makes of two answers from the network.
+/// The answer that guidance forms from two answers of the network.
 pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
     todo!()
 }

@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
-/// What guidance makes of two answers from the network.
+/// The answer that guidance forms from two answers of the network.
 pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
     uncond.iter().zip(cond).map(|(u, c)| u + guidance_scale * (c - u)).collect()
 }

@@ -8,7 +8,7 @@ pub enum Condition {
     Nothing,
     /// Its class.
     Label(usize),
-    /// The numbers of the words of its prompt.
+    /// The words of its prompt, each by its number.
     Words(Vec<usize>),
 }
 // ANCHOR_END: condition

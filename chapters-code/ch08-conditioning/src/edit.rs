@@ -57,8 +57,8 @@ pub fn jump_on<D: UNetDevice>(
 /// Inpainting (RePaint, Lugmayr et al. 2022, algorithm 1): draws where `mask` is 1 and,
 /// after every step, puts the noised image where `mask` is 0.
 pub struct Inpaint<D: UNetDevice> {
-    /// Takes the steps; with an eta of 1, they are those of ancestral sampling, as in
-    /// the paper.
+    /// The solver that takes the steps; with an eta of 1, they are those of ancestral
+    /// sampling, as in the paper.
     pub ddim: Ddim,
     /// `(batch, channels, height, width)`, like the images that are drawn.
     pub image: Images<D>,

@@ -92,7 +92,7 @@ impl ConditioningFile {
     /// Checks that another data set has the classes that the model learnt.
     ///
     /// # Errors
-    /// Names the first class that differs.
+    /// The error names the first class that differs.
     pub fn check_classes(&self, found: &[String]) -> Result<(), LabelError> {
         let ConditioningConfig::Class { num_classes } = self.conditioning else {
             return Ok(());
@@ -188,7 +188,7 @@ pub fn load<D: UNetDevice>(
     load_from(&Disk, device, directory)
 }
 
-/// [`load`] from files other than those on the disk.
+/// Like [`load`], but from files that need not be on the disk.
 ///
 /// # Errors
 /// As [`load`].

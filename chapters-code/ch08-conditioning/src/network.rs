@@ -29,7 +29,7 @@ impl ConditioningConfig {
     /// reason.
     ///
     /// # Errors
-    /// Names the field, its value and what is possible.
+    /// The error names the field, its value and what is possible.
     pub fn check(&self, unet: &UNetConfig) -> Result<(), ConfigError> {
         unet.check()?;
         match self {
@@ -61,7 +61,7 @@ impl ConditioningConfig {
         })
     }
 
-    /// The same for the whole [`ConditionalUNet`].
+    /// Names and shapes of the tensors of the whole [`ConditionalUNet`].
     ///
     /// # Errors
     /// As [`ConditioningConfig::outline`].
@@ -167,8 +167,8 @@ impl<D: UNetDevice> ConditionalUNet<D> {
     /// condition for each image.
     ///
     /// # Panics
-    /// If there is not exactly one of each per image, or if a condition is not of the
-    /// kind that the network understands.
+    /// If there is not exactly one timestep and one condition per image, or if a
+    /// condition is not of the kind that the network understands.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x_t: Images<D, T>,
@@ -210,8 +210,8 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D,
 
 // ANCHOR: text_hook
 /// Carries what was read to every place where the network looks at it. The mean of all
-/// words is added to the time, and so reaches every block; which word belongs where is
-/// for the cross-attentions to find out.
+/// words is added to the time embedding, and so reaches every block; which word belongs
+/// where is for the cross-attentions to find out.
 pub(crate) struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,

@@ -24,7 +24,8 @@ use crate::words::{PromptError, Tokenizer};
 pub struct TextConfig {
     /// The words that it knows.
     pub vocabulary: Tokenizer,
-    /// It reads this many words; places without a word are filled with silence.
+    /// The number of words that it reads; places without a word are filled with
+    /// silence.
     pub max_words: usize,
     /// Numbers per word inside the encoder.
     pub width: usize,
@@ -85,7 +86,7 @@ impl TextConfig {
     /// Rejects what cannot be built for this U-Net, and sizes beyond all reason.
     ///
     /// # Errors
-    /// Names the field, its value and what is possible.
+    /// The error names the field, its value and what is possible.
     pub(crate) fn check(&self, unet: &UNetConfig) -> Result<(), ConfigError> {
         let size = ConfigError::check_size;
         size("vocabulary", self.vocabulary.len(), 1..=MAX_VOCABULARY)?;
@@ -194,8 +195,8 @@ impl TextConfig {
 }
 
 // ANCHOR: one_hot_pixels
-/// Ones and zeros as the channels of pixels: a 1 says which of `width` numbers stands
-/// at each place of each prompt. Shape `(batch, width, 1, length)`.
+/// Ones and zeros as the channels of pixels: a 1 says which of `width` numbers is at
+/// each place in each prompt. Shape `(batch, width, 1, length)`.
 ///
 /// # Panics
 /// If an id is not below `width`.
@@ -310,7 +311,7 @@ pub struct CrossAttention<D: UNetDevice> {
 }
 
 impl<D: UNetDevice> CrossAttention<D> {
-    /// From pixels of `channels` numbers to the words of `text`.
+    /// Cross-attention from pixels of `channels` numbers to the words of `text`.
     pub fn new(
         device: &D,
         rng: &mut impl Rng,

@@ -55,7 +55,7 @@ impl Tokenizer {
 
 impl Tokenizer {
     // ANCHOR: encode
-    /// The numbers of the words of a prompt.
+    /// The words of a prompt, each by its number.
     ///
     /// # Errors
     /// If a word is unknown, or if there are more than `most` words.
@@ -81,8 +81,8 @@ impl Tokenizer {
     }
     // ANCHOR_END: encode
 
-    /// The numbers of the known words of a text, at most `most`. In a prompt, an unknown word is an
-    /// error; the caption of a held-out image may contain one.
+    /// The known words of a text, each by its number; at most `most` of them. In a prompt, an
+    /// unknown word is an error; the caption of a held-out image may contain one.
     pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
         words(text)
             .into_iter()

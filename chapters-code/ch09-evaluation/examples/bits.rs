@@ -25,8 +25,8 @@ fn cats(device: &AutoDevice, seed: u64) -> Images<AutoDevice> {
 }
 
 // ANCHOR: bits
-/// For each of the two variances: the mean term of the bound at every timestep, and
-/// then the mean term of the prior.
+/// For each of the two variances: the term of the bound at every timestep, then the
+/// prior term, each as a mean over the cats.
 fn terms(
     device: &AutoDevice,
     model: &Model<UNet<AutoDevice>>,
@@ -60,7 +60,7 @@ fn exact_guess(device: &AutoDevice, schedule: &Schedule, seed: u64) -> f64 {
     bits.iter().sum::<f64>() / CATS as f64
 }
 
-/// The sum of the given terms in each of the measurements.
+/// The sum of the given terms, with its spread over the measurements.
 fn sums(measured: &[&Vec<f64>], terms: std::ops::Range<usize>) -> Spread {
     let sum = |all: &&Vec<f64>| all[terms.clone()].iter().sum();
     Spread::from_values(&measured.iter().map(sum).collect::<Vec<f64>>())

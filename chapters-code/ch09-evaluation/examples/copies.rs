@@ -18,7 +18,7 @@ mod solutions;
 /// Images in each crowd.
 const CATS: usize = 500;
 const SEEDS: usize = 3;
-/// How the copyist hides: under noise of these deviations.
+/// The deviations of the noise under which the copyist hides.
 const NOISE: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0];
 
 fn draw(project: Project) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Ways of measuring that flatter a model: crowds of 256 cats each, over three seeds.
+//! Ways of measuring that flatter a model, tried on crowds of 256 cats with three seeds.
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch04_unet::model_dir::{self, Model};
@@ -21,7 +21,7 @@ fn real(split: Split, first: usize, count: usize) -> Crowd {
     (first..first + count).map(|i| cats.image(i)).collect()
 }
 
-/// Twice as many cats as a crowd has.
+/// Draws twice as many cats as a crowd has.
 fn drawn(device: &AutoDevice, model: &Model<UNet<AutoDevice>>, seed: u64) -> Crowd {
     let timesteps = TimestepSpacing::Trailing.timesteps(1000, STEPS, 0);
     let denoise = denoiser(device, &model.network);

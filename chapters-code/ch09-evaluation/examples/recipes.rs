@@ -54,7 +54,7 @@ const FIRST: [Recipe; 4] = [
     ("both", 1.0, |_| ()),
 ];
 
-/// Changes to the recipe with both.
+/// Changes made on top of both.
 const MORE: [Recipe; 16] = [
     ("stratified timesteps", 1.0, |c| {
         c.objective.timesteps = TimestepSampling::Stratified;
@@ -104,7 +104,7 @@ const DRAWN: u64 = 500;
 const BATCH: u64 = 100;
 const MEASURES: [&str; 5] = ["residual", "beyond", "AUC", "off by", "images/s"];
 
-/// What the judge finds in a crowd of cats, and what it finds in real ones.
+/// Judges crowds of cats by what it found in real ones.
 struct Judge {
     residuals: Vec<f64>,
     shares: Vec<Vec<f64>>,

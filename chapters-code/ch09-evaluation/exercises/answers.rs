@@ -2,7 +2,7 @@
 //! right.
 #![allow(unused_variables)]
 
-/// The mean of some numbers and their standard deviation (divide by one less than their
+/// The mean and the standard deviation of some numbers (divide by one less than their
 /// count).
 pub fn spread(values: &[f64]) -> (f64, f64) {
     todo!()

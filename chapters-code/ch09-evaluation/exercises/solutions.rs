@@ -3,7 +3,7 @@
 use ch09_evaluation::nearest;
 
 // ANCHOR: solutions
-/// The mean of some numbers and their standard deviation (divide by one less than their
+/// The mean and the standard deviation of some numbers (divide by one less than their
 /// count).
 pub fn spread(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;

@@ -12,7 +12,7 @@ use ops::{Images, UNetDevice};
 
 // ANCHOR: term
 /// What the step back from `t` adds to the bound of each image, in bits per dimension
-/// (L_{t-1} of eq. 5). The last step, t = 0, costs what is left to say about the bytes.
+/// (L_t of eq. 5). The last step, t = 0, costs what is left to say about the bytes.
 ///
 /// All images are `(batch, channels, h, w)`; the values of `x0` must be those of bytes.
 pub fn bound_term<D: UNetDevice>(
@@ -40,7 +40,7 @@ pub fn bound_term<D: UNetDevice>(
     per_image(&nats, x0.shape().0)
 }
 
-/// KL(N(a, variance_a) ‖ N(b, variance_b)) of one number, in nats.
+/// KL(N(a, variance_a) ‖ N(b, variance_b)) for one number, in nats.
 fn divergence(a: f32, variance_a: f64, b: f32, variance_b: f64) -> f64 {
     let ratio = variance_a / variance_b;
     let apart = (a as f64 - b as f64).powi(2) / variance_b;

@@ -87,7 +87,7 @@ impl ClassifierConfig {
     /// Rejects what cannot be built, and sizes beyond all reason.
     ///
     /// # Errors
-    /// Names the field, its value and what is possible.
+    /// The error names the field, its value and what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
         let size = ConfigError::check_size;
         size("shape[0]", self.shape[0], 1..=MAX_IMAGE_CHANNELS)?;
@@ -135,8 +135,7 @@ pub struct Classifier<D: UNetDevice> {
     answers: Linear<D>,
 }
 
-/// Numbers that describe an image: what is left of it before the questions are
-/// answered.
+/// How many numbers describe an image in the last layer before the answers.
 pub const FEATURES: usize = 64;
 /// Channels and stride of each convolution.
 const STAGES: [(usize, usize); 4] = [(32, 1), (64, 2), (64, 1), (FEATURES, 2)];
@@ -265,8 +264,8 @@ pub fn train_classifier<D: UNetDevice>(
     Ok(ema.apply(&classifier))
 }
 
-/// Moves every image by up to a pixel in each direction: what is shown does not depend
-/// on where it is.
+/// Moves every image by up to a pixel in each direction: what an image shows does not
+/// depend on its exact position.
 fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D> {
     let shape = *images.shape();
     let (h, w) = (shape.2 as isize, shape.3 as isize);
@@ -275,7 +274,7 @@ fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D
     for image in values.chunks(shape.1 * shape.2 * shape.3) {
         let (dy, dx) = (rng.gen_range(-1..=1), rng.gen_range(-1..=1));
         for plane in image.chunks(shape.2 * shape.3) {
-            // At the edge, what was there stays.
+            // At the edge, the outermost pixels are repeated.
             let at = |y: isize, x: isize| {
                 plane
                     [((y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)) as usize]
@@ -287,7 +286,7 @@ fn shift_each<D: UNetDevice>(images: &Images<D>, rng: &mut impl Rng) -> Images<D
 }
 // ANCHOR_END: train_classifier
 
-/// Images that go through the classifier together.
+/// How many images go through the classifier together.
 const BATCH: usize = 256;
 
 /// The share of images with every question answered right.

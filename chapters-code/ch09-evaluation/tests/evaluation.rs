@@ -69,7 +69,8 @@ fn kernel_distance_by_hand_and_on_average() {
     let expected = 1.0 + -1.0 - 2.0 * (1.0 + 1.0 + 27.0 + 0.0) / 4.0;
     assert!((kernel_distance(&a, &b) - expected).abs() < 1e-12);
 
-    // For two halves of one crowd the distance is 0 on average, sometimes above, sometimes below.
+    // For two samples of one crowd the distance is 0 on average, sometimes a little more, sometimes
+    // a little less.
     let mut rng = rng(0, 0);
     let mut row = |shift: f64| {
         (0..3).map(|_| rng.gen_range(-1.0..1.0) + shift).collect::<Vec<f64>>()
@@ -99,14 +100,14 @@ fn kernel_distance_by_hand_and_on_average() {
 fn the_nearest_image_is_found() {
     let others: Vec<Vec<f32>> = (0..20).map(|i| vec![i as f32; 4]).collect();
     let found = nearest(&[vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]], &others);
-    // Mean squares 4/4 for 7, and (3 + 1)/4 for 8: the first of equals wins.
+    // The mean squares are 4/4 for 7 and (3 + 1)/4 for 8: of two equals, the first wins.
     let expected = [
         Nearest { number: 7, difference: 1.0, second: 1.0 },
         Nearest { number: 0, difference: 3.0, second: 4.0 },
     ];
     assert_eq!(found, expected);
     assert_eq!(found[1].ratio(), 0.75);
-    // Searching in pieces finds the same, whichever pieces hold the nearest and the second.
+    // A search in pieces gives the same result, whichever pieces hold the nearest and the second.
     for at in 1..20 {
         let (a, b) = others.split_at(at);
         for (i, image) in [vec![7.0, 7.0, 7.0, 9.0], vec![-3.0; 4]].iter().enumerate() {
@@ -118,7 +119,7 @@ fn the_nearest_image_is_found() {
     }
 }
 
-/// More images than are compared at a time; some are copies, and some nearly so.
+/// More images than are compared at a time; some are copies of others, and one is nearly a copy.
 #[test]
 fn the_nearest_of_many_is_what_every_difference_says() {
     let (train, heldout) = (Cats::new(Split::Train), Cats::new(Split::HeldOut));

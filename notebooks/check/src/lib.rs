@@ -79,8 +79,8 @@ impl Kernel {
         let (context, outputs) = CommandContext::new()?;
         let said = Arc::new(Mutex::new(Said::default()));
         // A cell ends when all its output has been taken, so another thread takes it while the cell
-        // runs. What is taken is noted before the lock is released: when the cell has ended,
-        // nothing is still on its way.
+        // runs. What is taken is stored before the lock is released, so nothing is still on its way
+        // when the cell has ended.
         let notes = Arc::downgrade(&said);
         std::thread::spawn(move || {
             while let Some(said) = notes.upgrade() {
@@ -160,8 +160,8 @@ impl Notebook {
         cells.iter_mut().enumerate().filter(|(_, cell)| cell["cell_type"] == "code")
     }
 
-    /// Runs it from the top, compares what its cells say with what is written in it, and returns
-    /// every difference.
+    /// Runs it from the top, compares the output of its cells with what is written in it, and
+    /// returns every difference.
     ///
     /// # Errors
     /// If a cell fails.
@@ -185,7 +185,7 @@ impl Notebook {
         Ok(differences)
     }
 
-    /// Runs it from the top and writes what its cells say into the file.
+    /// Runs it from the top and writes the output of its cells into the file.
     ///
     /// # Errors
     /// If a cell fails or the file cannot be written; the file is then left unchanged.
@@ -208,7 +208,7 @@ impl Notebook {
     }
 }
 
-/// A text as notebooks store it: whole, or line by line.
+/// Text as notebooks store it: whole, or line by line.
 fn text(value: &Value) -> String {
     match value {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
@@ -264,7 +264,8 @@ fn written(outputs: &Value) -> Result<Output> {
     Ok(output)
 }
 
-/// How two outputs differ, if they do. Bytes of pictures may differ: processors round differently.
+/// How two outputs differ, if they do. The bytes of pictures may differ, because processors round
+/// differently.
 fn difference(written: &Output, made: &Output) -> Option<String> {
     let kinds = |output: &Output| output.shown.keys().cloned().collect::<Vec<_>>();
     if kinds(written) != kinds(made) {

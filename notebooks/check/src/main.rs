@@ -1,5 +1,5 @@
-//! Runs notebooks (all, or those whose names contain one of the arguments) and writes what their
-//! cells say into them.
+//! Runs notebooks (all, or those whose names contain one of the arguments) and writes the output of
+//! their cells into them.
 
 use anyhow::{ensure, Result};
 use check_notebooks::{notebooks, Notebook};

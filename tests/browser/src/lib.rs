@@ -1,4 +1,5 @@
-//! Chromium, driven over its DevTools protocol: as much of it as a test of the figures needs.
+//! Chromium, driven over its DevTools protocol: as much of the protocol as a test of the figures
+//! needs.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -115,7 +116,7 @@ impl Chromium {
         self.call(Some(&session), "Page.enable", json!({}))?;
         self.loaded = false;
         self.call(Some(&session), "Page.navigate", json!({ "url": url }))?;
-        // A small page may be loaded before the call is answered.
+        // A small page may have loaded before the call is answered.
         while !self.loaded {
             self.read()?;
         }

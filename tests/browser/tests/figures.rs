@@ -1,6 +1,6 @@
-//! The book in Chromium: what each page loads, and every interactive figure, played as a reader
-//! would play it: its first picture, what it draws, a slider that is dragged, a bad value, and
-//! files that are lost.
+//! The book in Chromium: what each page loads, and whether every interactive figure works as a
+//! reader would use it. That covers its first picture, what it draws, a drag of a slider, a bad
+//! value, and files that are lost.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,11 +16,12 @@ use serde_json::Value;
 
 /// The longest that a figure may take to draw here (training takes longest).
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The events of a drag, and the fewest paints that they must cause.
+/// How many events a drag has, and the fewest paints that they must cause.
 const DRAG: usize = 60;
 const PAINTS: u64 = 20;
-/// The most bytes that a page may load before something is touched, with all its pictures, and the
-/// most until it has drawn what a prompt asks for; packed as web servers pack them.
+/// The most bytes that a page may load, with all its pictures, before anything is touched, and the
+/// most until it has drawn what a prompt asks for. Bytes are counted after the compression that web
+/// servers apply.
 const MOST_LOADED: u64 = 300_000;
 const MOST_FOR_A_PROMPT: u64 = 4_000_000;
 
@@ -45,8 +46,8 @@ impl Book {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let served = served.clone();
-                // One thread per connection: a browser opens them before it needs them, and keeps
-                // them open.
+                // One thread per connection: a browser opens connections before it needs them, and
+                // keeps them open.
                 std::thread::spawn(move || answer(connection, &served).ok());
             }
         });
@@ -154,8 +155,8 @@ fn bytes_loaded(tab: &mut Tab) -> u64 {
     ask(tab, &sum).as_u64().unwrap_or_default()
 }
 
-/// A page loads little before something is touched, even if it is read to its end, and nothing from
-/// elsewhere.
+/// Before anything is touched, a page loads little, even if it is read to the end, and nothing from
+/// other servers.
 fn loads_little(tab: &mut Tab, page: &str) {
     wait(tab, page, "document.readyState === 'complete' && document.fonts.status === 'loaded'");
     let bytes_at_first = bytes_loaded(tab);
@@ -342,7 +343,7 @@ fn pages_load_little_and_every_figure_plays() -> anyhow::Result<()> {
     };
     let book = Book::build()?;
     for (page, _) in pages() {
-        // Without what an earlier page has loaded.
+        // A new browser has nothing that an earlier page loaded.
         let mut browser = Chromium::start(chromium)?;
         let mut tab = browser.open(&format!("{}/{page}.html", book.address), [1280, 900])?;
         loads_little(&mut tab, &page);

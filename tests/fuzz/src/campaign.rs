@@ -14,7 +14,7 @@ use crate::worker::{number_path, report_path, save_failure, Job, Report};
 /// Processes that run at once.
 const WORKERS: u64 = 2;
 
-/// How many processes may die on one target before it is given up.
+/// How many processes may die on one target before the target is abandoned.
 const MOST_DEATHS: u64 = 50;
 
 /// Sends `count` inputs to a target, and prints its line of the table. Returns whether none failed.

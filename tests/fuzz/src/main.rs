@@ -12,7 +12,7 @@
 //! gives the same inputs.
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
-//! - it makes its reader panic (but a decoder of pictures may panic where `read_image` turns the
+//! - it makes its parser panic (but a decoder of pictures may panic where `read_image` turns the
 //!   panic into an error);
 //! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator
@@ -32,10 +32,10 @@
 //! | accepted | the share that was read without an error: at 0 % or 100 % a target tests nothing |
 //! | memory | the most that one input took |
 //! | slowest | the most processor time that one input took |
-//! | failures | how many inputs failed; what is wrong with them follows, a line for each kind |
+//! | failures | how many inputs failed; the faults follow, one line for each kind |
 //!
-//! `--pictures FOLDER` instead reads the pictures of a folder as they are, and fails if one of them
-//! does: this is for files that must not be copied.
+//! `--pictures FOLDER` instead reads the pictures of a folder as they are, and fails if one of the
+//! pictures fails. This is for files that must not be copied.
 
 mod campaign;
 mod memory;

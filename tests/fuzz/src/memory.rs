@@ -13,19 +13,19 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// No process gets more than this: a request for more is answered as if none were left.
 const CEILING: usize = 2 << 30;
 
-/// The allocator of the system, with a count of the bytes in use.
+/// The system allocator, with a count of the bytes in use.
 struct Counting;
 
-// SAFETY: every call is passed on to the allocator of the system, or answered with null, which
+// SAFETY: every call is passed on to the system allocator, or answered with null, which
 // means that there is no memory. Nothing else is done with the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system.
+        // SAFETY: the caller upholds the contract of `alloc`, which is that of the system.
         count(layout.size(), || unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is that of the system.
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`, which is that of the system.
         count(layout.size(), || unsafe { System.alloc_zeroed(layout) })
     }
 
@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as for `dealloc`; the caller keeps the contract about the new size.
+        // SAFETY: as for `dealloc`; the caller upholds the contract on the new size.
         let moved = count(size, || unsafe { System.realloc(pointer, layout, size) });
         if !moved.is_null() {
             LIVE.fetch_sub(layout.size(), Relaxed);

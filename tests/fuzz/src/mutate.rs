@@ -9,7 +9,7 @@ use crate::targets::Target;
 /// Bytes of the longest input.
 const LONGEST: usize = 32 << 10;
 
-/// Whole numbers at which sizes and signs change.
+/// Whole numbers near the limits of signed and unsigned integers.
 const EDGES: [u64; 14] = [
     0,
     1,
@@ -51,7 +51,7 @@ const NUMBERS: [&str; 20] = [
     "inf",
 ];
 
-/// Values and signs that are put into texts of every kind.
+/// Values and characters that are put into texts of every kind.
 const TEXTS: [&str; 20] = [
     "null", "true", "false", "[]", "{}", "\"\"", "[", "]", "{", "}", ",", ":", "\"", "\\",
     "\\u0000", "\n", "\r\n", "é", "İ", "\u{feff}",
@@ -197,7 +197,7 @@ impl<'a> Input<'a> {
         self.bytes.extend(&other[from..]);
     }
 
-    /// A word of the format, a number or a text.
+    /// A word of the format, a number or other text.
     fn word(&mut self) -> Vec<u8> {
         let rng = &mut self.rng;
         let of_format = self.target.words.choose(rng).filter(|_| rng.gen_ratio(2, 3));
@@ -236,7 +236,7 @@ impl<'a> Input<'a> {
         self.bytes.splice(start..end, number.into_bytes());
     }
 
-    /// Replaces what follows a colon or comma with a word.
+    /// Puts a word in place of what follows a colon or comma.
     fn replace_value(&mut self) {
         let from = self.place();
         let next = |start: usize, stops: &[u8]| {

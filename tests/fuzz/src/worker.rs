@@ -24,7 +24,7 @@ pub const MOST_MEMORY: usize = 256 << 20;
 /// Seconds of processor time that an input may take.
 const MOST_SECONDS: f64 = 1.0;
 
-/// Time by the clock after which a process is ended if it is still reading the same input.
+/// Wall-clock time after which a process is ended if it is still reading the same input.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many inputs are kept for each fault.
@@ -131,7 +131,7 @@ fn read(run: &mut Run, input: &[u8]) -> Outcome {
     Outcome { accepted: result.unwrap_or(false), memory, seconds, fault }
 }
 
-/// Ends the process if the reading of an input never ends.
+/// Ends the process if it is stuck on one input.
 fn watch() {
     let mut before = u64::MAX;
     loop {

@@ -28,8 +28,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With sixteen levels of each colour and of opacity: enough for lines and points, and the file is
-/// half as large.
+/// The picture with only sixteen levels of each colour and of opacity. They are enough for lines
+/// and points, and they halve the size of the file.
 fn coarse(picture: &RgbaImage) -> RgbaImage {
     let mut coarse = picture.clone();
     coarse.iter_mut().for_each(|value| *value = value.saturating_add(8) / 17 * 17);
@@ -40,9 +40,9 @@ fn opaque(picture: &RgbaImage) -> RgbImage {
     image::DynamicImage::from(picture.clone()).into_rgb8()
 }
 
-/// Shows every second picture for a twelfth of a second, and the last one for three seconds. Each
-/// has one pixel for each pixel of an image: the page enlarges them, and a film of large pictures
-/// would make up most of a page's bytes.
+/// Shows every second picture for a twelfth of a second, and the last one for three seconds. The
+/// pictures are not enlarged, because the page enlarges them, and large ones would make up most of
+/// the page's bytes.
 fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
     let mut film = GifEncoder::new_with_speed(File::create(path)?, 10);
     film.set_repeat(Repeat::Infinite)?;

@@ -5,8 +5,8 @@
 //! Half of the kills hit training runs with one thread, and the other half hit those with two
 //! threads; two runs are under way at a time. A thousand kills, the default, take a quarter of an
 //! hour on two cores. The kills are spread over a whole run: starting, training, drawing, and
-//! writing, which is most of it. A run that was killed before its first checkpoint is begun again.
-//! `cargo test` has a short version in `tests/programs.rs`.
+//! writing, which takes most of the time. A run that was killed before its first checkpoint is
+//! begun again. `cargo test` has a short version in `tests/programs.rs`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};

@@ -39,7 +39,7 @@ pub struct Reading {
     /// The attributes of the nearest cat that can be drawn.
     pub attributes: Attributes,
     /// The root mean square difference from that cat, as small as the search can make it; about
-    /// 0.03 for cats that were drawn, whatever their pose.
+    /// 0.03 for cats drawn by `draw`, whatever their pose.
     pub residual: f32,
 }
 

@@ -19,7 +19,7 @@ use super::kind::{look, Kind, KINDS};
 use super::DataError;
 use crate::from_byte;
 
-/// Pixels of the largest picture that is read.
+/// How many pixels a picture may have.
 const MAX_PIXELS: u64 = 64_000_000;
 
 /// Bytes of memory that a decoder may take.

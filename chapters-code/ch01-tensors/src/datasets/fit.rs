@@ -44,9 +44,9 @@ pub(super) fn fit(
     })
 }
 
-/// Which of `length` pixels make up each of the result's `count` pixels, which lie in the middle
-/// and are `step` wide: with equal weights if the picture was `drawn_large`, otherwise with weights
-/// that fall off linearly.
+/// Which of the `length` pixels make up each of the result's `count` pixels, which lie in the
+/// middle and are `step` wide. The weights are equal if the picture was `drawn_large`; otherwise
+/// they fall off linearly.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };

@@ -15,7 +15,7 @@ pub(super) struct Headers {
     pub lists: u64,
     /// Bytes that the decoder takes besides the pixels.
     pub passes: u64,
-    /// Bytes of the largest frame's pixels; that frame may be larger than the picture.
+    /// Bytes that the pixels of the largest frame take; that frame may be larger than the picture.
     pub frame: u64,
 }
 
@@ -159,8 +159,8 @@ fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
 /// Bytes that the decoder of a TIFF file reserves for each number in a list in the header.
 const LISTED: u64 = 32;
 
-/// Bytes of the longest list that describes the pixels of a TIFF file, according to its header;
-/// `input` is back at its start afterwards.
+/// Bytes that the decoder reserves for the longest list that describes the pixels of a TIFF file,
+/// according to its header; `input` is back at its start afterwards.
 fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
     let longest = longest_list(input);
     input.rewind()?;

@@ -27,7 +27,7 @@ pub(super) fn look(input: &mut (impl Read + Seek)) -> io::Result<Kind> {
 fn kind(head: &[u8]) -> Kind {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     match image::guess_format(head) {
-        // A text may begin with the same two letters.
+        // Text may begin with the same two letters.
         Ok(Bmp) if !is_bmp(head) => Kind::NoPicture,
         Ok(format @ (Png | Jpeg | Gif | Bmp | WebP | Tiff)) => Kind::Picture(format),
         _ if is_other_picture(head) => Kind::OtherPicture,

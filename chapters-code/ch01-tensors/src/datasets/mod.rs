@@ -28,7 +28,7 @@ pub enum DatasetName {
     Mnist,
     /// Pictures of clothes in IDX files
     FashionMnist,
-    /// Small photographs in the binary version of CIFAR-10
+    /// Small photographs in the binary files of CIFAR-10
     Cifar10,
     /// Any folder of images
     Folder,
@@ -90,12 +90,12 @@ impl DataArgs {
     /// Opens the dataset.
     ///
     /// # Errors
-    /// If its files are missing or damaged, or a flag does nothing for it.
+    /// If its files are missing or damaged, or if a flag has no meaning for it.
     pub fn open(&self, split: Split) -> Result<Box<dyn Dataset>, DataError> {
         open(self, split)
     }
 
-    /// Rejects a flag that does nothing for the dataset.
+    /// Rejects a flag that has no meaning for the dataset.
     fn check(&self) -> Result<(), DataError> {
         let folder = self.dataset == DatasetName::Folder;
         let flags = [
@@ -166,7 +166,7 @@ impl DataError {
 /// Opens the dataset that the flags choose.
 ///
 /// # Errors
-/// If a file is missing, truncated or in another format, or a flag does nothing for the
+/// If a file is missing, truncated or in another format, or if a flag has no meaning for the
 /// dataset.
 pub fn open(args: &DataArgs, split: Split) -> Result<Box<dyn Dataset>, DataError> {
     args.check()?;

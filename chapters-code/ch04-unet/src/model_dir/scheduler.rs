@@ -114,7 +114,7 @@ impl SchedulerConfig {
     /// The forward process that the config describes.
     ///
     /// # Errors
-    /// Names a field whose value is not supported.
+    /// The error names a field whose value is not supported.
     pub fn diffusion(&self) -> Result<Diffusion, ConfigError> {
         let schedule = self.schedule()?;
         Ok(Diffusion { schedule, prediction_type: self.prediction_type })

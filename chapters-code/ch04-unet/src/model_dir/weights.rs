@@ -105,7 +105,7 @@ fn is_file_name(name: &str) -> bool {
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
-/// Adds tensors whose names are not there yet.
+/// Adds tensors, none of whose names may be there yet.
 fn insert_all(
     tensors: &mut NamedTensors,
     more: impl IntoIterator<Item = (String, params::HostTensor)>,

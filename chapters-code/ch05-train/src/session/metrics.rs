@@ -117,8 +117,8 @@ impl Metrics {
     }
 }
 
-/// The rows of a table, below a line with the names of its columns: a step and `N`
-/// numbers each.
+/// The rows of a table, without the line that names its columns; each row holds a step and `N`
+/// numbers.
 fn rows<const N: usize>(path: &Path) -> anyhow::Result<Vec<(u64, [f64; N])>> {
     let text = String::from_utf8(files::read(path)?)
         .with_context(|| format!("{} is not text", path.display()))?;

@@ -24,7 +24,7 @@ use crate::{HeldoutLoss, StepReport, TrainError, Trainer};
 pub use args::{read_data, Args};
 pub use metrics::Metrics;
 
-/// The images to learn from, and those to check the learning with.
+/// The images to learn from, and the held-out ones that check what was learnt.
 struct Sets {
     train: Box<dyn Dataset>,
     heldout: Box<dyn Dataset>,
@@ -52,7 +52,7 @@ pub trait Session: Sized {
     fn train_step(&mut self, dataset: &dyn Dataset) -> Result<StepReport, TrainError>;
     /// The loss of the averaged weights on `count` images.
     fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss;
-    /// Images that the averaged weights draw.
+    /// Images drawn with the averaged weights.
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice>;
     /// Writes everything that is needed to use the model and to go on.
     ///
@@ -61,12 +61,12 @@ pub trait Session: Sized {
     fn save(&mut self, directory: &Path) -> anyhow::Result<()>;
 }
 
-/// Held-out images on which the loss is measured.
+/// How many held-out images the loss is measured on.
 const HELDOUT: usize = 256;
 
 /// Begins a training run, or continues one. `begin` and `resume` make the session for
-/// the data set to learn from. The exit code says whether all was done, or which signal
-/// stopped it.
+/// the data set to learn from. The exit code says whether all was done or, if not, which signal
+/// stopped the run.
 ///
 /// # Errors
 /// If a file cannot be read or written, if flags and files do not fit together, or if a step fails.
@@ -79,7 +79,7 @@ pub fn run<S: Session>(
     cli::set_threads(args.threads.map(|t| t as usize))?;
     let device = cli::device(0)?;
     let out = args.out();
-    // A run cannot be resumed from a folder that is not there, and that folder must not be made.
+    // A run cannot be resumed from a folder that does not exist, and `claim` must not create it.
     let _claim =
         (!args.resume || out.is_dir()).then(|| files::claim(&out)).transpose()?;
     check_out::<S>(args, &out)?;
@@ -135,7 +135,7 @@ fn exists(out: &Path) -> bool {
     Trainer::<AutoDevice>::exists(out)
 }
 
-/// Whether a training run can begin in a directory, or resume from it. It can also
+/// Checks that a training run can begin in a directory, or resume from it. It can also
 /// begin where another run ended before its first checkpoint.
 fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     match (args.resume, exists(out)) {
@@ -185,7 +185,7 @@ fn check_shape<N>(
     Ok(())
 }
 
-/// Whether the pictures that are drawn at the end can be made.
+/// Checks that the pictures drawn at the end are of a possible size.
 fn check_samples(args: &Args, shape: [usize; 3]) -> Result<(), figures::FigureError> {
     let count = args.samples(shape);
     figures::check_grid(count as usize, columns(count), shape, scale(shape[2]))
@@ -356,8 +356,8 @@ impl Run {
         Ok(())
     }
 
-    /// Draws images, unless a signal has come. A signal that comes meanwhile ends the program with
-    /// `farewell`.
+    /// Draws images, unless a signal has come. A signal that comes during the drawing ends the
+    /// program with `farewell`.
     fn draw(
         &self,
         session: &mut impl Session,

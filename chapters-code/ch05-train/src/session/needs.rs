@@ -9,7 +9,7 @@ use crate::TrainConfig;
 /// Bytes for each parameter: weights, average, two moments, and copies and gradients for both
 /// halves of a batch.
 const PER_PARAMETER: u128 = 40;
-/// Bytes for each number that leaves a block, for each image of a batch: what is kept
+/// Bytes for each number that a block outputs, for each image of a batch: what is kept
 /// for the backward pass, and what passes through. Both constants were fitted to
 /// `chapters-code/support/benchmark/results`.
 const PER_FEATURE: u128 = 35;

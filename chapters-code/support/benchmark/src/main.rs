@@ -212,7 +212,7 @@ fn measure(
     Ok((row, versions))
 }
 
-/// The result of the faster of PyTorch's processes.
+/// The result of whichever PyTorch process was faster.
 fn faster(peers: Vec<Peer>) -> anyhow::Result<Option<peer::Result>> {
     let results = peers.into_iter().map(Peer::finish).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(results.into_iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)))

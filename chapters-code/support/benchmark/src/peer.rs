@@ -1,7 +1,7 @@
 //! One side of the comparison, in a process of its own, so that its memory can be measured.
 //!
-//! It says hello in one line of JSON when it is ready, and from then on answers each line that it
-//! is sent with a line of its own.
+//! It says hello in one line of JSON when it is ready, and from then on answers every line it
+//! receives with one line.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

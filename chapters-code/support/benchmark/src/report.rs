@@ -20,7 +20,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// How many times faster our side is or, if it runs alone, how many steps it takes per second.
+    /// How many times as fast as PyTorch our side is; if it runs alone, how many steps it takes per
+    /// second.
     pub fn speed(&self) -> f64 {
         self.theirs.map_or(1.0, |theirs| theirs.seconds) / self.ours.seconds
     }
@@ -58,7 +59,7 @@ pub fn line(row: &Row) -> String {
     )
 }
 
-/// The Markdown table, with the machine that it was measured on.
+/// The Markdown table, with the machine that the times were measured on.
 pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str) -> String {
     let mut text = String::new();
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -75,7 +76,7 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str
     writeln!(
         text,
         "Processor: {model} ({vectors}), {threads} threads. Medians of {turns} turns each, taken \
-        in turns; of {runs} runs the one with the median ratio. {versions}\n"
+        alternately; of {runs} runs, each line shows the one with the median ratio. {versions}\n"
     )
     .unwrap();
     text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch \

@@ -32,7 +32,7 @@ impl Progress {
         Self { bar, plain, started: now, last_line: now, first, total }
     }
 
-    /// `done` steps are done; `message` says how it is going.
+    /// Shows that `done` steps are done; `message` says how it is going.
     pub fn update(&mut self, done: u64, message: impl FnOnce() -> String) {
         if !self.plain {
             self.bar.set_position(done);

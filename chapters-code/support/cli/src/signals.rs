@@ -75,7 +75,7 @@ fn code(signal: u8) -> u8 {
     128 + signal
 }
 
-/// Without cleaning up: other threads are still at work.
+/// Exits without cleaning up, because other threads are still at work.
 #[cfg(unix)]
 fn exit(signal: u8) -> ! {
     signal_hook::low_level::exit(code(signal).into())

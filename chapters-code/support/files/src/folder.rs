@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::temporary::{lock, sweep, temporary};
 use crate::FileError;
 
-/// Folders that were made for something. When this is dropped, those that are still empty are
+/// Folders that had to be made. When this is dropped, those that are still empty are
 /// removed again.
 #[derive(Debug)]
 pub(crate) struct Made(Vec<PathBuf>);

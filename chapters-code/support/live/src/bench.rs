@@ -92,7 +92,7 @@ fn curves(drawing: &mut Drawing, schedule: &Schedule) {
     curve(palette::NOISE, &|t| (schedule.snr(t).log10() - low) / (high - low));
 }
 
-/// One cat, with one noise, at timesteps from the first to the last.
+/// One cat, with the same noise throughout, at timesteps from the first to the last.
 fn strip(drawing: &mut Drawing, schedule: Schedule) {
     let device = crate::device();
     let last = schedule.len() - 1;

@@ -1,4 +1,4 @@
-//! The interface between a page and [`frames`](crate::frames): numbers, and places in memory.
+//! The interface between a page and [`frames`](crate::frames): numbers, and addresses in memory.
 
 use std::cell::RefCell;
 

@@ -17,10 +17,10 @@ pub struct Cat {
     eyes: String,
     ears: String,
     background: String,
-    /// Of the head, in hundredths of a radian.
+    /// The tilt of the head, in hundredths of a radian.
     tilt: f32,
     size: f32,
-    /// Of the pixel whose numbers are printed.
+    /// The place of the pixel whose numbers are printed.
     column: usize,
     row: usize,
 }

@@ -25,7 +25,7 @@ pub struct Lens {
     /// Name of the stage, and number of the block: "up_blocks.1/0".
     block: String,
     cut: Cut,
-    /// Of the pixel that looks.
+    /// The place of the pixel that looks.
     column: usize,
     row: usize,
 }
@@ -60,7 +60,7 @@ struct Probe {
     stage: String,
     block: usize,
     cut: Cut,
-    /// What every block is told of the timestep.
+    /// What every block is told about the timestep.
     time: Option<Rows<Cpu>>,
     /// What the next block will be given.
     next: Option<Images<Cpu>>,
@@ -107,13 +107,14 @@ impl Probe {
 
 /// Pixels along each side of a cat.
 const SIDE: usize = 16;
-/// Pixels of the picture: the side of each cat, the gap after it, and the place for the channels.
+/// In pixels of the picture: the side of each cat, the gap after it, and the width of the space for
+/// the channels.
 const CAT: usize = 128;
 const GAP: usize = 3;
 const ROOM: usize = 354;
 
-/// The side of each channel, a multiple of its own pixels, and how many there are in a row, if
-/// together they are to be about as high as the column of cats.
+/// The side of each channel, a multiple of its own pixels, and how many there are in a row, chosen
+/// so that together they are about as high as the column of cats.
 fn size_of_channels(count: usize, side: usize, height: usize) -> (usize, usize) {
     let sizes = (1..=CAT / side).map(|scale| scale * side);
     let rows = |size: usize, columns| count.div_ceil(columns) * (size + GAP) - GAP;
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
     use ch04_unet::Preset;
 
-    /// What the probe says goes into a block, put through that block, gives what comes out.
+    /// The input that the probe saw, put through the block, gives the output that it saw.
     #[test]
     fn the_probe_sees_what_a_block_is_given() {
         let device = crate::device();

@@ -114,8 +114,8 @@ fn device() -> Cpu {
     Cpu::default()
 }
 
-/// Screen pixels per pixel. The page makes them larger still; this decides how thin the gap between
-/// pictures is.
+/// Screen pixels per pixel. The page enlarges the pictures further; this decides how thin the gap
+/// between them is.
 const SCALE: usize = 4;
 
 /// All images of some batches, in rows of `columns`.

@@ -1,4 +1,4 @@
-//! Chapter 8: what the network makes of a picture that the reader painted.
+//! Chapter 8: what the network draws from a picture that the reader painted.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub struct Paint {
     /// A digit for each pixel: 1 where the network may draw. If there are only zeros, it may change
     /// the whole picture.
     mask: String,
-    /// For image to image; inpainting has none.
+    /// The strength for image to image; inpainting has none.
     strength: f64,
     seed: u64,
 }

@@ -1,4 +1,5 @@
-//! Chapter 7: three solvers that start from one noise, and the way between two noises.
+//! Chapter 7: three solvers that start from the same noise, and the way between two samples of
+//! noise.
 
 use std::path::Path;
 
@@ -78,7 +79,7 @@ impl Race {
     }
 }
 
-/// The cats of two noises, and one between them.
+/// The cats drawn from two samples of noise, and one between them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseWalk {

@@ -96,7 +96,8 @@ impl Prompt {
     }
 }
 
-/// One noise, three walks: without the prompt, with it, and guided. x_t above the prediction of x0.
+/// Three walks from the same noise: without the prompt, with it, and guided. x_t above the
+/// prediction of x0.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guided {
@@ -148,7 +149,7 @@ impl Guided {
     }
 }
 
-/// The steps of a walk to some cats, and the cats.
+/// The steps of a short walk, and the cats at its end.
 fn short_walk(
     ddim: Ddim,
     [channels, height, width]: [usize; 3],

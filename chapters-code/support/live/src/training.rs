@@ -26,7 +26,7 @@ pub struct Training {
 const EVERY: u64 = 5;
 const MOST_STEPS: u64 = 1000;
 const BATCH: usize = 16;
-/// How many held-out images the loss is measured on, and after how many steps each time.
+/// How many held-out images the loss is measured on, and how many steps lie between measurements.
 const HELD_OUT: usize = 32;
 const MEASURED_EVERY: u64 = 50;
 /// How many noisy cats the network is shown, and at which timestep.

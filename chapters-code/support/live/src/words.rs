@@ -14,8 +14,8 @@ use serde::Deserialize;
 use crate::sampling::CATS_TEXT;
 use crate::{files, frame, Frames};
 
-/// The clean cat that the network predicts, the share of a word at each pixel, and the cat where
-/// the share is large.
+/// The clean cat that the network predicts, the share of a word at each pixel, and the cat, which
+/// fades to white where the share is small.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
@@ -64,7 +64,7 @@ impl Words {
     }
 }
 
-/// From 0, where the share is smallest, to 1, where it is largest.
+/// The shares, stretched to run from 0 for the smallest to 1 for the largest.
 fn spread(map: &[f32]) -> Vec<f32> {
     let (least, most) =
         map.iter().fold((f32::MAX, f32::MIN), |(least, most), &v| (least.min(v), most.max(v)));

@@ -1,5 +1,5 @@
-//! What a convolution reads: images, or a normalisation of images that the convolution computes
-//! itself.
+//! What a convolution reads: images, or normalised images, whose normalisation the convolution
+//! computes itself.
 
 use dfdx::prelude::*;
 

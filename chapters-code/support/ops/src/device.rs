@@ -7,7 +7,7 @@ use crate::parallel::Parallel;
 /// A device on which the U-Net runs: it has memory, works on parts of a batch side by side, and
 /// offers the kernels.
 ///
-/// Generic code writes this one bound. Its traits are for code that names a device and calls
+/// Generic code writes this one bound. Its supertraits are for code that names a device and calls
 /// one of their functions.
 pub trait UNetDevice: Memory + Outputs + Parallel + Kernels {}
 

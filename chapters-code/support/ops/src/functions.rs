@@ -106,7 +106,7 @@ pub fn conv2d<'a, D: UNetDevice, T: Tape<f32, D>>(
 /// block.
 ///
 /// # Panics
-/// As [`conv2d`], or if `channels` has another shape.
+/// As [`conv2d`], or if `channels` has the wrong shape.
 pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     x: impl Into<ConvInput<D, T>>,
     weight: impl Into<ConvWeight<'a, D>>,
@@ -128,7 +128,7 @@ pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 /// [`conv2d`] plus `images`, which have the shape of its result: how a residual block ends.
 ///
 /// # Panics
-/// As [`conv2d`], or if `images` has another shape.
+/// As [`conv2d`], or if `images` has the wrong shape.
 pub fn conv2d_plus_images<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     x: impl Into<ConvInput<D, T>>,
     weight: impl Into<ConvWeight<'a, D>>,

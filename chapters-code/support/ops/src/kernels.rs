@@ -17,8 +17,8 @@ pub trait Kernels: Memory {
     /// [`crate::layers::Conv2d`].
     type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
 
-    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`. A memo must be that of a weight
-    /// with these same numbers.
+    /// `y = x * w + added`; `w` is `(cout, cin, kernel, kernel)`. A memo, if there is one, must
+    /// have been made for a weight with these same numbers.
     fn conv2d(
         &self,
         s: &ConvShape,

@@ -33,8 +33,8 @@ fn bound(fan_in: usize) -> f32 {
 
 /// [`crate::conv2d`] with its weight and bias.
 ///
-/// What the device makes of the weight is kept while nothing is being learnt, and forgotten
-/// whenever the weight is listed, because it may change then.
+/// The form into which the device transforms the weight is kept while nothing is being learnt, and
+/// dropped whenever the weight is listed, because the weight may change then.
 #[derive(Clone, Debug)]
 pub struct Conv2d<D: UNetDevice> {
     /// `(cout, cin, kernel, kernel)`
@@ -98,7 +98,7 @@ impl<D: UNetDevice> Conv2d<D> {
 pub struct Linear<D: UNetDevice> {
     /// `(out, inp)`
     pub weight: Rows<D>,
-    /// `(out)`; without a bias, zeros stay zeros.
+    /// `(out)`, if there is a bias; without one, zeros stay zeros.
     pub bias: Option<Vector<D>>,
 }
 
@@ -164,8 +164,7 @@ impl<D: UNetDevice> GroupNorm<D> {
         crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
     }
 
-    /// Normalises and applies SiLU, both of which are left to the convolution that reads the
-    /// result.
+    /// Normalises and applies SiLU; both are left to the convolution that reads the result.
     pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> ConvInput<D, T> {
         crate::group_norm_for_conv(x, &self.weight, &self.bias, self.groups, self.eps)
     }

@@ -1,5 +1,5 @@
-//! Used by every chapter, its library as well as its program: what dfdx lacks on stable Rust, as
-//! differentiable functions over dfdx tensors.
+//! Used by the libraries and programs of all chapters: what dfdx lacks on stable Rust, in the form
+//! of differentiable functions over dfdx tensors.
 //!
 //! | function | what it is |
 //! |---|---|
@@ -30,10 +30,9 @@
 //! Generic code asks for a [`UNetDevice`]. That is the sum of three traits, which are implemented
 //! per device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are
 //! our own: threads over the batch, and vector instructions that are chosen while the program runs.
-//! The threads are rayon's. A caller outside them has to be woken after every kernel, which takes
-//! as long as a small kernel does. `ThreadPoolBuilder::use_current_thread` makes the caller one of
-//! them,
-//! and [`Replicas`] hand over once for all of their work.
+//! The threads are rayon's. A caller that is not one of these threads has to be woken after every
+//! kernel, which takes as long as a small kernel does. `ThreadPoolBuilder::use_current_thread`
+//! makes the caller one of them, and [`Replicas`] hand all of their work over in one go.
 
 mod conv_input;
 mod conv_weight;

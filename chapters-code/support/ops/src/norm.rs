@@ -81,7 +81,7 @@ pub(crate) fn gradients<D: UNetDevice>(
     grads: &mut Gradients<f32, D>,
 ) -> Result<(), D::Err> {
     let dev = x.device();
-    // Several gradients are written at once: each is taken out and put back.
+    // Several gradients are written at once, so each is first taken out and later put back.
     let mut dx = take_gradient!(grads, *x, *dev);
     let mut dgamma = take_gradient!(grads, *gamma, *dev);
     let mut dbeta = take_gradient!(grads, *beta, *dev);

@@ -38,11 +38,11 @@ pub trait Parallel: Clone {
     fn fork(&self) -> Self {
         self.clone()
     }
-    /// Frees the memory that a forked device keeps for later. Its tensors must be gone by then; the
-    /// memory of any that go later is freed as they go.
+    /// Frees the memory that a forked device keeps for later. Its tensors should be gone by then;
+    /// the memory of any that go later is freed as they go.
     fn retire(&self) {}
-    /// Does all the jobs, of which there are at most [`Parallel::workers`], each with a device of
-    /// its own.
+    /// Does all the jobs, of which there are at most [`Parallel::workers`]; each job has a device
+    /// of its own.
     fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
         jobs.into_iter().map(|job| job()).collect()
     }

@@ -1,4 +1,4 @@
-//! Parameters as named lists of numbers: counting them, and safetensors files.
+//! Parameters as named lists of numbers: counting them, and storing them in safetensors files.
 
 mod outline;
 mod tensors;
@@ -30,7 +30,7 @@ pub fn to_host<D: UNetDevice>(model: &mut impl Parameters<D>) -> NamedTensors {
 /// Sets every parameter from `tensors`.
 ///
 /// # Errors
-/// If a tensor is missing, has another shape, holds NaN or infinity, or does not belong to the
+/// If a tensor is missing, has the wrong shape, holds NaN or infinity, or does not belong to the
 /// model. In that case nothing is changed.
 pub fn from_host<D: UNetDevice>(
     model: &mut impl Parameters<D>,
@@ -45,7 +45,7 @@ pub fn from_host<D: UNetDevice>(
 /// Sets every parameter from the tensor whose name is the parameter's, with `prefix` in front.
 ///
 /// # Panics
-/// If there is none, or it has another size.
+/// If there is none, or it has the wrong size.
 pub fn set<D: UNetDevice>(model: &mut impl Parameters<D>, prefix: &str, tensors: &NamedTensors) {
     for mut parameter in model.parameters() {
         parameter.copy_from(&tensors[&join(prefix, &parameter.name)].values);
@@ -90,7 +90,7 @@ pub fn from_safetensors(
     Ok((tensors, metadata))
 }
 
-/// Little-endian numbers of one of the types that are read.
+/// The values of little-endian numbers, or `None` if their type is not one of those that are read.
 fn floats(kind: StDtype, data: &[u8]) -> Option<Vec<f32>> {
     fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         data.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()

@@ -20,7 +20,8 @@ use crate::shapes::{RowCopy, Store};
 #[derive(Debug)]
 pub struct Replicas<D: UNetDevice, N> {
     workers: Vec<(D, N)>,
-    /// Not to be used from two threads at the same time: each device serves one.
+    /// Keeps the replicas from being used by two threads at the same time: each device serves only
+    /// one.
     alone: PhantomData<Cell<()>>,
 }
 

@@ -104,7 +104,7 @@ pub struct RowCopy {
 }
 
 impl RowCopy {
-    /// One row of `len` elements that begins at `from` and goes to `to`.
+    /// One row of `len` elements that begins at `from` and is copied to `to`.
     pub fn one(len: usize, from: usize, to: usize) -> Self {
         let [from, to] = [from, to].map(|start| RowLayout { start, stride: start + len });
         Self { rows: 1, len, from, to }

@@ -254,7 +254,8 @@ fn conv2d_of_many_channels() {
                 kernel: 3,
                 o: Conv2dOptions { stride: 1, pad_before: 0, pad_after: 2 },
             },
-            // More than is unfolded at once, and sums of more terms than are added up at once.
+            // Convolutions with more to unfold than is unfolded at once, and sums of more terms
+            // than are added up at once.
             Conv {
                 batch: 1,
                 cin: 40,
@@ -331,8 +332,9 @@ fn the_number_of_threads_changes_nothing() {
     });
 }
 
-/// A layer keeps what the device makes of its weight. That must not show in any answer, whatever
-/// the number of threads, even if the weight has changed, or was transformed with other vectors.
+/// A layer keeps its weight in the form that the device needs. That must not show in any answer,
+/// whatever the number of threads, even if the weight has changed, or was transformed for another
+/// vector width.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_layer_keeps_no_weight_that_has_changed() {
@@ -473,8 +475,8 @@ fn conv2d() {
     });
 }
 
-/// Padding before and after the image, varied independently, to beyond the kernel's reach: few
-/// channels, many to few, and enough for the path with fewer multiplications.
+/// Padding before and after the image, varied independently, up to and beyond the kernel's side:
+/// for few channels, for many to few, and for enough to take the path with fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {
     every_level(|| {
@@ -927,7 +929,7 @@ fn a_strided_tensor_is_refused() {
     ops::silu(x.permute::<_, Axes4<0, 1, 3, 2>>());
 }
 
-/// A kernel's result must come from the memory that dfdx keeps and go back there, or memory use
+/// The memory for a kernel's result must come from what dfdx keeps and go back there, or memory use
 /// would grow.
 #[test]
 #[cfg(not(feature = "cuda"))]

@@ -97,7 +97,7 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Also asks of the configuration what the programs would ask of it later: a class, the classes, a
+/// Also queries the configuration as the programs would later, about a class, the classes and a
 /// prompt.
 fn open_conditioning(folder: &Path) -> Run {
     let owned = folder.to_path_buf();

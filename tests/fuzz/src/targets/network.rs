@@ -1,4 +1,4 @@
-//! A network as small as can be, and the files of a model that has it.
+//! A network as small as can be, and the files of a model with this network.
 
 use std::path::Path;
 
@@ -67,7 +67,7 @@ pub fn weights() -> NamedTensors {
     params::to_host(&mut network.expect("the network can be built"))
 }
 
-/// Tensors as a file holds them.
+/// The bytes of a safetensors file with these tensors.
 pub fn safetensors(tensors: &NamedTensors) -> Vec<u8> {
     params::to_safetensors(tensors, &[("format", "pt".into())])
 }

@@ -9,7 +9,7 @@ use flate2::Crc;
 /// Nothing to correct.
 pub fn nothing(_: &mut Vec<u8>) {}
 
-/// The checksum at the end of every chunk of a PNG file.
+/// Corrects the checksum at the end of every chunk of a PNG file.
 pub fn png(bytes: &mut [u8]) {
     let mut start = 8;
     while let Some(header) = bytes.get(start..).and_then(|rest| rest.first_chunk::<4>()) {
@@ -30,7 +30,7 @@ fn sum(bytes: &[u8]) -> u32 {
 /// Bytes of a gzip header without a name.
 const GZIP_HEADER: usize = 10;
 
-/// Checksum and length at the end of a gzip file, if it can be unzipped.
+/// Corrects the checksum and the length at the end of a gzip file, if it can be unzipped.
 pub fn gzip(bytes: &mut Vec<u8>) {
     if !bytes.starts_with(&[0x1f, 0x8b]) || bytes.len() < GZIP_HEADER {
         return;
@@ -46,8 +46,8 @@ pub fn gzip(bytes: &mut Vec<u8>) {
     bytes.extend((content.len() as u32).to_le_bytes());
 }
 
-/// The length of the header of a safetensors file: up to the brace that closes the first one, and
-/// the spaces after it.
+/// Corrects the length of a safetensors file's header, which ends with the brace that closes the
+/// first one, or with the spaces after it.
 pub fn safetensors(bytes: &mut [u8]) {
     let mut depth = 0usize;
     let closes = |byte: &u8| {

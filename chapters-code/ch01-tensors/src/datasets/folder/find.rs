@@ -176,7 +176,7 @@ impl Walk {
         Ok(entries)
     }
 
-    /// The files, except links to files that are there already, in the order of their paths.
+    /// The files, except links to files that are listed already, in the order of their paths.
     fn once_each(
         &mut self,
         mut files: Vec<(Entry, String)>,

@@ -59,7 +59,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads all images below `folder` (two levels). Files are recognised by their
+    /// Reads all images in `folder` and in its subfolders. Files are recognised by their
     /// content; [`Dataset::notes`] says what was passed over.
     ///
     /// # Errors

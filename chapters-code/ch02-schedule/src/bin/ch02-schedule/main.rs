@@ -1,4 +1,4 @@
-//! Plots the schedules side by side, or writes every value.
+//! Plots the schedules together, and writes every value if asked to.
 
 use std::fmt::Write;
 use std::path::PathBuf;

@@ -21,7 +21,7 @@ struct Args {
     /// Side of the images
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     image_size: Option<u32>,
-    /// A network from a model directory instead
+    /// Take the network from this model directory instead
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Send this through the model: a safetensors file with one tensor, (batch,

@@ -59,7 +59,7 @@ fn columns(count: usize) -> usize {
 }
 
 impl Args {
-    /// Whether everything that is asked for can be drawn, with images of this shape and
+    /// Checks that everything that is asked for can be drawn, with images of this shape and
     /// `total` steps.
     fn check_sizes(
         &self,
@@ -143,7 +143,7 @@ fn save(path: &Path, picture: &figures::RgbImage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the first batch went through.
+/// A record of the walk of the first batch.
 struct Film {
     frames: Vec<figures::RgbImage>,
     predictions: Vec<Vec<f32>>,

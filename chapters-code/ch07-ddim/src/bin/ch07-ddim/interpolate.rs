@@ -31,8 +31,8 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Without fresh noise, each noise leads to exactly one image, and noises near each other lead to
-/// images near each other.
+/// If no fresh noise is added, each sample of noise leads to exactly one image, and samples near
+/// each other lead to images near each other.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     cli::outputs([("--out", &args.out, "gif")])?;
     let (device, model, name) = args.common.open()?;

@@ -18,7 +18,7 @@ use crate::report::{Measured, Measures, Unit};
 use crate::target::Request;
 use ch06_sampling::program::BATCH;
 
-/// Training images from whose features the distances are measured.
+/// How many training images are used to measure the distances between features.
 const REFERENCE_IMAGES: usize = 10_000;
 /// A member of a crowd reaches as far as its k-th nearest neighbour, where k is this number.
 pub(super) const NEIGHBOURS: usize = 3;
@@ -34,7 +34,7 @@ pub(super) struct Evaluator<'a> {
     heldout: &'a dyn Dataset,
     /// The first training images.
     kept: Vec<Vec<f32>>,
-    /// The features of the first of these.
+    /// The features of the first few of them.
     features: Vec<Vec<f64>>,
     /// The kinds of image that there are, and the share of each among all held-out
     /// images.
@@ -43,7 +43,7 @@ pub(super) struct Evaluator<'a> {
     residuals: Vec<f64>,
 }
 
-/// Held-out cats whose residuals are compared with those of drawn ones.
+/// How many held-out cats have their residuals compared with those of drawn ones.
 const JUDGED: usize = 2_000;
 /// The share of real cats whose residual is below the limit.
 const MOST: f64 = 0.99;

@@ -27,7 +27,7 @@ pub(super) struct Measured {
     pub(super) unit: Unit,
     /// Nothing where there was nothing to count.
     pub(super) value: Option<f64>,
-    /// What it is for real images, where that is known.
+    /// The same figure for real images, where it is known.
     pub(super) real: Option<f64>,
     /// How many images it is a share of, if not of all of them.
     pub(super) of: Option<usize>,

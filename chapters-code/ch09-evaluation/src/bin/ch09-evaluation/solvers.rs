@@ -50,7 +50,7 @@ fn unknown_solver() -> String {
 }
 
 impl NamedSolver {
-    /// The solver, with what the model says about its diffusion.
+    /// The solver, set up for this model's diffusion.
     ///
     /// # Errors
     /// If the solver's flags contradict each other.

@@ -21,11 +21,11 @@ use crate::shapes::AttentionShape;
 /// Pixels that are worked on together: their weights stay in the nearest cache or the next.
 const COLUMNS: usize = 64;
 
-/// A matrix in memory, row after row, with more numbers after each row.
+/// A matrix in memory, row after row, with padding after each row.
 #[derive(Clone, Copy)]
 struct PaddedRows<'a> {
     values: &'a [f32],
-    /// From one row to the next.
+    /// The distance from one row to the next.
     step: usize,
 }
 
@@ -251,7 +251,7 @@ fn one_head_backward(
         );
         let [p, g] = [&*p, &*g].map(|values| PaddedRows { values, step: width });
         product([d, m], (head.k, Left::Plain), g, &columns_to_image(first, n), (dq, n), true);
-        // Down the columns of these pixels: their share of the gradients of every place.
+        // What these pixels add to the gradients of every place.
         let [q, dy] = [&*q_transposed, &*dy_transposed]
             .map(|transposed| PaddedRows { values: &transposed[first * wide..], step: wide });
         product([m, count], (g, Left::Plain), q, &all, (dk_transposed, wide), first > 0);

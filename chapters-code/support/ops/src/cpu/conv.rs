@@ -258,7 +258,7 @@ struct Bordered {
     len: usize,
     /// Where each kernel position finds its inputs for the first row of outputs.
     positions: Vec<usize>,
-    /// From there to the next row of outputs.
+    /// The distance from there to the inputs for the next row of outputs.
     step: usize,
     /// The pieces of the channel: where each lies here, where it lies in the channel, and how many
     /// numbers it has. In the channel these are `stride` apart.

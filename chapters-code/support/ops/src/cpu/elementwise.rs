@@ -40,7 +40,7 @@ pub(super) fn silu_slope(math: Arithmetic, x: f32) -> f32 {
     s * math.mul_add(x, 1.0 - s, 1.0)
 }
 
-/// Partial sums that the compiler keeps in vector registers.
+/// The number of partial sums; the compiler keeps them in vector registers.
 pub(super) const PARTIAL_SUMS: usize = 16;
 
 /// The sum, in [`PARTIAL_SUMS`] partial sums.

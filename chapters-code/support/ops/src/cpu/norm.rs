@@ -79,7 +79,7 @@ pub(super) fn backward(
                 #[inline(always)]
                 |math| {
                     let (mean, scale) = (statistics[2 * i], statistics[2 * i + 1]);
-                    // Means over the group of dŷ and dŷ·ŷ, where ŷ is the normalised input.
+                    // The means of dŷ and dŷ·ŷ over the group, where ŷ is the normalised input.
                     let (mut mean_d, mut mean_dy) = (0.0, 0.0);
                     for c in 0..per_group {
                         let plane = c * s.pixels..(c + 1) * s.pixels;
@@ -145,7 +145,7 @@ impl<F: Fn(f32, f32) -> f32> Gradient<F> {
         totals.map(|sums| sums.iter().sum())
     }
 
-    /// At most [`PARTIAL_SUMS`] numbers, added to partial sums.
+    /// At most [`PARTIAL_SUMS`] numbers of a channel, which are added to the partial sums.
     #[inline(always)]
     fn some(
         &self,

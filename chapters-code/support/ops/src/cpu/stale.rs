@@ -4,11 +4,11 @@
 //! on one thread. A kernel that writes every element needs no zeros, and where two threads write,
 //! filling costs twice: cache lines have to move from one core to the other.
 //!
-//! dfdx sorts memory by its size and alignment, not by the type of what was in it, and allocates
-//! for any type that names its zero. So we ask it for elements of a type of our own, which filling
-//! leaves unchanged. Nothing here is ever uninitialised: dfdx's cache takes memory from a `Vec`
-//! that is initialised over its whole length, and where the cache has
-//! none, dfdx makes a `Vec` of zeros.
+//! dfdx sorts memory by size and alignment, not by the type that it held, and allocates for any
+//! type that says it may be filled with zeros. So we ask it for elements of a type of our own,
+//! which filling leaves unchanged. Nothing here is ever uninitialised: dfdx's cache takes memory
+//! from a `Vec` that is initialised over its whole length, and where the cache has none, dfdx makes
+//! a `Vec` of zeros.
 
 use std::mem::ManuallyDrop;
 
@@ -63,7 +63,7 @@ pub(super) fn numbers(device: &Cpu, len: usize) -> Vec<f32> {
 mod tests {
     use dfdx::prelude::*;
 
-    /// The values show that nobody filled them; the address shows that memory does not grow.
+    /// The values show that the memory was not filled; the address shows that it was used again.
     #[test]
     fn memory_of_a_former_tensor_is_used_again_as_it_was() {
         let device = Cpu::default();

@@ -19,7 +19,7 @@ use crate::parallel::Parallel;
 /// work itself.
 const PATIENCE: Duration = Duration::from_micros(500);
 
-/// The processor's pauses between two looks: well below a microsecond in all.
+/// How many times the processor pauses between two looks: well below a microsecond in all.
 const PAUSES: u32 = 8;
 /// How many times a thread looks before it offers its core to other threads.
 const YIELD_EVERY: u32 = 64;

@@ -18,7 +18,7 @@ pub(super) const SLACK: usize = 16;
 /// A run of at most one vector of neighbouring results.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Run {
-    /// Added to every entry of the table of starts.
+    /// The offset of the run in `b`, added to every entry of the table of starts.
     pub source: usize,
     /// Where in a row of the result the run begins.
     pub target: usize,
@@ -248,7 +248,7 @@ pub(super) fn with_scratch<R, const N: usize>(work: impl FnOnce(&mut [Vec<f32>; 
         taken.iter_mut().for_each(|buffer| *buffer = spare.pop().unwrap_or_default())
     });
     let result = work(&mut taken);
-    // In the order in which the same work will take them next time.
+    // Given back in the order in which the same work will take them next time.
     SPARE.with_borrow_mut(|spare| spare.extend(taken.into_iter().rev()));
     result
 }

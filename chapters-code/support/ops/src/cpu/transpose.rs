@@ -40,8 +40,8 @@ impl Pixels {
                 let at: &[usize; BLOCK] =
                     self.at[block * BLOCK..][..BLOCK].try_into().expect("eight places");
                 // SAFETY: `blocks_pay` is true, or there would be no block. The assertion above
-                // keeps the last pixel of the last of these planes inside, and so all eight pixels
-                // of all eight planes.
+                // keeps the last pixel of the last of these planes within the slice, and so all
+                // eight pixels of all eight planes.
                 let columns = unsafe { transpose_block(from.as_ptr(), plane) };
                 for (&at, values) in at.iter().zip(columns) {
                     to[at + first..][..BLOCK].copy_from_slice(&values);

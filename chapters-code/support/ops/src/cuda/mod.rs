@@ -65,8 +65,8 @@ impl From<&ConvShape> for Conv {
     }
 }
 
-/// `Matmul` of `kernels.cu`: batch, m, n, k, then for each operand its steps from one matrix of the
-/// batch, one row and one column to the next.
+/// `Matmul` of `kernels.cu`: batch, m, n, k, then, for each operand, the steps to the next matrix
+/// of the batch, the next row and the next column.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Matmul {
@@ -194,7 +194,7 @@ macro_rules! launch {
     }};
 }
 
-/// Blocks of a product with `(m, n)` results.
+/// How many blocks a product with `(m, n)` results takes.
 fn tiles(m: usize, n: usize) -> usize {
     m.div_ceil(TILE) * n.div_ceil(TILE)
 }
@@ -498,7 +498,7 @@ impl Kernels for Cuda {
         let scores = allocate(self, heads * n * m);
         let (we, sc) = (*weights.device_ptr(), *scores.device_ptr());
         let scale = 1.0 / (d as f32).sqrt();
-        // (n, m) from (d, n), by columns, and (d, m).
+        // (n, m) from (d, n), read by columns, and (d, m).
         let outer = Matmul { batch: heads, m: n, n: m, k: d, a: [d * n, 1, n], b: [d * m, m, 1] };
         matmul(self, outer, [dy.pointer, v.pointer, 0], sc, 1.0, false);
         launch_blocks!(self, "ops_softmax_backward", heads * n, (m as i32, we, sc));

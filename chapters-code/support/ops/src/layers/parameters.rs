@@ -36,7 +36,7 @@ enum TensorMut<'a, D: UNetDevice> {
 
 /// Implements [`Parameters`](crate::layers::Parameters) for a struct whose fields are layers,
 /// tensors, or options or lists of them. The fields are listed in the order in which the macro call
-/// names them. The name of a field, or the text after `as`, stands before the names of its
+/// names them. The name of a field, or the text after `as`, is put before the names of its
 /// parameters:
 ///
 /// ```

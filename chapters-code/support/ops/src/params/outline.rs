@@ -69,7 +69,7 @@ impl Outline {
     /// Compares `tensors` with the outline.
     ///
     /// # Errors
-    /// Names a tensor that is missing, has another shape, or does not belong to the network.
+    /// Names a tensor that is missing, has the wrong shape, or does not belong to the network.
     pub fn check(&self, tensors: &NamedTensors) -> Result<(), ParamsError> {
         let mut names = BTreeSet::new();
         for (name, expected) in self.iter() {

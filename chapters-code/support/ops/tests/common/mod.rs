@@ -1,6 +1,6 @@
 //! Naive references in f64, and the comparison with them.
 //!
-//! Gradients are those of a sum of the outputs with random weights: for every element of every
+//! Gradients are those of a randomly weighted sum of the outputs: for every element of every
 //! input, ours must equal the finite differences of that sum, computed with the naive f64
 //! function.
 

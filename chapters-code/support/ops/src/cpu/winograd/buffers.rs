@@ -11,8 +11,8 @@ use crate::cpu::transpose::Pixels;
 #[derive(Clone, Copy)]
 pub(super) struct MatrixLayout {
     pub width: usize,
-    /// From one matrix to the next: not a power of two, so that the 36 do not fight for the same
-    /// cache lines.
+    /// The distance from one matrix to the next: not a power of two, so that the 36 do not fight
+    /// for the same cache lines.
     pub step: usize,
 }
 

@@ -176,7 +176,7 @@ pub(super) struct Strips {
     rows: usize,
     /// Numbers in a row of a strip.
     width: usize,
-    /// From one matrix to the next.
+    /// The distance from one matrix to the next.
     pub step: usize,
 }
 

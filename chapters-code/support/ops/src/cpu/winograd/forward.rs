@@ -23,7 +23,7 @@ pub(super) struct Forward<'a> {
     /// The first output channel, and the number of output channels.
     pub first: usize,
     pub count: usize,
-    /// Pixels of a plane that come before those of `y`.
+    /// How many pixels of a plane come before those of `y`.
     pub skipped: usize,
 }
 

@@ -7,8 +7,8 @@ pub(super) type Block<V, const N: usize> = [[V; N]; N];
 /// One of the linear maps of the method (Lavin & Gray, section 4.3), from N numbers to M, on
 /// vectors of numbers.
 ///
-/// Traits and plain loops, where closures would read better: only what is sure to be inlined is
-/// compiled for the instruction set that was detected.
+/// Traits and plain loops are used where closures would read better, because only code that is sure
+/// to be inlined is compiled for the instruction set that was detected.
 pub(super) trait Map<const N: usize, const M: usize> {
     fn apply<S: Simd>(simd: S, v: [S::f32s; N]) -> [S::f32s; M];
 }
@@ -105,7 +105,7 @@ impl Map<6, 4> for OutputTransform {
     }
 }
 
-/// A, the transpose of [`OutputTransform`]: from the gradient of results to places.
+/// A, the transpose of [`OutputTransform`]: from the gradient of the results to places.
 pub(super) struct OutputTranspose;
 impl Map<4, 6> for OutputTranspose {
     #[inline(always)]
@@ -124,7 +124,7 @@ impl Map<4, 6> for OutputTranspose {
     }
 }
 
-/// Gᵀ, the transpose of [`FilterTransform`]: from places to the gradient of weights.
+/// Gᵀ, the transpose of [`FilterTransform`]: from places to the gradient of the weights.
 pub(super) struct FilterTranspose;
 impl Map<6, 3> for FilterTranspose {
     #[inline(always)]

@@ -7,9 +7,10 @@
 //! y = Aᵀ [ (G w Gᵀ) ∘ (Bᵀ x B) ] A          (their eq. 12)
 //! ```
 //!
-//! Between the transforms every one of the 36 places is on its own: there, a sum over channels is a
-//! matrix product of (tiles × input channels) with (input channels × output channels). That is 36
-//! multiplications where the direct way takes 9 · 16 = 144. The gradient of the input is the same
+//! Between the transforms, the 36 places are independent of each other: at each of them, the sum
+//! over channels is a matrix product of (tiles × input channels) with (input channels × output
+//! channels). A tile thus takes 36 multiplications per pair of channels, where the direct way takes
+//! 9 · 16 = 144. The gradient of the input is the same
 //! convolution with every kernel rotated by 180 degrees; the gradient of the weight is the
 //! transpose of the formula:
 //!
@@ -17,8 +18,7 @@
 //! dw = Gᵀ [ Σ over tiles of (A dy Aᵀ) ∘ (Bᵀ x B) ] G
 //! ```
 //!
-//! Vectors run over channels: groups of as many channels as a vector holds are brought side by side
-//! first.
+//! Vectors run over channels: as many channels as a vector holds are first placed side by side.
 
 mod buffers;
 mod filter;
@@ -42,9 +42,10 @@ use super::base::Base;
 use super::tiles::with_scratch;
 use crate::shapes::ConvShape;
 
-/// Whether this method can do a convolution, and is faster than a matrix product: transforming the
-/// weight takes time, and pays only if there are enough tiles, unless the result is kept. Fewer
-/// tiles are enough where images are small, because small images slow a product down.
+/// Whether this method can compute a convolution, and is faster than a matrix product. Transforming
+/// the weight takes time, and pays off only if there are enough tiles. Fewer are enough if the
+/// transformed weight is kept, or if the images are small, because small images slow a product
+/// down.
 pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
     let grid = Grid::new(s.ho, s.wo);
     let enough = if memo.is_some_and(|_| Memo::pays(s)) {
@@ -61,7 +62,7 @@ pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
         && s.batch * grid.rows * grid.columns >= enough
 }
 
-/// `y = conv(x, w) + base`. A memo must be that of this weight.
+/// `y = conv(x, w) + base`. A memo, if there is one, must have been made for this weight.
 pub(super) fn correlate(
     s: &ConvShape,
     x: &[f32],
@@ -76,7 +77,7 @@ pub(super) fn correlate(
     if threads / s.batch > 1 {
         return correlate_shared(s, x, filter, kept, base, threads / s.batch, y);
     }
-    // Threads have images of their own, and use the same transformed weight.
+    // Each thread has its own images, but all share the transformed weight.
     let work = |filter: TransformedFilter, y: &mut [f32]| {
         let bands = grid.bands(s.batch, s.batch.div_ceil(threads));
         let pieces: Vec<&[Band]> = bands.chunk_by(|a, b| a.image == b.image).collect();
@@ -99,7 +100,7 @@ pub(super) fn correlate(
     }
 }
 
-/// [`correlate`] for fewer images than threads: `threads` of them share an image.
+/// [`correlate`] for fewer images than threads: `threads` threads share each image.
 fn correlate_shared(
     s: &ConvShape,
     x: &[f32],

@@ -24,8 +24,8 @@ impl Share {
     /// Cuts an image into `count` shares: either by rows, where every thread transforms the whole
     /// weight for itself (unless it is there already), or by channels, where every thread
     /// transforms the whole image for itself; whichever is less work for the thread that has the
-    /// most to do. (They could share what they transform, but waiting for each other, and fetching
-    /// numbers from another's cache, would take longer.)
+    /// most to do. (The threads could share what they transform, but waiting for each other, and
+    /// fetching numbers from each other's caches, would take longer.)
     pub fn all(s: &ConvShape, count: usize, transformed: bool) -> Vec<Self> {
         let grid = Grid::new(s.ho, s.wo);
         let rows = Self::pieces(grid.rows, count, 1).map(|rows| Self { rows, channels: 0..s.cout });

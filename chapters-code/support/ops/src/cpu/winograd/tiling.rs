@@ -4,12 +4,12 @@ use std::ops::Range;
 
 /// Side of a tile of the result.
 pub(super) const TILE: usize = 4;
-/// Side of the inputs that a tile depends on.
+/// Side of the square of inputs that a tile depends on.
 pub(super) const REACH: usize = TILE + 2;
 /// Places in a transformed tile.
 pub(super) const PLACES: usize = REACH * REACH;
 /// Tiles that are worked on together, if there are that many: enough that a transformed filter,
-/// once fetched, is used often, and few enough that the tiles stay near.
+/// once fetched, is used often, and few enough that the tiles stay in a nearby cache.
 const BAND_TILES: usize = 32;
 
 /// The tiles of one image.
@@ -41,7 +41,7 @@ impl Grid {
         groups.flat_map(|images| self.cut(images, 0..self.rows)).collect()
     }
 
-    /// Cuts some rows of tiles of some images into bands of about `BAND_TILES` tiles.
+    /// Cuts the given rows of tiles in the given images into bands of about `BAND_TILES` tiles.
     pub fn cut(self, images: Range<usize>, rows: Range<usize>) -> impl Iterator<Item = Band> {
         let bands = (images.len() * rows.len() * self.columns).div_ceil(BAND_TILES);
         let band_rows = rows.len().div_ceil(bands);

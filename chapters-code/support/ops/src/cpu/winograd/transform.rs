@@ -7,8 +7,8 @@ use super::maps::{both_ways, Map};
 use super::tiling::{Band, REACH, TILE};
 use crate::cpu::tiles::scratch_slice;
 
-/// Transforms blocks of N×N inputs, `TILE` apart, of all channels of a band's images into the
-/// band's 36 matrices.
+/// Transforms blocks of N×N inputs, whose corners are `TILE` apart, in every channel of a band's
+/// images. The results are the band's 36 matrices.
 pub(super) struct TileTransform<'a> {
     pub band: Band,
     /// All images, `(image, channels, h, w)`.
@@ -30,7 +30,8 @@ impl TileTransform<'_> {
         let (rows, width) = ((band.rows - 1) * TILE + N, (band.columns - 1) * TILE + N);
         let top = (band.row * TILE) as isize - self.pad as isize;
         let window = Window::new(rows, width, [self.h, self.w], top, self.pad, lanes);
-        // The image's pixels are written for every group; the border around them stays zero.
+        // The image's pixels are overwritten for every group of channels; the border around them
+        // stays zero.
         let pixels = scratch_slice(self.window, window.len(lanes));
         pixels.fill(0.0);
         let plane = self.h * self.w;
