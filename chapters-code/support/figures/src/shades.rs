@@ -2,8 +2,10 @@
 
 use crate::palette::{INK, NOISE, PREDICTION, SIGNAL};
 
+type Color = (u8, u8, u8);
+
 /// A colour, and what it becomes on a light page and on a dark one.
-const SHADES: [((u8, u8, u8), [&str; 2]); 4] = [
+const SHADES: [(Color, [&str; 2]); 4] = [
     (INK, ["#606060", "#a6a6a6"]),
     (SIGNAL, ["#0072b2", "#56b4e9"]),
     (NOISE, ["#c25400", "#f0914a"]),
@@ -17,7 +19,7 @@ const SHADES: [((u8, u8, u8), [&str; 2]); 4] = [
 /// If this is not an SVG.
 pub(crate) fn shaded(svg: &str) -> String {
     let rules = |page: usize, background: &str| {
-        let rule = |&((red, green, blue), shades): &((u8, u8, u8), [&str; 2])| {
+        let rule = |&((red, green, blue), shades): &(Color, [&str; 2])| {
             let (color, shade) = (format!("\"#{red:02X}{green:02X}{blue:02X}\""), shades[page]);
             format!("[fill={color} i]{{fill:{shade}}}[stroke={color} i]{{stroke:{shade}}}")
         };
