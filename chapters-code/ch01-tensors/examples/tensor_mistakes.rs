@@ -12,7 +12,7 @@ fn main() -> Result<(), figures::FigureError> {
     // ANCHOR: mistakes
     // The range that many libraries use, 0..1, shown as if it were -1..1.
     let zero_to_one = right.clone() * 0.5 + 0.5;
-    // Pixel after pixel, read as channel after channel.
+    // Values stored pixel by pixel, read as if stored channel by channel.
     let plane = 16 * 16;
     let channels_last = (0..values.len())
         .map(|i| values[i / (3 * plane) * 3 * plane + i % 3 * plane + i / 3 % plane]);

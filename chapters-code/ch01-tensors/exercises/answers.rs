@@ -4,8 +4,8 @@
 
 use ch01_tensors::Dataset;
 
-/// From the bytes of a file (the red, green and blue of one pixel after another) to values
-/// in -1..1, channel after channel.
+/// From the bytes of a file (the red, green and blue of one pixel after another) to values in
+/// -1..1, channel by channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     todo!()
 }

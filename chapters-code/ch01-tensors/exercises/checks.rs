@@ -43,7 +43,7 @@ fn average() {
 fn nearest() {
     let cats = Cats::new(Split::Train);
     assert_eq!(answers::nearest(&cats.image(7), &cats, 20), (7, 0.0));
-    // Between two images, three quarters of the way to the second.
+    // An image between two others, three quarters of the way to the second.
     let [a, b] = [cats.image(3), cats.image(11)];
     let between: Vec<f32> =
         a.iter().zip(&b).map(|(a, b)| 0.25 * a + 0.75 * b).collect();

@@ -140,7 +140,7 @@ pub struct Pose {
     pub dx: f32,
     /// Shift downwards, in pixels, -1 to 1.
     pub dy: f32,
-    /// Size relative to the mean, 0.92 to 1.08.
+    /// Size relative to the average, 0.92 to 1.08.
     pub size: f32,
     /// Tilt of the head, clockwise, in radians, -0.14 to 0.14.
     pub tilt: f32,
@@ -150,7 +150,7 @@ pub struct Pose {
 // ANCHOR_END: pose
 
 impl Pose {
-    /// Centred and upright, of mean size and shade.
+    /// Centred and upright, with average size and brightness.
     pub const MIDDLE: Self =
         Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
 }

@@ -9,11 +9,11 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A training step: which images are mirrored, the timesteps, the noise, and what
-    /// the prompts leave out. The index is the step; [`FIRST_WEIGHTS`] comes before all
-    /// steps.
+    /// the prompts leave out. The index is the step; the index [`FIRST_WEIGHTS`] comes
+    /// before all steps.
     Training,
-    /// The order of the training images. The index is the epoch, that is, how often all
-    /// of them have been seen.
+    /// The order of the training images. The index is the epoch, that is, how many
+    /// times all of them have been seen.
     Order,
     /// Timesteps and noise (index 0) and prompts (index 1) of the held-out loss.
     HeldOut,
@@ -37,8 +37,8 @@ pub enum Purpose {
 pub const FIRST_WEIGHTS: u64 = u64::MAX;
 
 /// Added to the seed for the order of the images. This gives the order the same key as the training
-/// steps of another seed, but one so large that nobody counts up to it; the shipped digits were
-/// trained this way.
+/// steps of another seed, but that seed is so large that nobody counts up to it; the shipped digits
+/// were trained this way.
 const ORDER: u64 = 0x0D0E_0A17;
 
 impl Purpose {
@@ -59,8 +59,8 @@ impl Purpose {
     /// The source of random numbers determined by a purpose, a seed and an index: the
     /// same on every machine, and independent of every other source.
     ///
-    /// ChaCha is a cipher. Seed and purpose make its key, the index is its nonce, and a
-    /// cipher's outputs under two keys or two nonces have nothing in common.
+    /// ChaCha is a cipher. Seed and purpose make up its key, the index is its nonce,
+    /// and a cipher's outputs under two keys or two nonces have nothing in common.
     pub fn rng(self, seed: u64, index: u64) -> ChaCha8Rng {
         let (seed, mark) = match self {
             Self::Order => (seed.wrapping_add(ORDER), 0),

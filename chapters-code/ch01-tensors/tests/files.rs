@@ -110,8 +110,8 @@ fn pictures_are_upright() {
 
 #[test]
 fn what_is_transparent_shows_the_ground() {
-    // Two pixels each, one fully transparent, one half-transparent; both are dark red, or both
-    // grey.
+    // Each file has two pixels, one fully transparent, one half-transparent; both are dark red, or
+    // both grey.
     let files: [(&str, Vec<u8>, [u8; 3]); 5] = [
         (
             "RGBA",

@@ -1,4 +1,4 @@
-//! Folders of pictures like those that people really have.
+//! Folders of pictures such as people really have.
 
 use std::io::Write;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn error(folder: &Path) -> String {
     open(folder).unwrap_err().to_string()
 }
 
-/// The captions of all pictures in a folder with fewer than ten of them.
+/// The captions of all pictures in a folder of fewer than ten.
 fn captions(folder: &Folder) -> Vec<String> {
     (0..folder.len()).map(|i| folder.caption(i)).collect()
 }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use ch01_tensors::{Purpose, FIRST_WEIGHTS};
 use rand::RngCore;
 
-/// Where each run of four numbers was first drawn: none may occur twice.
+/// Where each run of four numbers was first drawn; it is an error if one occurs twice.
 type Seen = HashMap<[u32; 4], (Purpose, u64, u64)>;
 
-/// Adds a thousand numbers from a source, at every offset, so that a shifted copy is found, too.
+/// Adds the runs that begin at every offset in a thousand numbers from a source, so that a shifted
+/// copy is found, too.
 fn add(seen: &mut Seen, purpose: Purpose, seed: u64, index: u64) {
     let mut rng = purpose.rng(seed, index);
     let numbers: Vec<u32> = (0..1000).map(|_| rng.next_u32()).collect();

@@ -34,7 +34,7 @@ fn integer_division() -> Vec<f64> {
 
 fn main() -> Result<(), figures::FigureError> {
     let right = |kind| Schedule::new(kind, T).alpha_bar;
-    // A hundred steps with the betas of a thousand.
+    // A hundred steps with the betas meant for a thousand.
     let short =
         Schedule::from_betas(betas(BetaSchedule::Linear, 100, BETA_START, BETA_END))
             .alpha_bar;

@@ -5,7 +5,8 @@ use ch02_schedule::Schedule;
 // ANCHOR: solutions
 /// The first timestep at which the signal-to-noise ratio is at most 1.
 pub fn half_way(schedule: &Schedule) -> usize {
-    // The ratio falls from step to step, so we look for the first that is at most 1.
+    // The ratio falls from step to step, so we look for the first step where it is at
+    // most 1.
     (0..schedule.len())
         .find(|&t| schedule.snr(t) <= 1.0)
         .expect("the noise wins in the end")

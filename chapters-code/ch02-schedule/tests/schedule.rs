@@ -48,7 +48,7 @@ fn alpha_bar_is_the_product_of_alphas() {
     });
 }
 
-/// The variance of x_{t-1} given x_t and x0, derived from the two Gaussians of Bayes' rule, whose
+/// The variance of x_{t-1} given x_t and x0, derived from the two Gaussians in Bayes' rule: their
 /// precisions are added.
 // ANCHOR: bayes
 #[test]
@@ -60,7 +60,7 @@ fn posterior_variance_follows_from_bayes_rule() {
             let precision = 1.0 / (1.0 - s.alpha_bar[t - 1]) + s.alphas[t] / s.betas[t];
             let expected = 1.0 / precision;
             assert!((s.posterior_variance(t) - expected).abs() < 1e-9 * expected);
-            // And in the mean the two are weighted by their precisions.
+            // In the mean, the two Gaussians are weighted by their precisions.
             let (of_x0, of_x_t) = s.posterior_mean_coefficients(t);
             let expected_x0 =
                 expected * s.alpha_bar[t - 1].sqrt() / (1.0 - s.alpha_bar[t - 1]);

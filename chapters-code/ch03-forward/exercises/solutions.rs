@@ -4,8 +4,8 @@ use ch02_schedule::Schedule;
 use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
-/// For an image whose values have this deviation: the first timestep at which the
-/// deviation of the noise is no smaller than that of the remaining image.
+/// For an image whose values have this standard deviation: the first timestep at which
+/// the standard deviation of the noise is no smaller than that of the remaining image.
 pub fn drowned(schedule: &Schedule, deviation: f64) -> usize {
     // √ᾱ · deviation against √(1 - ᾱ).
     let noise_wins = |&t: &usize| {
@@ -42,8 +42,9 @@ pub fn jump_on(
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// For each candidate, the probability that it is the clean image in `x_t` at timestep
-/// `t`, if all were equally probable beforehand. The probabilities add up to 1.
+/// For each candidate, the probability that it is the clean image of `x_t` at
+/// timestep `t`, if all were equally probable beforehand. The probabilities add up to
+/// 1.
 pub fn posterior(
     schedule: &Schedule,
     t: usize,

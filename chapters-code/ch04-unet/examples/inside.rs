@@ -1,4 +1,4 @@
-//! What the network that comes with the book computes inside, for a few noisy cats.
+//! What the network that comes with the book computes internally for a few noisy cats.
 
 use ch01_tensors::{batch, Cats, Split};
 use ch03_forward::{rng, standard_normal};
@@ -40,8 +40,8 @@ impl BlockHook<AutoDevice, NoneTape> for Recorder {
 }
 // ANCHOR_END: recorder
 
-/// The one channel that differs most between the cats, as a picture `SIZE` pixels wide
-/// for each of them: -1 and 1 are two deviations from the mean.
+/// The one channel that differs most between the cats, as a picture `SIZE` pixels wide for each
+/// cat: -1 and 1 are two standard deviations from the mean.
 fn liveliest(x: &Images<AutoDevice>) -> Vec<Vec<f32>> {
     let (_, channels, height, width) = *x.shape();
     let values = x.as_vec();

@@ -25,7 +25,7 @@ const GAP: usize = 22;
 /// The upper edge of the first level, and the distance from one level to the next.
 const TOP: usize = 48;
 const DOWN: usize = 118;
-/// How much farther towards the middle each level begins.
+/// How much farther towards the middle each level begins than the one above it.
 const INDENT: usize = 62;
 
 impl Shape {
@@ -122,7 +122,7 @@ fn arrow(points: &[(usize, usize)]) -> String {
     format!("<polyline points=\"{points}\" marker-end=\"url(#head)\"/>\n")
 }
 
-/// A skip: an arrow, and a broad line that nobody sees but that is easy to hit.
+/// A skip: an arrow, and an invisible line broad enough to be easy to click.
 fn skip(points: &[(usize, usize)]) -> String {
     let broad = format!(
         "<path d=\"M{}\" fill=\"none\" stroke=\"#000\" stroke-opacity=\"0\" \

@@ -26,7 +26,7 @@ fn main() -> Result<(), figures::FigureError> {
         .flat_map(|&t| column(t as f64 / 1000.0, |k| 1e4f64.powf(-(k as f64) / 16.0)))
         .collect();
     // One frequency for all: the same wave again and again, and no number says which
-    // turn it is.
+    // cycle this is.
     let one: Vec<f32> =
         timesteps.iter().flat_map(|&t| column(t as f64, |_| 0.1)).collect();
     // ANCHOR_END: mistakes

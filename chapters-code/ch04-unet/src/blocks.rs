@@ -272,8 +272,8 @@ impl<D: UNetDevice> Upsample<D> {
 
 // ANCHOR: stage
 /// One level of the network on its way down or up: residual blocks, each with or
-/// without attention after it, then a change of size, unless the level is the last on
-/// its way.
+/// without attention after it, then a change of size, except on the last level in
+/// either direction.
 #[derive(Clone, Debug)]
 pub struct Stage<D: UNetDevice> {
     pub resnets: Vec<ResnetBlock<D>>,
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
     use ch03_forward::{rng, standard_normal};
 
-    /// With a single head, attention adds the mean of all values, weighted by their shares.
+    /// With a single head, attention adds the mean of all values weighted by the shares.
     #[test]
     fn shares_are_what_attention_mixes_with() {
         let device: ops::AutoDevice = ops::open_device(0).unwrap();

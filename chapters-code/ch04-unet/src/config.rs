@@ -31,7 +31,7 @@ pub struct UNetConfig {
     pub dropout: f64,
     /// Whether cosines come before sines in the time embedding.
     pub flip_sin_to_cos: bool,
-    /// Shortens the range of frequencies in the time embedding.
+    /// Stretches the range of frequencies in the time embedding.
     pub freq_shift: i64,
     pub in_channels: usize,
     /// Residual blocks per level on the way down; the way up has one more.

@@ -1,5 +1,5 @@
 //! The tensors that a configuration implies, listed without building them: a file of
-//! weights is compared with this list before any memory is taken.
+//! weights is compared with this list before any memory is allocated.
 
 use std::fmt::Display;
 

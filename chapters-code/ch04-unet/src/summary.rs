@@ -53,7 +53,7 @@ impl<D: UNetDevice, T: Tape<f32, D>> BlockHook<D, T> for Shapes<'_> {
     }
 }
 
-/// Adds a parameter, and the multiplications with it, to its stage.
+/// Counts a parameter, and the multiplications with it, towards the totals of its stage.
 fn count<D: UNetDevice>(stages: &mut [StageSummary], parameter: &Parameter<'_, D>) {
     let name = parameter.name.replace("conv_norm_out", "conv_out");
     let belongs =

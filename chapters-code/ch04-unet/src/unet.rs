@@ -26,8 +26,8 @@ pub struct UNet<D: UNetDevice> {
 // ANCHOR_END: unet
 
 // ANCHOR: hook
-/// Called between the blocks of a network, and given what passes there. Chapter 8 uses
-/// it to tell the network what to draw.
+/// Called between the blocks of a network, and given what passes from one to the next.
+/// Chapter 8 uses it to tell the network what to draw.
 pub trait BlockHook<D: UNetDevice, T: Tape<f32, D>> {
     /// Takes the time embedding `(batch, time_width)`, and returns another in its
     /// place; the blocks see its SiLU.

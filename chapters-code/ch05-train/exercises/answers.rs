@@ -21,8 +21,8 @@ pub fn average(start: f64, values: &[f64], decay: f64) -> f64 {
     todo!()
 }
 
-/// The expected mean squared error of a network that always answers 0 when asked for
-/// noise of variance 1, and of one that answers with the noise, but half as strong.
+/// The expected mean squared error of a network that always answers 0 when asked for noise of
+/// variance 1, and of one that answers with the noise at half its strength.
 pub fn losses_of_simple_answers() -> [f64; 2] {
     todo!()
 }

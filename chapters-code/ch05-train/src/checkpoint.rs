@@ -25,8 +25,8 @@ use crate::{TrainConfig, Trainer};
 pub const TRAINING: &str = "training";
 const STATE: &str = "state.safetensors";
 
-/// A training run that cannot be stored or continued. An error about a file names the
-/// file, and its `source` says what is wrong with it.
+/// A training run that cannot be stored or continued. An error about a file names the file, and the
+/// error's `source` says what is wrong with the file.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     #[error(transparent)]
@@ -146,7 +146,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         Ok(trainer)
     }
 
-    /// Copies the tensors of a state that fits into the trainer.
+    /// Copies into the trainer the tensors of a state that fits it.
     fn set_state(&mut self, tensors: &NamedTensors) {
         params::set(&mut self.network, "weights", tensors);
         let outline = Outline::for_model(&mut self.network);

@@ -27,7 +27,8 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     pub batch_size: usize,
     pub ema_decay: f64,
-    /// Determines the first weights, the order of images, the timesteps and the noise.
+    /// Determines the initial weights, the order of images, the timesteps and the
+    /// noise.
     pub seed: u64,
 }
 // ANCHOR_END: config
@@ -51,7 +52,7 @@ impl TrainConfig {
         })
     }
 
-    /// The random numbers for the first weights.
+    /// The random numbers for the initial weights.
     pub fn first_weights(&self) -> ChaCha8Rng {
         Purpose::Training.rng(self.seed, FIRST_WEIGHTS)
     }
@@ -80,7 +81,7 @@ pub struct StepReport {
 /// What one step learns from.
 #[derive(Clone, Debug)]
 pub struct Batch<D: UNetDevice> {
-    /// The images' numbers in their dataset.
+    /// The images' numbers in their data set.
     pub indices: Vec<usize>,
     /// `(batch, channels, height, width)`
     pub x0: Images<D>,
@@ -276,7 +277,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 }
 
 // ANCHOR: training_batch
-/// Images to learn from; half of them are mirrored, at random, if their mirror images
+/// Images to learn from; each is mirrored with probability one half if mirror images
 /// could be in the set too.
 pub fn training_batch<D: UNetDevice>(
     device: &D,

@@ -1,4 +1,5 @@
-//! Invalid files of a training run are rejected, with their names, before they cost memory or time.
+//! Invalid files of a training run are rejected, with an error that names them, before they cost
+//! memory or time.
 
 use std::fs;
 use std::path::Path;

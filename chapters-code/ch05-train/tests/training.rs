@@ -176,8 +176,8 @@ fn long_gradients_are_cut() {
     );
 }
 
-/// An error in x0 counts the same, whatever the network predicts: its square times
-/// the smaller of the signal-to-noise ratio and 5.
+/// An error in x0 counts the same, whatever the network predicts: the square of this error is
+/// weighted by the smaller of the signal-to-noise ratio and 5.
 #[test]
 fn min_snr_weighs_the_error_of_x0() {
     let device: Dev = ops::open_device(0).unwrap();
@@ -198,7 +198,7 @@ fn min_snr_weighs_the_error_of_x0() {
             PredictionType::VPrediction,
         ] {
             let diffusion = Diffusion { schedule: schedule.clone(), prediction_type };
-            // The answer of a network that takes x_t for a noisy `wrong`.
+            // The answer of a network that takes x_t for a noisy version of `wrong`.
             let network = |x_t: Images<Dev>, timesteps: &[usize]| {
                 let part = wrong.clone() * alpha_bar.sqrt() as f32;
                 let eps = (x_t - part) / (1.0 - alpha_bar).sqrt() as f32;
@@ -410,9 +410,9 @@ fn heldout_images_go_through_the_network_in_pieces() {
     assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
 }
 
-/// Reasoned as in chapter 6: an error of 1 in the noise moves the predicted image, which moves the
-/// mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by the squared
-/// distance between their means, divided by twice the variance.
+/// The reasoning is that of chapter 6: an error of 1 in the noise moves the predicted image, which
+/// moves the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
+/// the squared distance between their means, divided by twice the variance.
 #[test]
 fn the_bound_counts_errors_of_the_noise_as_the_means_that_they_move() {
     for kind in BetaSchedule::ALL {

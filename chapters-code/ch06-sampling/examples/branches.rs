@@ -17,10 +17,10 @@ mod solutions;
 /// The timesteps at which the walks part, and the number of branches.
 const TIMESTEPS: [usize; 5] = [990, 900, 800, 700, 500];
 const BRANCHES: u64 = 8;
-/// How many walks branch; the picture shows the first.
+/// How many walks branch; the picture shows only the first of them.
 const TRUNKS: u64 = 4;
 
-/// Attributes as numbers, each with its name.
+/// The name of each attribute, and its value as a number.
 fn attributes(image: &[f32]) -> [(&'static str, usize); 5] {
     let cat = attributes_of(image);
     [

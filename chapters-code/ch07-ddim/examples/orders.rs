@@ -23,7 +23,7 @@ mod solutions;
 /// separate matter.
 const FIRST: usize = 900;
 const LAST: usize = 100;
-/// Numbers of steps, each of which divides the way evenly.
+/// Numbers of steps, each of which divides the range of timesteps evenly.
 const STEPS: [usize; 6] = [5, 10, 20, 40, 80, 160];
 /// The data have mean 0 and this variance.
 const VARIANCE: f64 = 0.25;
@@ -57,7 +57,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let schedule = Schedule::new(BetaSchedule::SquaredcosCapV2, 1000);
     let diffusion = Diffusion { schedule, prediction_type: PredictionType::Epsilon };
     let start = standard_normal(&device, (1, 1, 16, 16), &mut rng(0, 0));
-    // The exact way: x_t divided by its own deviation stays the same.
+    // On the exact path, x_t divided by its own deviation stays the same.
     let deviation = |t: usize| {
         let alpha_bar = diffusion.schedule.alpha_bar[t];
         (alpha_bar * VARIANCE + 1.0 - alpha_bar).sqrt()

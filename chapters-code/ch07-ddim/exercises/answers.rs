@@ -6,8 +6,9 @@ use ch02_schedule::Schedule;
 use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
-/// The length of the midpoint of two independent samples of noise, as a share of the
-/// length of either: on a line only this much of it is left, whereas a circle keeps it all.
+/// The length of the midpoint between two independent samples of noise, as a share of the length of
+/// either: half-way along a straight line, only this share is left, whereas a circle keeps the full
+/// length.
 pub fn length_half_way() -> f64 {
     todo!()
 }

@@ -73,7 +73,7 @@ fn heun() {
     let device: AutoDevice = ops::open_device(0).unwrap();
     let diffusion = linear();
     let start = standard_normal(&device, (1, 1, 4, 4), &mut rng(2, 0));
-    // For Gaussian data there is a formula for the way: x divided by its deviation is constant.
+    // For Gaussian data there is a formula for the path: x divided by its deviation is constant.
     let (first, last) = (700, 100);
     let deviation = |t: usize| {
         let alpha_bar = diffusion.schedule.alpha_bar[t];

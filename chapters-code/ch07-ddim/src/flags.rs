@@ -19,7 +19,7 @@ impl Spacing {
     /// The timesteps to visit, out of `len`.
     ///
     /// # Errors
-    /// If there are fewer than `steps`.
+    /// If `len` is less than `steps`.
     pub fn timesteps(&self, len: usize, steps: u32) -> anyhow::Result<Vec<usize>> {
         let steps = steps as usize;
         anyhow::ensure!(
@@ -54,7 +54,7 @@ pub enum SolverKind {
 /// Reads an eta.
 ///
 /// # Errors
-/// If it is not a number from 0 to 1.
+/// If the text is not a number from 0 to 1.
 pub fn eta(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(eta) if (0.0..=1.0).contains(&eta) => Ok(eta),

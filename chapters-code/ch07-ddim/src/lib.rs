@@ -139,10 +139,10 @@ pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
 }
 
 // ANCHOR: slerp
-/// A point on the way from `a` (at `u` = 0) to `b` (at 1), on which every point is as
-/// long as noise should be: a straight line between two samples of noise passes through
-/// points that are too short. For each image, the way is the great circle through both
-/// samples (Shoemake 1985).
+/// A point on the path from `a` (at `u` = 0) to `b` (at 1) along which every point is
+/// as long as noise should be: a straight line between two samples of noise passes
+/// through points that are too short. For each image, the path is the great circle
+/// through both samples (Shoemake 1985).
 ///
 /// # Panics
 /// If the shapes differ.

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum TimestepSpacing {
     /// Every k-th from 0 on. If k > 1, the noisiest is not among them.
     Leading,
-    /// Every k-th back from the noisiest. If k > 1, 0 is not among them.
+    /// Every k-th, counting back from the noisiest. If k > 1, 0 is not among them.
     Trailing,
-    /// From the noisiest to 0, both visited.
+    /// From the noisiest to 0, both included.
     Linspace,
     /// Denser where there is little noise (DDIM, appendix D.2), and ending four fifths
     /// of the way up (as in the paper's published code).

@@ -23,7 +23,7 @@ pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
     todo!()
 }
 
-/// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
+/// The cats that [`Ddim`] draws from `noise` over `timesteps`, without fresh
 /// noise, if the network is told `first` while `t >= until`, and `then` afterwards.
 /// No guidance is used.
 pub fn change_of_mind(

@@ -40,9 +40,9 @@ pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// The cats to which `noise` leads over `timesteps` with [`Ddim`] and without fresh
-/// noise, if the network is told `first` while `t >= until`, and `then` afterwards.
-/// No guidance is used.
+/// The cats that [`Ddim`] draws from `noise` over `timesteps`, without fresh noise, if
+/// the network is told `first` while `t >= until`, and `then` afterwards. No guidance
+/// is used.
 pub fn change_of_mind(
     model: &Model<ConditionalUNet<AutoDevice>>,
     noise: &Images<AutoDevice>,

@@ -153,8 +153,8 @@ pub fn vocabulary() -> Vec<&'static str> {
 
 // ANCHOR: unseen
 /// Pairs that are left out of training. Each half of a pair is seen, but never the two
-/// together. Where a pair of two colours is left out, so is the pair in which they
-/// change places.
+/// together. Where a pair of two colours is left out, so is the pair with the two
+/// colours swapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
     OrangeWithBlueEyes,
@@ -186,8 +186,8 @@ impl Unseen {
 // ANCHOR_END: unseen
 
 impl Asked {
-    /// Whether this would describe another cat if two of its colours were exchanged. A network that
-    /// does not see which words belong together cannot get such a prompt right.
+    /// Whether the prompt would describe a different cat if two of its colours were swapped. A
+    /// network that does not see which words belong together cannot get such a prompt right.
     pub fn is_swappable(&self) -> bool {
         let eyes = self.eyes.map(Eyes::word);
         let background = self.background.map(Background::word);

@@ -17,8 +17,8 @@ pub struct Guidance {
     /// What to lead away from, one for each image: [`Condition::Nothing`], or what must
     /// not be there.
     pub negative: Vec<Condition>,
-    /// How far to go from the answer under the negative towards the answer under the
-    /// condition, and beyond: 0 ignores the condition, 1 is the network as it was
+    /// How far to go from the answer under `negative` towards the answer under
+    /// `conditions`, and beyond: 0 ignores the condition, 1 is the network as it was
     /// trained, and anything larger insists.
     pub guidance_scale: f64,
 }
@@ -68,7 +68,7 @@ impl Guidance {
         }
     }
 
-    /// What is asked for in the given images.
+    /// The guidance for the given images.
     fn for_images(&self, images: Range<usize>) -> Self {
         let [conditions, negative] =
             [&self.conditions, &self.negative].map(|all| all[images.clone()].to_vec());

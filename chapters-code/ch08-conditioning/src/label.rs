@@ -6,8 +6,8 @@ use ops::{Rows, UNetDevice};
 use rand::Rng;
 
 // ANCHOR: one_hot
-/// A row for each of `ids`: 1 in the place of the id, 0 elsewhere; all 0 for `None`.
-/// Shape `(ids, width)`.
+/// A row for each of `ids`: 1 at the position given by the id, 0 elsewhere; all 0 for
+/// `None`. Shape `(ids, width)`.
 ///
 /// # Panics
 /// If an id is not below `width`.

@@ -24,7 +24,7 @@ impl<D: UNetDevice> CrossAttention<D> {
 /// What one cross-attention looked at.
 #[derive(Clone, Debug)]
 pub struct Look<D: UNetDevice> {
-    /// Where in the U-Net it is.
+    /// Where in the U-Net this cross-attention is.
     pub stage: String,
     pub block: usize,
     /// As computed by [`CrossAttention::shares`].
@@ -120,7 +120,7 @@ mod tests {
         (device, look)
     }
 
-    /// What each pixel takes from a place, times what that place offers, is added to the pixel.
+    /// How much each pixel takes from a place, times what that place offers, is added to the pixel.
     #[test]
     fn shares_are_what_attention_mixes_with() {
         let (device, look) = look(1);

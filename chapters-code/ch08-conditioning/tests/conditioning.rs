@@ -324,7 +324,7 @@ fn a_bag_of_words_has_no_order() {
         groups: 4,
         bag_of_words: false,
     };
-    // "an" and "a" would tell the two prompts apart.
+    // Otherwise "an" and "a" would tell the two prompts apart.
     let (one, other) = (one.replace("an ", "a "), other.replace("an ", "a "));
     assert_ne!(ordered.read(&one), ordered.read(&other));
     let bag = TextConfig { bag_of_words: true, ..ordered };
@@ -337,10 +337,10 @@ fn left_out_cats_are_left_out() {
     let kinds: Vec<Attributes> = Attributes::all()
         .filter(|cat| !Unseen::of(&Asked::all(cat)).is_empty())
         .collect();
-    // There are 72 cats of each fur. Of the orange ones, a third are left out for their eyes and a
-    // quarter for their background, 6 of them for both. Of the blue ones, a third are left out for
-    // their eyes; of the green ones, a quarter for their background; of the grey ones, a third for
-    // their pattern; and of the white ones, half for their ears.
+    // There are 72 cats of each fur colour. Of the orange ones, a third are left out for their eyes
+    // and a quarter for their background, 6 of them for both. Of the blue ones, a third are left
+    // out for their eyes; of the green ones, a quarter for their background; of the grey ones, a
+    // third for their pattern; and of the white ones, half for their ears.
     assert_eq!(kinds.len(), (24 + 18 - 6) + 24 + 18 + 24 + 36);
     let seen = SeenCats::new(Box::new(Cats::new(Split::HeldOut)));
     let all = Cats::new(Split::HeldOut);

@@ -110,7 +110,7 @@ struct Judge {
     shares: Vec<Vec<f64>>,
 }
 
-/// The share of every answer to every question about these cats.
+/// For every question about these cats, the share of each answer.
 fn shares(cats: &[cats::Attributes]) -> Vec<Vec<f64>> {
     let answers: Vec<Vec<usize>> = cats.iter().map(classifier::answers_of).collect();
     let questions = classifier::questions(&Cats::new(Split::Train));
@@ -219,7 +219,7 @@ fn run(
 
 type Rows = BTreeMap<(String, u64, u64), [f64; 5]>;
 
-/// The rows of recipes.csv, if there is one.
+/// The rows of recipes.csv, if it exists.
 fn done() -> anyhow::Result<Rows> {
     let mut rows = Rows::new();
     if !std::path::Path::new("recipes.csv").exists() {

@@ -24,8 +24,8 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
 pub fn frechet_distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     assert!(a.len() > 1 && b.len() > 1, "a covariance needs two rows");
     let ((mean_a, cov_a), (mean_b, cov_b)) = (moments(a), moments(b));
-    // C₁ C₂ has the same eigenvalues as √C₁ C₂ √C₁; that matrix is symmetric, so they
-    // hardly suffer from rounding.
+    // C₁ C₂ has the same eigenvalues as √C₁ C₂ √C₁, which is symmetric, so its
+    // eigenvalues hardly suffer from rounding.
     let eigen = cov_a.clone().symmetric_eigen();
     let roots = DMatrix::from_diagonal(&eigen.eigenvalues.map(|v| v.max(0.0).sqrt()));
     let root = &eigen.eigenvectors * roots * eigen.eigenvectors.transpose();

@@ -88,7 +88,7 @@ fn all_steps_together_cost_more_than_the_data_hold() {
 
 #[test]
 fn the_bytes_share_all_of_the_mass() {
-    // With the last step's prediction at 0.1, every byte costs -log₂ of its share.
+    // With the last step's prediction at 0.1, every byte costs -log₂ of its share of the mass.
     let device: AutoDevice = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let bytes: Vec<f32> = (0..=255).map(ch01_tensors::from_byte).collect();

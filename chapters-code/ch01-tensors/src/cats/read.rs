@@ -46,7 +46,7 @@ pub struct Reading {
 /// The attributes of the cat that comes nearest to an image, as [`read()`] finds them.
 ///
 /// # Panics
-/// If the image has another size.
+/// If the image does not have `3 × 16 × 16` values.
 pub fn attributes_of(image: &[f32]) -> Attributes {
     read(image).attributes
 }
@@ -55,7 +55,7 @@ pub fn attributes_of(image: &[f32]) -> Attributes {
 /// of squared differences.
 ///
 /// # Panics
-/// If the image has another size.
+/// If the image does not have `3 × 16 × 16` values.
 pub fn read(image: &[f32]) -> Reading {
     assert_eq!(
         image.len(),

@@ -19,10 +19,10 @@ use super::kind::{look, Kind, KINDS};
 use super::DataError;
 use crate::from_byte;
 
-/// How many pixels a picture may have.
+/// The most pixels that a picture can have.
 const MAX_PIXELS: u64 = 64_000_000;
 
-/// Bytes of memory that a decoder may take.
+/// The most memory that a decoder can take, in bytes.
 const MAX_BYTES: u64 = 192 << 20;
 
 /// Pictures that take more bytes than this are decoded one at a time.
@@ -31,7 +31,7 @@ const LARGE: u64 = 16 << 20;
 /// An image that was read from a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageFile {
-    /// Height and width of the picture in the file when upright.
+    /// Height and width of the picture in the file, once it has been turned upright.
     pub size: [usize; 2],
     /// `channels × height × width` values in [-1, 1], cut from the middle and scaled to the size
     /// that was asked for.
@@ -77,7 +77,7 @@ pub(super) fn read_bytes(
         3 => image.into_rgb8().into_raw(),
         _ => panic!("an image has 1 or 3 channels, not {channels}"),
     };
-    // From pixel after pixel to channel after channel.
+    // From pixel-by-pixel order to channel-by-channel order.
     let plane = height * width;
     Ok((
         size,
@@ -208,7 +208,7 @@ fn too_large(path: &Path, found: &str) -> DataError {
     )
 }
 
-/// Runs a part of a decoder. If that panics, the panic becomes an error, and nothing is
+/// Runs part of a decoder. If it panics, the panic becomes an error, and nothing is
 /// printed.
 fn quietly<T>(
     path: &Path,

@@ -5,15 +5,15 @@ use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
 
 use super::color::Color;
 
-/// The pixels of a row or column that make up one pixel of the result: the first, and the
-/// share of each.
+/// The pixels of a row or column that make up one pixel of the result: the index of the first, and
+/// the share of each.
 struct Taps {
     first: usize,
     shares: Vec<f32>,
 }
 
-/// The picture, laid over `ground`, cut from the middle to the proportions of `height`
-/// and `width`, and scaled to that size. Pixels that were drawn large come back as
+/// The picture, laid over `ground`, cropped around its centre to the proportions of `height` and
+/// `width`, and scaled to that size. Pixels that were drawn large come back as
 /// they were; everything else is smoothed.
 pub(super) fn fit(
     image: &DynamicImage,
@@ -44,9 +44,9 @@ pub(super) fn fit(
     })
 }
 
-/// Which of the `length` pixels make up each of the result's `count` pixels, which lie in the
-/// middle and are `step` wide. The weights are equal if the picture was `drawn_large`; otherwise
-/// they fall off linearly.
+/// For each of the result's `count` pixels: which of the `length` pixels make it up. The result's
+/// pixels are `step` wide, and lie in the middle. The weights are equal if the picture was
+/// `drawn_large`; otherwise they fall off linearly.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };
@@ -70,12 +70,12 @@ fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> 
     (0..count).map(|i| taps(start + (i as f64 + 0.5) * step)).collect()
 }
 
-/// From the first to the last pixel that is used.
+/// The range from the first pixel used to the last.
 fn covered(taps: &[Taps]) -> std::ops::Range<usize> {
     taps[0].first..taps.last().map_or(0, |last| last.first + last.shares.len())
 }
 
-/// A part of row `y`, laid over `ground`.
+/// Part of row `y`, laid over `ground`.
 fn over_ground(
     image: &DynamicImage,
     y: usize,

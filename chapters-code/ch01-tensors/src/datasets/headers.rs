@@ -9,7 +9,7 @@ use image::{ImageDecoder, ImageFormat, ImageResult};
 /// What a file asks for, where its decoder reports it too late or not at all.
 #[derive(Default)]
 pub(super) struct Headers {
-    /// How it asks to be turned, if the decoder must not be asked about that.
+    /// How the file asks to be turned, if the decoder must not be asked.
     pub turned: Option<Orientation>,
     /// Bytes that the decoder takes before it knows the size of the picture.
     pub lists: u64,
@@ -174,7 +174,7 @@ fn tiff_lists(input: &mut BufReader<impl Read + Seek>) -> io::Result<u64> {
 /// Tags from this one on hold other things: profiles, metadata.
 const FIRST_OTHER_TAG: u64 = 700;
 
-/// How many numbers the longest list in the first directory has.
+/// How many numbers the longest list in the first directory holds.
 fn longest_list(input: &mut (impl Read + Seek)) -> io::Result<u64> {
     let header = array::<4>(input)?;
     let small_first = header[0] == b'I';

@@ -1,10 +1,10 @@
-//! What kind of file this is, by its content.
+//! The kind of a file, recognised by its content.
 
 use std::io::{self, Read, Seek};
 
 use image::ImageFormat;
 
-/// The kinds of pictures that are read, as a message names them.
+/// The kinds of pictures that are read, as error messages name them.
 pub(super) const KINDS: &str = "PNG, JPEG, GIF, BMP, WebP or TIFF";
 
 /// What the first bytes of a file say about the rest.
@@ -27,7 +27,7 @@ pub(super) fn look(input: &mut (impl Read + Seek)) -> io::Result<Kind> {
 fn kind(head: &[u8]) -> Kind {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     match image::guess_format(head) {
-        // Text may begin with the same two letters.
+        // A text file can begin with the same two letters.
         Ok(Bmp) if !is_bmp(head) => Kind::NoPicture,
         Ok(format @ (Png | Jpeg | Gif | Bmp | WebP | Tiff)) => Kind::Picture(format),
         _ if is_other_picture(head) => Kind::OtherPicture,
@@ -35,7 +35,7 @@ fn kind(head: &[u8]) -> Kind {
     }
 }
 
-/// Whether one of the known headers follows, each of which begins with its length.
+/// Whether a known header follows: each begins with its own length.
 fn is_bmp(head: &[u8]) -> bool {
     head.get(14..18).is_some_and(|length| {
         matches!(length, [12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])

@@ -62,7 +62,8 @@ pub struct DataArgs {
     /// Channels that a folder's images get: 3, or 1 for grey (default: 3)
     #[arg(long, value_name = "COUNT", value_parser = channels)]
     pub image_channels: Option<u32>,
-    /// Colour under a folder's transparent pixels, such as "#204060" (default: white)
+    /// Colour, such as "#204060", under the transparent pixels of a folder's images (default:
+    /// white)
     #[arg(long, value_name = "COLOUR")]
     pub background: Option<Color>,
 }

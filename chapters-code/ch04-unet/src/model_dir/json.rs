@@ -47,7 +47,8 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError>
 pub trait DiffusersConfig: Default + Serialize + DeserializeOwned {
     /// The class.
     const CLASS: &'static str;
-    /// Advice about other classes, which begins with a semicolon; empty if nothing can be done.
+    /// Advice, beginning with a semicolon, on what to do with other classes; empty if nothing can
+    /// be done.
     const OTHERWISE: &'static str;
     /// Fields that diffusers may write and that change nothing about this class.
     const WITHOUT_EFFECT: &'static [&'static str];

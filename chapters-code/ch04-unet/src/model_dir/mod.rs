@@ -30,8 +30,8 @@ pub use self::weights::read_tensors;
 use self::weights::{read_weights, WEIGHTS};
 use crate::{ConfigError, UNet, UNetConfig};
 
-/// A model directory that cannot be read or written. An error about a file names the
-/// file, and its `source` says what is wrong with it.
+/// A model directory that cannot be read or written. An error about a file names the file, and the
+/// error's `source` says what is wrong with the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error(transparent)]
@@ -197,7 +197,7 @@ impl Layout {
         Ok((config, diffusion))
     }
 
-    /// The network. Its weights are compared with its configuration before it is built.
+    /// The network. The weights are compared with the configuration before it is built.
     fn network<D: UNetDevice>(
         &self,
         files: &dyn Files,
@@ -242,7 +242,7 @@ pub fn load<D: UNetDevice>(
     load_from(&Disk, device, directory)
 }
 
-/// [`load`] from files other than those on the disk.
+/// [`load`], but from any source of files, not only the disk.
 ///
 /// # Errors
 /// As [`load`].

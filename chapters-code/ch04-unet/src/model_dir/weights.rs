@@ -99,13 +99,13 @@ fn read_shards(files: &dyn Files, index: &Path) -> Result<NamedTensors, ModelErr
     Ok(tensors)
 }
 
-/// Whether a name is that of a file in the same folder.
+/// Whether a name is a plain file name, with no folder.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
-/// Adds tensors, none of whose names may be there yet.
+/// Adds tensors; it is an error if one of their names is already taken.
 fn insert_all(
     tensors: &mut NamedTensors,
     more: impl IntoIterator<Item = (String, params::HostTensor)>,
@@ -142,7 +142,7 @@ fn renamed(tensors: NamedTensors) -> Result<NamedTensors, ParamsError> {
     Ok(named)
 }
 
-/// The present name of a tensor that has an old one: `….attentions.0.query.weight` is
+/// The present name of a tensor with an old name: `….attentions.0.query.weight` is
 /// now `….attentions.0.to_q.weight`.
 fn present_name(name: &str) -> Option<String> {
     let mut parts = name.rsplitn(4, '.');

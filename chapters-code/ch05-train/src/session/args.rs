@@ -153,8 +153,8 @@ impl Args {
             .unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
     }
 
-    /// The same flags for this data set. When resuming, the data set, and hence the default
-    /// number of steps, is known only after loading.
+    /// The same flags for this data set. On resuming, the data set, and with it the default number
+    /// of steps, is known only after loading.
     pub(super) fn with_data(&self, data: DataArgs) -> Self {
         Self { out: Some(self.out()), data, ..self.clone() }
     }
@@ -169,8 +169,8 @@ impl Args {
         })
     }
 
-    /// The last part of the steps, over which the learning rate falls; `before` is that
-    /// of the training run so far.
+    /// The last part of the steps, over which the learning rate falls; `before` is the one that the
+    /// training run has had so far.
     pub(super) fn cooldown(&self, before: f64) -> f64 {
         self.cooldown.unwrap_or(before)
     }

@@ -30,7 +30,7 @@ impl Metrics {
         self.heldout.push((step, loss));
     }
 
-    /// The mean loss of the last steps.
+    /// The mean loss of the most recent steps.
     pub fn recent_loss(&self) -> f32 {
         let last = &self.steps[self.steps.len().saturating_sub(WINDOW)..];
         last.iter().map(|r| r.loss).sum::<f32>() / last.len().max(1) as f32

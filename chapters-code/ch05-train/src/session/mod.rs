@@ -24,7 +24,7 @@ use crate::{HeldoutLoss, StepReport, TrainError, Trainer};
 pub use args::{read_data, Args};
 pub use metrics::Metrics;
 
-/// The images to learn from, and the held-out ones that check what was learnt.
+/// The images to learn from, and the held-out ones to check what was learnt.
 struct Sets {
     train: Box<dyn Dataset>,
     heldout: Box<dyn Dataset>,
@@ -34,7 +34,7 @@ struct Sets {
 pub trait Session: Sized {
     /// The network.
     type Network: Parameters<AutoDevice> + Clone;
-    /// The command that runs the program, up to its flags.
+    /// The command that runs the program, without its flags.
     const COMMAND: &'static str;
 
     /// The command that draws with the model in a directory, whose name is quoted.
@@ -54,7 +54,7 @@ pub trait Session: Sized {
     fn heldout_loss(&mut self, dataset: &dyn Dataset, count: usize) -> HeldoutLoss;
     /// Images drawn with the averaged weights.
     fn draw(&mut self, count: usize, seed: u64) -> Images<AutoDevice>;
-    /// Writes everything that is needed to use the model and to go on.
+    /// Writes everything that is needed to use the model and to continue the run.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -158,7 +158,7 @@ fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Whether a folder holds at most what a run leaves if killed before it writes its
+/// Whether a folder holds nothing but what a run leaves behind if it is killed before it writes its
 /// first file.
 fn holds_nothing(folder: &Path) -> bool {
     let nothing = |entry: DirEntry| {
@@ -185,7 +185,7 @@ fn check_shape<N>(
     Ok(())
 }
 
-/// Checks that the pictures drawn at the end are of a possible size.
+/// Checks that the grid of images drawn at the end would not be too large.
 fn check_samples(args: &Args, shape: [usize; 3]) -> Result<(), figures::FigureError> {
     let count = args.samples(shape);
     figures::check_grid(count as usize, columns(count), shape, scale(shape[2]))
@@ -342,7 +342,7 @@ impl Run {
         self.out.join(format!("samples/step_{step:06}.png"))
     }
 
-    /// Draws after a checkpoint, so that a signal can end the drawing at once.
+    /// Draws a preview, always after a checkpoint, so that a signal can end the drawing at once.
     fn draw_preview<S: Session>(
         &self,
         session: &mut S,

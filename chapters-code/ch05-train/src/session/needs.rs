@@ -39,7 +39,7 @@ pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
     cli::memory::ensure(memory(config)?, &what, advice)
 }
 
-/// Steps that are timed before the rest is estimated.
+/// How many steps are timed before the time for the rest is estimated.
 pub(super) const TIMED: u64 = 3;
 
 /// A sentence that says how long a run will take, judging by its first steps; none if that is less
@@ -93,7 +93,7 @@ mod tests {
         }
     }
 
-    /// The peaks that the benchmark measured, in MiB.
+    /// The peak memory that the benchmark measured, in MiB.
     #[test]
     fn the_estimate_is_near_what_was_measured() {
         use BlockType::*;

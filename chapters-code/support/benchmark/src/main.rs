@@ -36,8 +36,8 @@ struct Args {
     /// Do everything this many times; for each line, the run with the median ratio counts
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Also time the paper's network for CIFAR-10, with 35.7 million parameters (for a GPU: it
-    /// takes minutes on a processor)
+    /// Also time the paper's network for CIFAR-10, with 35.7 million parameters (meant for a GPU:
+    /// on a processor it takes minutes)
     #[arg(long)]
     large: bool,
     /// Time only configurations whose names contain this

@@ -1,4 +1,4 @@
-//! What a chat shows when somebody sends the address of a page: a picture of the book. It is left
+//! What a chat app shows when somebody posts a link to a page: a picture of the book. It is left
 //! out if the book does not know its own address, because such a picture needs a full address.
 
 use std::io::Cursor;
@@ -10,7 +10,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 
 /// Where the picture is, next to the pages.
 pub const FILE: &str = "card.png";
-/// A size that is shown uncropped everywhere.
+/// Pictures of this size are shown uncropped everywhere.
 const SIZE: (u32, u32) = (1200, 630);
 
 /// A figure on white, as PNG; its pixels are enlarged by a whole-number factor.

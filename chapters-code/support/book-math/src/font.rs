@@ -3,7 +3,7 @@
 //! Text is set in Libertinus Serif (SIL Open Font License) and formulas in New Computer Modern Math
 //! (GUST font licence); the crate `typst-assets` contains both. The crate `skera` chooses the
 //! glyphs and writes all tables but two: the outlines, which `subsetter` writes, and the `MATH`
-//! table, by which browsers set formulas.
+//! table, which browsers use to set formulas.
 
 use std::collections::BTreeSet;
 
@@ -29,14 +29,14 @@ pub const TEXT: [(&str, &str); 3] = [
 ];
 /// The characters into which mdBook turns typed quotes, hyphens and dots.
 const TYPOGRAPHIC: [char; 7] = ['‘', '’', '“', '”', '–', '—', '…'];
-/// What browsers do with letters unasked: compose, join, kern, and place accents.
+/// What browsers do with letters without being asked: compose, join, kern, and place accents.
 const TEXT_FEATURES: [&[u8; 4]; 7] =
     [b"ccmp", b"clig", b"kern", b"liga", b"mark", b"mkmk", b"rlig"];
-/// What they do in formulas: use letters without dots under accents. (Some browsers would also use
+/// What browsers do in formulas: use dotless letters under accents. (Some browsers would also use
 /// heavier letters for subscripts, `ssty`, which would double the size of the font.)
 const MATH_FEATURES: [&[u8; 4]; 1] = [b"dtls"];
 
-/// The font as WOFF2, for formulas of these characters.
+/// The font of the formulas as WOFF2, for these characters.
 ///
 /// # Errors
 /// If the font does not have the expected form, which would mean that another version of
@@ -138,7 +138,7 @@ pub fn characters(page: &str) -> BTreeSet<char> {
     shown.flat_map(|c| [Some(c), italic(c)]).flatten().chain(written_otherwise).collect()
 }
 
-/// The mathematical italic of a letter, for all that have one (MathML Core, appendix C).
+/// The mathematical italic of a letter, if it has one (MathML Core, appendix C).
 fn italic(letter: char) -> Option<char> {
     let (first, italics) = match letter {
         'h' => return Some('ℎ'),

@@ -34,14 +34,14 @@ pub fn with_sizes(text: &str, folder: &Path) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// The words and the path of an image at the beginning of a line, and what comes after it.
+/// The alt text and the path of an image at the beginning of a line, and the rest of the line.
 fn image(line: &str) -> Option<(&str, &str, &str)> {
     let (words, rest) = line.strip_prefix("![")?.split_once("](")?;
     let (path, rest) = rest.split_once(')')?;
     Some((words, path, rest))
 }
 
-/// A line with the size of its image, if the image belongs to an interactive figure.
+/// A line with a size added to its image, if that image is HTML already.
 fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
     let Some((before, rest)) = line.split_once("<img src=\"") else { return Ok(line.into()) };
     let (path, rest) = rest.split_once('"').context("an image without a name")?;

@@ -217,7 +217,8 @@ fn render_page(
                 let mut math = String::new();
                 for sentence in latex.split("\\qquad") {
                     for (i, piece) in sentence.split("\\allowbreak").enumerate() {
-                        // An operator between two pieces is not a sign, and keeps its spaces.
+                        // An operator at the start of a later piece is binary, so it keeps its
+                        // spaces.
                         let front = if i == 0 { "" } else { "{}" };
                         let piece = convert(&format!("{front}{piece}"), MathDisplay::Block);
                         let piece = within_math(&piece).replacen(
@@ -230,7 +231,7 @@ fn render_page(
                     }
                 }
                 let math = format!("<math display=\"block\">{math}</math>");
-                // Browsers and Markdown need it on one line.
+                // Browsers and Markdown need the equation on one line.
                 match name {
                     Some(name) => {
                         let number = &places[name].1;
@@ -274,7 +275,7 @@ fn whole_words(code: &str) -> String {
     format!("<code class=\"hljs\">{}</code>", words.join(" "))
 }
 
-/// Characters of code in the narrowest column.
+/// How many characters of code fit in the narrowest column.
 const NARROWEST: usize = 32;
 
 /// A word that browsers must not break, as HTML; they may break one that no narrow page could hold.

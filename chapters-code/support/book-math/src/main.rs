@@ -1,5 +1,5 @@
-//! The preprocessors that `mdbook` runs (see `book.toml`): formulas and interactive figures,
-//! and before them, with the argument `listings`, the names of files.
+//! The preprocessors that `mdbook` runs (see `book.toml`): first, with the argument `listings`, one
+//! for the names of files, then one for formulas and interactive figures.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
     let only_listings = arguments.next_if(|argument| argument == "listings").is_some();
     if arguments.next().as_deref() == Some("supports") {
-        // Pages for any renderer may hold HTML.
+        // Yes: whatever the renderer, pages can contain HTML.
         return Ok(());
     }
     let mut input = String::new();

@@ -34,11 +34,11 @@ fn directions<'a>(variants: &math::Variants<'a>) -> [GlyphConstructions<'a>; 2] 
     [variants.vertical_constructions, variants.horizontal_constructions]
 }
 
-/// The table for a font whose glyphs are these glyphs of the old one. Their numbers rise, so that
-/// lists sorted by glyph stay sorted.
+/// The table for a font whose glyphs are these glyphs of the old one. `glyphs` is in ascending
+/// order, so that lists sorted by glyph stay sorted.
 ///
 /// # Errors
-/// If it does not have the expected form, or refers to a device table.
+/// If `table` does not have the expected form, or refers to a device table.
 pub fn subset(table: &[u8], glyphs: &[u16]) -> anyhow::Result<Vec<u8>> {
     let new: BTreeMap<u16, u16> = glyphs.iter().copied().zip(0..).collect();
     let math = math::Table::parse(table).context("a MATH table")?;
@@ -118,8 +118,8 @@ impl ByGlyph<[u8; 4]> {
 }
 
 impl ByGlyph<OffsetMarker<Construction>> {
-    /// Leaves out glyphs whose own pieces are missing, because they are only pieces of others and
-    /// never stretched themselves.
+    /// Leaves out glyphs whose own pieces are missing: such glyphs are only pieces of others, and
+    /// are never stretched themselves.
     fn constructions(table: &GlyphConstructions, new: &BTreeMap<u16, u16>) -> anyhow::Result<Self> {
         let made = new.iter().filter_map(|(&old, &id)| Some((id, table.get(GlyphId(old))?)));
         Self::of(made.filter_map(|(id, made)| {

@@ -13,7 +13,7 @@ pub struct Signals(Arc<Mutex<State>>);
 struct State {
     /// The number of the signal that came first.
     asked: Option<u8>,
-    /// What to say at the end, if the program may now end at any moment.
+    /// What to say before exiting, if a signal is to end the program at once.
     farewell: Option<String>,
 }
 
@@ -39,8 +39,8 @@ impl Signals {
         self.state().asked.is_some()
     }
 
-    /// Does work that may be lost. If a request to stop arrives in the meantime, the program says
-    /// `farewell` and ends at once. If the request came earlier, the work does not begin.
+    /// Does work that it is safe to lose. If a request to stop arrives in the meantime, the program
+    /// says `farewell` and ends at once. If the request came earlier, the work does not begin.
     pub fn unless_stopped<T>(&self, farewell: impl Display, work: impl FnOnce() -> T) -> Option<T> {
         {
             let mut state = self.state();

@@ -41,7 +41,7 @@ fn gap(scale: usize) -> usize {
     (scale / 4).max(1)
 }
 
-/// `n` pictures of `size` pixels and the gaps between them.
+/// The length of `n` pictures of `size` pixels and the gaps between them.
 fn side(n: usize, size: usize, scale: usize) -> usize {
     let each = size.saturating_mul(scale).saturating_add(gap(scale));
     n.saturating_mul(each).saturating_sub(gap(scale))
@@ -164,7 +164,7 @@ fn reduced(picture: &RgbImage, side: usize, scale: usize) -> Option<RgbImage> {
     picture.enumerate_pixels().all(is_same).then_some(small)
 }
 
-/// The same picture with an opacity for each pixel: fully opaque.
+/// The same picture with an alpha channel: every pixel is fully opaque.
 pub fn rgba(picture: RgbImage) -> RgbaImage {
     image::DynamicImage::ImageRgb8(picture).into_rgba8()
 }

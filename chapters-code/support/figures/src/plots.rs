@@ -50,14 +50,15 @@ impl<'a> Axes<'a> {
     }
 }
 
-/// Up to this many points get a dot each; a single point would not be seen otherwise.
+/// A curve of up to this many points gets a dot at each; a single point would not be seen
+/// otherwise.
 const FEW: usize = 12;
 
 /// Small, with large letters: on a phone a plot is 330 pixels wide.
 const WIDTH: i32 = 560;
 const HEIGHT: i32 = 400;
 const LETTERS: i32 = 19;
-/// Plotters rounds all coordinates, so it draws on a grid this much finer than a point.
+/// Plotters rounds all coordinates, so it draws on a grid this many times finer than a point.
 const FINE: i32 = 10;
 /// About this many intervals on an axis.
 const INTERVALS: f64 = 5.0;
@@ -82,7 +83,8 @@ fn number(v: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-/// Whether a value can have a place on an axis; sums of values beyond the limit may not be finite.
+/// Whether a value can have a place on an axis; sums of values beyond the limit might not be
+/// finite.
 fn has_place(v: f64) -> bool {
     v.abs() < 1e100
 }
@@ -100,7 +102,7 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// An axis: how it runs, and the values that are labelled, among them both ends.
+/// An axis: its scale, and the values that are labelled, including both ends.
 struct Axis {
     scale: Scale,
     labels: Vec<f64>,
@@ -120,7 +122,7 @@ impl Axis {
         Self { scale, labels: [low].into_iter().chain(between).chain([high]).collect() }
     }
 
-    /// An axis that begins and ends with a round number. A logarithmic one names 1, 2 and 5 times
+    /// An axis that begins and ends with a round number. A logarithmic one labels 1, 2 and 5 times
     /// each power of ten, or, where that would be too many, the powers alone.
     fn rounded(scale: Scale, low: f64, high: f64) -> Self {
         let labels = match scale {
@@ -176,7 +178,7 @@ fn multiples(interval: f64, low: f64, high: f64) -> impl Iterator<Item = f64> {
     (first..=last).map(move |n| n as f64 * interval)
 }
 
-/// The same for products of these factors and powers of ten.
+/// As [`multiples`], but for products of these factors and powers of ten.
 fn powers(factors: &[f64], low: f64, high: f64) -> Vec<f64> {
     let exponents = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let all: Vec<f64> =
@@ -229,7 +231,7 @@ pub fn measured(
     (Series { name: name.into(), points, color }, deviations)
 }
 
-/// Curves with a legend as an SVG.
+/// Curves with a legend, as an SVG.
 pub(crate) fn line_svg(axes: &Axes, series: &[Series]) -> Result<String, FigureError> {
     svg(axes, series, &[])
 }
@@ -333,7 +335,7 @@ fn draw(
     Ok(svg.replacen(&size, &format!("width=\"{WIDTH}\" height=\"{HEIGHT}\""), 1))
 }
 
-/// A length in points on the grid.
+/// A length in points, converted to units of the grid.
 fn fine(points: i32) -> u32 {
     (points * FINE) as u32
 }

@@ -49,7 +49,7 @@ unsafe fn bytes(start: *mut u8, len: usize) -> Vec<u8> {
 /// Holds a file for the figures to read.
 ///
 /// # Safety
-/// Both come from [`room`] with these sizes.
+/// Both addresses come from [`room`], each with its length.
 #[no_mangle]
 pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, len: usize) {
     // SAFETY: the caller guarantees that both come from `room`.
@@ -60,10 +60,10 @@ pub unsafe extern "C" fn hold(path: *mut u8, path_len: usize, content: *mut u8, 
 /// Begins a figure with these settings, in place of the previous one.
 ///
 /// # Safety
-/// They come from [`room`] with this `len`.
+/// `settings` comes from [`room`] with this `len`.
 #[no_mangle]
 pub unsafe extern "C" fn open(settings: *mut u8, len: usize) {
-    // SAFETY: the caller guarantees that they come from `room`.
+    // SAFETY: the caller guarantees that `settings` comes from `room`.
     let settings = unsafe { bytes(settings, len) };
     let figure = crate::frames(&String::from_utf8_lossy(&settings));
     let figure = figure.map_err(|problem| say(&format!("{problem:#}"))).ok();

@@ -113,8 +113,8 @@ const CAT: usize = 128;
 const GAP: usize = 3;
 const ROOM: usize = 354;
 
-/// The side of each channel, a multiple of its own pixels, and how many there are in a row, chosen
-/// so that together they are about as high as the column of cats.
+/// The side at which each channel is drawn (a whole multiple of its own side) and the number of
+/// channels in a row, chosen so that together the channels are about as high as the column of cats.
 fn size_of_channels(count: usize, side: usize, height: usize) -> (usize, usize) {
     let sizes = (1..=CAT / side).map(|scale| scale * side);
     let rows = |size: usize, columns| count.div_ceil(columns) * (size + GAP) - GAP;

@@ -87,7 +87,7 @@ impl Paint {
     }
 }
 
-/// Red, green and blue of a colour with a name, from -1 to 1.
+/// Red, green and blue, from -1 to 1, of a colour given with its name.
 fn color(text: &str) -> anyhow::Result<[f32; 3]> {
     let code = text.rsplit_once('#').map(|(_, code)| code.trim());
     let number = code.filter(|code| code.len() == 6).and_then(|c| u32::from_str_radix(c, 16).ok());

@@ -1,4 +1,4 @@
-//! Chapter 7: three solvers that start from the same noise, and the way between two samples of
+//! Chapter 7: three solvers that start from the same noise, and the path between two samples of
 //! noise.
 
 use std::path::Path;
@@ -79,13 +79,13 @@ impl Race {
     }
 }
 
-/// The cats drawn from two samples of noise, and one between them.
+/// The cats drawn from two samples of noise, and from one between them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseWalk {
     from: u64,
     to: u64,
-    /// How far along the way, from 0 to 1.
+    /// How far along the path, from 0 to 1.
     place: f64,
     along: Way,
 }

@@ -64,7 +64,7 @@ impl FewSteps {
     }
 }
 
-/// What chapter 8 draws when it is asked for a cat in words: x_t above the prediction of x0.
+/// What chapter 8 draws when it is asked in words for a cat: x_t above the prediction of x0.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {

@@ -1,4 +1,4 @@
-//! Chapter 8: where the pixels read a word of the prompt.
+//! Chapter 8: which pixels read a word of the prompt.
 
 use std::cell::RefCell;
 use std::path::Path;

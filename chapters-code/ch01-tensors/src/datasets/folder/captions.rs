@@ -6,7 +6,7 @@ use std::path::Path;
 use super::find::{Picture, CAPTIONS};
 use crate::DataError;
 
-/// How many bytes long the table may be.
+/// The greatest length of the table, in bytes.
 const MAX_TABLE_BYTES: u64 = 256 << 20;
 
 /// The caption of each picture: that of its row in `captions.csv`, or its class if it has no row; a
@@ -142,7 +142,7 @@ fn broken(path: &Path, error: &csv::Error) -> DataError {
     DataError::bad(path, format!("line {line} {problem}"))
 }
 
-/// The pictures by their paths below the folder, as a table may spell them.
+/// The pictures by their paths below the folder, in the spellings that a table can use.
 struct Names {
     paths: Vec<String>,
     exact: HashMap<String, usize>,

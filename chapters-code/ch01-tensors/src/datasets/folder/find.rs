@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use super::super::kind::{look, Kind};
 use crate::DataError;
 
-/// The file of captions: not a picture, but not passed over either.
+/// The file of captions: not a picture, but not counted as passed over either.
 pub(super) const CAPTIONS: &str = "captions.csv";
 
-/// How many entries below the second level are looked at.
+/// The most entries below the second level that are looked at.
 const MAX_NESTED: usize = 10_000;
 
 /// A picture, and the subfolder that it is in (empty if in none).
@@ -127,11 +127,11 @@ enum EntryKind {
 struct Walk {
     /// The folders that were entered, by their true paths.
     seen: HashSet<PathBuf>,
-    /// How many were passed over, and which was the first.
+    /// For each reason, how many entries were passed over, and which was the first.
     skipped: BTreeMap<Reason, (usize, PathBuf)>,
     /// Folders that are too deep.
     nested: Vec<PathBuf>,
-    /// How many entries in those folders may still be looked at.
+    /// How many more entries in the folders that are too deep can be looked at.
     left: usize,
 }
 

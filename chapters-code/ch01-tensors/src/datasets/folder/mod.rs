@@ -28,7 +28,7 @@ const AT_ONCE: usize = 32 << 20;
 /// How the images of a folder are prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FolderOptions {
-    /// Height and width to which they are scaled, in pixels.
+    /// Height and width to which the images are scaled, in pixels.
     pub size: usize,
     /// 3, or 1 for grey.
     pub channels: usize,

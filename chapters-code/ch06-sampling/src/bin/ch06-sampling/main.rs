@@ -26,7 +26,7 @@ struct Args {
     /// The grid of images to write (PNG)
     #[arg(long, default_value = "samples.png")]
     out: PathBuf,
-    /// Also write a film of the way from noise to images (GIF)
+    /// Also write a film of the walk from noise to images (GIF)
     #[arg(long, value_name = "FILE")]
     trajectory: Option<PathBuf>,
     /// Also write what the network takes each image to be along the way, a row per image (PNG)

@@ -1,4 +1,4 @@
-//! Images of a dataset, back to noise and forward again.
+//! Images of a data set, back to noise and forward again.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! Draws images with a trained model in few steps, films the way from one to another,
-//! and leads images back to noise.
+//! Draws images with a trained model in few steps, films the path from one image to another, and
+//! leads images back to noise.
 
 mod compare;
 mod interpolate;
@@ -29,7 +29,7 @@ struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Film the way from image to image through the space of noise
+    /// Film the path from image to image through the space of noise
     Interpolate(interpolate::Args),
     /// Draw from the same noise in few steps and in many, a row for each number
     Compare(compare::Args),

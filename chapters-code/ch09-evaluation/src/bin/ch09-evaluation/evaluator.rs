@@ -126,7 +126,7 @@ impl<'a> Evaluator<'a> {
             real: None,
             of: None,
         };
-        // The smaller a crowd, the farther it reaches: compare crowds of the same size.
+        // The smaller a crowd, the farther its members reach: compare crowds of the same size.
         let reference = &self.features[..self.features.len().min(features.len())];
         let mut columns = vec![
             number("Fréchet", 3, frechet_distance(&features, &self.features)),

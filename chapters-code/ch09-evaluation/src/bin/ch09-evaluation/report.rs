@@ -29,7 +29,7 @@ pub(super) struct Measured {
     pub(super) value: Option<f64>,
     /// The same figure for real images, where it is known.
     pub(super) real: Option<f64>,
-    /// How many images it is a share of, if not of all of them.
+    /// How many images the figure is a share of, if not all of them.
     pub(super) of: Option<usize>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Measure {
     unit: Unit,
     value: Option<Spread>,
     real: Option<f64>,
-    /// How many images, over all seeds, it is a share of, if not of all of them.
+    /// How many images, over all seeds, the figure is a share of, if not all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of: Option<usize>,
 }
@@ -199,9 +199,9 @@ pub(super) struct Report {
     pub(super) rows: Vec<Row>,
 }
 
-/// No figure of an evaluation is larger.
+/// No figure of an evaluation is larger than this.
 const LARGEST: f64 = 1e9;
-/// No figure of an evaluation has more decimals.
+/// No figure of an evaluation has more decimals than this.
 const MOST_DECIMALS: usize = 15;
 
 impl Report {
@@ -351,7 +351,8 @@ mod tests {
     #[test]
     fn the_spread_is_that_of_a_sample() {
         let Spread { mean, deviation } = Spread::from_values(&[1.0, 2.0, 6.0]);
-        // The squares are 4, 1 and 9; their sum is divided by one less than their count.
+        // The squared differences from the mean are 4, 1 and 9; their sum is divided by one less
+        // than their count.
         assert!((mean - 3.0).abs() < 1e-12 && (deviation - 7f64.sqrt()).abs() < 1e-12);
         assert_eq!(Spread::from_values(&[4.0]), Spread { mean: 4.0, deviation: 0.0 });
     }

@@ -30,9 +30,9 @@ struct PaddedRows<'a> {
 }
 
 impl<'a> PaddedRows<'a> {
-    /// A copy of `from`, whose rows have `len` numbers. After each row there are as many more as
-    /// [`Tiles`] may read, and enough that rows are not a power of two apart; if they were, they
-    /// would fight for the same lines of the nearest cache.
+    /// A copy of `from`, whose rows have `len` numbers. After each row there are as many spare
+    /// numbers as [`Tiles`] may read, and enough that rows are not a power of two apart; if they
+    /// were, they would fight for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
         let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
         let to = scratch_slice(to, rows.next_multiple_of(ROWS) * step);
@@ -144,7 +144,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The same runs the other way: from a buffer of some pixels to the columns from `first` on, out
+/// Runs for the way back: from a buffer of some pixels to the columns from `first` on, out
 /// of all `n`.
 fn columns_to_image(first: usize, n: usize) -> Vec<Run> {
     runs(0, first, COLUMNS.min(n - first), lanes()).collect()

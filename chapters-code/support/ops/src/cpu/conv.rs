@@ -258,14 +258,14 @@ struct Bordered {
     len: usize,
     /// Where each kernel position finds its inputs for the first row of outputs.
     positions: Vec<usize>,
-    /// The distance from there to the inputs for the next row of outputs.
+    /// The distance from the inputs for one row of outputs to those for the next.
     step: usize,
     /// The pieces of the channel: where each lies here, where it lies in the channel, and how many
-    /// numbers it has. In the channel these are `stride` apart.
+    /// numbers it has. In the channel, the numbers of a piece are `stride` apart.
     pieces: Vec<[usize; 3]>,
 }
 
-/// Numbers that are copied at once.
+/// How many numbers are copied at a time.
 const CHUNK: usize = 8;
 
 impl Bordered {

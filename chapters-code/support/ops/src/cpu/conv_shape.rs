@@ -23,20 +23,21 @@ impl ConvShape {
         self.kernel == 1 && self.stride == 1 && (self.ho, self.wo) == (self.h, self.w)
     }
 
-    /// Whether its gradient is a convolution: the kernel must reach every zero around the image.
+    /// Whether the gradient of the input is a convolution too: the kernel must reach every zero
+    /// around the image.
     pub(super) fn is_reversible(&self) -> bool {
         let after_ends = self.ho <= self.h + self.pad && self.wo <= self.w + self.pad;
         self.stride == 1 && self.pad < self.kernel && after_ends
     }
 
-    /// The convolution whose gradient this one is, if its own result is so narrow that the exchange
-    /// pays: output and input swap places, and the kernel is rotated by 180 degrees.
+    /// The convolution whose gradient this one is, if this one's result has so few channels that
+    /// the exchange pays: output and input swap places, and the kernel is rotated by 180 degrees.
     pub(super) fn narrow(&self) -> Option<Self> {
         (self.is_reversible() && !self.is_pointwise() && 8 * self.cout <= self.cin)
             .then(|| self.reversed())
     }
 
-    /// Swaps output and input; valid only if [`ConvShape::is_reversible`].
+    /// Swaps output and input; valid only if [`ConvShape::is_reversible`] holds.
     pub(super) fn reversed(&self) -> Self {
         Self {
             cin: self.cout,

@@ -173,7 +173,7 @@ pub(super) fn upsample_backward(s: &UpsampleShape, dy: &[f32], dx: &mut [f32]) {
 
 pub(super) fn copy_rows(c: &RowCopy, src: &[f32], dst: &mut [f32], store: Store) {
     let &RowCopy { rows, len, from, to } = c;
-    // What lies between the rows of `dst` belongs to their pieces, and stays as it is.
+    // What lies between two rows of `dst` is part of a row's piece, but stays as it is.
     dst.par_chunks_mut(to.stride).take(rows).with_min_len(1 + PIECE / len).enumerate().for_each(
         |(i, dst)| {
             let src = &src[from.start + i * from.stride..][..len];

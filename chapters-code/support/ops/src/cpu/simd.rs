@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimdLevel {
-    /// No vector instructions beyond those that every processor of its kind has.
+    /// No vector instructions beyond those that every processor of the target architecture has.
     Scalar,
     /// AVX2 and FMA: 8 numbers at a time.
     Avx2,

@@ -51,7 +51,7 @@ impl Unit for Stale {
 pub(super) fn numbers(device: &Cpu, len: usize) -> Vec<f32> {
     let mut stale = Storage::<Stale>::try_alloc_len(device, len).unwrap_or_else(|e| panic!("{e}"));
     let mut memory = ManuallyDrop::new(std::mem::take(&mut *stale));
-    // Its memory was taken out, so it must not go back to dfdx's cache.
+    // `stale` no longer has its memory, so it must not go back to dfdx's cache.
     std::mem::forget(stale);
     // SAFETY: pointer, length and capacity are those of one `Vec<Stale>`, which is never dropped.
     // A `Stale` is an initialised `f32` and nothing else (`repr(transparent)`), so size, alignment

@@ -37,7 +37,7 @@ pub(super) fn runs(
     (0..len).step_by(lanes).map(run)
 }
 
-/// The start of each `b[k]`, and the largest of these numbers.
+/// The start of each `b[k]`, and the largest of these starts.
 pub(super) struct Starts {
     pub offsets: Vec<usize>,
     max: usize,
@@ -188,7 +188,7 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
 /// A vector from any address.
 ///
 /// # Safety
-/// A whole vector's worth of numbers can be read from there on.
+/// A whole vector's worth of numbers can be read at `from`.
 #[inline(always)]
 pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
     // SAFETY: the caller guarantees this; the address need not be a multiple of the vector's size.
@@ -198,7 +198,7 @@ pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
 /// A vector to any address.
 ///
 /// # Safety
-/// A whole vector's worth of numbers can be written from there on.
+/// A whole vector's worth of numbers can be written at `to`.
 #[inline(always)]
 pub(super) unsafe fn save<S: Simd>(to: *mut f32, vector: S::f32s) {
     // SAFETY: the caller guarantees this; the address need not be a multiple of the vector's size.

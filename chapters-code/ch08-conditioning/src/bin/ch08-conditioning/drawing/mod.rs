@@ -89,7 +89,7 @@ impl Common {
         }
     }
 
-    /// What the flags ask to leave out.
+    /// What the flags say to leave out.
     fn negative(&self, ready: &Ready) -> anyhow::Result<Condition> {
         self.negative_prompt
             .as_ref()

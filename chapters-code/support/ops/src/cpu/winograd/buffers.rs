@@ -79,7 +79,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The image is `(h, w)`; its row number `top` is the window's first, and its first column is
+    /// The image is `(h, w)`; its row `top` is the window's first, and its first column is
     /// the window's column `left`.
     pub fn new(
         rows: usize,

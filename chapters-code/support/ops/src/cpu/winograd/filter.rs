@@ -132,7 +132,7 @@ impl WithSimd for TransformFilter<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        /// Input channels taken together, so that what is written is not read back at once.
+        /// Input channels taken together, so that what is written is not read back immediately.
         const CHANNELS: usize = 8;
         let lanes = S::F32_LANES;
         let Filter { w, output_stride, input_stride, flipped } = *self.filter;
