@@ -36,7 +36,7 @@ pub fn pages() -> Vec<Page> {
 pub struct Fence {
     /// Counted from 1.
     pub line: usize,
-    /// What comes after the opening ticks.
+    /// What comes after the opening backticks.
     pub info: String,
     pub body: String,
 }
@@ -167,7 +167,7 @@ pub fn commands(text: &str) -> Vec<(usize, String)> {
     commands
 }
 
-/// Nobody reads a longer piece of code than this in one go.
+/// Nobody reads a piece of code longer than this in one go.
 const LONGEST_LISTING: usize = 35;
 /// A page shows this many columns without a scroll bar.
 const WIDEST_LISTING: usize = 88;
@@ -331,8 +331,9 @@ impl Making {
 /// The sides of the pictures of cats and of digits.
 const SIDES: [usize; 2] = [16, 28];
 
-/// A figure that a command has made, as the book keeps it: images that the command has enlarged get
-/// their own size again, because the page enlarges them, and a page of large pictures loads slowly.
+/// A figure that a command has made, as the book keeps it: images that the command has enlarged are
+/// brought back to their own size, because the page enlarges them, and a page of large pictures
+/// loads slowly.
 pub fn figure(path: &Path) -> Vec<u8> {
     let made = std::fs::read(path).unwrap();
     if path.extension().is_none_or(|kind| kind != "png") {
@@ -368,9 +369,9 @@ fn masked(text: &str) -> String {
     words.join(" ")
 }
 
-/// The share of the values (one per colour of a pixel) in which two pictures differ by more than
-/// `most` out of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared, and 1
-/// is returned if anything else in the files differs.
+/// The share of the values (one per colour channel of a pixel) in which two pictures differ by more
+/// than `most` out of 255; 1 if the sizes differ. In SVG files the embedded pictures are compared,
+/// and 1 is returned if anything else in the files differs.
 pub fn difference(a: &[u8], b: &[u8], most: u8) -> f64 {
     if !a.starts_with(b"<svg") {
         return share_beyond([a, b].map(pixels), most);

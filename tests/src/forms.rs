@@ -24,7 +24,7 @@ pub struct Form {
     pub controls: Vec<Control>,
 }
 
-/// Holds the files of a model for the figures to read.
+/// Holds the files of a model in memory, for the figures to read.
 ///
 /// # Errors
 /// If one cannot be read.

@@ -30,7 +30,7 @@ pub fn succeed(program: &str, folder: &Path, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs a program that must fail with this exit code and one sentence that holds all of `words`.
+/// Runs a program that must fail with this exit code and one sentence that contains all of `words`.
 pub fn fail(program: &str, folder: &Path, args: &[&str], code: i32, words: &[&str]) {
     let output = run(program, folder, args);
     let error = String::from_utf8_lossy(&output.stderr);

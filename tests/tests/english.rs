@@ -1,4 +1,4 @@
-//! Phrases that stop a reader whose native language is English, and what to write instead.
+//! Phrases that trip up a reader whose native language is English, and what to write instead.
 
 use std::path::{Path, PathBuf};
 

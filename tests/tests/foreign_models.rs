@@ -65,7 +65,8 @@ impl Models {
         fs::read(self.path("drawn.png")).unwrap()
     }
 
-    /// Asserts that drawing with a model fails at once, with one sentence that has these words.
+    /// Asserts that drawing with a model fails at once, with one sentence that contains these
+    /// words.
     fn reject(&self, name: &str, words: &[&str]) {
         let start = Instant::now();
         fail("ch06-sampling", self.0.path(), &["--model", name, "--out", "rejected.png"], 1, words);
@@ -142,7 +143,7 @@ fn shard(model: &Path) {
     fs::remove_file(unet.join(WEIGHTS)).unwrap();
 }
 
-/// Gives the maps of attention their old names, and turns them into 1×1 convolutions.
+/// Gives the linear maps of attention their old names, and turns them into 1×1 convolutions.
 fn age(model: &Path) {
     let path = model.join("unet").join(WEIGHTS);
     let old = |(name, (mut shape, values)): (String, (Vec<usize>, Vec<f32>))| {

@@ -1,4 +1,4 @@
-//! What the programs do when outputs, readers, disks and patience run out.
+//! What the programs do when outputs fail, readers leave, disks fill up and patience runs out.
 #![cfg(unix)]
 
 use std::fs::{self, File};

@@ -48,7 +48,7 @@ impl Package {
         })
     }
 
-    /// The root files of those of its targets that are of one of these kinds.
+    /// The root files of its targets of these kinds.
     fn roots(&self, kinds: &[&str]) -> Vec<PathBuf> {
         let is_kept = |target: &&Value| {
             let kind = target["kind"].as_array().unwrap();

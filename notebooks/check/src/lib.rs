@@ -68,8 +68,7 @@ struct Said {
 }
 
 impl Kernel {
-    /// A kernel that knows nothing yet. [`evcxr::runtime_hook`] must have been called first in
-    /// `main`.
+    /// A kernel that knows nothing yet. `main` must have called [`evcxr::runtime_hook`] first.
     ///
     /// # Errors
     /// If there is no Rust compiler, or the folder of the notebooks cannot be entered.
@@ -97,7 +96,7 @@ impl Kernel {
     /// Runs one cell.
     ///
     /// # Errors
-    /// If it does not compile, panics, or ends with `?` on an error.
+    /// If it does not compile, panics, or stops with an error at a `?`.
     pub fn run(&mut self, code: &str) -> Result<Output> {
         let result = self.context.execute(code);
         // Another thread of evcxr delivers complaints a moment later.
@@ -119,9 +118,9 @@ impl Kernel {
             }
             other => failed(other.to_string()),
         })?;
-        // evcxr does not treat it as an error if a cell panics or ends with `?`: it forgets what
-        // the cell made, and says why on standard error. No cell of ours has anything else to say
-        // there.
+        // evcxr does not treat it as an error if a cell panics or stops with an error at a `?`: it
+        // forgets what the cell made, and says why on standard error. No cell of ours has anything
+        // else to say there.
         if !complaints.is_empty() {
             return Err(failed("the cell failed".into()));
         }
@@ -160,7 +159,7 @@ impl Notebook {
         cells.iter_mut().enumerate().filter(|(_, cell)| cell["cell_type"] == "code")
     }
 
-    /// Runs it from the top, compares the output of its cells with what is written in it, and
+    /// Runs it from the top, compares the output of its cells with the output stored in it, and
     /// returns every difference.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Every notebook runs from the top, and says what is written in it.
+//! Every notebook runs from the top, and its output matches what is stored in it.
 
 use anyhow::{ensure, Result};
 use check_notebooks::{chapters, notebooks, Kernel, Notebook};
@@ -16,7 +16,8 @@ fn main() -> Result<()> {
     for path in &found {
         let bytes = std::fs::metadata(path)?.len();
         ensure!(bytes <= 1_500_000, "{}: {bytes} bytes are too many", path.display());
-        // If a cell's last line moves a value, the kernel prints the line's value as text instead.
+        // If a cell's last line moves a value, the kernel prints that line's value as text instead
+        // of showing it as a picture.
         let shown = !std::fs::read_to_string(path)?.contains("Figure {");
         ensure!(shown, "{}: a picture is stored as text", path.display());
         let started = std::time::Instant::now();

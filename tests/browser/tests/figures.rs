@@ -1,6 +1,6 @@
-//! The book in Chromium: what each page loads, and whether every interactive figure works as a
-//! reader would use it. That covers its first picture, what it draws, a drag of a slider, a bad
-//! value, and files that are lost.
+//! The book in Chromium: what each page loads, and whether every interactive figure works when it
+//! is used as a reader would use it. That covers each figure's first picture, what it draws,
+//! dragging a slider, entering a bad value, and losing the files.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -56,7 +56,7 @@ impl Book {
 }
 
 /// Reads one request and sends the file, or nothing if there is none. The browser may hang up in
-/// the meantime, an error that can be ignored.
+/// the meantime; that error can be ignored.
 fn answer(mut connection: TcpStream, served: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -173,7 +173,7 @@ fn loads_little(tab: &mut Tab, page: &str) {
     assert!(holds(tab, &is_ours), "{page} asks another server");
 }
 
-/// The first prompt of a page that has loaded nothing for it yet.
+/// Draws from the first prompt on a page that has not yet loaded anything for prompts.
 fn a_prompt_loads_little(tab: &mut Tab) {
     ask(tab, "document.querySelector('form.live > button').click()");
     let drawn = "document.querySelector('form.live canvas[role=img]:not([hidden])') !== null";
@@ -192,7 +192,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     let first = format!("{form}.querySelector('img').naturalWidth > 0");
     wait(tab, &name, &first);
 
-    // As a reader would begin: with the button, or with the first control.
+    // Begin as a reader would: with the button, or with the first control.
     let begin = format!(
         "(form => {{ const button = form.querySelector('button:not([type=button])');
             if (button) button.click();
@@ -364,7 +364,8 @@ fn pages_load_little_and_every_figure_plays() -> anyhow::Result<()> {
         }
     }
 
-    // The files are lost before a figure is first used, and this new browser has none of them.
+    // The files are lost before a figure is first used, and this new browser has loaded none of
+    // them yet.
     let mut browser = Chromium::start(chromium)?;
     let mut tab = browser.open(&format!("{}/ch03.html", book.address), [1280, 900])?;
     wait(&mut tab, "ch03", "document.querySelector('form.live.ready') !== null");

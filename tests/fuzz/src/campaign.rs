@@ -44,7 +44,7 @@ pub fn attack(
     Ok(total.faults.is_empty())
 }
 
-/// Has a process read a range of inputs, and starts another for the rest if that one dies.
+/// Starts a process that reads a range of inputs, and another for the rest whenever a process dies.
 fn read(
     target: &'static Target,
     range: std::ops::Range<u64>,

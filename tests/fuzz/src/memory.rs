@@ -10,7 +10,7 @@ static ALLOCATOR: Counting = Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// No process gets more than this: a request for more is answered as if none were left.
+/// No process gets more memory than this: a request for more is answered as if none were left.
 const CEILING: usize = 2 << 30;
 
 /// The system allocator, with a count of the bytes in use.

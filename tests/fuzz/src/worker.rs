@@ -18,10 +18,10 @@ use crate::memory;
 use crate::mutate::Mutator;
 use crate::targets::{Run, Target};
 
-/// Bytes that an input may take.
+/// How many bytes of memory an input may take.
 pub const MOST_MEMORY: usize = 256 << 20;
 
-/// Seconds of processor time that an input may take.
+/// How many seconds of processor time an input may take.
 const MOST_SECONDS: f64 = 1.0;
 
 /// Wall-clock time after which a process is ended if it is still reading the same input.

@@ -1,5 +1,5 @@
-//! Draws each interactive figure with the settings of its page: the picture that is there
-//! before the reader touches it.
+//! Draws each interactive figure with the settings of its page. This is the picture that is there
+//! before the reader touches the figure.
 
 use std::fs::File;
 

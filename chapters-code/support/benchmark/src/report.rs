@@ -87,6 +87,6 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str
         text.push('\n');
     }
     text += "\nGFLOP/s count the multiplications and additions of a direct convolution, so a \
-        method that needs fewer can exceed what the processor can do.\n";
+        method that needs fewer can show more than the processor's peak.\n";
     text
 }

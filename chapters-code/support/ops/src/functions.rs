@@ -13,8 +13,8 @@ use crate::shapes::{
 use crate::tape::take_gradient;
 
 /// A tensor with these values, in memory that was used before, if there is any. Use it for a tensor
-/// that is made in every step: `tensor_from_vec` brings in new memory each time, which dfdx's cache
-/// then keeps and nobody takes out again.
+/// that is made anew in every step: `tensor_from_vec` allocates new memory each time, and dfdx's
+/// cache then keeps that memory, but nothing takes it out again.
 ///
 /// # Panics
 /// If `values` do not fill the shape.
@@ -106,7 +106,7 @@ pub fn conv2d<'a, D: UNetDevice, T: Tape<f32, D>>(
 /// block.
 ///
 /// # Panics
-/// As [`conv2d`], or if `channels` has the wrong shape.
+/// As [`conv2d`] does, or if `channels` has the wrong shape.
 pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     x: impl Into<ConvInput<D, T>>,
     weight: impl Into<ConvWeight<'a, D>>,
@@ -128,7 +128,7 @@ pub fn conv2d_plus_channels<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
 /// [`conv2d`] plus `images`, which have the shape of its result: how a residual block ends.
 ///
 /// # Panics
-/// As [`conv2d`], or if `images` has the wrong shape.
+/// As [`conv2d`] does, or if `images` has the wrong shape.
 pub fn conv2d_plus_images<'a, D: UNetDevice, T: Tape<f32, D> + Merge<T>>(
     x: impl Into<ConvInput<D, T>>,
     weight: impl Into<ConvWeight<'a, D>>,
@@ -335,8 +335,8 @@ pub fn upsample_nearest<D: UNetDevice, T: Tape<f32, D>>(
 }
 
 /// How much each pixel of `q` takes from each place of `k`, as a mean over the heads: softmax(qᵀk /
-/// √d) (Vaswani et al. 2017, eq. 1). [`attention`] mixes the values in these shares; this function
-/// is for looking at them.
+/// √d) (Vaswani et al. 2017, eq. 1). [`attention`] mixes the values in these proportions; this
+/// function is for looking at the shares themselves.
 ///
 /// `q` is `(batch, channels, h, w)` and `k` `(batch, channels, h', w')`; the result is
 /// `(batch, h' · w', h, w)`. For each pixel, the shares of all places add up to 1.

@@ -145,7 +145,7 @@ pub trait Kernels: Memory {
     /// Copies rows from `src` to `dst`.
     fn copy_rows(&self, c: &RowCopy, src: Self::Read<'_>, dst: Self::Write<'_>, store: Store);
 
-    /// One AdamW update of `p` with gradient `g` and moments `m` and `v`, all of one length.
+    /// One AdamW update of `p` with gradient `g` and moments `m` and `v`, all of the same length.
     fn adamw(
         &self,
         h: &AdamW,

@@ -1,8 +1,8 @@
 //! Layers: the functions of this crate with their parameters.
 //!
-//! Their shapes are run-time values, which dfdx's own walk over modules does not allow outside
-//! dfdx. [`Parameters`] replaces it: every layer lists its tensors by the names that PyTorch gives
-//! them.
+//! The shapes of the parameters are run-time values. Outside dfdx, its own walk over modules does
+//! not allow such shapes, so [`Parameters`] replaces that walk: every layer lists its tensors by
+//! the names that PyTorch gives them.
 
 mod parameters;
 mod zeros;
@@ -14,7 +14,7 @@ pub use self::parameters::{join, Parameter, Parameters};
 pub use self::zeros::Zeros;
 use crate::{Conv2dOptions, ConvInput, ConvWeight, Images, Rows, UNetDevice, Vector};
 
-/// A parameter with values uniform in ±bound.
+/// A parameter whose values are drawn uniformly between -bound and +bound.
 fn uniform<D: UNetDevice, S: Shape>(
     device: &D,
     rng: &mut impl Rng,
@@ -164,7 +164,7 @@ impl<D: UNetDevice> GroupNorm<D> {
         crate::group_norm(x, &self.weight, &self.bias, self.groups, self.eps, false)
     }
 
-    /// Normalises and applies SiLU; both are left to the convolution that reads the result.
+    /// Normalisation and SiLU, both of which are left to the convolution that reads the result.
     pub fn forward_silu<T: Tape<f32, D>>(&self, x: Images<D, T>) -> ConvInput<D, T> {
         crate::group_norm_for_conv(x, &self.weight, &self.bias, self.groups, self.eps)
     }

@@ -22,17 +22,18 @@
 //! memory is free for the next one. After `backward`, only leaves (inputs and parameters) hold
 //! their gradients.
 //!
-//! [`layers`] combines parameters with the functions and lists them by name, so that an optimiser,
-//! a moving average or a file can reach each of them.
+//! [`layers`] combines the functions with their parameters and lists the parameters by name, so
+//! that an optimiser, a moving average or a file can reach each of them.
 //!
 //! [`Replicas`] work on parts of a batch side by side.
 //!
-//! Generic code asks for a [`UNetDevice`]. That is the sum of three traits, which are implemented
-//! per device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels are
-//! our own: threads over the batch, and vector instructions that are chosen while the program runs.
-//! The threads are rayon's. A caller that is not one of these threads has to be woken after every
-//! kernel, which takes as long as a small kernel does. `ThreadPoolBuilder::use_current_thread`
-//! makes the caller one of them, and [`Replicas`] hand all of their work over in one go.
+//! Generic code asks for a [`UNetDevice`]. That bound combines three traits, which are implemented
+//! for each device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels
+//! are our own: threads over the batch, and vector instructions that are chosen while the program
+//! runs. The threads are rayon's. A caller that is not one of these threads has to be woken after
+//! every kernel, which takes as long as a small kernel does.
+//! `ThreadPoolBuilder::use_current_thread` makes the caller one of them, and [`Replicas`] hand all
+//! of their work over in one go.
 
 mod conv_input;
 mod conv_weight;

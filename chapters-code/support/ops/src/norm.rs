@@ -1,4 +1,4 @@
-//! Group normalisation, alone or for a convolution that reads it.
+//! Group normalisation, alone or for a convolution that reads its result.
 
 use dfdx::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::tape::take_gradient;
 
 /// Group normalisation (Wu & He 2018): each image's channels are split into `groups` groups; each
 /// group is brought to mean 0 and variance 1 over its channels and pixels, then scaled by `gamma
-/// (channels)` and shifted by `beta`. With `silu` the activation follows in the same pass.
+/// (channels)` and shifted by `beta`. If `silu` is set, the activation follows in the same pass.
 ///
 /// # Panics
 /// If `groups` does not divide the channels.

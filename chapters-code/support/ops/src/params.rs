@@ -45,7 +45,7 @@ pub fn from_host<D: UNetDevice>(
 /// Sets every parameter from the tensor whose name is the parameter's, with `prefix` in front.
 ///
 /// # Panics
-/// If there is none, or it has the wrong size.
+/// If there is no such tensor, or it has the wrong size.
 pub fn set<D: UNetDevice>(model: &mut impl Parameters<D>, prefix: &str, tensors: &NamedTensors) {
     for mut parameter in model.parameters() {
         parameter.copy_from(&tensors[&join(prefix, &parameter.name)].values);

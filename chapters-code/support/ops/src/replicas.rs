@@ -92,7 +92,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Replicas<D, N> {
     }
 
     /// The answer to a batch of images, put together from answers to its parts; `answer` is told
-    /// which images a part holds. Where there is one part, nothing is copied.
+    /// which images a part holds. If there is only one part, nothing is copied.
     ///
     /// # Panics
     /// If there are several parts and an answer is not contiguous.

@@ -88,8 +88,8 @@ impl Conv {
         y
     }
 
-    /// Compares the result with the naive loop, and the gradients of x, w and b with those that
-    /// `gradients` finds for a gradient of the result.
+    /// Compares the result with that of the naive loop, and the gradients of x, w and b with those
+    /// that `gradients` finds for a gradient of the result.
     fn check_with(
         &self,
         rng: &mut impl Rng,
@@ -173,7 +173,7 @@ impl Conv {
         assert_eq!(host(&backward(y, &dy).get(&images)), dy, "{self:?} plus images: di");
     }
 
-    /// The gradients of x, w and b: each product in [`Conv::naive`], the other way round.
+    /// The gradients of x, w and b: every product in [`Conv::naive`], taken backwards.
     fn naive_gradients(&self, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f64>; 3] {
         let (ho, wo) = self.out();
         let (mut dx, mut dw, mut db) =
@@ -476,7 +476,8 @@ fn conv2d() {
 }
 
 /// Padding before and after the image, varied independently, up to and beyond the kernel's side:
-/// for few channels, for many to few, and for enough to take the path with fewer multiplications.
+/// with few channels, from many channels to few, and with enough channels to take the path with
+/// fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {
     every_level(|| {
@@ -929,7 +930,7 @@ fn a_strided_tensor_is_refused() {
     ops::silu(x.permute::<_, Axes4<0, 1, 3, 2>>());
 }
 
-/// The memory for a kernel's result must come from what dfdx keeps and go back there, or memory use
+/// The memory for a kernel's result must come from dfdx's cache and go back there, or memory use
 /// would grow.
 #[test]
 #[cfg(not(feature = "cuda"))]
@@ -959,7 +960,8 @@ fn a_result_is_written_to_memory_that_was_used_before() {
 #[test]
 fn a_convolution_reads_a_normalisation() {
     every_level(|| {
-        // With fewer multiplications, directly, and with a stride.
+        // One convolution takes the path with fewer multiplications, one is computed directly, and
+        // one has a stride.
         for (batch, cin, cout, side, stride) in
             [(3, 16, 20, 8, 1), (2, 8, 4, 5, 1), (2, 8, 12, 6, 2)]
         {

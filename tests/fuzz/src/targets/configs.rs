@@ -97,8 +97,8 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Also queries the configuration as the programs would later, about a class, the classes and a
-/// prompt.
+/// Also asks the configuration about a class, the classes and a prompt, as the programs would
+/// later.
 fn open_conditioning(folder: &Path) -> Run {
     let owned = folder.to_path_buf();
     of_file(folder.join("conditioning/config.json"), move || {

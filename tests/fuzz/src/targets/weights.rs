@@ -49,7 +49,7 @@ fn read_beside(folder: &Path, name: &str) -> Run {
     of_file(folder.join(name), move || model_dir::load(&Cpu::default(), &owned))
 }
 
-/// The weights, with the names that older versions of diffusers give the maps of attention.
+/// The weights, with the linear maps of attention named as in older versions of diffusers.
 fn old_names() -> NamedTensors {
     let old = |name: &str| {
         name.replace("to_q", "query").replace("to_k", "key").replace("to_out.0", "proj_attn")

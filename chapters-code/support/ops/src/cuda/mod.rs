@@ -1,5 +1,5 @@
-//! The kernels on a GPU: `kernels.cu`, compiled when the first of them is needed and launched on
-//! dfdx's own stream.
+//! The kernels on a GPU. They are in `kernels.cu`, which is compiled when the first of them is
+//! needed, and run on dfdx's own stream.
 
 use std::fmt::Write as _;
 use std::marker::PhantomData;
@@ -132,7 +132,7 @@ fn address<S: Shape>(t: &Tensor<S, f32, Cuda>) -> u64 {
         }
     }
     let mut find = Find(String::new());
-    // The error is how the printing stops.
+    // The error only stops the printing.
     let _ = write!(find, "{t:?}");
     let at = find.0.find(KEY).expect("dfdx 0.13.0 prints the address of a tensor") + KEY.len();
     let digits = find.0[at..].split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();

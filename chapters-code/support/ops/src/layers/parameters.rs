@@ -6,7 +6,7 @@ use crate::shapes::{RowCopy, Store};
 use crate::{AdamW, Buffer, Images, MaybeSync, Rows, UNetDevice, Vector};
 
 // ANCHOR: parameters
-/// A thing with parameters.
+/// Something that has parameters.
 pub trait Parameters<D: UNetDevice>: MaybeSync {
     /// Appends every parameter to `all`, always in the same order, with its name after
     /// `prefix`.
@@ -106,7 +106,7 @@ impl<D: UNetDevice, P: Parameters<D>> Parameters<D> for Vec<P> {
     }
 }
 
-/// The same expression for a tensor of any shape.
+/// Evaluates the same expression, whatever the shape of the tensor.
 macro_rules! with_tensor {
     ($parameter:expr, $tensor:ident => $value:expr) => {
         match $parameter {
@@ -171,8 +171,8 @@ impl<D: UNetDevice> Parameter<'_, D> {
         with_tensor!(&mut self.tensor, tensor => **tensor = copy_on(device, tensor));
     }
 
-    /// One AdamW update, in place, with its gradient and its two moments, which have the same
-    /// number of elements.
+    /// One AdamW update of the parameter, in place, with its gradient and its two moments, which
+    /// have the same number of elements.
     pub fn adamw_step(
         &mut self,
         numbers: &AdamW,

@@ -22,7 +22,7 @@ impl Share {
     }
 
     /// Cuts an image into `count` shares: either by rows, where every thread transforms the whole
-    /// weight for itself (unless it is there already), or by channels, where every thread
+    /// weight for itself (unless that has already been done), or by channels, where every thread
     /// transforms the whole image for itself; whichever is less work for the thread that has the
     /// most to do. (The threads could share what they transform, but waiting for each other, and
     /// fetching numbers from each other's caches, would take longer.)

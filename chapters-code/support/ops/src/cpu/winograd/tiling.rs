@@ -8,7 +8,7 @@ pub(super) const TILE: usize = 4;
 pub(super) const REACH: usize = TILE + 2;
 /// Places in a transformed tile.
 pub(super) const PLACES: usize = REACH * REACH;
-/// Tiles that are worked on together, if there are that many: enough that a transformed filter,
+/// How many tiles are worked on together, if there are that many: enough that a transformed filter,
 /// once fetched, is used often, and few enough that the tiles stay in a nearby cache.
 const BAND_TILES: usize = 32;
 
