@@ -128,8 +128,8 @@ pub fn text_characters<'a>(pages: impl Iterator<Item = &'a str>) -> BTreeSet<cha
 }
 
 /// The characters of all formulas on a page of MathML, and those that MathML writes differently:
-/// the root sign is an element, and the less-than sign is an entity. Browsers set a one-letter
-/// variable in italics, which are characters of their own.
+/// the root sign is an element, and the less-than sign is an entity. Browsers set one-letter
+/// variables in italics, and the italic letters are characters in their own right.
 pub fn characters(page: &str) -> BTreeSet<char> {
     let formulas = page.split("<math").skip(1).filter_map(|rest| rest.split("</math>").next());
     let texts = formulas.flat_map(|math| math.split('>').skip(1));
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// The glyphs with which a browser sets a text, and the place of each.
+    /// The glyphs that a browser uses to set `text`, and the place of each.
     fn set(font: &[u8], text: &str) -> Vec<(u16, [i32; 3])> {
         let font = harfrust::Font::new(font.to_vec(), 0).unwrap();
         let mut set = Buffer::new();

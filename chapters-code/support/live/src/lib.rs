@@ -47,7 +47,7 @@ pub struct Frame {
 static FILES: Mutex<Memory> = Mutex::new(Memory::new());
 
 fn files() -> MutexGuard<'static, Memory> {
-    // A thread that panicked has left the files intact.
+    // A thread that panics leaves the files intact.
     FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -333,8 +333,8 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 /// A layer keeps its weight in the form that the device needs. That must not show in any answer,
-/// whatever the number of threads, even if the weight has changed, or was transformed for another
-/// vector width.
+/// whatever the number of threads, and even if the weight has changed since or has been transformed
+/// for another vector width.
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_layer_keeps_no_weight_that_has_changed() {
@@ -475,8 +475,8 @@ fn conv2d() {
     });
 }
 
-/// Padding before and after the image, varied independently, up to and beyond the kernel's side:
-/// with few channels, from many channels to few, and with enough channels to take the path with
+/// Padding before and after the image, varied independently, up to the kernel's width and beyond:
+/// with few channels, with many channels reduced to few, and with enough channels to take the path with
 /// fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {

@@ -131,7 +131,7 @@ struct Walk {
     skipped: BTreeMap<Reason, (usize, PathBuf)>,
     /// Folders that are too deep.
     nested: Vec<PathBuf>,
-    /// How many more entries in the folders that are too deep can be looked at.
+    /// How many more entries of the folders that are too deep may still be looked at.
     left: usize,
 }
 
