@@ -253,7 +253,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     // ANCHOR_END: learn
 
     /// Plans a training run of `total_steps`. The learning rate falls over the last part of the
-    /// run; `cooldown` is the share of the run that this part takes up, from 0 (the rate never falls) to 1.
+    /// run; `cooldown` is the share of the run that this part takes up, from 0 (the rate never
+    /// falls) to 1.
     pub fn plan(&mut self, total_steps: u64, cooldown: f64) {
         self.optimizer.config =
             OptimizerConfig { total_steps, cooldown, ..self.optimizer.config.clone() };

@@ -26,8 +26,8 @@ pub fn bound_term<D: UNetDevice>(
     let best = posterior_mean(schedule, x_t, t, x0).as_vec();
     let mean = posterior_mean(schedule, x_t, t, x0_pred).as_vec();
     let nats: Vec<f64> = if t == 0 {
-        // Neither variance is usable here: the posterior variance at t = 1 takes their
-        // place, as in the paper's published code.
+        // The posterior variance is 0 here. That at t = 1 takes its place, whatever
+        // `kind` is, as in the paper's published code.
         let deviation = schedule.posterior_variance(1).sqrt();
         let bytes = x0.as_vec();
         bytes.iter().zip(&mean).map(|(&x0, &mean)| byte(x0, mean, deviation)).collect()

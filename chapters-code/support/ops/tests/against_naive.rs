@@ -476,8 +476,8 @@ fn conv2d() {
 }
 
 /// Padding before and after the image, varied independently, up to the kernel's width and beyond:
-/// with few channels, with many channels reduced to few, and with enough channels to take the path with
-/// fewer multiplications.
+/// with few channels, with many channels reduced to few, and with enough channels to take the path
+/// with fewer multiplications.
 #[test]
 fn conv2d_with_any_padding() {
     every_level(|| {

@@ -72,7 +72,8 @@ pub(super) struct Tiles<'a> {
 
 impl WithSimd for Tiles<'_> {
     type Output = ();
-    /// All rows for two runs, then for the next two: that way, the part of `b` that two runs need stays in the nearest cache.
+    /// All rows for two runs, then for the next two: that way, the part of `b` that two runs need
+    /// stays in the nearest cache.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let panels = self.rows.div_ceil(ROWS);
