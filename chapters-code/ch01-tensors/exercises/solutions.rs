@@ -4,8 +4,7 @@ use ch01_tensors::{from_byte, Dataset};
 
 // ANCHOR: solutions
 /// From the bytes of a file (the red, green and blue of one pixel after another) to
-/// values in
-/// -1..1, channel by channel.
+/// values in -1..1, channel by channel.
 pub fn from_pixels(bytes: &[u8], height: usize, width: usize) -> Vec<f32> {
     let plane = height * width;
     // Value number i belongs to channel i / plane, and within it to pixel i % plane.

@@ -88,7 +88,6 @@ pub fn walk<'a, D: UNetDevice>(
     let (solver, denoise) = (Box::new(solver), Box::new(denoise));
     Walk { solver, x, pairs: pairs.into_iter(), rngs, denoise }
 }
-
 // ANCHOR_END: walk
 
 // ANCHOR: iterator

@@ -230,7 +230,6 @@ impl<D: UNetDevice> TextConditioner<D> {
         TextHook { reader: self, text, tape: Some(tape) }
     }
 }
-
 // ANCHOR_END: text_hook
 
 // ANCHOR: text_hook_steps

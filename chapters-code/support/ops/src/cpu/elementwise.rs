@@ -217,7 +217,6 @@ pub(super) fn adamw(h: &AdamW, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut 
         )
     });
 }
-
 // ANCHOR_END: adamw
 
 pub(super) fn blend(keep: f32, x: &[f32], y: &mut [f32]) {
