@@ -256,7 +256,12 @@ fn main() -> anyhow::Result<()> {
     body += &label(WIDTH / 2, top - 10, "middle", "middle");
     body += &label(12, 14, "start", "noisy cat");
     body += &label(WIDTH - 12, 14, "end", "answer");
-    body += &label(WIDTH / 2, 14, "middle", "every later block is told the timestep");
+    body += &label(
+        WIDTH / 2,
+        14,
+        "middle",
+        "each block after the first is told the timestep",
+    );
     let (height, ink) = (top + 36, hex(INK));
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
