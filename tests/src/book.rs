@@ -142,7 +142,7 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// The file and the anchor that `{{#include file:anchor}}` names, if the block is just that.
+/// The file and the anchor that `{{#include file:anchor}}` names, if the block holds nothing else.
 pub fn include(body: &str) -> Option<(&str, Option<&str>)> {
     let inside = body.trim().strip_prefix("{{#include ")?.strip_suffix("}}")?;
     (!inside.contains('\n')).then(|| match inside.split_once(':') {
@@ -151,8 +151,8 @@ pub fn include(body: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// The cargo commands that a text tells the reader to type, with their line numbers: those in
-/// blocks of code, and those in the middle of a sentence.
+/// The cargo commands that a text tells the reader to type, in blocks of code or in the middle of a
+/// sentence, with their line numbers.
 pub fn commands(text: &str) -> Vec<(usize, String)> {
     let mut commands = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -172,9 +172,9 @@ const LONGEST_LISTING: usize = 35;
 /// A page shows this many columns without a scroll bar.
 const WIDEST_LISTING: usize = 88;
 
-/// What is wrong with the code on a page. A Rust block is an include of an anchor (and says
-/// `ignore`, because a page is also compiled as a doc test), or is itself a doc test if
-/// `doc_tested` says that a crate tests this page. A console block is an include of a transcript.
+/// What is wrong with the code on a page. A Rust block must include an anchor (and say `ignore`,
+/// because a page is also compiled as a doc test), or be a doc test itself if `doc_tested` says
+/// that a crate tests this page. A console block must include a transcript.
 pub fn problems_of_code(page: &Page, doc_tested: bool) -> Vec<String> {
     let problems = |fence: &Fence| {
         let place = format!("{}:{}", page.path, fence.line);
@@ -289,7 +289,7 @@ pub struct Making {
     /// The file in `book/transcripts` that holds the command and what it prints, if a page shows
     /// them.
     pub transcript: Option<String>,
-    /// The files that it writes and that are shown, in `book/figures`.
+    /// The files that it writes and that pages show; the book keeps them in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
     /// Files next to the pages that are first copied into the empty folder.
@@ -328,12 +328,12 @@ impl Making {
     }
 }
 
-/// The sides of the pictures of cats and of digits.
+/// The side lengths of cat pictures and digit pictures, in pixels.
 const SIDES: [usize; 2] = [16, 28];
 
 /// A figure that a command has made, as the book keeps it: images that the command has enlarged are
-/// brought back to their own size, because the page enlarges them, and a page of large pictures
-/// loads slowly.
+/// brought back to their original size, because the page enlarges them, and a page of large
+/// pictures loads slowly.
 pub fn figure(path: &Path) -> Vec<u8> {
     let made = std::fs::read(path).unwrap();
     if path.extension().is_none_or(|kind| kind != "png") {

@@ -1,4 +1,5 @@
-//! Which file of a crate imports which: a reader of sources that knows modules and paths.
+//! Finds out which file of a crate imports which, by reading its sources and following modules and
+//! paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -256,7 +257,7 @@ fn path(tokens: &[TokenTree]) -> (Segments, usize) {
     (path, taken)
 }
 
-/// Adds the names that the tree of a `use` statement below `prefix` brings in, with their paths.
+/// Adds the names, with their paths, that a `use` tree below `prefix` brings in.
 fn use_tree(tokens: &[TokenTree], prefix: &[String], used: &mut Vec<(String, Segments)>) {
     for branch in tokens.split(|token| word(token) == ",") {
         let mut path = prefix.to_vec();

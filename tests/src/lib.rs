@@ -50,7 +50,8 @@ impl Fixture {
     }
 }
 
-/// Asserts that `found` equals `expected` to `tolerance`, relative to the largest expected value.
+/// Asserts that `found` equals `expected` to within `tolerance`, relative to the largest expected
+/// value.
 pub fn assert_close(
     what: &str,
     found: &Images<AutoDevice>,

@@ -172,8 +172,8 @@ fn classes_and_their_evaluation() {
         "class",
         &["--steps", "2,4", "--guidance-scales", "1,3", "--samplers", "ddpm,ddim,dpm-solver++"],
     );
-    // The real images, ddpm with 2 scales, and two samplers with 2 numbers of steps and 2 scales
-    // each.
+    // The real images, ddpm with 2 scales, and two other samplers, each with 2 step counts and 2
+    // scales.
     let rows = table.lines().filter(|line| line.starts_with('|') && line.contains('.')).count();
     assert_eq!(rows, 1 + 2 + 2 * 2 * 2, "{table}");
     let report: serde_json::Value =

@@ -1,5 +1,5 @@
-//! Every number in the running text of a page (from 10 on, and every fraction and percentage) is
-//! one that a command of the book printed, or a constant of the code or the formulas that the page
+//! Every number in the running text of a page (from 10 up, and every fraction and percentage) is
+//! one that a command of the book printed, or a constant in the code or the formulas that the page
 //! shows.
 
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ fn prose(page: &Page) -> (String, String) {
     })
 }
 
-/// The decimal fractions and percentages of a text, except section numbers.
+/// The decimal fractions and percentages in a text, except section numbers.
 fn measured(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_ascii_digit() || c == '.';
     let mut found = BTreeSet::new();
@@ -70,7 +70,7 @@ fn measured(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The whole numbers from 10 on in a text, except years and whatever belongs to a name or an
+/// The whole numbers from 10 up in a text, except years and whatever belongs to a name or an
 /// address.
 fn counted(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_alphanumeric() || "_,.-".contains(c);
@@ -80,7 +80,7 @@ fn counted(text: &str) -> BTreeSet<String> {
     whole.filter(|word| word.parse::<u64>().is_ok_and(|number| number >= 10)).collect()
 }
 
-/// All numbers of a text, without thousands separators.
+/// All numbers in a text, without thousands separators.
 fn numbers(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_ascii_digit() || ".,_".contains(c);
     let whole = |word: &str| {
@@ -91,7 +91,7 @@ fn numbers(text: &str) -> BTreeSet<String> {
     words.flat_map(|w| w.split(',').map(String::from).chain(whole(w)).collect::<Vec<_>>()).collect()
 }
 
-/// Whether a number is one of these, or one of them rounded.
+/// Whether a number is one of the printed ones, exactly or after rounding.
 fn is_among(number: &str, printed: &BTreeSet<String>) -> bool {
     let decimals = |number: &str| number.split_once('.').map_or(0, |(_, digits)| digits.len());
     let rounded = |other: &String| {

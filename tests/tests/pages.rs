@@ -190,7 +190,7 @@ fn formulas_parse() {
     assert!(rendered().iter().any(|page| page.text.contains("<math")));
 }
 
-/// The symbols of all formulas of a page: letters, and names of functions.
+/// The symbols in all formulas of a page: letters, and names of functions.
 fn symbols(mathml: &str) -> BTreeSet<String> {
     let identifiers =
         mathml.split("<mi").skip(1).filter_map(|tail| tail.split_once('>')?.1.split_once("</mi>"));

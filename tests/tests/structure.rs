@@ -48,7 +48,7 @@ impl Package {
         })
     }
 
-    /// The root files of its targets of these kinds.
+    /// The root file of each of its targets that has one of these kinds.
     fn roots(&self, kinds: &[&str]) -> Vec<PathBuf> {
         let is_kept = |target: &&Value| {
             let kind = target["kind"].as_array().unwrap();

@@ -1,5 +1,5 @@
-//! The project of chapter 1: cats from outside a data set, and the images in it that come nearest
-//! to them as it grows.
+//! The project of chapter 1: cats from outside a data set, and the images that come nearest to them
+//! as the data set grows.
 
 use std::process::ExitCode;
 

@@ -177,8 +177,8 @@ pub fn nth(seed: u64, index: u64) -> (Attributes, Pose) {
     (attributes, pose)
 }
 
-/// One of `all`, each equally likely. The index is drawn with 64 bits: a `usize` has
-/// only 32 in a browser, where drawing one would give different random numbers.
+/// One of `all`, each equally likely. The index is drawn as a `u64`: a `usize` has only
+/// 32 bits in a browser, so the same seed would give different cats there.
 fn choose<T: Copy>(all: &[T], rng: &mut ChaCha8Rng) -> T {
     all[rng.gen_range(0..all.len() as u64) as usize]
 }

@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A training step: which images are mirrored, the timesteps, the noise, and what
-    /// the prompts leave out. The index is the step; the index [`FIRST_WEIGHTS`] comes
-    /// before all steps.
+    /// the prompts leave out. The index is the step; the first weights have the index
+    /// [`FIRST_WEIGHTS`].
     Training,
     /// The order of the training images. The index is the epoch, that is, how many
     /// times all of them have been seen.

@@ -9,7 +9,7 @@ use ch01_tensors::{read_image, to_byte, Cats, Color, Dataset, Split};
 use image::{Rgb, RgbImage};
 use pictures::{end, header, pixels, png, turned};
 
-/// Writes a file, reads it as an image of three channels, and returns the bytes.
+/// Writes a file, reads it as an image with three channels, and returns the values as bytes.
 fn read(
     file: &[u8],
     height: usize,
@@ -53,7 +53,7 @@ fn upright(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// A picture as a camera stores it, so that this orientation turns it upright.
+/// The picture as a camera stores it if this orientation is to turn it upright.
 fn stored(upright: &RgbImage, orientation: u8) -> RgbImage {
     let (right, bottom) = (upright.width() - 1, upright.height() - 1);
     let (width, height) = match orientation {

@@ -8,7 +8,7 @@ use rand::RngCore;
 /// Where each run of four numbers was first drawn; it is an error if one occurs twice.
 type Seen = HashMap<[u32; 4], (Purpose, u64, u64)>;
 
-/// Adds the runs that begin at every offset in a thousand numbers from a source, so that a shifted
+/// Adds every run in a thousand numbers from a source, at any offset, so that a shifted
 /// copy is found, too.
 fn add(seen: &mut Seen, purpose: Purpose, seed: u64, index: u64) {
     let mut rng = purpose.rng(seed, index);

@@ -19,8 +19,8 @@ pub fn betas_from_alpha_bar(alpha_bar: &[f64]) -> Vec<f64> {
     alpha_bar.iter().zip(before).map(|(now, before)| 1.0 - now / before).collect()
 }
 
-/// The schedule that goes from timestep k - 1 to 2k - 1, to 3k - 1 and so on, in one
-/// step each, with the same `alpha_bar` at these timesteps.
+/// The schedule that visits only the timesteps k - 1, 2k - 1, 3k - 1 and so on, with
+/// the same `alpha_bar` at each.
 pub fn strided(schedule: &Schedule, k: usize) -> Schedule {
     let visited: Vec<f64> =
         schedule.alpha_bar.iter().skip(k - 1).step_by(k).copied().collect();

@@ -37,8 +37,8 @@ pub fn standard_normal<D: UNetDevice>(
 // ANCHOR_END: rng
 
 // ANCHOR: prediction_type
-/// What the network predicts, given x_t. From x_t and any one of these the other two
-/// follow.
+/// What the network predicts, given x_t. x_t and any one of these determine the other
+/// two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "program", value(rename_all = "snake_case"))]
@@ -54,7 +54,7 @@ pub enum PredictionType {
 // ANCHOR_END: prediction_type
 
 // ANCHOR: diffusion
-/// A forward process, and what the network that reverses it predicts.
+/// A forward process, and the quantity predicted by the network that reverses it.
 ///
 /// Images and noise are `(batch, channels, height, width)`. `timesteps` holds one
 /// timestep per image; each method panics if it does not, or if a timestep is not below

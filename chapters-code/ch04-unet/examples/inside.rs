@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 use figures::Picture;
 use ops::{AutoDevice, Images};
 
-/// How many cats stand side by side, how large they are, and how deep in noise.
+/// How many cats stand side by side, how large they are, and how deep in noise they are.
 const COUNT: usize = 6;
 const SIZE: usize = 16;
 const TIMESTEP: usize = 200;

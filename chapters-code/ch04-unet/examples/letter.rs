@@ -106,7 +106,7 @@ fn hex((red, green, blue): (u8, u8, u8)) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Puts shapes side by side, from `left` on.
+/// Puts shapes side by side, starting at `left`.
 fn row(shapes: Vec<Shape>, mut left: usize, top: usize) -> Vec<Placed> {
     let place = |shape: Shape| {
         let placed = Placed { left, top, shape };
@@ -122,7 +122,7 @@ fn arrow(points: &[(usize, usize)]) -> String {
     format!("<polyline points=\"{points}\" marker-end=\"url(#head)\"/>\n")
 }
 
-/// A skip: an arrow, and an invisible line broad enough to be easy to click.
+/// A skip: an arrow, and an invisible line thick enough to be easy to click.
 fn skip(points: &[(usize, usize)]) -> String {
     let broad = format!(
         "<path d=\"M{}\" fill=\"none\" stroke=\"#000\" stroke-opacity=\"0\" \
@@ -171,8 +171,8 @@ fn level(config: &UNetConfig, level: usize) -> [Vec<Placed>; 2] {
     [row(down, left, top), row(up, WIDTH - left - length, top)]
 }
 
-/// A level with its skips: each leads from one shape on the way down to one on the way up, in
-/// reverse order.
+/// A level with its skips: from the last shape on the way down to the first on the way up, and so
+/// on.
 fn draw_level(
     config: &UNetConfig,
     number: usize,
@@ -262,10 +262,10 @@ fn main() -> anyhow::Result<()> {
         "middle",
         "each block after the first is told the timestep",
     );
-    let (height, ink) = (top + 36, hex(INK));
+    let (height, ink, style) = (top + 36, hex(INK), figures::words_style("lines"));
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\">\n<defs><marker id=\"head\" viewBox=\"0 0 8 8\" \
+         viewBox=\"0 0 {WIDTH} {height}\">\n{style}<defs><marker id=\"head\" viewBox=\"0 0 8 8\" \
          refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\">\
          <path d=\"M0 0L8 4L0 8Z\" fill=\"{ink}\" stroke=\"none\"/></marker></defs>\n\
          <g font-family=\"sans-serif\" font-size=\"14\" text-anchor=\"middle\">\n\

@@ -5,7 +5,7 @@ use ch04_unet::time_embedding;
 use figures::{grid, save_png, Picture};
 use ops::{AutoDevice, Rows};
 
-/// Numbers per timestep, and timesteps from one column to the next.
+/// Numbers per timestep, and how many timesteps lie between neighbouring columns.
 const WIDTH: usize = 32;
 const EVERY: usize = 5;
 
@@ -25,8 +25,8 @@ fn main() -> Result<(), figures::FigureError> {
         .iter()
         .flat_map(|&t| column(t as f64 / 1000.0, |k| 1e4f64.powf(-(k as f64) / 16.0)))
         .collect();
-    // One frequency for all: the same wave again and again, and no number says which
-    // cycle this is.
+    // One frequency for all numbers: the same wave again and again, and nothing says
+    // which cycle t is in.
     let one: Vec<f32> =
         timesteps.iter().flat_map(|&t| column(t as f64, |_| 0.1)).collect();
     // ANCHOR_END: mistakes

@@ -17,7 +17,7 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// Cats to look at in each measurement.
+/// How many cats each measurement uses.
 const CATS: usize = 32;
 const SEEDS: u64 = 3;
 

@@ -58,8 +58,8 @@ fn skips() {
     ] {
         let mut unet = UNet::new(&device, &config, &mut rng(0, 0)).unwrap();
         let inputs = inputs(&mut unet);
-        // A block takes in the output of the block before it, and a skip: the last skip built comes
-        // first.
+        // A block takes in the output of the block before it, and a skip; the skip built last is
+        // taken first.
         let mut before = *config.block_out_channels.last().unwrap();
         let mut found = answers::skips(&config);
         assert_eq!(found.len(), inputs.len(), "as many skips as blocks on the way up");

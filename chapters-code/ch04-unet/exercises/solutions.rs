@@ -16,7 +16,7 @@ pub fn similarity(a: usize, b: usize, width: usize) -> f32 {
     let device: AutoDevice = ops::open_device(0).expect("a device");
     let both = time_embedding(&device, &[a, b], width, true, 0.0).as_vec();
     let (a, b) = both.split_at(width);
-    // Every pair of a sine and a cosine has length 1, so both vectors have the length
+    // Every pair of a sine and a cosine has length 1, so both vectors have length
     // √(width / 2).
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / (width / 2) as f32
 }

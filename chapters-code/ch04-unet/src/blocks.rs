@@ -259,7 +259,6 @@ impl<D: UNetDevice> Upsample<D> {
             ),
         }
     }
-    // ANCHOR_END: up
 
     // ANCHOR: up_forward
     /// `(batch, channels, h, w)` to `(batch, channels, 2 * h, 2 * w)`.
@@ -269,6 +268,7 @@ impl<D: UNetDevice> Upsample<D> {
     }
     // ANCHOR_END: up_forward
 }
+// ANCHOR_END: up
 
 // ANCHOR: stage
 /// One level of the network on its way down or up: residual blocks, each with or
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
     use ch03_forward::{rng, standard_normal};
 
-    /// With a single head, attention adds the mean of all values weighted by the shares.
+    /// With a single head, attention adds the mean of all values, weighted by the shares.
     #[test]
     fn shares_are_what_attention_mixes_with() {
         let device: ops::AutoDevice = ops::open_device(0).unwrap();

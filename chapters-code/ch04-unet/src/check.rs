@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 
 /// More channels than any level of a published model has.
 pub const MAX_CHANNELS: usize = 16_384;
-/// This many levels halve an image of [`MAX_SIDE`] down to 4.
+/// This many levels halve an image of side [`MAX_SIDE`] down to 4.
 pub const MAX_LEVELS: usize = 12;
 /// More residual blocks per level than any published model has.
 pub const MAX_LAYERS: usize = 64;

@@ -1,4 +1,4 @@
-//! The configuration of a U-Net, field for field that of diffusers' `UNet2DModel`.
+//! The configuration of a U-Net, with the same fields as that of diffusers' `UNet2DModel`.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ pub struct UNetConfig {
     pub in_channels: usize,
     /// Residual blocks per level on the way down; the way up has one more.
     pub layers_per_block: usize,
-    /// What the middle's sums are divided by.
+    /// What the sum of a block's input and output is divided by in the middle.
     pub mid_block_scale_factor: f64,
     pub mid_block_type: Option<String>,
     /// Added to variances in group norms.

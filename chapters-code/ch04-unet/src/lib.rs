@@ -1,6 +1,6 @@
 //! Chapter 4: the U-Net of the DDPM paper (Ho et al. 2020, appendix B), with the field
-//! names and parameter names of `UNet2DModel` in Hugging Face diffusers, so that
-//! weights travel both ways.
+//! names and parameter names of `UNet2DModel` in Hugging Face diffusers, so that weights can travel
+//! both ways.
 //!
 //! The network takes x_t and t, and answers with an image of the same size: the noise
 //! in x_t, or whatever it was trained to predict.

@@ -1,4 +1,4 @@
-//! What each stage of a network is built of, as its configuration implies.
+//! What each stage of a network is built of, according to the network's configuration.
 
 use crate::blocks::{AttentionSize, ResnetSize};
 use crate::UNetConfig;

@@ -19,7 +19,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// Channels, height and width of the images that it is made for.
+    /// Channels, height and width of the images that the preset is made for.
     pub fn input_shape(self) -> [usize; 3] {
         match self {
             Self::Cats | Self::Tiny => [3, 16, 16],
@@ -99,8 +99,8 @@ impl Preset {
     }
 }
 
-/// [`Preset::Small`] for images whose smaller side is `side`: halves them while they are larger
-/// than 4, and has attention where there are at most 8×8 pixels.
+/// [`Preset::Small`] for images whose smaller side is `side`: halves them while that side is even
+/// and larger than 4, and has attention where there are at most 8×8 pixels.
 fn small(base: UNetConfig, side: usize) -> UNetConfig {
     let mut sides = vec![side];
     while sides[sides.len() - 1] % 2 == 0

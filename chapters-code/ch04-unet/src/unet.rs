@@ -180,7 +180,8 @@ impl<D: UNetDevice> UNet<D> {
         );
         let time = ops::silu(self.time_linear_1.forward(time.put_tape(T::default())));
         let time = ops::silu(hook.time(self.time_linear_2.forward(time)));
-        // Every block gets a copy. The embedding's tape is kept once, with the image's.
+        // Every block gets a copy. The embedding's tape is kept only once, merged with
+        // the image's.
         let (time, time_tape) = time.split_tape();
         let (x_t, tape) = x_t.split_tape();
         // ANCHOR_END: time

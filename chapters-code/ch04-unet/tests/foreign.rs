@@ -316,7 +316,8 @@ fn values_of_the_wrong_kind_name_their_field() {
     }
 }
 
-/// Every such configuration is rejected at once, before the memory that it calls for is allocated.
+/// Every configuration with a size beyond all reason is rejected at once, before the memory that it
+/// calls for is allocated.
 #[test]
 fn sizes_beyond_all_reason_name_their_field() {
     let (huge, big) = (1u64 << 63, 1u64 << 40);

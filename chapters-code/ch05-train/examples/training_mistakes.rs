@@ -9,7 +9,7 @@ use ch05_train::{OptimizerConfig, TrainConfig, Trainer};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 
-/// Steps of training, and images per row.
+/// Training steps, and images per row.
 const STEPS: usize = 200;
 const COUNT: usize = 8;
 

@@ -45,7 +45,7 @@ pub enum CheckpointError {
     NoStep { path: PathBuf, found: String },
 }
 
-/// What a state holds for each tensor of the network, besides its weights: the average
+/// What a state holds for each tensor of the network, besides the weights themselves: the average
 /// and the two moments, as plain lists.
 const FLAT: [&str; 3] = ["ema", "m", "v"];
 
@@ -93,7 +93,7 @@ impl<D: UNetDevice> Trainer<D> {
 }
 
 impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
-    /// Writes what is needed to go on.
+    /// Writes what is needed to continue the training.
     ///
     /// # Errors
     /// If a file cannot be written; what was there before is left intact.
@@ -121,8 +121,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
     }
 
     /// Reads what [`Trainer::save_state`] wrote, into the network that `network` makes.
-    /// `outline` lists its tensors, so that the files are checked before the network
-    /// takes memory.
+    /// `outline` lists that network's tensors, so that the files are checked before the network
+    /// takes up memory.
     ///
     /// # Errors
     /// If a file is missing or damaged, or does not fit the configuration.
@@ -146,7 +146,7 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
         Ok(trainer)
     }
 
-    /// Copies into the trainer the tensors of a state that fits it.
+    /// Copies the tensors of a matching state into the trainer.
     fn set_state(&mut self, tensors: &NamedTensors) {
         params::set(&mut self.network, "weights", tensors);
         let outline = Outline::for_model(&mut self.network);

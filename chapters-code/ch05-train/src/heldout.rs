@@ -29,10 +29,11 @@ impl HeldoutLoss {
 }
 
 // ANCHOR: heldout
-/// The loss on the first `count` images of a held-out dataset, in each range of
-/// timesteps, over which the images are spread evenly. `network` computes the output
-/// for x_t at the timesteps of some of the images; the last argument says which.
-/// Losses are comparable only if the seeds, which fix the noise, and `weighting` agree.
+/// The loss on the first `count` images of a held-out data set, separately for each
+/// range of timesteps; the images' timesteps are spread evenly over the range.
+/// `network` computes the output for the x_t of some of the images, given their
+/// timesteps; its last argument says which images these are. Losses are comparable only
+/// if the seeds, which fix the noise, and `weighting` agree.
 pub fn heldout_loss<D: UNetDevice>(
     device: &D,
     diffusion: &Diffusion,
@@ -61,7 +62,7 @@ pub fn heldout_loss<D: UNetDevice>(
 }
 
 /// The output of `network`, computed for at most [`PIECE`] images at a time, because
-/// what it keeps for each image is far larger than the image.
+/// what the network keeps for each image is far larger than the image.
 fn in_pieces<D: UNetDevice>(
     x_t: &Images<D>,
     timesteps: &[usize],

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 // ANCHOR: l_simple
 /// L_simple (DDPM eq. 14): the mean squared error between the output of `network` for
-/// x_t and what it should predict. With an `OwnedTape` as `T` the result remembers how
+/// x_t and what it should predict. With an `OwnedTape` as `T`, the result remembers how
 /// it came about, and can be differentiated.
 ///
 /// `x0` and `eps` are `(batch, channels, h, w)`; there is one timestep per image.
@@ -101,7 +101,7 @@ pub enum LossWeighting {
 }
 
 impl LossWeighting {
-    /// The factor of the squared error at a timestep.
+    /// The factor by which the squared error at a timestep is multiplied.
     pub fn weight(self, diffusion: &Diffusion, t: usize) -> f64 {
         let alpha_bar = diffusion.schedule.alpha_bar[t];
         let snr = alpha_bar / (1.0 - alpha_bar);

@@ -106,8 +106,9 @@ pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f64 {
 
 // ANCHOR: adamw
 /// AdamW (Loshchilov & Hutter 2019, algorithm 2, with the pull towards 0 multiplied by
-/// the learning rate, as in PyTorch): each weight has a step size of its own, from a
-/// running mean `m` of its gradient and a running mean `v` of the gradient's square.
+/// the learning rate, as in PyTorch): each weight has a step size of its own, computed
+/// from a running mean `m` of its gradient and a running mean `v` of the gradient's
+/// square.
 #[derive(Clone, Debug)]
 pub struct Optimizer<D: UNetDevice> {
     pub config: OptimizerConfig,

@@ -40,7 +40,7 @@ impl TrainConfig {
     /// Rejects what cannot be trained.
     ///
     /// # Errors
-    /// The error names the field, its value and what is possible.
+    /// The error names the field, its value and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.unet.check()?;
         self.scheduler.diffusion()?;
@@ -120,8 +120,8 @@ impl<D: UNetDevice> Trainer<D> {
     }
 
     // ANCHOR: train_step
-    /// One step of algorithm 1. Which images, timesteps and noise it uses follows from
-    /// the seed and the step's number.
+    /// One step of algorithm 1. The seed and the step's number determine which images,
+    /// timesteps and noise it uses.
     ///
     /// # Errors
     /// As [`Trainer::learn`].
@@ -278,8 +278,8 @@ impl<D: UNetDevice, N: Parameters<D> + Clone> Trainer<D, N> {
 }
 
 // ANCHOR: training_batch
-/// Images to learn from; each is mirrored with probability one half if mirror images
-/// could be in the set too.
+/// Images to learn from; if the data set allows mirroring, each is mirrored with
+/// probability one half.
 pub fn training_batch<D: UNetDevice>(
     device: &D,
     dataset: &dyn Dataset,

@@ -1,4 +1,4 @@
-//! A GPU learns and draws the same as the processor, up to rounding.
+//! Training and drawing on a GPU give the same results as on the processor, up to rounding.
 #![cfg(feature = "cuda")]
 
 use ch01_tensors::{Cats, Split};

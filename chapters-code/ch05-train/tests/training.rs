@@ -1,4 +1,4 @@
-//! Training learns, clips, averages, and resumes as if it had never stopped.
+//! A training run learns, clips, averages, and resumes as if it had never stopped.
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch02_schedule::{BetaSchedule, Schedule};
@@ -231,7 +231,7 @@ fn stratified_timesteps_come_from_every_range() {
             how_often[t] += 1;
         }
     }
-    // Each should occur 160 times, give or take five deviations.
+    // Each timestep should occur 160 times, give or take five standard deviations.
     assert!(how_often.iter().all(|&n| (95..225).contains(&n)), "{how_often:?}");
 }
 
@@ -410,8 +410,8 @@ fn heldout_images_go_through_the_network_in_pieces() {
     assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
 }
 
-/// The reasoning is that of chapter 6: an error of 1 in the noise moves the predicted image, which
-/// moves the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
+/// The reasoning is that of chapter 6: an error of 1 in the noise shifts the predicted image and so
+/// the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
 /// the squared distance between their means, divided by twice the variance.
 #[test]
 fn the_bound_counts_errors_of_the_noise_as_the_means_that_they_move() {

@@ -1,4 +1,4 @@
-//! The project of chapter 6: walks that part along the way. When is the cat decided?
+//! The project of chapter 6: walks that branch along the way. When is the cat decided?
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ mod answers;
 #[path = "../exercises/solutions.rs"]
 mod solutions;
 
-/// The timesteps at which the walks part, and the number of branches.
+/// The timesteps at which the walks branch, and the number of branches.
 const TIMESTEPS: [usize; 5] = [990, 900, 800, 700, 500];
 const BRANCHES: u64 = 8;
 /// How many walks branch; the picture shows only the first of them.

@@ -1,4 +1,4 @@
-//! Images drawn from the same noise: once as they should be, and four times as they should not.
+//! Images drawn from the same noise: once correctly, and in four wrong ways.
 
 use ch02_schedule::Schedule;
 use ch06_sampling::{
@@ -12,7 +12,7 @@ type Images = ops::Images<AutoDevice>;
 /// Images in a row.
 const COUNT: usize = 6;
 
-/// The image before x_t, given t, the predicted x0 and fresh noise.
+/// The image to which a step from x_t leads, given t, the predicted x0 and fresh noise.
 type Rule = fn(&Schedule, &Images, usize, &Images, &Images) -> Images;
 
 /// Ancestral sampling by another rule.

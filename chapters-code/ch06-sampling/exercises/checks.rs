@@ -82,7 +82,7 @@ fn branches() {
     };
     let differ =
         |a: &[f32], b: &[f32]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-4);
-    // The last step adds no noise, so walks that part there end alike.
+    // The last step adds no noise, so walks that branch there all end in the same image.
     for end in ends(0) {
         assert!(!differ(&end, &whole), "at timestep 0 nothing is left to chance");
     }

@@ -44,8 +44,8 @@ pub fn quiet_end(schedule: &Schedule, share: f64) -> usize {
 // ANCHOR_END: solutions
 
 // ANCHOR: project
-/// The cats at the ends of `count` walks that part at timestep `t`: one walk, that of
-/// image number `image` of seed 0, leads to x_t, and from there every walk continues
+/// The cats at the ends of `count` walks that branch at timestep `t`: all follow the
+/// walk of image number `image` of seed 0 as far as x_t, and from there each continues
 /// with noise of its own. The solver is `Ancestral::for_model(model)`.
 pub fn branches(
     device: &AutoDevice,

@@ -54,7 +54,7 @@ impl<D: UNetDevice, S: Solver<D> + ?Sized> Solver<D> for Box<S> {
 }
 
 // ANCHOR: walk
-/// One step of a walk: from x_t at timestep `t` to `next`, at the timestep after it.
+/// One step of a walk: from x_t at timestep `t` to `next` at the following timestep.
 #[derive(Clone, Debug)]
 pub struct Step<D: UNetDevice> {
     pub t: usize,

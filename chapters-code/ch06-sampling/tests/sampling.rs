@@ -179,8 +179,8 @@ fn an_image_does_not_depend_on_its_neighbours() {
     );
 }
 
-/// A walk that is watched step by step, or interrupted and then continued, ends where any other
-/// does.
+/// A walk that is watched step by step, or interrupted and then continued, ends where an
+/// undisturbed one does.
 #[test]
 fn a_walk_is_an_iterator_over_steps_that_join() {
     let device: Dev = ops::open_device(0).unwrap();

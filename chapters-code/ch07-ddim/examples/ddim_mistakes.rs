@@ -1,4 +1,4 @@
-//! What becomes of the images if you walk in few steps and are not careful.
+//! What becomes of the images if you take only a few steps and are not careful.
 
 use ch06_sampling::{noise_per_image, program, sources, walk};
 use ch07_ddim::{slerp, Ddim, TimestepSpacing};

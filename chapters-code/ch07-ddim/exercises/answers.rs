@@ -13,8 +13,8 @@ pub fn length_half_way() -> f64 {
     todo!()
 }
 
-/// The deviation of the noise that a step from t to `prev` adds if it works as in ancestral
-/// sampling (eta 1).
+/// The deviation of the noise that a step from t to `prev` adds with eta 1, as in ancestral
+/// sampling.
 pub fn sigma(schedule: &Schedule, t: usize, prev: usize) -> f64 {
     todo!()
 }

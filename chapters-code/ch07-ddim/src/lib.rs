@@ -103,8 +103,8 @@ impl<D: UNetDevice> Solver<D> for Ddim {
 impl Ddim {
     // ANCHOR: inversion
     /// The way back, from an image to the noise from which a walk with eta 0 would lead
-    /// to it. Exact in the limit of many steps: a step assumes that, one timestep
-    /// earlier, the network's output would have been the same (DDIM, section 4.3).
+    /// to it. Exact in the limit of many steps: each step assumes that the network's
+    /// output is the same at both ends of the step (DDIM, section 4.3).
     pub fn invert<D: UNetDevice>(
         &self,
         image: Images<D>,
@@ -139,9 +139,10 @@ pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
 }
 
 // ANCHOR: slerp
-/// A point on the path from `a` (at `u` = 0) to `b` (at 1) along which every point is
-/// as long as noise should be: a straight line between two samples of noise passes
-/// through points that are too short. For each image, the path is the great circle
+/// The point at `u` on the path from `a` (`u` = 0) to `b` (`u` = 1). Every point on
+/// this path is as far from 0 as noise should be; a straight line between two samples
+/// of noise comes too close to
+/// 0. For each image, the path is the great circle
 /// through both samples (Shoemake 1985).
 ///
 /// # Panics

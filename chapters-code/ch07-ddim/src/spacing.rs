@@ -23,12 +23,12 @@ pub enum TimestepSpacing {
 impl TimestepSpacing {
     // ANCHOR: timesteps
     /// The timesteps to visit out of `len` in `steps` steps, the noisiest first.
-    /// `offset` is added with `Leading`: some published models expect 1, 21, 41, … in
-    /// place of 0, 20, 40, …
+    /// `offset` is added only with `Leading`: some published models expect 1, 21, 41, …
+    /// in place of 0, 20, 40, …
     ///
     /// # Panics
-    /// If there are no steps or more steps than timesteps, or if the offset leads
-    /// beyond the last timestep.
+    /// If there are no steps, if there are more steps than timesteps, or if the offset
+    /// leads beyond the last timestep.
     pub fn timesteps(self, len: usize, steps: usize, offset: usize) -> Vec<usize> {
         assert!((1..=len).contains(&steps), "{steps} steps of {len} timesteps");
         let (t, n) = (len as f64, steps as f64);

@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     for prompt in PROMPTS {
         let condition = [file.read(prompt)?];
         // ANCHOR: bindings
-        // For each shown word, its share at each pixel, summed over the walk.
+        // For each word shown, its share at each pixel, summed over the walk.
         let sums = RefCell::new(vec![vec![0.0; SIZE * SIZE]; SHOWN.len()]);
         let denoise = |x: &Images<AutoDevice>, t: usize| {
             let (output, looks) =

@@ -1,4 +1,4 @@
-//! The project of chapter 8: walks that are told half-way to draw something else.
+//! The project of chapter 8: walks that are told, half-way, to draw something else.
 
 use std::process::ExitCode;
 
@@ -43,6 +43,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
     let noise = noise_per_image(&device, (COUNT, 3, 16, 16), &mut rngs);
     let asked = Asked::read(THEN);
     let mut row = Vec::new();
+    cli::println!("how many of {COUNT} cats are as the second prompt asks:");
     for until in UNTIL {
         let cats = change_of_mind(&model, &noise, &timesteps, [&first, &then], until);
         let values = cats.as_vec();
@@ -55,8 +56,8 @@ fn draw(project: Project) -> anyhow::Result<()> {
         };
         let [fur, pattern, eyes, ears, background] = [0, 1, 2, 3, 4].map(follow);
         cli::println!(
-            "until {until:>4}, of {COUNT} cats as the second prompt asks: ears {ears}, fur {fur}, \
-            pattern {pattern}, eyes {eyes}, background {background}"
+            "until {until:>4}: ears {ears}, fur {fur}, pattern {pattern}, eyes {eyes}, \
+            background {background}"
         );
         let picture = |values| Picture { values, channels: 3, height: 16, width: 16 };
         let shown: Vec<Picture> =

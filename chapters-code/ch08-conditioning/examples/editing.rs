@@ -11,7 +11,7 @@ use ops::{AutoDevice, Images};
 /// Images in a row.
 const COUNT: usize = 8;
 const SIZE: usize = 16;
-/// Screen pixels per pixel of the files.
+/// How many pixels wide each pixel of an image is in its file.
 const SCALE: usize = 8;
 /// The rows of the cat's eyes.
 const EYES: std::ops::Range<usize> = 6..10;

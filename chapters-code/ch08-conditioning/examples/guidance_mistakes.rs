@@ -42,8 +42,8 @@ fn main() -> anyhow::Result<()> {
     // predicted image.
     let too_strong = guidance(12.0);
     let torn = Ddim { use_clipped_model_output: false, ..usual.clone() };
-    // A silent prompt where nothing should have been said: even an empty sentence is
-    // something that the network is told.
+    // An empty prompt where there should be none at all: even an empty sentence tells
+    // the network something.
     let silence =
         Guidance { negative: vec![Condition::Words(vec![]); COUNT], ..right.clone() };
     // ANCHOR_END: mistakes

@@ -16,7 +16,7 @@ pub fn guide(uncond: &[f32], cond: &[f32], guidance_scale: f32) -> Vec<f32> {
 /// The scale at which guidance gives this answer, if there is one scale that fits all
 /// values.
 pub fn scale_of(uncond: &[f32], cond: &[f32], guided: &[f32]) -> f32 {
-    // How far the answer went along the way from `uncond` to `cond` (least
+    // How far the answer goes along the way from `uncond` to `cond` (least
     // squares).
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let difference = |a: &[f32], b: &[f32]| {

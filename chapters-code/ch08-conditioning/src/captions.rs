@@ -1,4 +1,4 @@
-//! What can be said about the cats and in how many ways, and which cats the network never sees.
+//! What can be said about the cats, in how many ways, and which cats the network never sees.
 
 use ch01_tensors::cats::{
     with_article, Attributes, Background, Ears, Eyes, Fur, Pattern,
@@ -70,7 +70,7 @@ impl Asked {
 // ANCHOR_END: asked
 
 impl Asked {
-    /// Whether a cat is right in everything that was asked for.
+    /// Whether a cat has everything that was asked for.
     pub fn is_right(&self, cat: &Attributes) -> bool {
         self.right(cat).iter().all(|right| *right != Some(false))
     }

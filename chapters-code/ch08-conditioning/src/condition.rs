@@ -8,7 +8,7 @@ pub enum Condition {
     Nothing,
     /// Its class.
     Label(usize),
-    /// The words of its prompt, each by its number.
+    /// The words of its prompt, as numbers.
     Words(Vec<usize>),
 }
 // ANCHOR_END: condition

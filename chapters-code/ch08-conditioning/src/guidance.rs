@@ -14,7 +14,7 @@ use crate::network::ConditionalUNet;
 pub struct Guidance {
     /// One for each image.
     pub conditions: Vec<Condition>,
-    /// What to lead away from, one for each image: [`Condition::Nothing`], or what must
+    /// What to lead each image away from: [`Condition::Nothing`], or what must
     /// not be there.
     pub negative: Vec<Condition>,
     /// How far to go from the answer under `negative` towards the answer under
@@ -53,8 +53,8 @@ impl Guidance {
 }
 
 impl Guidance {
-    /// Asks a copy of the network about x_t at t, as [`Guidance::answer`] does. Parts
-    /// of a batch are answered side by side.
+    /// [`Guidance::answer`] as a function of x_t and t. Copies of the network work on parts of a
+    /// batch side by side.
     pub fn denoiser<D: UNetDevice>(
         self,
         device: &D,

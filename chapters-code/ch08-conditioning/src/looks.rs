@@ -120,7 +120,7 @@ mod tests {
         (device, look)
     }
 
-    /// How much each pixel takes from a place, times what that place offers, is added to the pixel.
+    /// A pixel receives what each place offers, in proportion to that place's share.
     #[test]
     fn shares_are_what_attention_mixes_with() {
         let (device, look) = look(1);

@@ -40,8 +40,8 @@ impl ConditioningConfig {
         }
     }
 
-    /// Names and shapes of the tensors of the [`Conditioner`] for this U-Net, without
-    /// building it.
+    /// Lists the names and shapes of the tensors in the [`Conditioner`] for this U-Net, without
+    /// building the conditioner.
     ///
     /// # Errors
     /// If [`ConditioningConfig::check`] rejects the configuration.
@@ -61,7 +61,7 @@ impl ConditioningConfig {
         })
     }
 
-    /// Names and shapes of the tensors of the whole [`ConditionalUNet`].
+    /// Lists the names and shapes of the tensors in the whole [`ConditionalUNet`].
     ///
     /// # Errors
     /// As [`ConditioningConfig::outline`].
@@ -209,9 +209,9 @@ impl<D: UNetDevice, T: Tape<f32, D> + Merge<T>> BlockHook<D, T> for ClassHook<D,
 // ANCHOR_END: class_hook
 
 // ANCHOR: text_hook
-/// Carries what was read to every place where the network looks at it. The mean of all
-/// words is added to the time embedding, and so reaches every block; which word belongs
-/// where is for the cross-attentions to find out.
+/// Carries the encoder's output to every place where the network looks at it. The mean
+/// of all words is added to the time embedding, and so reaches every block; which word
+/// belongs where is for the cross-attentions to find out.
 pub(crate) struct TextHook<'a, D: UNetDevice, T> {
     reader: &'a TextConditioner<D>,
     text: Images<D>,

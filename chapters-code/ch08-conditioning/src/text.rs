@@ -121,7 +121,7 @@ impl TextConfig {
         }
     }
 
-    /// Names and shapes of the tensors of a conditioner that reads words.
+    /// Lists the names and shapes of the tensors in a conditioner that reads words.
     pub(crate) fn outline(&self, unet: &UNetConfig) -> Outline {
         let mut outline = Outline::default();
         self.add_encoder(&mut outline, "text_encoder");
@@ -355,7 +355,7 @@ ops::parameters!(CrossAttention { norm, to_q, to_k, to_v, to_out });
 
 // ANCHOR: places
 /// Where the U-Net looks at the words: after every block that has self-attention.
-/// Stage, block and channels of each.
+/// Stage, block and channels of each place.
 pub fn places(unet: &UNetConfig) -> Vec<(String, usize, usize)> {
     let widths = &unet.block_out_channels;
     let mut places = Vec::new();

@@ -44,7 +44,7 @@ pub fn words(text: &str) -> Vec<String> {
 }
 
 impl Tokenizer {
-    /// A tokenizer that knows every word of these texts, in alphabetical order.
+    /// A tokenizer that lists the words of these texts in alphabetical order.
     pub fn new<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
         let all: std::collections::BTreeSet<String> =
             texts.into_iter().flat_map(|text| words(text.as_ref())).collect();
@@ -55,7 +55,7 @@ impl Tokenizer {
 
 impl Tokenizer {
     // ANCHOR: encode
-    /// The words of a prompt, each by its number.
+    /// The words of a prompt, as numbers.
     ///
     /// # Errors
     /// If a word is unknown, or if there are more than `most` words.
@@ -81,8 +81,8 @@ impl Tokenizer {
     }
     // ANCHOR_END: encode
 
-    /// The known words of a text, each by its number; at most `most` of them. In a prompt, an
-    /// unknown word is an error; the caption of a held-out image may contain one.
+    /// The known words of a text, as numbers; at most `most` of them. In a prompt, an unknown word
+    /// is an error; in the caption of a held-out image, it is skipped.
     pub fn known(&self, text: &str, most: usize) -> Vec<usize> {
         words(text)
             .into_iter()

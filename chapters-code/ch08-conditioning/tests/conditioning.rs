@@ -131,8 +131,7 @@ fn what_is_said_matters_and_so_does_the_order_of_words() {
     }
 }
 
-/// A copy of `network` with `by` added to one number of one parameter of its
-/// conditioning.
+/// A copy of `network` with `by` added to one number in one of its conditioner's parameters.
 fn nudged(
     network: &ConditionalUNet<Dev>,
     name: &str,
@@ -324,7 +323,7 @@ fn a_bag_of_words_has_no_order() {
         groups: 4,
         bag_of_words: false,
     };
-    // Otherwise "an" and "a" would tell the two prompts apart.
+    // Otherwise "an" and "a" would distinguish the two prompts.
     let (one, other) = (one.replace("an ", "a "), other.replace("an ", "a "));
     assert_ne!(ordered.read(&one), ordered.read(&other));
     let bag = TextConfig { bag_of_words: true, ..ordered };

@@ -53,7 +53,7 @@ fn terms(
 }
 // ANCHOR_END: bits
 
-/// What the last step would cost if the guess were exact, in bits per dimension.
+/// What the last step would cost, in bits per dimension, if the guess were exact.
 fn exact_guess(device: &AutoDevice, schedule: &Schedule, seed: u64) -> f64 {
     let x0 = cats(device, seed);
     let bits = bound_term(schedule, VarianceType::FixedSmall, &x0, 0, &x0, &x0);

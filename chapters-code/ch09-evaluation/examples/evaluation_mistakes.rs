@@ -1,4 +1,4 @@
-//! Ways of measuring that flatter a model, tried on crowds of 256 cats with three seeds.
+//! Ways of measuring that flatter a model, tried with three seeds on crowds of 256 cats.
 
 use ch01_tensors::{Cats, Dataset, Split};
 use ch04_unet::model_dir::{self, Model};

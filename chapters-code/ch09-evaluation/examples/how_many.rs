@@ -8,7 +8,7 @@ const COUNTS: [usize; 6] = [100, 200, 500, 1000, 2000, 5000];
 const CROWDS: u64 = 5;
 const REFERENCE: usize = 10_000;
 
-/// A distance between two crowds, by their features.
+/// A distance between two crowds, computed from their features.
 type Distance = fn(&[Vec<f64>], &[Vec<f64>]) -> f64;
 
 /// Fresh cats: each seed has a data set of its own.

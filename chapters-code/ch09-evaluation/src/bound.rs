@@ -26,7 +26,7 @@ pub fn bound_term<D: UNetDevice>(
     let best = posterior_mean(schedule, x_t, t, x0).as_vec();
     let mean = posterior_mean(schedule, x_t, t, x0_pred).as_vec();
     let nats: Vec<f64> = if t == 0 {
-        // The posterior variance is 0 here. That at t = 1 takes its place, whatever
+        // The posterior variance is 0 here. The one at t = 1 takes its place, whatever
         // `kind` is, as in the paper's published code.
         let deviation = schedule.posterior_variance(1).sqrt();
         let bytes = x0.as_vec();
@@ -49,9 +49,9 @@ fn divergence(a: f32, variance_a: f64, b: f32, variance_b: f64) -> f64 {
 // ANCHOR_END: term
 
 // ANCHOR: byte
-/// What the value of a byte costs under N(mean, deviation²), in nats (eq. 13): the mass
-/// between half a unit below it and half a unit above, with no lower limit for 0 and no
-/// upper limit for 255.
+/// What the value of a byte costs under N(mean, deviation²), in nats (eq. 13): -ln of
+/// the mass between half a unit below it and half a unit above, with no lower limit for
+/// 0 and no upper limit for 255.
 fn byte(value: f32, mean: f32, deviation: f64) -> f64 {
     const HALF: f64 = 1.0 / 255.0;
     let at = |edge: f64| (value as f64 + edge - mean as f64) / deviation;

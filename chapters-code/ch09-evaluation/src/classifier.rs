@@ -1,5 +1,4 @@
-//! A small network that says what is in an image. Its features are what images are
-//! compared by.
+//! A small network that says what is in an image. Images are compared by its features.
 
 use std::path::Path;
 
@@ -36,7 +35,7 @@ pub fn questions(dataset: &dyn Dataset) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// The right answers for one image, by their numbers.
+/// The right answers for one image, as numbers.
 pub fn answers(dataset: &dyn Dataset, index: usize) -> Vec<usize> {
     match dataset.attributes(index) {
         Some(cat) => answers_of(&cat),
@@ -107,7 +106,7 @@ impl ClassifierConfig {
         })
     }
 
-    /// Names and shapes of the tensors of the [`Classifier`], without building it.
+    /// Lists the names and shapes of the tensors in the [`Classifier`], without building it.
     ///
     /// # Errors
     /// If [`ClassifierConfig::check`] rejects the configuration.
@@ -203,7 +202,7 @@ impl<D: UNetDevice> Classifier<D> {
         best
     }
 
-    /// A 1 for the right answer to each question, 0 for the others.
+    /// 1 for the right answer to each question, 0 for the others.
     fn wanted(&self, device: &D, right: &[Vec<usize>]) -> Rows<D> {
         let total: usize = self.config.questions.iter().sum();
         let mut values = vec![0.0; right.len() * total];

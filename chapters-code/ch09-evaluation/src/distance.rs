@@ -134,9 +134,9 @@ pub fn nearest(images: &[Vec<f32>], others: &[Vec<f32>]) -> Vec<Nearest> {
 // ANCHOR_END: nearest
 
 // ANCHOR: least
-/// A lower limit for the difference of each pair. |a - b|² = |a|² + |b|² - 2 a·b, and a
-/// single product of matrices gives the a·b of all pairs. The result may be off by the
-/// rounding error of much larger numbers, so this error is subtracted.
+/// A lower limit on the difference within each pair. |a - b|² = |a|² + |b|² - 2 a·b,
+/// and a single product of matrices gives the a·b of all pairs. The result may be off
+/// by the rounding error of much larger numbers, so this error is subtracted.
 fn lower_limits(images: &[Vec<f32>], others: &[Vec<f32>]) -> DMatrix<f64> {
     let width = images[0].len();
     let a = DMatrix::from_fn(images.len(), width, |i, k| images[i][k]);

@@ -77,7 +77,7 @@ fn all_steps_together_cost_more_than_the_data_hold() {
     let steps: f64 = measured(&schedule, 4000, &all).iter().sum();
     let device = ops::open_device(0).unwrap();
     let total = steps + prior_term(&schedule, &data(&device, 4000))[0];
-    // A Gaussian has the entropy ½ log₂(2πe σ²); a byte is 2/255 wide.
+    // The entropy of a Gaussian is ½ log₂(2πe σ²); a byte is 2/255 wide.
     let sigma = DEVIATION * 255.0 / 2.0;
     let entropy =
         0.5 * (2.0 * std::f64::consts::PI * std::f64::consts::E * sigma * sigma).log2();

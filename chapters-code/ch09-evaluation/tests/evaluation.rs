@@ -18,7 +18,7 @@ use rand::Rng;
 /// two points on every axis.
 fn cross(mean: &[f64], variance: &[f64]) -> Vec<Vec<f64>> {
     let width = mean.len();
-    // Of the 2·width points, two differ from the mean along an axis, and the estimate
+    // Of the 2·width points, two differ from the mean along each axis, and the estimate
     // divides by 2·width - 1.
     let reach = |axis: usize| (variance[axis] * (2 * width - 1) as f64 / 2.0).sqrt();
     let point = |axis: usize, sign: f64| {

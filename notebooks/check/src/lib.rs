@@ -96,7 +96,7 @@ impl Kernel {
     /// Runs one cell.
     ///
     /// # Errors
-    /// If it does not compile, panics, or stops with an error at a `?`.
+    /// If it panics, stops with an error at a `?`, or does not compile.
     pub fn run(&mut self, code: &str) -> Result<Output> {
         let result = self.context.execute(code);
         // Another thread of evcxr delivers complaints a moment later.

@@ -15,7 +15,7 @@ pub struct Chromium {
     process: Child,
     socket: WebSocket<TcpStream>,
     calls: u64,
-    /// Whether the page that was asked for last is loaded.
+    /// Whether the most recently requested page has loaded.
     loaded: bool,
     _profile: tempfile::TempDir,
 }

@@ -16,16 +16,16 @@ use serde_json::Value;
 
 /// The longest that a figure may take to draw here (training takes longest).
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How many events a drag has, and the fewest paints that they must cause.
+/// The number of events in a drag, and the fewest paints that they must cause.
 const DRAG: usize = 60;
 const PAINTS: u64 = 20;
 /// The most bytes that a page may load, with all its pictures, before anything is touched, and the
-/// most until it has drawn what a prompt asks for. Bytes are counted after the compression that web
-/// servers apply.
+/// most that it may have loaded once it has drawn what a prompt asks for. Bytes are counted after
+/// the compression that web servers apply.
 const MOST_LOADED: u64 = 300_000;
 const MOST_FOR_A_PROMPT: u64 = 4_000_000;
 
-/// The book, built into a folder, and served.
+/// The book, built in a folder and served from there.
 struct Book {
     address: String,
     folder: tempfile::TempDir,
@@ -55,8 +55,8 @@ impl Book {
     }
 }
 
-/// Reads one request and sends the file, or nothing if there is none. The browser may hang up in
-/// the meantime; that error can be ignored.
+/// Reads one request and sends the file that it names, or status 404 if there is no such file. The
+/// browser may hang up in the meantime; that error can be ignored.
 fn answer(mut connection: TcpStream, served: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -173,7 +173,8 @@ fn loads_little(tab: &mut Tab, page: &str) {
     assert!(holds(tab, &is_ours), "{page} asks another server");
 }
 
-/// Draws from the first prompt on a page that has not yet loaded anything for prompts.
+/// Draws what a page's first prompt asks for, when the page has not yet loaded anything for
+/// prompts.
 fn a_prompt_loads_little(tab: &mut Tab) {
     ask(tab, "document.querySelector('form.live > button').click()");
     let drawn = "document.querySelector('form.live canvas[role=img]:not([hidden])') !== null";
@@ -183,7 +184,7 @@ fn a_prompt_loads_little(tab: &mut Tab) {
     assert!((1_000_000..=MOST_FOR_A_PROMPT).contains(&bytes), "a prompt loads {bytes} bytes");
 }
 
-/// Plays figure number `i` of a page.
+/// Uses figure number `i` of a page as a reader would, and checks what it shows.
 fn play(tab: &mut Tab, page: &str, i: usize) {
     let form = format!("document.querySelectorAll('form.live')[{i}]");
     let name = format!("{page}, {}", text(tab, &format!("{form}.dataset.figure")));
@@ -288,7 +289,7 @@ fn play(tab: &mut Tab, page: &str, i: usize) {
     }
 }
 
-/// Points at the fourth pixel of the second row, whose numbers the caption then prints.
+/// Points at the fourth pixel of the second row; the caption then prints that pixel's numbers.
 fn point(tab: &mut Tab, name: &str, form: &str) {
     let canvas = format!("{form}.querySelector('canvas[role=img]')");
     ask(tab, &format!("{canvas}.scrollIntoView({{ block: 'center' }})"));

@@ -12,7 +12,7 @@
 //! gives the same inputs.
 //!
 //! Two processes read the inputs ([`worker`]), each on one thread, and an input fails if
-//! - it makes its parser panic (but a decoder of pictures may panic where `read_image` turns the
+//! - it makes its parser panic (but an image decoder may panic where `read_image` turns the
 //!   panic into an error);
 //! - it takes more than one second of processor time, three times in a row;
 //! - it takes more than 256 MB of memory above what was in use, as counted by the allocator

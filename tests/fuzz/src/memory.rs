@@ -20,23 +20,26 @@ struct Counting;
 // means that there is no memory. Nothing else is done with the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller upholds the contract of `alloc`, which is that of the system.
+        // SAFETY: the caller upholds the contract of `alloc`, and the system allocator has the
+        // same.
         count(layout.size(), || unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller upholds the contract of `alloc_zeroed`, which is that of the system.
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`, and the system allocator has
+        // the same.
         count(layout.size(), || unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer comes from `alloc` above with this layout, and thus from the system.
+        // SAFETY: the pointer comes from `alloc` above with this layout, and thus from the system
+        // allocator.
         unsafe { System.dealloc(pointer, layout) };
         LIVE.fetch_sub(layout.size(), Relaxed);
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as for `dealloc`; the caller upholds the contract on the new size.
+        // SAFETY: as for `dealloc`; the caller also upholds the contract for the new size.
         let moved = count(size, || unsafe { System.realloc(pointer, layout, size) });
         if !moved.is_null() {
             LIVE.fetch_sub(layout.size(), Relaxed);

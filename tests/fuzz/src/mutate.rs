@@ -70,8 +70,8 @@ impl<'a> Mutator<'a> {
         Self { target, seeds, seed }
     }
 
-    /// Input number `number`: a seed with one to eight changes. In half of the cases, checksums and
-    /// lengths are corrected afterwards.
+    /// Input number `number`: one of the seeds, with one to eight changes. In half of the cases,
+    /// checksums and lengths are corrected afterwards.
     pub fn input(&self, number: u64) -> Vec<u8> {
         let rng = SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         let (target, seeds) = (self.target, self.seeds);
@@ -128,7 +128,7 @@ impl<'a> Input<'a> {
         self.rng.gen_range(0..=self.bytes.len())
     }
 
-    /// A part of the input; most are short.
+    /// A part of the input, usually a short one.
     fn part(&mut self) -> std::ops::Range<usize> {
         let start = self.place();
         let longest = (self.bytes.len() - start).min(1 << self.rng.gen_range(0..12));
@@ -156,7 +156,7 @@ impl<'a> Input<'a> {
         self.byte().into_iter().for_each(|byte| *byte = byte.wrapping_add(step));
     }
 
-    /// Writes an edge, in 1 to 8 bytes, in either byte order.
+    /// Writes a number near a limit (see `EDGES`), in 1 to 8 bytes and in either byte order.
     fn set_edge(&mut self) {
         let edge = EDGES
             .choose(&mut self.rng)
@@ -218,7 +218,7 @@ impl<'a> Input<'a> {
         self.bytes[start..].iter_mut().zip(word).for_each(|(byte, new)| *byte = new);
     }
 
-    /// Replaces a number that is written in digits with another.
+    /// Puts another number in place of one that is written in digits.
     fn replace_number(&mut self) {
         let is_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
         let start = self.place();

@@ -1,5 +1,5 @@
-//! Draws each interactive figure with the settings of its page. This is the picture that is there
-//! before the reader touches the figure.
+//! Draws the picture that each interactive figure shows before the reader touches it, with the
+//! settings of its page.
 
 use std::fs::File;
 
@@ -40,7 +40,7 @@ fn opaque(picture: &RgbaImage) -> RgbImage {
     image::DynamicImage::from(picture.clone()).into_rgb8()
 }
 
-/// Shows every second picture for a twelfth of a second, and the last one for three seconds. The
+/// Shows every other picture for a twelfth of a second, and the last one for three seconds. The
 /// pictures are not enlarged, because the page enlarges them, and large ones would make up most of
 /// the page's bytes.
 fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {

@@ -19,10 +19,10 @@ use super::kind::{look, Kind, KINDS};
 use super::DataError;
 use crate::from_byte;
 
-/// The most pixels that a picture can have.
+/// Pictures with more pixels than this are rejected.
 const MAX_PIXELS: u64 = 64_000_000;
 
-/// The most memory that a decoder can take, in bytes.
+/// Pictures that take more bytes than this to decode are rejected.
 const MAX_BYTES: u64 = 192 << 20;
 
 /// Pictures that take more bytes than this are decoded one at a time.
@@ -39,8 +39,8 @@ pub struct ImageFile {
 }
 
 /// Reads an image file (PNG, JPEG, GIF, BMP, WebP or TIFF; its content tells which) as
-/// `[channels, height, width]`, with one channel (grey) or three. It is turned as its
-/// EXIF orientation says, and transparent pixels show `ground`.
+/// `[channels, height, width]`, with one channel (grey) or three. The picture is turned as its EXIF
+/// orientation says, and transparent pixels show `ground`.
 ///
 /// # Errors
 /// If the file is missing, not an image, damaged, or too large.
@@ -161,7 +161,7 @@ impl Opened {
         }
     }
 
-    /// Decodes the pixels and passes them to `make`, one large picture at a time.
+    /// Decodes the pixels and passes them to `make`; large pictures take turns.
     fn decode<T>(
         self,
         path: &Path,
@@ -185,8 +185,8 @@ fn decoder(
     Ok(Box::new(reader.into_decoder()?))
 }
 
-/// About how many bytes the decoder of a format takes, for a file of this length with this many
-/// bytes of pixels.
+/// Roughly how many bytes a format's decoder takes for a file of `file` bytes whose pixels fill
+/// `pixels` bytes.
 fn memory(format: ImageFormat, file: u64, pixels: u64) -> u64 {
     match format {
         ImageFormat::Jpeg => file.saturating_add(pixels),

@@ -13,8 +13,8 @@ struct Taps {
 }
 
 /// The picture, laid over `ground`, cropped around its centre to the proportions of `height` and
-/// `width`, and scaled to that size. Pixels that were drawn large come back as
-/// they were; everything else is smoothed.
+/// `width`, and scaled to that size. Pixels that were drawn as larger squares come back as they
+/// were; everything else is smoothed.
 pub(super) fn fit(
     image: &DynamicImage,
     [height, width]: [usize; 2],
@@ -44,9 +44,9 @@ pub(super) fn fit(
     })
 }
 
-/// For each of the result's `count` pixels: which of the `length` pixels make it up. The result's
-/// pixels are `step` wide, and lie in the middle. The weights are equal if the picture was
-/// `drawn_large`; otherwise they fall off linearly.
+/// For each of the result's `count` pixels: which of the `length` pixels make it up. Each pixel of
+/// the result is `step` wide; together they cover the middle of the `length` pixels. The weights
+/// are equal if the picture was `drawn_large`; otherwise they fall off linearly.
 fn taps(length: usize, count: usize, step: f64, drawn_large: bool) -> Vec<Taps> {
     let start = (length as f64 - step * count as f64) / 2.0;
     let reach = if drawn_large { step / 2.0 } else { step.max(1.0) };

@@ -9,7 +9,7 @@ use image::{ImageDecoder, ImageFormat, ImageResult};
 /// What a file asks for, where its decoder reports it too late or not at all.
 #[derive(Default)]
 pub(super) struct Headers {
-    /// How the file asks to be turned, if the decoder must not be asked.
+    /// How the file asks to be turned, for formats whose decoder must not be asked.
     pub turned: Option<Orientation>,
     /// Bytes that the decoder takes before it knows the size of the picture.
     pub lists: u64,
@@ -288,8 +288,8 @@ mod tests {
             let file = [b"\xff\xd8\xff\xe0\0\x04ab\xff".as_slice(), frame].concat();
             jpeg_passes(&mut BufReader::new(io::Cursor::new(file))).unwrap()
         };
-        // Height 512, width 256, three components, the first sampled twice as finely
-        // each way as the others.
+        // Height 512, width 256, three components, the first sampled twice as finely as the others
+        // in each direction.
         let sides_and_more =
             b"\0\x11\x08\x02\0\x01\0\x03\x01\x22\0\x02\x11\0\x03\x11\0";
         assert_eq!(
@@ -307,7 +307,7 @@ mod tests {
         let lists = |file: &[u8]| {
             tiff_lists(&mut BufReader::new(io::Cursor::new(file))).unwrap()
         };
-        // A list of where the strips are (tag 273), with 1 << 24 numbers, and a profile (34675),
+        // A list of strip offsets (tag 273), with 1 << 24 numbers, and a profile (34675),
         // with twice as many.
         let small = b"II*\0\x08\0\0\0\x02\0\x11\x01\x04\0\0\0\0\x01\0\0\0\0\
             \x73\x87\x07\0\0\0\0\x02\0\0\0\0";

@@ -35,7 +35,7 @@ fn kind(head: &[u8]) -> Kind {
     }
 }
 
-/// Whether a known header follows: each begins with its own length.
+/// Whether a known header follows; such headers begin with their own length.
 fn is_bmp(head: &[u8]) -> bool {
     head.get(14..18).is_some_and(|length| {
         matches!(length, [12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])

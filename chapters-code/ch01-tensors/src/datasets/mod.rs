@@ -16,7 +16,7 @@ use self::color::Color;
 use self::folder::FolderOptions;
 use crate::{Dataset, Split};
 
-/// Size of the largest file that is read whole, in bytes.
+/// IDX and CIFAR-10 files that hold more bytes than this are rejected.
 const MAX_BYTES: usize = 1 << 30;
 
 /// A dataset that the programs know by name.
@@ -128,7 +128,7 @@ impl DataArgs {
     }
 }
 
-/// A dataset that cannot be read.
+/// Why a dataset cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error(

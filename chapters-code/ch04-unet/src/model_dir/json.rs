@@ -94,7 +94,7 @@ pub(super) fn read_config<T: DiffusersConfig>(
     parse(path, Value::Object(fields))
 }
 
-/// Takes out of `fields` those that `T` does not have.
+/// Removes and returns the fields that `T` does not have.
 fn take_unknown<T: DiffusersConfig>(
     fields: &mut Map<String, Value>,
 ) -> Map<String, Value> {

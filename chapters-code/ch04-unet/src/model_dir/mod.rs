@@ -111,8 +111,8 @@ impl<N> Model<N> {
 }
 
 impl<D: UNetDevice> Model<UNet<D>> {
-    /// Channels, height and width of the images that the model draws, with the given
-    /// side or its own.
+    /// Channels, height and width of the images that the model draws, with the given side or,
+    /// without one, of the model's own size.
     ///
     /// # Errors
     /// If input and output differ in channels, or the network cannot take that size.
@@ -133,7 +133,7 @@ impl<D: UNetDevice> Model<UNet<D>> {
     }
 }
 
-/// The folder in a model directory that holds what chapter 8 adds. Without it the model
+/// The folder in a model directory that holds what chapter 8 adds. A model without this folder
 /// draws what it likes.
 pub const CONDITIONING: &str = "conditioning";
 
@@ -197,7 +197,7 @@ impl Layout {
         Ok((config, diffusion))
     }
 
-    /// The network. The weights are compared with the configuration before it is built.
+    /// The network. Before it is built, the weights are compared with the configuration.
     fn network<D: UNetDevice>(
         &self,
         files: &dyn Files,
@@ -227,10 +227,10 @@ fn check_pipeline(files: &dyn Files, index: PathBuf) -> Result<(), ModelError> {
     }
 }
 
-/// Reads a model directory: a pipeline with a folder for each part, the same in one
-/// folder, or the directory of a single `UNet2DModel`. A scheduler's configuration is
+/// Reads a model directory: a pipeline with a folder for each part, a folder that holds all parts,
+/// or the directory of a single `UNet2DModel`. A scheduler's configuration is
 /// looked for in `scheduler/`, in the directory itself, and in a `scheduler/` next to
-/// the directory of a single network; without one the schedule is the default.
+/// the directory of a single network; if none is found, the default schedule is used.
 ///
 /// # Errors
 /// If a file is missing or damaged, or describes something that this crate cannot

@@ -17,7 +17,7 @@ pub enum VarianceType {
     FixedLarge,
 }
 
-/// The noise schedule and how to sample, field for field the config of diffusers'
+/// The noise schedule and how to sample, with the same fields as the config of diffusers'
 /// `DDPMScheduler`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -40,8 +40,8 @@ pub fn read_tensors(
     Ok(tensors.map_err(|source| ModelError::Params { path: path.into(), source })?.0)
 }
 
-/// Reads the weights in the folder of a network, under their present names. Also returns
-/// the file that they came from.
+/// Reads the weights from the folder of a network, and gives every tensor its present name. Also
+/// returns the file that they came from.
 ///
 /// # Errors
 /// If there are none, or a file is damaged.

@@ -34,13 +34,13 @@ pub struct Args {
         ],
     )]
     pub resume: bool,
-    /// Steps to train, including those before a --resume (default: depends on the dataset)
+    /// Steps to train, including those before a --resume (default: depends on the data set)
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Steps for the cats, unless --steps is given.
     #[arg(skip = 2000u64)]
     cat_steps: u64,
-    /// The network (default: depends on the dataset)
+    /// The network (default: depends on the data set)
     #[arg(long, value_enum)]
     preset: Option<Preset>,
     /// Images per step (default: 64; 16 where images are larger than 32×32 and there is
@@ -184,7 +184,7 @@ impl Args {
         let preset = self.preset.unwrap_or(match self.data.dataset {
             DatasetName::Cats => Preset::Cats,
             DatasetName::Mnist | DatasetName::FashionMnist => Preset::Mnist,
-            // On two cores a step of the paper's network takes a quarter of a minute.
+            // On two cores, a step of the paper's network takes a quarter of a minute.
             DatasetName::Cifar10 | DatasetName::Folder if ops::CUDA && side >= 32 => {
                 Preset::DdpmCifar10
             }
@@ -238,7 +238,7 @@ impl Args {
         step == total || step.is_multiple_of(interval)
     }
 
-    /// The command that continues this training, with `program`.
+    /// The command with which `program` continues this training.
     pub(super) fn resume_command(&self, program: &str) -> String {
         let steps = self.steps.map_or(String::new(), |s| format!(" --steps {s}"));
         format!("{program} --resume --out {}{steps}", cli::quoted(&self.out()))

@@ -37,7 +37,7 @@ pub trait Session: Sized {
     /// The command that runs the program, without its flags.
     const COMMAND: &'static str;
 
-    /// The command that draws with the model in a directory, whose name is quoted.
+    /// The command that draws with the model in `directory`, a name that is already quoted.
     fn draw_command(directory: &str) -> String;
     /// The part of a data set to learn from.
     fn prepare(dataset: Box<dyn Dataset>) -> Box<dyn Dataset> {
@@ -135,8 +135,8 @@ fn exists(out: &Path) -> bool {
     Trainer::<AutoDevice>::exists(out)
 }
 
-/// Checks that a training run can begin in a directory, or resume from it. It can also
-/// begin where another run ended before its first checkpoint.
+/// Checks that a training run can begin in a directory, or resume from it. A run can also begin
+/// where another one ended before its first checkpoint.
 fn check_out<S: Session>(args: &Args, out: &Path) -> anyhow::Result<()> {
     match (args.resume, exists(out)) {
         (true, true) => Ok(()),

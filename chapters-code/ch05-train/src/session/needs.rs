@@ -42,8 +42,8 @@ pub(super) fn check_memory(config: &TrainConfig) -> anyhow::Result<()> {
 /// How many steps are timed before the time for the rest is estimated.
 pub(super) const TIMED: u64 = 3;
 
-/// A sentence that says how long a run will take, judging by its first steps; none if that is less
-/// than a minute.
+/// A sentence that says how long a run will take, judging by its first steps; `None` if it will
+/// take less than a minute.
 pub(super) fn estimate(steps: u64, took: Duration) -> Option<String> {
     let seconds = took.as_secs_f64() / TIMED as f64 * steps as f64;
     let long = match seconds {

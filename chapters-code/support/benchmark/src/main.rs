@@ -30,10 +30,10 @@ struct Args {
     /// Threads for each side (default: all)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
-    /// Turns that each side gets; the median counts
+    /// Turns that each side gets; their median is reported
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
     turns: u32,
-    /// Do everything this many times; for each line, the run with the median ratio counts
+    /// Do everything this many times; each line shows the run with the median ratio
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Also time the paper's network for CIFAR-10, with 35.7 million parameters (meant for a GPU:

@@ -20,7 +20,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// How many times as fast as PyTorch our side is; if it runs alone, how many steps it takes per
+    /// The speed of our side relative to that of PyTorch; if our side runs alone, its steps per
     /// second.
     pub fn speed(&self) -> f64 {
         self.theirs.map_or(1.0, |theirs| theirs.seconds) / self.ours.seconds
@@ -75,8 +75,8 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str
         .unwrap_or("neither avx2 nor avx512f");
     writeln!(
         text,
-        "Processor: {model} ({vectors}), {threads} threads. Medians of {turns} turns each, taken \
-        alternately; of {runs} runs, each line shows the one with the median ratio. {versions}\n"
+        "Processor: {model} ({vectors}), {threads} threads. Each time is the median of {turns} \
+        alternating turns; each row shows the run with the median ratio out of {runs}. {versions}\n"
     )
     .unwrap();
     text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch \

@@ -8,12 +8,12 @@ use anyhow::Context;
 use image::imageops::{overlay, resize, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// Where the picture is, next to the pages.
+/// The file name of the picture, which lies next to the pages.
 pub const FILE: &str = "card.png";
 /// Pictures of this size are shown uncropped everywhere.
 const SIZE: (u32, u32) = (1200, 630);
 
-/// A figure on white, as PNG; its pixels are enlarged by a whole-number factor.
+/// A figure on a white background, as a PNG; its pixels are enlarged by a whole-number factor.
 ///
 /// # Errors
 /// If the figure cannot be read.

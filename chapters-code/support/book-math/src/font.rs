@@ -1,4 +1,4 @@
-//! The fonts of the book, with only those glyphs that the pages show.
+//! The fonts of the book, with only the glyphs that the pages show.
 //!
 //! Text is set in Libertinus Serif (SIL Open Font License) and formulas in New Computer Modern Math
 //! (GUST font licence); the crate `typst-assets` contains both. The crate `skera` chooses the
@@ -21,7 +21,7 @@ use crate::math_table;
 
 /// The font of the formulas, by its PostScript name.
 const MATH: &str = "NewCMMath-Regular";
-/// The fonts of the text: the name of each, and that of its file.
+/// The fonts of the text, each with its name and the name of its file.
 pub const TEXT: [(&str, &str); 3] = [
     ("LibertinusSerif-Regular", "text.woff2"),
     ("LibertinusSerif-Italic", "text-italic.woff2"),
@@ -91,7 +91,7 @@ fn subset(whole: &[u8], plan: &Plan) -> anyhow::Result<Vec<u8>> {
     Ok(font.build())
 }
 
-/// A plan for the glyphs that these characters need under these features.
+/// A plan for the glyphs that these characters need with these features.
 fn plan(whole: &[u8], characters: &BTreeSet<char>, features: &[&[u8; 4]]) -> anyhow::Result<Plan> {
     let font = FontRef::new(whole)?;
     let names = [NameId::COPYRIGHT_NOTICE, NameId::FAMILY_NAME, NameId::LICENSE_DESCRIPTION];
@@ -196,7 +196,7 @@ mod tests {
         path
     }
 
-    /// A font with few glyphs, and the IDs that these have in the whole font.
+    /// A font with only a few glyphs, and their IDs in the whole font.
     fn small(
         name: &str,
         characters: &BTreeSet<char>,
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    /// What browsers read from the `MATH` table, with the glyphs of the whole font.
+    /// What browsers read from the `MATH` table, with glyphs numbered as in the whole font.
     fn formulas(font: &[u8], old: impl Fn(GlyphId) -> u16, glyphs: &[u16]) -> Vec<String> {
         let math = Face::parse(font, 0).unwrap().tables().math.unwrap();
         let (info, variants) = (math.glyph_info.unwrap(), math.variants.unwrap());

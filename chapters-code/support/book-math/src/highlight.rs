@@ -95,7 +95,7 @@ fn console(code: &str) -> String {
         let focus = if is_wide { " tabindex=\"0\"" } else { "" };
         format!("<pre class=\"{class}\"><code class=\"hljs\"{focus}>{body}</code></pre>")
     };
-    // Each part begins a line, so that Markdown takes it as HTML in which blank lines are allowed.
+    // Each part begins a line, so that Markdown treats it as HTML in which blank lines are allowed.
     parts.map(part).collect::<Vec<_>>().join("\n")
 }
 

@@ -7,9 +7,9 @@
 //!
 //! On a narrow page a formula on its own is broken at `\qquad`, and where it says `\allowbreak`.
 //!
-//! In code nothing is a formula. A block loses the spaces that all its lines begin with, such as
-//! those of a method that is cut out of its `impl`; a command or a signature in running text is
-//! broken only between its words.
+//! In code nothing is a formula. A code block loses the indentation that all its lines share, such
+//! as that of a method cut out of its `impl`; a command or a signature in running text is
+//! broken only between its words, and a path only after a slash.
 //!
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
 //! errors, reported with page and line.
@@ -182,7 +182,7 @@ fn render_page(
     while let Some((line, part)) = parts.next() {
         let mut convert =
             |latex: &str, display| match converter.convert_with_local_state(latex, display) {
-                Ok(result) => colored(&result.mathml),
+                Ok(result) => level(&colored(&result.mathml)),
                 Err(error) => {
                     problems.push(Problem {
                         line,
@@ -196,10 +196,17 @@ fn render_page(
                 let code = flush_left(code);
                 out += &highlight::block(&code).unwrap_or(code);
             }
-            Part::Code(code) if !code.contains("--") && !code.contains("->") => out += code,
-            Part::Code(code) => out += &whole_words(code.trim_matches('`')),
+            Part::Code(code) if code.contains("--") || code.contains("->") => {
+                out += &whole_words(code.trim_matches('`'), ' ');
+            }
+            Part::Code(code) if code.contains('/') && !code.contains(' ') => {
+                out += &whole_words(code.trim_matches('`'), '/');
+            }
+            Part::Code(code) => out += code,
             Part::Inline(latex) => {
-                // Browsers would break the line between a formula and the comma after it.
+                // Browsers would break the line between a formula and the comma after it, or the
+                // bracket before it.
+                let bracket = if out.ends_with('(') { "(" } else { "" };
                 let mut mark = "";
                 if let Some((_, Part::Text(next))) = parts.peek_mut() {
                     (mark, *next) = next.split_at(
@@ -207,10 +214,11 @@ fn render_page(
                     );
                 }
                 let math = convert(latex, MathDisplay::Inline);
-                out += &if mark.is_empty() {
+                out.truncate(out.len() - bracket.len());
+                out += &if bracket.is_empty() && mark.is_empty() {
                     math
                 } else {
-                    format!("<span class=\"whole\">{math}{mark}</span>")
+                    format!("<span class=\"whole\">{bracket}{math}{mark}</span>")
                 };
             }
             Part::Display { latex, name } => {
@@ -264,21 +272,29 @@ fn within_math(mathml: &str) -> &str {
     inner.unwrap_or_default()
 }
 
-/// A command or a signature as code in running text, with no breaks within words: browsers would
-/// break them at every hyphen.
-fn whole_words(code: &str) -> String {
+/// A command, a signature or a path as code in running text, with breaks only after `separator`:
+/// browsers would break it at every hyphen.
+fn whole_words(code: &str, separator: char) -> String {
     // Markdown does not see this as code, so it would turn hyphens into dashes.
-    let escaped =
-        |c: char| if c.is_ascii_punctuation() { format!("&#{};", c as u32) } else { c.to_string() };
-    let word = |word: &str| word.chars().map(escaped).collect::<String>();
-    let words: Vec<String> = code.split(' ').map(|text| whole(text, &word(text))).collect();
-    format!("<code class=\"hljs\">{}</code>", words.join(" "))
+    let escaped = |c: char| match c.is_ascii_punctuation() {
+        true => format!("&#{};", c as u32),
+        false => c.to_string(),
+    };
+    let words = code.split_inclusive(separator).map(|word| {
+        let bare = word.trim_end_matches(' ');
+        let html: String = bare.chars().map(escaped).collect();
+        let space = if bare.len() < word.len() { " " } else { "" };
+        whole(bare, &html) + space
+    });
+    let breaks = if separator == ' ' { "" } else { "<wbr>" };
+    format!("<code class=\"hljs\">{}</code>", words.collect::<Vec<String>>().join(breaks))
 }
 
 /// How many characters of code fit in the narrowest column.
 const NARROWEST: usize = 32;
 
-/// A word that browsers must not break, as HTML; they may break one that no narrow page could hold.
+/// A word that browsers must not break, as HTML; one too long for a narrow page may still be
+/// broken.
 fn whole(word: &str, html: &str) -> String {
     let has_breaks = word.contains(|c: char| c.is_ascii_punctuation());
     match has_breaks && word.chars().count() <= NARROWEST {
@@ -287,20 +303,24 @@ fn whole(word: &str, html: &str) -> String {
     }
 }
 
-/// Text in which a number stays with its spread, its per cent sign or the word "chapter".
+/// Words that stay with the number after them.
+const NUMBERED: [&str; 5] = ["hapter", "ection", "quation", "lgorithm", "imestep"];
+
+/// Text in which a number stays with its spread, its per cent sign or the word that it numbers.
 fn together(text: &str) -> String {
     let text = text.replace(" ± ", "\u{a0}±\u{a0}");
     let mut out = String::new();
     for (i, c) in text.char_indices() {
         let (before, after) = (&text[..i], &text[i + c.len_utf8()..]);
         let per_cent = before.ends_with(|c: char| c.is_ascii_digit()) && after.starts_with('%');
-        let chapter = before.ends_with("hapter") && after.starts_with(|c: char| c.is_ascii_digit());
-        out.push(if c == ' ' && (per_cent || chapter) { '\u{a0}' } else { c });
+        let numbered = NUMBERED.iter().any(|word| before.ends_with(word))
+            && after.starts_with(|c: char| c.is_ascii_digit());
+        out.push(if c == ' ' && (per_cent || numbered) { '\u{a0}' } else { c });
     }
     out
 }
 
-/// A block of code without the spaces that all its lines begin with; other code as it is.
+/// A block of code without the indentation that all its lines share; other code as it is.
 fn flush_left(code: &str) -> String {
     let lines: Vec<&str> = code.split('\n').collect();
     let [open, body @ .., close] = lines.as_slice() else { return code.into() };
@@ -363,6 +383,30 @@ fn colored(mathml: &str) -> String {
     out
 }
 
+/// Letters that reach below the line.
+const DESCENDING: &str = "βγηλμρφχψζξfgjpqyQ";
+
+/// MathML in which the subscripts of all letters hang equally low: browsers would hang that of a
+/// letter that reaches below the line lower than the others.
+fn level(mathml: &str) -> String {
+    let mut out = String::new();
+    let mut rest = mathml;
+    while let Some(at) = rest.find("<msub") {
+        let base = at + rest[at..].find('>').expect("it is an element") + 1;
+        out += &rest[..base];
+        rest = &rest[base..];
+        let accented = rest.strip_prefix("<mover accent=\"true\">");
+        let letter = accented.unwrap_or(rest).strip_prefix("<mi>").and_then(|l| l.chars().next());
+        if letter.is_some_and(|letter| DESCENDING.contains(letter)) {
+            let close = if accented.is_some() { "</mover>" } else { "</mi>" };
+            let end = rest.find(close).expect("it is an element") + close.len();
+            out += &format!("<mpadded depth=\"0\">{}</mpadded>", &rest[..end]);
+            rest = &rest[end..];
+        }
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,7 +425,7 @@ mod tests {
         );
         assert_eq!(
             one("($a$), b").unwrap(),
-            "(<span class=\"whole\"><math><mi>a</mi></math>),</span> b"
+            "<span class=\"whole\">(<math><mi>a</mi></math>),</span> b"
         );
         assert!(
             text.contains("<div class=\"equation\" id=\"eq-first\"><math display=\"block\"><mrow"),
@@ -431,13 +475,24 @@ mod tests {
         assert_eq!(flag, format!("run <code class=\"hljs\">a {}</code>", word("&#45;&#45;b")));
         assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
         assert!(one("`f(x: f32) -> f64`").unwrap().contains(&word("&#45;&#62;")));
+        let path = [word("a&#45;b&#47;"), word("c&#46;d")].join("<wbr>");
+        assert_eq!(one("`a-b/c.d`").unwrap(), format!("<code class=\"hljs\">{path}</code>"));
+    }
+
+    #[test]
+    fn subscripts_are_level() {
+        let text = one("$\\beta_t, \\alpha_t, \\tilde\\mu_i^2$").unwrap();
+        assert!(text.contains("<msub><mpadded depth=\"0\"><mi>β</mi></mpadded><mi>t"), "{text}");
+        assert!(text.contains("<msub><mi>α</mi><mi>t"), "{text}");
+        assert!(text.contains("<msubsup><mpadded depth=\"0\"><mover"), "{text}");
+        assert!(text.contains("</mover></mpadded><mi>i"), "{text}");
     }
 
     #[test]
     fn numbers_stay_with_what_belongs_to_them() {
-        let text = one("21.3 ± 3.8 %, [chapter 9](ch09.md), and a % of\n\n`1 %`").unwrap();
-        let together =
-            "21.3\u{a0}±\u{a0}3.8\u{a0}%, [chapter\u{a0}9](ch09.md), and a % of\n\n`1 %`";
+        let text = one("21.3 ± 3.8 %, [chapter 9](ch09.md), section 3.2, a % of\n\n`1 %`").unwrap();
+        let together = "21.3\u{a0}±\u{a0}3.8\u{a0}%, [chapter\u{a0}9](ch09.md), \
+            section\u{a0}3.2, a % of\n\n`1 %`";
         assert_eq!(text, together);
     }
 

@@ -1,5 +1,7 @@
 //! The names of the files that listings are cut from.
 
+use crate::whole;
+
 /// The path from the folder of a page to the root of the repository.
 const TO_ROOT: &str = "../";
 
@@ -26,10 +28,13 @@ fn included(line: &str) -> Option<&str> {
 }
 
 fn label(file: &str, address: Option<&str>) -> String {
+    // On a narrow page, a path is broken after a slash and not at a hyphen.
+    let folders: Vec<String> = file.split_inclusive('/').map(|part| whole(part, part)).collect();
+    let name = folders.join("<wbr>");
     match address {
-        None => format!("<div class=\"file\">{file}</div>"),
+        None => format!("<div class=\"file\">{name}</div>"),
         Some(address) => {
-            format!("<div class=\"file\"><a href=\"{address}{file}\">{file}</a></div>")
+            format!("<div class=\"file\"><a href=\"{address}{file}\">{name}</a></div>")
         }
     }
 }
@@ -43,9 +48,14 @@ mod tests {
         let page = "Text.\n\n```rust,ignore\n{{#include ../a/b.rs:c}}\n```\n\n\
             ```console\n{{#include transcripts/d.txt}}\n```\n\n```rust\nlet x = 1;\n```";
         let named = name_files(page, None);
-        assert!(named.contains("<div class=\"file\">a/b.rs</div>\n\n```rust,ignore\n"), "{named}");
+        let name = "<span class=\"whole\">a/</span><wbr><span class=\"whole\">b.rs</span>";
+        let label = format!("<div class=\"file\">{name}</div>\n\n```rust,ignore\n");
+        assert!(named.contains(&label), "{named}");
         assert_eq!(named.matches("class=\"file\"").count(), 1);
         let linked = name_files(page, Some("https://example.org/"));
-        assert!(linked.contains("<a href=\"https://example.org/a/b.rs\">a/b.rs</a>"), "{linked}");
+        assert!(
+            linked.contains(&format!("<a href=\"https://example.org/a/b.rs\">{name}</a>")),
+            "{linked}"
+        );
     }
 }

@@ -10,7 +10,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Where everything goes, next to the pages; mdBook copies it into the built book.
+/// The folder for everything that the figures need; it lies next to the pages, and mdBook copies it
+/// into the built book.
 const FOLDER: &str = "live";
 /// The figures' code.
 const CODE: &str = "live.wasm";
@@ -62,7 +63,8 @@ fn can_build(root: &Path) -> anyhow::Result<bool> {
     Ok(Path::new(String::from_utf8_lossy(&answer).trim()).is_dir())
 }
 
-/// Builds the crate `live` of the workspace at `root` for browsers, and says where the result is.
+/// Builds the crate `live` of the workspace at `root` for browsers, and returns the path of the
+/// result.
 ///
 /// # Errors
 /// If it does not build.
@@ -145,8 +147,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     write(to, &files::read(from)?)
 }
 
-/// Writes a file unless it is already there, unchanged: each write makes `mdbook serve` build
-/// again, in an endless loop.
+/// Writes a file unless it is already there, unchanged: otherwise every build would make `mdbook
+/// serve` build again, in an endless loop.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if files::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());

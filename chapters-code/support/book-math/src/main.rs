@@ -8,7 +8,7 @@ use anyhow::Context;
 use book_math::listings::name_files;
 use book_math::{card, font, images, live, render, Page};
 
-/// Where the fonts go, next to the pages; mdBook copies them into the built book.
+/// The folder for the fonts; it lies next to the pages, and mdBook copies it into the built book.
 const FONTS: &str = "fonts";
 /// The figure on the card of the book.
 const FIGURE: &str = "figures/noising.png";

@@ -1,5 +1,5 @@
-//! The `MATH` table of a font, for fewer glyphs (OpenType 1.9, "MATH: the mathematical typesetting
-//! table").
+//! The `MATH` table of a font, reduced to fewer glyphs (OpenType 1.9, "MATH: the mathematical
+//! typesetting table").
 //!
 //! What MathML Core does not use is left out: kerning at the corners of glyphs, and the list of
 //! extended shapes.
@@ -34,7 +34,7 @@ fn directions<'a>(variants: &math::Variants<'a>) -> [GlyphConstructions<'a>; 2] 
     [variants.vertical_constructions, variants.horizontal_constructions]
 }
 
-/// The table for a font whose glyphs are these glyphs of the old one. `glyphs` is in ascending
+/// The table for a font that keeps only these glyphs of the old one. `glyphs` is in ascending
 /// order, so that lists sorted by glyph stay sorted.
 ///
 /// # Errors

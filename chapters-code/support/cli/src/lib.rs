@@ -59,7 +59,7 @@ pub fn shipped(name: &str) -> PathBuf {
     here.ancestors().nth(2).expect("chapters-code/ is two levels up").join("checkpoints").join(name)
 }
 
-/// The directory that the program was given, or else that of a model that comes with the book; in
+/// The model directory that the program was given, or else one that comes with the book; in
 /// the latter case, the program says so.
 pub fn model_or_shipped(told: Option<&Path>, name: &str) -> PathBuf {
     match told {

@@ -1,6 +1,6 @@
 //! Whether there is enough memory for what was asked for.
 
-/// Bytes of memory that this process may still take, if the system reports them.
+/// Bytes of memory that this process can still use, if the system reports them.
 fn free() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();

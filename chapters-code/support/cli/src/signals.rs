@@ -70,7 +70,7 @@ impl Signals {
     }
 }
 
-/// The exit code with which shells report a program ended by a signal.
+/// The exit code with which shells report that a signal ended a program.
 fn code(signal: u8) -> u8 {
     128 + signal
 }

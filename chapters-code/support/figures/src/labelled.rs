@@ -8,7 +8,7 @@ use image::RgbImage;
 use crate::shades::shaded;
 use crate::{pixels, FigureError};
 
-/// Height of a line of words, and the part of it that lies above the baseline.
+/// Height of a line of text, and the part of it that lies above the baseline.
 const LINE: u32 = 20;
 const ABOVE: u32 = 15;
 const GAP: u32 = 12;

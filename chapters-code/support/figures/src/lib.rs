@@ -1,5 +1,5 @@
 //! Used by programs, examples, notebooks and `live`, never by a chapter's library: the look of the
-//! book's figures. Pixels become PNG and GIF, curves become SVG.
+//! book's figures. Pixels become PNG and GIF; curves become SVG.
 //!
 //! Images come in as the chapters hold them: numbers in [-1, 1], as tensors or as slices.
 
@@ -22,6 +22,8 @@ pub use pixels::{
 };
 #[cfg(feature = "plots")]
 pub use plots::{densities, line_plot, measured, spread_plot, Axes, Scale, Series, Values};
+#[cfg(feature = "plots")]
+pub use shades::words_style;
 
 /// Colours that colour-blind readers can tell apart (after Okabe & Ito 2008). Each means the same
 /// thing throughout the book.
@@ -34,7 +36,7 @@ pub mod palette {
     pub const PREDICTION: (u8, u8, u8) = (0, 158, 115);
     /// The data set.
     pub const DATA: (u8, u8, u8) = (204, 121, 167);
-    /// In this order, for series that stand for none of the above.
+    /// Used in this order for series that show none of the above.
     pub const SERIES: [(u8, u8, u8); 6] =
         [SIGNAL, NOISE, PREDICTION, DATA, (230, 159, 0), (86, 180, 233)];
     /// Text and axes.

@@ -54,7 +54,7 @@ pub fn film(frames: &[RgbImage], milliseconds: u32) -> Figure {
         "frames of one size are needed"
     );
     let bytes = pixels::gif(frames, milliseconds).expect("an animation in memory can be encoded");
-    // As HTML, because not everything that shows notebooks knows image/gif.
+    // As HTML, because not everything that shows notebooks supports image/gif.
     let text = format!("<img src=\"data:image/gif;base64,{}\">", BASE64_STANDARD.encode(bytes));
     Figure { mime_type: "text/html", text }
 }

@@ -12,9 +12,11 @@ use crate::FigureError;
 /// A small image as the chapters hold it.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
-    /// `channels × height × width` values; -1 is black and 1 is white; values outside are clamped.
+    /// `channels × height × width` values; -1 is black and 1 is white; values outside that range
+    /// are clamped.
     pub values: &'a [f32],
-    /// 1 (grey) or 3 (red, green, blue); with any other count, the first is shown as grey.
+    /// 1 (grey) or 3 (red, green, blue); with any other number, only the first channel is shown, as
+    /// grey.
     pub channels: usize,
     pub height: usize,
     pub width: usize,
@@ -146,7 +148,7 @@ fn reduced(picture: &RgbImage, side: usize, scale: usize) -> Option<RgbImage> {
     }
     let length = |images: u32| images * (side as u32 + 1) - 1;
     let mut small = RgbImage::from_pixel(length(across / step), length(down / step), WHITE);
-    // Where in the small picture a pixel of the large one belongs, along one side; `None` for a
+    // Where along one axis of the small picture a pixel of the large one belongs; `None` for a
     // gap.
     let place = |at: u32| {
         let within = at % step / scale as u32;
@@ -241,8 +243,8 @@ pub fn save_transparent_png(path: impl AsRef<Path>, image: &RgbaImage) -> Result
     Ok(files::write(path, &encoded(image, image.dimensions(), ExtendedColorType::Rgba8)?)?)
 }
 
-/// The bytes of an endless GIF: each frame is shown for `milliseconds`, and the last for five times
-/// as long.
+/// The bytes of an endlessly looping GIF: each frame is shown for `milliseconds`, and the last for
+/// five times as long.
 pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, FigureError> {
     let mut bytes = Vec::new();
     {
@@ -262,8 +264,8 @@ pub(crate) fn gif(frames: &[RgbImage], milliseconds: u32) -> Result<Vec<u8>, Fig
     Ok(bytes)
 }
 
-/// Writes an endless GIF: each frame is shown for `milliseconds`, and the last for five times as
-/// long.
+/// Writes an endlessly looping GIF: each frame is shown for `milliseconds`, and the last for five
+/// times as long.
 ///
 /// # Errors
 /// If the file cannot be written.

@@ -58,7 +58,8 @@ const FEW: usize = 12;
 const WIDTH: i32 = 560;
 const HEIGHT: i32 = 400;
 const LETTERS: i32 = 19;
-/// Plotters rounds all coordinates, so it draws on a grid this many times finer than a point.
+/// The crate `plotters` rounds all coordinates, so plots are drawn on a grid this many times finer
+/// than a point.
 const FINE: i32 = 10;
 /// About this many intervals on an axis.
 const INTERVALS: f64 = 5.0;
@@ -178,7 +179,7 @@ fn multiples(interval: f64, low: f64, high: f64) -> impl Iterator<Item = f64> {
     (first..=last).map(move |n| n as f64 * interval)
 }
 
-/// As [`multiples`], but for products of these factors and powers of ten.
+/// Like [`multiples`], but for products of these factors and powers of ten.
 fn powers(factors: &[f64], low: f64, high: f64) -> Vec<f64> {
     let exponents = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let all: Vec<f64> =
@@ -188,7 +189,7 @@ fn powers(factors: &[f64], low: f64, high: f64) -> Vec<f64> {
     all[first..=last].to_vec()
 }
 
-/// Draws curves with a legend into an SVG file.
+/// Draws curves with a legend as an SVG file.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -200,7 +201,7 @@ pub fn line_plot(
     Ok(files::write(path, shaded(&line_svg(axes, series)?).as_bytes())?)
 }
 
-/// Draws curves with a legend and error bars into an SVG file. Each series comes with a number for
+/// Draws curves with a legend and error bars as an SVG file. Each series comes with a number for
 /// each of its points: half the height of the point's bar.
 ///
 /// # Errors
@@ -214,8 +215,8 @@ pub fn spread_plot(
     Ok(files::write(path, shaded(&svg(axes, &series, &spreads)?).as_bytes())?)
 }
 
-/// A series for [`spread_plot`]: at each point the mean and the standard deviation of what was
-/// measured there, twice or more.
+/// A series for [`spread_plot`]: at each point, the mean and the standard deviation of the two or
+/// more values measured there.
 pub fn measured(
     name: &str,
     color: (u8, u8, u8),

@@ -12,8 +12,14 @@ const SHADES: [(Color, [&str; 2]); 4] = [
     (PREDICTION, ["#007f5c", "#3fc79a"]),
 ];
 
+/// A style for an SVG that takes the shade of its words from the page: those within this class.
+pub fn words_style(class: &str) -> String {
+    let [light, dark] = SHADES[0].1.map(|shade| format!(".{class} text{{fill:{shade}}}"));
+    format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>")
+}
+
 /// A drawing that takes its shades from the page (CSS Color Adjustment, `color-scheme`), and whose
-/// words hide the lines that they are set on.
+/// words hide the lines that they cover.
 ///
 /// # Panics
 /// If this is not an SVG.
@@ -55,10 +61,11 @@ mod tests {
         0.2126 * linear(16) + 0.7152 * linear(8) + 0.0722 * linear(0)
     }
 
-    /// The Web Content Accessibility Guidelines ask for 4.5 : 1 for text and 3 : 1 for graphics.
+    /// The Web Content Accessibility Guidelines ask for a contrast of 4.5 : 1 for text and 3 : 1
+    /// for graphics.
     #[test]
     fn shades_can_be_read_in_every_theme() {
-        // mdBook's light and rust; then coal, navy and ayu.
+        // mdBook's themes light and rust; then coal, navy and ayu.
         let backgrounds =
             [(0, "#ffffff"), (0, "#e1e1db"), (1, "#141617"), (1, "#161923"), (1, "#0f1419")];
         for (page, background) in backgrounds {

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::temporary::{lock, sweep, temporary};
 use crate::FileError;
 
-/// Folders that had to be made. When this is dropped, those that are still empty are
-/// removed again.
+/// Folders that had to be made. When this is dropped, those that are still empty are removed.
 #[derive(Debug)]
 pub(crate) struct Made(Vec<PathBuf>);
 
@@ -36,8 +35,8 @@ pub struct Claim {
     _lock: File,
 }
 
-/// Claims a folder and everything in it. The folder is made if it is missing, and removed again
-/// when the claim ends if nothing was put into it. Half-written files left there by killed
+/// Claims a folder and everything in it. A missing folder is made, and removed when the claim ends
+/// if nothing was put into it. Half-written files left there by killed
 /// processes are removed. The claim ends with the process, however the process ends.
 ///
 /// A file system without locks lets everybody in.

@@ -21,7 +21,7 @@ mod temporary;
 pub use folder::{claim, Claim};
 pub use output::{check, write, Place};
 
-/// A file operation that failed: which file, what was tried, and, as its source, why.
+/// A failed file operation: what was tried, on which file, and why it failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
 pub struct FileError {
@@ -75,7 +75,7 @@ impl Memory {
         Self(BTreeMap::new())
     }
 
-    /// Holds a file from now on.
+    /// Adds a file, or replaces it.
     pub fn hold(&mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) {
         self.0.insert(path.into(), bytes);
     }

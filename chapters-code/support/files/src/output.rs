@@ -93,8 +93,8 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("its links lead in a circle"))
 }
 
-/// Whether a path names a file that is already open. Such a file must be written to, whatever its
-/// name is.
+/// Whether a path names a file that is already open. Such a file must be written to, not replaced,
+/// whatever its name is.
 fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/dev/fd")
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::drawing::Drawing;
 use crate::{Frame, Frames};
 
-/// A cat, and its planes of red, green and blue.
+/// A cat, and its red, green and blue planes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cat {

@@ -1,4 +1,4 @@
-//! Lines and dots, for figures that are not made of the pixels of cats.
+//! Lines and dots, for figures that need more than the pixels of cats.
 
 use dfdx::prelude::*;
 use figures::{Picture, RgbImage, RgbaImage};

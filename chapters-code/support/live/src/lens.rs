@@ -194,13 +194,13 @@ impl Lens {
     }
 }
 
-/// Shares as values of pixels: 0 is black, and the largest is white.
+/// Shares as pixel values: 0 is black, and the largest is white.
 fn brightest_white(shares: &[f32]) -> Vec<f32> {
     let largest = shares.iter().fold(0.0, |a: f32, b| a.max(*b));
     shares.iter().map(|share| 2.0 * share / largest - 1.0).collect()
 }
 
-/// Scaled so that -1 to 1 spans two deviations on either side of the mean.
+/// Scaled so that -1 to 1 spans two standard deviations on either side of the mean.
 fn balanced(values: &[f32]) -> Vec<f32> {
     let mean = values.iter().sum::<f32>() / values.len() as f32;
     let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>();

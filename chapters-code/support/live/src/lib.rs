@@ -1,5 +1,5 @@
-//! Used by the pages of the book, in the browser, and by tests: the interactive figures,
-//! drawn by the chapters' own code.
+//! Used by the pages of the book, in the browser, and by tests: the interactive figures, which the
+//! chapters' own code draws.
 //!
 //! A page sends JSON: which figure it has and where its sliders are, `{"figure": "noising", "t":
 //! 300, …}`. [`frames`] draws the figure's pictures one by one, as they are asked for. `browser` is
@@ -84,7 +84,7 @@ pub type Frames = Box<dyn Iterator<Item = Frame>>;
 /// A figure with these settings (JSON).
 ///
 /// # Errors
-/// A sentence, if there is no such figure, if a setting is missing, unknown or out of range, or if
+/// If there is no such figure, if a setting is missing, unknown or out of range, or if
 /// a model cannot be read.
 pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     let figure: Figure = serde_json::from_str(settings).context("the settings of the figure")?;
@@ -108,8 +108,8 @@ pub fn frames(settings: &str) -> anyhow::Result<Frames> {
     }
 }
 
-/// Always the processor, whatever the build selects for the chapters, and without a cache of
-/// memory, which would outlive the figure.
+/// Always the processor, whatever the build selects for the chapters, and without a memory cache,
+/// which would outlive the figure.
 fn device() -> Cpu {
     Cpu::default()
 }

@@ -24,8 +24,8 @@ pub struct Paint {
     colors: String,
     /// A digit for each pixel, row after row: the number of its colour, in base 36.
     image: String,
-    /// A digit for each pixel: 1 where the network may draw. If there are only zeros, it may change
-    /// the whole picture.
+    /// A digit for each pixel: 1 where the network may draw. If there are only zeros, the network
+    /// may change the whole picture.
     mask: String,
     /// The strength for image to image; inpainting has none.
     strength: f64,

@@ -52,7 +52,7 @@ enum Shown {
 }
 
 pub const POINTS: usize = 120;
-/// A path is drawn for one in this many points.
+/// A path is drawn for one point in this many.
 const ONE_IN: usize = 10;
 const TIMESTEPS: usize = 1000;
 /// Side of the picture, and pixels per unit.
@@ -71,7 +71,7 @@ fn marked(mask: &[usize]) -> Vec<[f64; 2]> {
 }
 
 impl Data {
-    /// Points with a deviation of about 1.
+    /// Points with a standard deviation of about 1.
     pub fn points(self, mask: &str) -> anyhow::Result<Vec<[f64; 2]>> {
         let arc = |count: usize, [x, y]: [f64; 2], radius: f64, [from, to]: [f64; 2]| {
             (0..count).map(move |i| {

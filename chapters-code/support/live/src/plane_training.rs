@@ -1,5 +1,5 @@
-//! Chapter 6 in the plane, with a network: trained with chapter 5's step, it learns the mean that
-//! [`crate::plane`] computes from the data.
+//! Chapter 6 in the plane, with a network: trained with chapter 5's training step, it learns the
+//! mean that [`crate::plane`] computes from the data.
 
 use ch01_tensors::Dataset;
 use ch04_unet::model_dir::SchedulerConfig;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{files, frame, Frames};
 
-/// The models that come with the book, where the page puts them.
+/// Where the page puts the models that come with the book.
 pub(crate) const CATS: &str = "cats";
 pub(crate) const CATS_TEXT: &str = "cats-text";
 
@@ -102,7 +102,7 @@ impl Prompt {
 #[serde(deny_unknown_fields)]
 pub struct Guided {
     prompt: String,
-    /// Used where there would otherwise be no prompt, unless this is empty.
+    /// Used where there would otherwise be no prompt; ignored if empty.
     negative_prompt: String,
     guidance_scale: f64,
     seed: u64,
@@ -168,7 +168,7 @@ fn short_walk(
     Ok(film(walk, steps, caption))
 }
 
-/// The `steps` steps of a walk, and its result under a caption.
+/// The `steps` steps of a walk, and its result with this caption.
 pub(crate) fn film(walk: Walk<'static, Cpu>, steps: usize, caption: String) -> Frames {
     Box::new(walk.zip(1..).flat_map(move |(step, number)| {
         let now =

@@ -112,12 +112,17 @@ impl Training {
     }
 }
 
+/// Radius of a dot, in pixels.
+const DOT: f32 = 4.0;
+
 /// The loss of each step in green, and the held-out loss as dots.
 pub fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured: &[(u64, f32)]) {
     let [low, high] = LOG_LOSS;
     let place = |&(step, loss): &(u64, f32)| {
         let share = ((loss as f64).log10() - low) / (high - low);
-        (step as f64 / steps as f64 * WIDTH as f64, plot_y(share, CURVE))
+        // The last dot does not stick out.
+        let (left, width) = (DOT as f64, WIDTH as f64 - 2.0 * DOT as f64);
+        (left + step as f64 / steps as f64 * width, plot_y(share, CURVE))
     };
     for loss in [0.1, 1.0] {
         let ends = [0, steps].map(|step| place(&(step, loss)));
@@ -126,6 +131,6 @@ pub fn curves(drawing: &mut Drawing, steps: u64, losses: &[(u64, f32)], measured
     let points = |all: &[(u64, f32)]| all.iter().map(place).collect::<Vec<_>>();
     drawing.line(&points(losses), palette::PREDICTION, 1.5, 1.0);
     for point in points(measured) {
-        drawing.dot(point, 4.0, palette::DATA, 1.0);
+        drawing.dot(point, DOT, palette::DATA, 1.0);
     }
 }

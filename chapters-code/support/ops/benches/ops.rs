@@ -1,4 +1,4 @@
-//! Where the time of a step goes: every kernel at the sizes that the presets use, for 64 images, on
+//! Where a step's time goes: every kernel at the sizes that the presets use, for 64 images, on
 //! `Cpu`.
 //!
 //! Rates are multiplications and additions (of a direct convolution) or bytes read and written, per

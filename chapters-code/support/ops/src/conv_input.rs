@@ -66,7 +66,7 @@ impl<D: UNetDevice, T: Tape<f32, D>> ConvInput<D, T> {
 }
 
 impl<D: UNetDevice> ConvInput<D> {
-    /// Computes the normalisation, if one is to be computed.
+    /// Computes the normalisation, if there is one.
     pub(crate) fn ready(self) -> ReadyInput<D> {
         let Self { images, norm } = self;
         let Some(Norm { s, gamma, beta }) = norm else {

@@ -4,9 +4,9 @@ use dfdx::prelude::*;
 
 use crate::device::UNetDevice;
 
-/// A weight and, if there is one, the memo: the weight as the device has already transformed it.
-/// Passing a memo asserts that the weight has not changed since the memo was created:
-/// [`crate::layers::Conv2d`] can be sure of that, and passes one.
+/// A weight and, if there is one, its memo, in which the device keeps the transformed weight.
+/// Passing a memo asserts that the weight has not changed since the memo was created;
+/// [`crate::layers::Conv2d`] can be sure of that, so it passes one.
 pub struct ConvWeight<'a, D: UNetDevice, S: Shape = (usize, usize, usize, usize)> {
     /// `(cout, cin, k, k)`
     pub(crate) values: &'a Tensor<S, f32, D>,

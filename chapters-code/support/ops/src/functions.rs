@@ -207,7 +207,7 @@ fn convolve<D: UNetDevice, T: Tape<f32, D>, W: Shape>(
     mut tape: T,
 ) -> Images<D, T> {
     check_bias(bias, s.cout);
-    // While a network is learning, its weights do not stay as they are.
+    // While a network is learning, its weights change, so the memo is not used.
     let (weight, memo) = (weight.values, weight.memo.filter(|_| !T::OWNS_TAPE));
     let dev = weight.device().clone();
     let x = x.ready();
@@ -361,7 +361,7 @@ pub fn attention_shares<D: UNetDevice>(q: Images<D>, k: Images<D>, heads: usize)
 /// in each of `heads` heads of `d = channels / heads` channels.
 ///
 /// `q` is `(batch, channels, h, w)`; `k` and `v` share a shape `(batch, channels, h', w')`, which
-/// is that of `q` where an image looks at itself. The three must be different tensors.
+/// is that of `q` when an image looks at itself. The three must be different tensors.
 ///
 /// # Panics
 /// If the shapes do not fit or `heads` does not divide the channels.

@@ -22,7 +22,7 @@ pub fn gradient_of<D: UNetDevice>(
     network.parameters().iter().map(|parameter| parameter.take_gradient(&mut gradients)).collect()
 }
 
-/// The sum of some gradients of one network, added up in the order given.
+/// Adds up gradients of one network, in the order given.
 ///
 /// # Panics
 /// If there are none, or they belong to different networks.

@@ -13,7 +13,7 @@ use crate::shapes::{
 /// They see memory, not tensors. A kernel named `…_backward…` adds to the gradients that it is
 /// given, unless it takes a [`Store`] that says otherwise.
 pub trait Kernels: Memory {
-    /// What a device keeps of a convolution's weight for the next time; see
+    /// What a device keeps of a convolution's weight for later calls; see
     /// [`crate::layers::Conv2d`].
     type Memo: Clone + Debug + Default + MaybeSend + MaybeSync;
 

@@ -1,8 +1,8 @@
 //! Layers: the functions of this crate with their parameters.
 //!
-//! The shapes of the parameters are run-time values. Outside dfdx, its own walk over modules does
-//! not allow such shapes, so [`Parameters`] replaces that walk: every layer lists its tensors by
-//! the names that PyTorch gives them.
+//! The shapes of the parameters are run-time values. dfdx's own walk over modules does not allow
+//! such shapes outside dfdx, so [`Parameters`] replaces that walk: every layer lists its tensors
+//! under the names that PyTorch gives them.
 
 mod parameters;
 mod zeros;

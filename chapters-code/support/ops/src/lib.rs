@@ -12,7 +12,7 @@
 //! | [`silu`] | x · sigmoid(x) |
 //! | [`upsample_nearest`] | nearest-neighbour resizing to any larger size |
 //! | [`attention`] | scaled dot-product attention between the pixels of an image |
-//! | [`concat_channels`] | the channels of a skip connection after those from below |
+//! | [`concat_channels`] | the channels of a skip connection after those of the level below |
 //!
 //! Every function takes an input that may carry a gradient tape, and parameters that need none: the
 //! backward pass finds a parameter's gradient by the parameter's own id. Read it with
@@ -29,9 +29,9 @@
 //!
 //! Generic code asks for a [`UNetDevice`]. That bound combines three traits, which are implemented
 //! for each device: [`Memory`], [`Parallel`] and [`Kernels`]. On [`dfdx::prelude::Cpu`] the kernels
-//! are our own: threads over the batch, and vector instructions that are chosen while the program
-//! runs. The threads are rayon's. A caller that is not one of these threads has to be woken after
-//! every kernel, which takes as long as a small kernel does.
+//! are our own: they divide the batch among threads, and use vector instructions that are chosen
+//! while the program runs. The threads are rayon's. A caller that is not one of these threads has
+//! to be woken after every kernel, which takes as long as a small kernel does.
 //! `ThreadPoolBuilder::use_current_thread` makes the caller one of them, and [`Replicas`] hand all
 //! of their work over in one go.
 

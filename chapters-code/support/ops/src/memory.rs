@@ -47,8 +47,8 @@ pub trait Memory: Device<f32> + MaybeSend + MaybeSync {
 /// Makes tensors for kernels to fill. This trait has no public name, because it is for the
 /// functions of this crate, which fill every tensor that they make.
 pub trait Outputs: Memory {
-    /// A tensor that `fill` writes. Until then, its elements are stale: initialised, but with
-    /// values left over from tensors that are gone, or with zeros.
+    /// A tensor that `fill` writes. Until it does, the tensor's elements are stale: initialised,
+    /// but with values left over from tensors that are gone, or with zeros.
     fn output<S: Shape>(
         &self,
         shape: S,

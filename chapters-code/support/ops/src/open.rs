@@ -41,7 +41,7 @@ pub fn open_device(seed: u64) -> Result<AutoDevice, OpenError> {
     use cudarc::driver::result;
     use dfdx::prelude::Cache;
     let failed = |problem| move |source| OpenError { problem, source: Some(source) };
-    // Ask the driver first: dfdx panics where there is a driver but no GPU.
+    // Ask the driver first: dfdx panics if there is a driver but no GPU.
     result::init().map_err(|e| failed("the CUDA driver does not start")(e.into()))?;
     let count = result::device::get_count();
     let count = count.map_err(|e| failed("the GPUs cannot be counted")(e.into()))?;

@@ -30,7 +30,7 @@ pub trait Parallel: Clone {
     /// How many parts a batch is cut into.
     const BATCH_PARTS: usize = 1;
 
-    /// How many jobs [`Parallel::side_by_side`] does at the same time.
+    /// How many jobs [`Parallel::side_by_side`] runs at the same time.
     fn workers(&self) -> usize {
         1
     }
@@ -41,7 +41,7 @@ pub trait Parallel: Clone {
     /// Frees the memory that a forked device keeps for later. Its tensors should be gone by then;
     /// the memory of any that go later is freed as they go.
     fn retire(&self) {}
-    /// Does all the jobs, of which there are at most [`Parallel::workers`]; each job has a device
+    /// Runs all the jobs, of which there are at most [`Parallel::workers`]; each job has a device
     /// of its own.
     fn side_by_side<R: MaybeSend, J: FnOnce() -> R + MaybeSend>(jobs: Vec<J>) -> Vec<R> {
         jobs.into_iter().map(|job| job()).collect()

@@ -68,8 +68,8 @@ pub fn to_safetensors(tensors: &NamedTensors, metadata: &[(&str, String)]) -> Ve
     safetensors::serialize(views, Some(metadata)).expect("names and shapes are valid")
 }
 
-/// Reads the tensors and the metadata of a safetensors file. Numbers of 16 bits (F16, BF16) become
-/// f32, which holds each of them exactly.
+/// Reads the tensors and the metadata of a safetensors file. 16-bit numbers (F16, BF16) become f32,
+/// which holds each of them exactly.
 ///
 /// # Errors
 /// If the bytes are not a safetensors file, or a tensor has numbers of another type.
@@ -90,7 +90,7 @@ pub fn from_safetensors(
     Ok((tensors, metadata))
 }
 
-/// The values of little-endian numbers, or `None` if their type is not one of those that are read.
+/// The values of little-endian numbers, or `None` for a type that is not read.
 fn floats(kind: StDtype, data: &[u8]) -> Option<Vec<f32>> {
     fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         data.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()

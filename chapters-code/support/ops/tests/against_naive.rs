@@ -13,7 +13,7 @@ const TOLERANCE: f64 = 2e-5;
 /// Runs `test` at every level of vector instructions that this processor has; on a GPU there are
 /// none, and it runs once.
 ///
-/// Every test that runs a kernel does so here, one at a time: the level is a setting of the whole
+/// All tests that run a kernel do so here, one at a time: the level is a setting of the whole
 /// process, and must not change while a kernel is running.
 fn every_level(test: impl Fn()) {
     static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -286,8 +286,8 @@ fn conv2d_of_many_channels() {
 #[cfg(not(feature = "cuda"))]
 fn the_number_of_threads_changes_nothing() {
     every_level(|| {
-        // Few images and many, images of one band of tiles and of several, computed directly and
-        // with fewer multiplications.
+        // Few images or many, with one band of tiles or several, computed directly or with fewer
+        // multiplications.
         let shapes = [
             (1, 20, 18, 9, 1),
             (2, 17, 33, 16, 1),
@@ -832,7 +832,8 @@ fn replicas_work_on_halves_and_answer_in_order() {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {
                     let mut replicas = ops::Replicas::new(&dev, &network);
-                    // With two threads or more, neither half is done before both are in progress.
+                    // With two or more threads, neither half is finished before both are in
+                    // progress.
                     let (together, in_work) = (threads.min(expected.len()), AtomicUsize::new(0));
                     let (images, sums): (Vec<_>, Vec<_>) = replicas
                         .run(count, |network, device, images| {

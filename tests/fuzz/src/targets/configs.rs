@@ -97,8 +97,7 @@ fn conditioning_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Also asks the configuration about a class, the classes and a prompt, as the programs would
-/// later.
+/// Also looks up a class, checks the classes and reads a prompt, as the programs would later.
 fn open_conditioning(folder: &Path) -> Run {
     let owned = folder.to_path_buf();
     of_file(folder.join("conditioning/config.json"), move || {

@@ -1,4 +1,4 @@
-//! Every parser of the book: what it reads, and files to begin with.
+//! Every parser of the book: what it reads, and the files that its inputs are made from.
 //!
 //! The seeds are files that the book's own code writes, or that are put together here byte by byte.
 

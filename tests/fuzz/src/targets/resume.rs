@@ -99,8 +99,8 @@ fn map(rng: &mut impl rand::Rng) -> Linear<Cpu> {
     Linear::without_bias(&Cpu::default(), rng, 2, 2)
 }
 
-/// Reads inputs as one of the two files of a state whose other file is good. The network of the
-/// configuration is listed, but not built.
+/// Reads inputs as one of the two files of a state whose other file is good. The tensors of the
+/// configured network are listed, but that network is not built.
 fn resumed(folder: &Path, name: &str) -> Run {
     let training = folder.join(TRAINING);
     put(&training.join("config.json"), &json(&config()));
@@ -138,7 +138,7 @@ fn data_seeds() -> Vec<Vec<u8>> {
     vec![all.into(), br#"{"dataset": "cats", "data_dir": null, "image_size": 48}"#.to_vec()]
 }
 
-/// Also opens the data set, which exists only if it is that of the cats.
+/// Also opens the data set, which can succeed only for the cats, because they need no files.
 fn open_data(folder: &Path) -> Run {
     let (owned, path) = (folder.to_path_buf(), folder.join(TRAINING).join("data.json"));
     Box::new(move |input| {

@@ -1,4 +1,4 @@
-//! What people write to a model: prompts, one per line, and the names of classes.
+//! What people tell a model to draw: prompts, one per line, and the names of classes.
 
 use ch08_conditioning::captions::Asked;
 use ch08_conditioning::{words, ConditioningConfig};

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::find::{Picture, CAPTIONS};
 use crate::DataError;
 
-/// The greatest length of the table, in bytes.
+/// The longest table that is accepted, in bytes.
 const MAX_TABLE_BYTES: u64 = 256 << 20;
 
 /// The caption of each picture: that of its row in `captions.csv`, or its class if it has no row; a

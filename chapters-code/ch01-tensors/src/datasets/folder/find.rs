@@ -12,7 +12,7 @@ use crate::DataError;
 /// The file of captions: not a picture, but not counted as passed over either.
 pub(super) const CAPTIONS: &str = "captions.csv";
 
-/// The most entries below the second level that are looked at.
+/// At most this many entries below the second level are looked at.
 const MAX_NESTED: usize = 10_000;
 
 /// A picture, and the subfolder that it is in (empty if in none).
@@ -67,8 +67,8 @@ impl Reason {
     }
 }
 
-/// Finds the pictures in `root` and its subfolders. Nothing but regular files is
-/// opened, and no file is found twice, whatever links there are.
+/// Finds the pictures in `root` and its subfolders. Only regular files are opened, and no file is
+/// found twice, whatever links there are.
 ///
 /// # Errors
 /// If a folder or file cannot be read.
@@ -131,7 +131,7 @@ struct Walk {
     skipped: BTreeMap<Reason, (usize, PathBuf)>,
     /// Folders that are too deep.
     nested: Vec<PathBuf>,
-    /// How many more entries of the folders that are too deep may still be looked at.
+    /// How many more entries can be looked at in folders that are too deep.
     left: usize,
 }
 

@@ -22,7 +22,7 @@ const HELD_OUT: usize = 10;
 /// Up to this many bytes of images are held in memory; a larger set goes into a temporary file.
 const IN_MEMORY: u64 = 256 << 20;
 
-/// Bytes of images that are read at once.
+/// Images are read in groups of about this many bytes.
 const AT_ONCE: usize = 32 << 20;
 
 /// How the images of a folder are prepared.

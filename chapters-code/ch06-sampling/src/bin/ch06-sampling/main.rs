@@ -59,7 +59,7 @@ fn columns(count: usize) -> usize {
 }
 
 impl Args {
-    /// Checks that everything that is asked for can be drawn, with images of this shape and
+    /// Checks that everything asked for can be drawn, with images of this shape and
     /// `total` steps.
     fn check_sizes(
         &self,

@@ -20,7 +20,7 @@ pub struct Args {
     /// Frames from one image to the next
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000))]
     frames: u32,
-    /// Determines the images: the same ones that this seed draws without `interpolate`
+    /// Determines the images: the same ones as without `interpolate`
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many timesteps to visit

@@ -31,7 +31,7 @@ struct Args {
 enum Command {
     /// Film the path from image to image through the space of noise
     Interpolate(interpolate::Args),
-    /// Draw from the same noise in few steps and in many, a row for each number
+    /// Draw from the same noise with different numbers of steps, a row for each
     Compare(compare::Args),
     /// Lead images back to their noise and forward again, and say how well that goes
     Invert(invert::Args),

@@ -16,7 +16,7 @@ pub struct Args {
     /// Images per step
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
-    /// Determines every random number of the training
+    /// Determines every random number in the training
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Where the classifier goes

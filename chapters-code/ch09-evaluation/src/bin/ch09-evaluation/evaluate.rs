@@ -189,7 +189,7 @@ fn check_shape(
     Ok(())
 }
 
-/// The row for other real images.
+/// The row for held-out real images.
 fn real_row(
     evaluator: &Evaluator,
     heldout: &dyn Dataset,

@@ -34,7 +34,7 @@ pub(super) struct Evaluator<'a> {
     heldout: &'a dyn Dataset,
     /// The first training images.
     kept: Vec<Vec<f32>>,
-    /// The features of the first few of them.
+    /// The features of the first `REFERENCE_IMAGES` of them.
     features: Vec<Vec<f64>>,
     /// The kinds of image that there are, and the share of each among all held-out
     /// images.

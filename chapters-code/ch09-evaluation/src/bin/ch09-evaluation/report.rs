@@ -29,12 +29,11 @@ pub(super) struct Measured {
     pub(super) value: Option<f64>,
     /// The same figure for real images, where it is known.
     pub(super) real: Option<f64>,
-    /// How many images the figure is a share of, if not all of them.
+    /// How many images the figure is a share of, where this is reported.
     pub(super) of: Option<usize>,
 }
 
-/// All figures of a crowd of images: those in the table, and those in the lines below
-/// it, each with a title.
+/// All figures of a crowd of images: those in the table, and those in the titled lines below it.
 #[derive(Clone, Debug)]
 pub(super) struct Measures {
     pub(super) columns: Vec<Measured>,
@@ -49,7 +48,7 @@ pub(super) struct Measure {
     unit: Unit,
     value: Option<Spread>,
     real: Option<f64>,
-    /// How many images, over all seeds, the figure is a share of, if not all of them.
+    /// How many images, over all seeds, the figure is a share of, where this is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of: Option<usize>,
 }

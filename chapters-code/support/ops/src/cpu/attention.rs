@@ -1,8 +1,9 @@
 //! Attention, a few pixels at a time, so that there is never a matrix of all pixels by all places.
 //!
 //! With queries q `(d, n)`, keys k and values v `(d, m)`, everything is kept transposed: the
-//! weights pᵀ `(m, n)` of some columns, which are pixels, are side by side in vectors. Then softmax
-//! runs down columns, many at a time, and all products are sums of rows, as [`Tiles`] wants them:
+//! weights pᵀ `(m, n)` of several pixels, one column each, are side by side in vectors. Then
+//! softmax runs down columns, many at a time, and all products are sums of rows, as [`Tiles`] wants
+//! them:
 //!
 //! ```text
 //! pᵀ = softmax(kᵀ q / √d)     y = v pᵀ
@@ -30,9 +31,9 @@ struct PaddedRows<'a> {
 }
 
 impl<'a> PaddedRows<'a> {
-    /// A copy of `from`, whose rows have `len` numbers. After each row there are as many spare
-    /// numbers as [`Tiles`] may read, and enough that rows are not a power of two apart; if they
-    /// were, they would fight for the same lines of the nearest cache.
+    /// A copy of `from`, whose rows have `len` numbers. After each row there is room for as much as
+    /// [`Tiles`] may read beyond it. This also keeps long rows whose length is a power of two from
+    /// fighting for the same lines of the nearest cache.
     fn copy(from: &[f32], len: usize, to: &'a mut Vec<f32>) -> Self {
         let (rows, step) = (from.len() / len, len.next_multiple_of(SLACK) + SLACK);
         let to = scratch_slice(to, rows.next_multiple_of(ROWS) * step);
@@ -144,8 +145,8 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Runs for the way back: from a buffer of some pixels to the columns from `first` on, out
-/// of all `n`.
+/// Runs for the way back, from a buffer of some pixels to a matrix of all `n`, where they begin at
+/// column `first`.
 fn columns_to_image(first: usize, n: usize) -> Vec<Run> {
     runs(0, first, COLUMNS.min(n - first), lanes()).collect()
 }

@@ -13,7 +13,7 @@
 //! unfold.
 //!
 //! Unfolding an image of many channels for a result of few (the last layer of a U-Net) would take
-//! longer than the product. There, the convolution is computed as what it also is: the gradient of
+//! longer than the product. Such a convolution is computed as what it also is: the gradient of
 //! another one, from few channels to many.
 
 use rayon::prelude::*;

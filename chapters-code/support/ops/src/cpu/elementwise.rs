@@ -123,7 +123,7 @@ pub(super) fn sum_per_channel(
     });
 }
 
-/// Every output is the input at `i · inputs / outputs`. A U-Net asks for twice as many outputs as
+/// Output `i` is the input at `i · inputs / outputs`. A U-Net asks for twice as many outputs as
 /// inputs; the compiler can then take outputs in pairs.
 pub(super) fn upsample(s: &UpsampleShape, x: &[f32], y: &mut [f32]) {
     let &UpsampleShape { h, w, ho, wo, .. } = s;

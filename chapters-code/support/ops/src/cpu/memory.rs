@@ -43,15 +43,15 @@ fn elements<S: Shape>(t: &Tensor<S, f32, Cpu>) -> &[f32] {
     // SAFETY: dfdx keeps all elements in one `Vec<f32>`, initialised, and has checked that `origin`
     // and the element `len - 1` further on, which is the last, are in it. The borrow of `t` keeps
     // the `Vec` alive and unchanged: writing to a tensor first copies any storage that it shares.
-    // What this relies on beyond that is the known limit above: a pointer made from a reference to
-    // one element may reach the others.
+    // Beyond that, this relies on what the known limit above describes: a pointer made from a
+    // reference to one element may reach the others.
     unsafe { std::slice::from_raw_parts(origin, len) }
 }
 
 /// The elements of a contiguous tensor, for writing.
 fn elements_mut<S: Shape>(t: &mut Tensor<S, f32, Cpu>) -> &mut [f32] {
     let len = elements(t).len();
-    // `IndexMut` makes the storage this tensor's own (it copies what others share).
+    // `IndexMut` gives this tensor storage of its own (by copying it if others share it).
     let origin: *mut f32 = &mut t[S::Concrete::default()];
     // SAFETY: as in `elements`, with the same known limit. `t` is borrowed for writing and its
     // storage is no other tensor's, so nothing else reads or writes these elements meanwhile.

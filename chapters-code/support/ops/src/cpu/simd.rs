@@ -81,8 +81,8 @@ pub(super) struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// `a · b + c`, in one instruction if there is one; the function of the standard library would
-    /// be slow without one.
+    /// `a · b + c`, in one instruction if there is one; the standard library's function would be
+    /// slow where there is none.
     #[inline(always)]
     pub fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if self.fused {

@@ -2,7 +2,7 @@
 //!
 //! dfdx keeps memory that it no longer needs and hands it out again, but fills it with zeros first,
 //! on one thread. A kernel that writes every element needs no zeros, and where two threads write,
-//! filling costs twice: cache lines have to move from one core to the other.
+//! filling is paid for twice: cache lines have to move from one core to the other.
 //!
 //! dfdx sorts memory by size and alignment, not by the type that it held, and allocates for any
 //! type that says it may be filled with zeros. So we ask it for elements of a type of our own,
@@ -16,7 +16,7 @@ use dfdx::dtypes::{SafeZeros, Unit};
 use dfdx::prelude::*;
 use dfdx::tensor::Storage;
 
-/// A number of an earlier tensor.
+/// A number left over from an earlier tensor.
 #[derive(Copy, Debug, Default, PartialEq, PartialOrd)]
 #[repr(transparent)]
 struct Stale(f32);
@@ -37,7 +37,7 @@ impl Clone for Stale {
 // SAFETY: an `f32` whose bits are all zero is a number.
 #[cfg(feature = "cuda")]
 unsafe impl cudarc::driver::ValidAsZeroBits for Stale {}
-// SAFETY: laid out as an `f32`, which may be sent to a GPU; no `Stale` ever is.
+// SAFETY: it is laid out like an `f32`, which may be sent to a GPU; no `Stale` ever is.
 #[cfg(feature = "cuda")]
 unsafe impl cudarc::driver::DeviceRepr for Stale {}
 
@@ -47,11 +47,12 @@ impl Unit for Stale {
     const ONE: Self = Self(1.0);
 }
 
-/// `len` numbers of earlier tensors, or zeros.
+/// `len` numbers left over from earlier tensors, or zeros.
 pub(super) fn numbers(device: &Cpu, len: usize) -> Vec<f32> {
     let mut stale = Storage::<Stale>::try_alloc_len(device, len).unwrap_or_else(|e| panic!("{e}"));
     let mut memory = ManuallyDrop::new(std::mem::take(&mut *stale));
-    // `stale` no longer has its memory, so it must not go back to dfdx's cache.
+    // `stale` no longer has its memory, so it must not be dropped, which would put an empty `Vec`
+    // into dfdx's cache.
     std::mem::forget(stale);
     // SAFETY: pointer, length and capacity are those of one `Vec<Stale>`, which is never dropped.
     // A `Stale` is an initialised `f32` and nothing else (`repr(transparent)`), so size, alignment

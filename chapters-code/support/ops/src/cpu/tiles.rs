@@ -12,10 +12,10 @@ use super::simd::arch;
 pub(super) const ROWS: usize = 4;
 /// Vectors of the result in one tile.
 pub(super) const VECTORS: usize = 2;
-/// Numbers that a vector may read after the end of a buffer, but that nobody uses.
+/// Spare numbers at the end of a buffer: a vector can reach into them, but nobody uses them.
 pub(super) const SLACK: usize = 16;
 
-/// A run of at most one vector of neighbouring results.
+/// A run of neighbouring results, at most one vector long.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Run {
     /// The offset of the run in `b`, added to every entry of the table of starts.
@@ -90,8 +90,8 @@ impl WithSimd for Tiles<'_> {
             let mut panel = 0;
             for left in (1..=times).rev() {
                 let together = (panels - panel).div_ceil(left);
-                // SAFETY: the first assertion holds for the last panel, row and term, the second
-                // for the last run and the largest start, so both hold for all of them. `runs` has
+                // SAFETY: the first assertion covers the last panel, row and term, and the second
+                // covers the last run and the largest start, so together they cover all. `runs` has
                 // at least as many entries as the function is told to use, and there are `together`
                 // panels from `panel` on.
                 unsafe {
@@ -172,7 +172,8 @@ unsafe fn tile<S: Simd, const P: usize, const N: usize>(
                 }
             }
         }
-        // After the last term this may be beyond the end; it is not read then.
+        // After the last term the pointer may be beyond the end, but nothing is read through it
+        // then.
         a = a.wrapping_add(column);
     }
     for p in 0..P {

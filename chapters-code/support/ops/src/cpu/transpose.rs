@@ -120,8 +120,8 @@ pub(super) fn transpose(from: &[f32], columns: usize, to: &mut [f32], width: usi
 }
 
 /// Adds the first columns of `from`, whose rows have `width` numbers, to the rows of a matrix
-/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` has more numbers after its
-/// rows.
+/// `(rows, columns)`. Where `width` is not a multiple of eight, `from` must have spare numbers
+/// after its last row.
 pub(super) fn add_transposed(from: &[f32], width: usize, to: &mut [f32], columns: usize) {
     struct Add<'a>(&'a [f32], usize, &'a mut [f32], usize);
     impl WithSimd for Add<'_> {

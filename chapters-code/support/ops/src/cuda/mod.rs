@@ -1,5 +1,5 @@
-//! The kernels on a GPU. They are in `kernels.cu`, which is compiled when the first of them is
-//! needed, and run on dfdx's own stream.
+//! The kernels on a GPU. Their source, `kernels.cu`, is compiled when the first of them is needed;
+//! they run on dfdx's own stream.
 
 use std::fmt::Write as _;
 use std::marker::PhantomData;
@@ -77,7 +77,7 @@ struct Matmul {
     a: [usize; 3],
     b: [usize; 3],
 }
-// SAFETY: plain numbers of 64 bits, laid out as the kernel expects.
+// SAFETY: plain 64-bit numbers, laid out as the kernel expects.
 unsafe impl DeviceRepr for Matmul {}
 
 /// `Norm` of `kernels.cu`.
@@ -143,7 +143,7 @@ fn pointer_of<S: Shape>(t: &Tensor<S, f32, Cuda>) -> (u64, usize) {
     let len = t.shape().num_elements();
     assert!(len > 0, "a tensor without elements");
     let pointer = address(t);
-    // Reshaping a contiguous tensor shares its storage; any other is copied.
+    // A contiguous tensor keeps its storage when it is reshaped; any other is copied.
     let flat = t.clone().reshape_like(&(len,));
     assert_eq!(address(&flat), pointer, "the tensor is not contiguous: call .contiguous() first");
     (pointer, len)

@@ -71,7 +71,7 @@ macro_rules! parameters {
     (@name $field:ident) => { stringify!($field) };
 }
 
-/// `prefix.name`, or `name` where the prefix is empty.
+/// `prefix.name`, or `name` if the prefix is empty.
 pub fn join(prefix: &str, name: impl Display) -> String {
     if prefix.is_empty() {
         name.to_string()

@@ -105,7 +105,7 @@ pub struct InpaintArgs {
     /// transparent elsewhere
     #[arg(long, value_name = "FILE")]
     mask: PathBuf,
-    /// How many times to take every step, so that new and old fit together
+    /// How many times to take each step, so that new and old fit together
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     resamplings: u32,
     /// How many images to draw

@@ -7,7 +7,8 @@ use super::tiling::PLACES;
 use crate::cpu::tiles::{load, save, SLACK};
 use crate::cpu::transpose::Pixels;
 
-/// Where a buffer has its 36 matrices, one for each place; their rows have `width` numbers each.
+/// How the 36 matrices, one for each place of a transformed tile, lie in a buffer; their rows have
+/// `width` numbers each.
 #[derive(Clone, Copy)]
 pub(super) struct MatrixLayout {
     pub width: usize,

@@ -15,7 +15,7 @@ use crate::cpu::transpose::Pixels;
 use crate::shapes::ConvShape;
 
 /// A weight in memory: the nine numbers from input channel c to output channel o start at
-/// `o · output_stride + c · input_stride`, and are read backwards if it is `flipped`.
+/// `o · output_stride + c · input_stride`, and are read backwards if `flipped` is set.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Filter<'a> {
     pub w: &'a [f32],

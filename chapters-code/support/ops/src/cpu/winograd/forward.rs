@@ -28,8 +28,8 @@ pub(super) struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Computes `y`: for each of the band's images and these channels, the results from pixel
-    /// `skipped` on.
+    /// Computes `y`: the results from pixel `skipped` on, for each of these channels of each of the
+    /// band's images.
     pub fn run(self, y: &mut [&mut [f32]], scratch: &mut [Vec<f32>; 3]) {
         struct Pass<'a, 'b>(Forward<'a>, &'a mut [&'b mut [f32]], &'a mut [Vec<f32>; 3]);
         impl WithSimd for Pass<'_, '_> {

@@ -42,10 +42,10 @@ use super::base::Base;
 use super::tiles::with_scratch;
 use crate::shapes::ConvShape;
 
-/// Whether this method can compute a convolution, and is faster than a matrix product. Transforming
-/// the weight takes time, and pays off only if there are enough tiles. Fewer are enough if the
-/// transformed weight is kept, or if the images are small, because small images slow a product
-/// down.
+/// Whether this method can compute a convolution and is faster at it than a matrix product.
+/// Transforming the weight takes time, and pays off only if there are enough tiles. Fewer are
+/// enough if the transformed weight is kept, or if the images are small, because small images slow
+/// the matrix product down.
 pub(super) fn suits(s: &ConvShape, memo: Option<&Memo>) -> bool {
     let grid = Grid::new(s.ho, s.wo);
     let enough = if memo.is_some_and(|_| Memo::pays(s)) {

@@ -1,4 +1,4 @@
-//! How threads share an image, where there are more threads than images.
+//! How threads share an image when there are more threads than images.
 
 use std::ops::Range;
 
