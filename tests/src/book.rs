@@ -280,7 +280,7 @@ pub fn problems_of_links(page: &Page, pages: &[Page], figures: &BTreeSet<String>
     problems
 }
 
-/// A command of the book, and what it makes.
+/// A command that the book gives, and what it makes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Making {

@@ -1,6 +1,6 @@
 //! Every number in the running text of a page (from 10 up, and every fraction and percentage) is
-//! one that a command of the book printed, or a constant in the code or the formulas that the page
-//! shows.
+//! one that a command from the book printed, or a constant in the code or the formulas that the
+//! page shows.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,7 +7,7 @@ use ch06_sampling::Denoiser;
 use ops::{AutoDevice, Images};
 
 /// The length of the midpoint between two independent samples of noise, as a share of the length of
-/// either: half-way along a straight line, only this share is left, whereas a circle keeps the full
+/// either: halfway along a straight line, only this share is left, whereas a circle keeps the full
 /// length.
 pub fn length_half_way() -> f64 {
     todo!()

@@ -6,7 +6,7 @@ use ops::{AutoDevice, Images};
 
 // ANCHOR: solutions
 /// The length of the midpoint between two independent samples of noise, as a share of
-/// the length of either: half-way along a straight line, only this share is left,
+/// the length of either: halfway along a straight line, only this share is left,
 /// whereas a circle keeps the full length.
 pub fn length_half_way() -> f64 {
     // The mean of two independent numbers of variance 1 has variance 1/2.

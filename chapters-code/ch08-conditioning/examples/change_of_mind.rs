@@ -1,4 +1,4 @@
-//! The project of chapter 8: walks that are told, half-way, to draw something else.
+//! The project of chapter 8: walks that are told, halfway, to draw something else.
 
 use std::process::ExitCode;
 

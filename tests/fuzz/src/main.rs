@@ -1,4 +1,4 @@
-//! Throws damaged files at every parser of the book.
+//! Throws damaged files at every parser in the book's code.
 //!
 //! ```text
 //! cargo run --release --manifest-path tests/fuzz/Cargo.toml -- [TARGET|all] [COUNT] [SEED]
@@ -51,7 +51,7 @@ use clap::Parser;
 
 use crate::targets::Target;
 
-/// Throw damaged files at every parser of the book
+/// Throw damaged files at every parser in the book's code
 #[derive(Parser)]
 struct Args {
     /// Which parser

@@ -76,7 +76,7 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str
     writeln!(
         text,
         "Processor: {model} ({vectors}), {threads} threads. Each time is the median of {turns} \
-        alternating turns; each row shows the run with the median ratio out of {runs}. {versions}\n"
+        alternating turns. Of {runs} runs, each row shows the one with the median ratio. {versions}\n"
     )
     .unwrap();
     text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch \

@@ -1,4 +1,4 @@
-//! Used by mdBook, as its preprocessor, and by tests: turns the formulas of the book's pages into
+//! Used by mdBook, as its preprocessor, and by tests. Turns the formulas of the book's pages into
 //! MathML, which browsers draw without any script.
 //!
 //! - `$…$` within a line is a formula in the text.

@@ -45,7 +45,8 @@ pub fn subset(table: &[u8], glyphs: &[u16]) -> anyhow::Result<Vec<u8>> {
     let constants = table.get(4..6).context("a MATH table")?;
     let constants = u16::from_be_bytes([constants[0], constants[1]]) as usize;
     let constants = table.get(constants..constants + CONSTANTS).context("constants")?.to_vec();
-    // After four numbers, each constant is a value and the offset of a device table.
+    // The first four constants are plain numbers; each of the others is a value and the offset of a
+    // device table.
     let values = constants[8..CONSTANTS - 2].chunks(4);
     anyhow::ensure!(values.into_iter().all(|value| value[2..] == [0, 0]), "a table for devices");
     let info = math.glyph_info.context("a list of glyphs")?;

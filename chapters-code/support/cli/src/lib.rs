@@ -1,5 +1,5 @@
-//! Used by the programs, never by a library: what they share, so that each of them can be short.
-//! One-sentence errors, outputs, signals, the device, the progress bar.
+//! Used by the programs, never by a library. This is what the programs share, so that each of them
+//! can be short: one-sentence errors, outputs, signals, the device, the progress bar.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};

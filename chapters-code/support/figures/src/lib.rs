@@ -1,5 +1,5 @@
-//! Used by programs, examples, notebooks and `live`, never by a chapter's library: the look of the
-//! book's figures. Pixels become PNG and GIF; curves become SVG.
+//! Used by programs, examples, notebooks and `live`, never by a chapter's library. This crate gives
+//! the book's figures their look: pixels become PNG and GIF; curves become SVG.
 //!
 //! Images come in as the chapters hold them: numbers in [-1, 1], as tensors or as slices.
 

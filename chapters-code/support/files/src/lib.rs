@@ -1,5 +1,5 @@
-//! Used by the programs, and by a library only for model directories: files that are never
-//! half-written. New content goes to a temporary file next to the target, is flushed to the disk,
+//! Used by the programs, and by a library only for model directories. Files are never half-written:
+//! new content goes to a temporary file next to the target, is flushed to the disk,
 //! and takes the target's name in one step. At any moment, a reader sees the old file or the new
 //! one.
 //!

@@ -1,5 +1,5 @@
-//! Used by the pages of the book, in the browser, and by tests: the interactive figures, which the
-//! chapters' own code draws.
+//! Used by the book's pages, in the browser, and by tests. The chapters' own code draws the
+//! interactive figures.
 //!
 //! A page sends JSON: which figure it has and where its sliders are, `{"figure": "noising", "t":
 //! 300, …}`. [`frames`] draws the figure's pictures one by one, as they are asked for. `browser` is

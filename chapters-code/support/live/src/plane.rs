@@ -220,7 +220,7 @@ mod tests {
         assert!((guess[0] + 1.0).abs() < 1e-4 && (guess[1] - 1.0).abs() < 1e-4, "{guess:?}");
         let guess = x0_given_x_t(&points, 0.999, [0.1, 1.8]);
         assert!(guess[0].abs() < 1e-6 && (guess[1] - 2.0).abs() < 1e-6, "{guess:?}");
-        // Half-way between two points, both count the same.
+        // Halfway between two points, both count the same.
         let guess = x0_given_x_t(&points[..2], 0.5, [0.5 * 0.5f64.sqrt(), 0.5f64.sqrt()]);
         assert!((guess[0] - 0.5).abs() < 1e-9 && (guess[1] - 1.0).abs() < 1e-9, "{guess:?}");
     }

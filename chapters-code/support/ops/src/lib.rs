@@ -1,5 +1,5 @@
-//! Used by the libraries and programs of all chapters: what dfdx lacks on stable Rust, in the form
-//! of differentiable functions over dfdx tensors.
+//! Used by the libraries and programs of all chapters. Adds what dfdx lacks on stable Rust, in the
+//! form of differentiable functions over dfdx tensors.
 //!
 //! | function | what it is |
 //! |---|---|

@@ -92,8 +92,8 @@ impl Arithmetic {
         }
     }
 
-    /// 1/d, for d between 2^-125 and 2^125. Dividing a vector of sixteen numbers takes as long as
-    /// 32 other instructions; Newton's method takes seven.
+    /// 1/d, for d between 2^-125 and 2^125. Dividing a vector of 16 numbers takes as long as
+    /// 32 other instructions; Newton's method takes 7.
     #[inline(always)]
     pub fn reciprocal(self, d: f32) -> f32 {
         if !self.fused {
