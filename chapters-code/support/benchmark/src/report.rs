@@ -76,7 +76,8 @@ pub fn table(rows: &[Row], threads: usize, turns: u32, runs: u32, versions: &str
     writeln!(
         text,
         "Processor: {model} ({vectors}), {threads} threads. Each time is the median of {turns} \
-        alternating turns. Of {runs} runs, each row shows the one with the median ratio. {versions}\n"
+        alternating turns. Of {runs} runs, each row shows the one with the median ratio. \
+        {versions}\n"
     )
     .unwrap();
     text += "| network | what, images | ms | PyTorch ms | speed / PyTorch | GFLOP/s | PyTorch \
