@@ -1,5 +1,5 @@
 //! One model, written in every way in which diffusers writes models, draws the same picture; and
-//! models that cannot be right are rejected at once, in one sentence.
+//! models that cannot be right are rejected at once, with a message of one sentence.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;

@@ -26,7 +26,7 @@ fn error(folder: &Path) -> String {
     open(folder).unwrap_err().to_string()
 }
 
-/// The captions of all pictures in a folder of fewer than ten.
+/// The captions of all the pictures in a folder that holds fewer than ten.
 fn captions(folder: &Folder) -> Vec<String> {
     (0..folder.len()).map(|i| folder.caption(i)).collect()
 }

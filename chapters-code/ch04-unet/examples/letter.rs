@@ -198,7 +198,7 @@ fn draw_level(
             skips += &skip(&[ends[0], (left, y), (right, y), ends[1]]);
         }
     }
-    let (x, y) = (WIDTH / 2, up[0].centre() - 6);
+    let (x, y) = (WIDTH / 2, up[0].centre() + 18);
     svg += &format!(
         "<g data-set=\"cut={side}×{side}\" data-else=\"cut=none\" \
          stroke-dasharray=\"5 4\">\n<title>skips of {side}×{side}</title>\n{skips}\
@@ -227,13 +227,13 @@ fn main() -> anyhow::Result<()> {
             (to.middle(), turn),
             (to.middle(), to.top - 3),
         ]);
-        body += &label(from.middle() + 6, turn - 4, "start", "halve");
+        body += &label(from.middle() + 14, turn - 4, "start", "halve");
         let (from, to) = (&lower[lower.len() - 1], &upper[0]);
         let turn = to.bottom() + 34;
         let corners = [(from.middle(), turn), (to.middle(), turn)];
         let ends = [(from.middle(), from.top - 2), (to.middle(), to.bottom() + 20)];
         body += &arrow(&[ends[0], corners[0], corners[1], ends[1]]);
-        body += &label(to.middle() - 6, turn - 4, "end", "double");
+        body += &label(to.middle() - 14, turn - 4, "end", "double");
     }
     // The middle, below the last level.
     let width = config.block_out_channels[last];
@@ -262,7 +262,7 @@ fn main() -> anyhow::Result<()> {
         "middle",
         "each block after the first is told the timestep",
     );
-    let (height, ink, style) = (top + 36, hex(INK), figures::words_style("lines"));
+    let (height, ink, style) = (top + 36, hex(INK), figures::words_style("lines", 20));
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\">\n{style}<defs><marker id=\"head\" viewBox=\"0 0 8 8\" \

@@ -8,6 +8,11 @@ use image::RgbImage;
 use crate::shades::shaded;
 use crate::{pixels, FigureError};
 
+/// Size of the letters, and their size where a page makes the drawing narrow, in points.
+const SIZE: u32 = 15;
+const NARROW_SIZE: f64 = 20.0;
+/// The mean width of a letter, as a share of the size.
+const LETTER: f64 = 0.52;
 /// Height of a line of text, and the part of it that lies above the baseline.
 const LINE: u32 = 20;
 const ABOVE: u32 = 15;
@@ -26,7 +31,18 @@ pub fn labelled(
     scale: u32,
     rows: &[Vec<Labelled>],
 ) -> Result<(), FigureError> {
-    Ok(files::write(path, shaded(&labelled_svg(scale, rows)?).as_bytes())?)
+    let narrow = format!("text{{font-size:{:.0}px}}", narrow_size(scale, rows));
+    Ok(files::write(path, shaded(&labelled_svg(scale, rows)?, &narrow).as_bytes())?)
+}
+
+/// The size at which no line is wider than its picture and the gap after it, from [`SIZE`] to
+/// [`NARROW_SIZE`].
+fn narrow_size(scale: u32, rows: &[Vec<Labelled>]) -> f64 {
+    let fitting = rows.iter().flatten().flat_map(|(picture, lines)| {
+        let room = (scale * picture.width() + GAP) as f64;
+        lines.iter().map(move |line| room / (LETTER * line.chars().count() as f64))
+    });
+    fitting.fold(NARROW_SIZE, f64::min).max(SIZE as f64)
 }
 
 fn labelled_svg(scale: u32, rows: &[Vec<Labelled>]) -> Result<String, FigureError> {
@@ -58,7 +74,7 @@ fn labelled_svg(scale: u32, rows: &[Vec<Labelled>]) -> Result<String, FigureErro
     Ok(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{right}\" height=\"{top}\" \
         viewBox=\"0 0 {right} {top}\">\n\
-        <g font-family=\"sans-serif\" font-size=\"15\" fill=\"#808080\" text-anchor=\"middle\" \
+        <g font-family=\"sans-serif\" font-size=\"{SIZE}\" fill=\"#808080\" text-anchor=\"middle\" \
         style=\"image-rendering: pixelated\">\n{body}</g>\n</svg>\n"
     ))
 }

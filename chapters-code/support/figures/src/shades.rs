@@ -12,18 +12,23 @@ const SHADES: [(Color, [&str; 2]); 4] = [
     (PREDICTION, ["#007f5c", "#3fc79a"]),
 ];
 
-/// A style for an SVG that takes the shade of its words from the page: those within this class.
-pub fn words_style(class: &str) -> String {
+/// A drawing is narrow if the page makes it no wider than this.
+const NARROW: &str = "max-width:400px";
+
+/// A style for an SVG whose words, those within this class, take their shade from the page, and
+/// have this size if the drawing is narrow.
+pub fn words_style(class: &str, narrow_size: u32) -> String {
     let [light, dark] = SHADES[0].1.map(|shade| format!(".{class} text{{fill:{shade}}}"));
-    format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>")
+    let narrow = format!("@media({NARROW}){{.{class} text{{font-size:{narrow_size}px}}}}");
+    format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}{narrow}</style>")
 }
 
 /// A drawing that takes its shades from the page (CSS Color Adjustment, `color-scheme`), and whose
-/// words hide the lines that they cover.
+/// words hide the lines that they cover. If it is narrow, it follows these rules, too.
 ///
 /// # Panics
 /// If this is not an SVG.
-pub(crate) fn shaded(svg: &str) -> String {
+pub(crate) fn shaded(svg: &str, narrow: &str) -> String {
     let rules = |page: usize, background: &str| {
         let rule = |&((red, green, blue), shades): &(Color, [&str; 2])| {
             let (color, shade) = (format!("\"#{red:02X}{green:02X}{blue:02X}\""), shades[page]);
@@ -34,7 +39,7 @@ pub(crate) fn shaded(svg: &str) -> String {
     };
     let style = format!(
         "<style>text{{paint-order:stroke;stroke-width:.3em;stroke-linejoin:round}}\
-        {}@media(prefers-color-scheme:dark){{{}}}</style>",
+        {}@media(prefers-color-scheme:dark){{{}}}@media({NARROW}){{{narrow}}}</style>",
         rules(0, "#fff"),
         rules(1, "#161923")
     );
@@ -81,9 +86,10 @@ mod tests {
 
     #[test]
     fn a_drawing_stays_a_drawing() {
-        let svg = shaded("<svg width=\"1\"><text fill=\"#808080\">a</text></svg>\n");
+        let svg = shaded("<svg width=\"1\"><text fill=\"#808080\">a</text></svg>\n", "b{}");
         assert!(svg.starts_with("<svg width=\"1\">\n<style>text{"), "{svg}");
         assert!(svg.contains("[fill=\"#808080\" i]{fill:#606060}"), "{svg}");
+        assert!(svg.contains("@media(max-width:400px){b{}}</style>"), "{svg}");
         assert!(svg.ends_with("</style><text fill=\"#808080\">a</text></svg>\n"), "{svg}");
     }
 }
