@@ -8,7 +8,7 @@ use rand::Rng;
 // ANCHOR: time_embedding
 /// A timestep as `width` numbers, so that nearby timesteps look alike and distant ones
 /// do not (Vaswani et al. 2017, section 3.5): sines and cosines of t at frequencies
-/// from 1 down to nearly 1/10000. Shape `(timesteps, width)`.
+/// from 1 down towards 1/10000. Shape `(timesteps, width)`.
 ///
 /// `cos_first` puts the cosines before the sines; `freq_shift` stretches the range of
 /// frequencies (with 1, the lowest is exactly 1/10000). Published models differ in
