@@ -62,9 +62,9 @@ pub fn betas(kind: BetaSchedule, timesteps: usize, start: f64, end: f64) -> Vec<
 // ANCHOR_END: betas
 
 // ANCHOR: cosine
-/// The beta that makes alpha_bar follow f(t) / f(0) with f(t) = cos²((t/T + s) / (1 +
-/// s) · π/2), s = 0.008 (Nichol & Dhariwal 2021, eq. 17), but at most 0.999, so that
-/// the last step leaves something of the image.
+/// The beta that makes alpha_bar follow f(t) / f(0), where
+/// f(t) = cos²((t/T + s) / (1 + s) · π/2) and s = 0.008 (Nichol & Dhariwal 2021,
+/// eq. 17), but at most 0.999, so that the last step leaves something of the image.
 fn cosine_beta(t: usize, timesteps: usize) -> f64 {
     let f = |t: usize| {
         let angle =
@@ -140,13 +140,13 @@ impl Schedule {
         self.alpha_bar[t] / (1.0 - self.alpha_bar[t])
     }
 
-    /// β̃ₜ, the variance of q(x_{t-1} | x_t, x_0) (DDPM eq. 7). 0 at t = 0.
+    /// The variance of q(x_{t-1} | x_t, x_0) (DDPM eq. 7). 0 at t = 0.
     pub fn posterior_variance(&self, t: usize) -> f64 {
         (1.0 - self.alpha_bar_prev(t)) / (1.0 - self.alpha_bar[t]) * self.betas[t]
     }
 
-    /// The coefficients of x0 and of x_t in the mean of q(x_{t-1} | x_t, x_0) (DDPM eq.
-    /// 7).
+    /// The coefficients of x0 and of x_t in the mean of q(x_{t-1} | x_t, x_0)
+    /// (DDPM eq. 7).
     pub fn posterior_mean_coefficients(&self, t: usize) -> (f64, f64) {
         let rest = 1.0 - self.alpha_bar[t];
         let of_x0 = self.alpha_bar_prev(t).sqrt() * self.betas[t] / rest;

@@ -43,8 +43,7 @@ pub fn jump_on(
 
 // ANCHOR: project
 /// For each candidate, the probability that it is the clean image of `x_t` at
-/// timestep `t`, if all were equally probable beforehand. The probabilities add up to
-/// 1.
+/// timestep `t`, if all were equally probable beforehand. These add up to 1.
 pub fn posterior(
     schedule: &Schedule,
     t: usize,

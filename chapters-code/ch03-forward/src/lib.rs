@@ -68,8 +68,8 @@ pub struct Diffusion {
 
 impl Diffusion {
     // ANCHOR: chain
-    /// One step of the chain (DDPM eq. 2), for all images: x_t = √(1 - βₜ) x_{t-1} +
-    /// √βₜ eps.
+    /// One step of the chain (DDPM eq. 2), for all images:
+    /// x_t = √(1 - βₜ) x_{t-1} + √βₜ eps.
     pub fn q_step<D: UNetDevice>(
         &self,
         x: &Images<D>,

@@ -227,7 +227,12 @@ fn main() -> anyhow::Result<()> {
             (to.middle(), turn),
             (to.middle(), to.top - 3),
         ]);
-        body += &label(from.middle() + 14, turn - 4, "start", "halve");
+        body += &label(
+            (from.middle() + 14).max(to.middle() + 6),
+            turn - 4,
+            "start",
+            "halve",
+        );
         let (from, to) = (&lower[lower.len() - 1], &upper[0]);
         let turn = to.bottom() + 34;
         let corners = [(from.middle(), turn), (to.middle(), turn)];
@@ -262,7 +267,7 @@ fn main() -> anyhow::Result<()> {
         "middle",
         "each block after the first is told the timestep",
     );
-    let (height, ink, style) = (top + 36, hex(INK), figures::words_style("lines", 20));
+    let (height, ink, style) = (top + 40, hex(INK), figures::words_style("lines"));
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\">\n{style}<defs><marker id=\"head\" viewBox=\"0 0 8 8\" \

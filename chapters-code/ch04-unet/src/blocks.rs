@@ -60,8 +60,8 @@ pub struct ResnetSize {
 }
 
 // ANCHOR: resnet
-/// Two convolutions, the time added between them, and a residual connection (He et al.
-/// 2016).
+/// Two convolutions, the time added between them, and a residual connection
+/// (He et al. 2016).
 #[derive(Clone, Debug)]
 pub struct ResnetBlock<D: UNetDevice> {
     norm1: GroupNorm<D>,

@@ -32,8 +32,9 @@ pub fn posterior_mean<D: UNetDevice>(
     x0.clone() * of_x0 as f32 + x_t.clone() * of_x_t as f32
 }
 
-/// The variance of the noise that a step adds: β̃ₜ (`fixed_small`) or βₜ
-/// (`fixed_large`); see DDPM, section 3.2. It is 0 at t = 0, where the image is done.
+/// The variance of the noise that a step adds: the posterior variance (`fixed_small`)
+/// or βₜ (`fixed_large`); see DDPM, section 3.2. It is 0 at t = 0, where the image is
+/// done.
 pub fn step_variance(schedule: &Schedule, kind: VarianceType, t: usize) -> f64 {
     match kind {
         _ if t == 0 => 0.0,

@@ -26,8 +26,8 @@ pub fn scale_of(uncond: &[f32], cond: &[f32], guided: &[f32]) -> f32 {
     dot(&gone, &shown) / dot(&shown, &shown)
 }
 
-/// Two wishes at once: from `uncond` towards both, each with its own scale (Liu et al.
-/// 2022).
+/// Two wishes at once: from `uncond` towards both, each with its own scale
+/// (Liu et al. 2022).
 pub fn both(uncond: &[f32], wishes: &[(&[f32], f32)]) -> Vec<f32> {
     let mut sum = uncond.to_vec();
     for (cond, scale) in wishes {

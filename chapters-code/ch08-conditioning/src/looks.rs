@@ -11,8 +11,8 @@ use crate::text::CrossAttention;
 // ANCHOR: shares
 impl<D: UNetDevice> CrossAttention<D> {
     /// How much each pixel takes from each place in the prompt, as a mean over the
-    /// heads: `(batch, places, h, w)`. For each pixel, the shares of all places sum to
-    /// 1.
+    /// heads: `(batch, places, h, w)`. For each pixel, the shares of all places add up
+    /// to 1.
     pub fn shares(&self, x: Images<D>, text: Images<D>) -> Images<D> {
         let q = self.to_q.forward_pixels(self.norm.forward(x));
         let k = self.to_k.forward_pixels(text);

@@ -15,9 +15,9 @@ fn moments(rows: &[Vec<f64>]) -> (DMatrix<f64>, DMatrix<f64>) {
 }
 
 /// The Fréchet distance between two Gaussians with the means and covariances of two
-/// sets of features (Heusel et al. 2017, eq. 6): |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁
-/// C₂)^½). It is 0 for equal sets, and shrinks as the sets grow, so compare only
-/// distances between sets of the same size.
+/// sets of features (Heusel et al. 2017, eq. 6):
+/// |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁ C₂)^½). It is 0 for equal sets, and shrinks as the
+/// sets grow, so compare only distances between sets of the same size.
 ///
 /// # Panics
 /// If a set holds fewer than two rows, or rows differ in length.

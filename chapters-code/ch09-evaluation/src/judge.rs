@@ -18,8 +18,7 @@ pub fn share_above(values: &[f64], limit: f64) -> f64 {
 
 // ANCHOR: auc
 /// The chance that one of `values`, picked at random, is larger than one of `others`,
-/// where a tie counts as half (Hanley & McNeil 1982: the area under the curve,
-/// AUC).
+/// where a tie counts as half (Hanley & McNeil 1982: the area under the curve, AUC).
 /// It is 0.5 if the two cannot be told apart, and 1 if they always can.
 ///
 /// # Panics

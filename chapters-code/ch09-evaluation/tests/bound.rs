@@ -104,7 +104,7 @@ fn the_bytes_share_all_of_the_mass() {
 
 #[test]
 fn the_larger_variance_costs_more() {
-    // With equal means the term is just KL(N(0, β̃) ‖ N(0, β)).
+    // With equal means the term is just KL(N(0, posterior variance) ‖ N(0, β)).
     let device: AutoDevice = ops::open_device(0).unwrap();
     let schedule = Schedule::new(BetaSchedule::Linear, 1000);
     let x: Images<AutoDevice> = device.zeros_like(&(1, 1, 2, 2));

@@ -2,7 +2,7 @@
 //!
 //! The classes are those of highlight.js, for which mdBook's themes have colours.
 
-use crate::whole;
+use crate::unbroken_words;
 use ra_ap_rustc_lexer::{tokenize, FrontmatterAllowed, LiteralKind, Token, TokenKind};
 
 /// A block of code as HTML, if it holds either Rust or commands and their output.
@@ -83,9 +83,7 @@ fn console(code: &str) -> String {
         let class = if is_command(lines[0]) { "command" } else { "output" };
         let line = |line: &&str| match line.strip_prefix("$ ") {
             Some(command) => {
-                let words: Vec<_> =
-                    command.split(' ').map(|word| whole(word, &escaped(word))).collect();
-                format!("<span class=\"prompt\">{}</span>\n", words.join(" "))
+                format!("<span class=\"prompt\">{}</span>\n", unbroken_words(command))
             }
             None => escaped(line) + "\n",
         };
@@ -137,8 +135,8 @@ mod tests {
         assert_eq!(
             html,
             "<pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">cargo run \
-            <span class=\"whole\">--</span> <span class=\"whole\">--a</span> \
-            <span class=\"whole\">&lt;b&gt;</span></span>\n</code></pre>\n\
+            <span class=\"whole\">&#45;&#45; &#45;&#45;a</span> \
+            <span class=\"whole\">&#60;b&#62;</span></span>\n</code></pre>\n\
             <pre class=\"output\"><code class=\"hljs\">one\n</code></pre>\n\
             <pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">ls</span>\n\
             </code></pre>"

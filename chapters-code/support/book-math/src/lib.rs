@@ -9,7 +9,7 @@
 //!
 //! In code nothing is a formula. A code block loses the indentation that all its lines share, such
 //! as that of a method cut out of its `impl`; a command or a signature in running text is
-//! broken only between its words, and a path only after a slash.
+//! broken only between its words, and a path after a slash.
 //!
 //! A formula that does not parse, a name that is given twice and a link that leads nowhere are
 //! errors, reported with page and line.
@@ -196,11 +196,8 @@ fn render_page(
                 let code = flush_left(code);
                 out += &highlight::block(&code).unwrap_or(code);
             }
-            Part::Code(code) if code.contains("--") || code.contains("->") => {
-                out += &whole_words(code.trim_matches('`'), ' ');
-            }
-            Part::Code(code) if code.contains('/') && !code.contains(' ') => {
-                out += &whole_words(code.trim_matches('`'), '/');
+            Part::Code(code) if breaks_badly(code) => {
+                out += &whole_words(code.trim_matches('`'));
             }
             Part::Code(code) => out += code,
             Part::Inline(latex) => {
@@ -224,7 +221,8 @@ fn render_page(
             Part::Display { latex, name } => {
                 let mut math = String::new();
                 for sentence in latex.split("\\qquad") {
-                    for (i, piece) in sentence.split("\\allowbreak").enumerate() {
+                    let pieces: Vec<&str> = sentence.split("\\allowbreak").collect();
+                    for (i, piece) in pieces.iter().enumerate() {
                         // An operator at the start of a later piece is binary, so it keeps its
                         // spaces.
                         let front = if i == 0 { "" } else { "{}" };
@@ -234,7 +232,12 @@ fn render_page(
                             "<mo form=\"infix\"",
                             1,
                         );
-                        let class = if i == 0 { " class=\"sentence\"" } else { "" };
+                        let class = match (i == 0, i + 1 == pieces.len()) {
+                            (true, true) => " class=\"sentence end\"",
+                            (true, false) => " class=\"sentence\"",
+                            (false, true) => " class=\"end\"",
+                            (false, false) => "",
+                        };
                         math += &format!("<mrow{class}>{piece}</mrow>");
                     }
                 }
@@ -272,50 +275,87 @@ fn within_math(mathml: &str) -> &str {
     inner.unwrap_or_default()
 }
 
-/// A command, a signature or a path as code in running text, with breaks only after `separator`:
-/// browsers would break it at every hyphen.
-fn whole_words(code: &str, separator: char) -> String {
-    // Markdown does not see this as code, so it would turn hyphens into dashes.
-    let escaped = |c: char| match c.is_ascii_punctuation() {
-        true => format!("&#{};", c as u32),
-        false => c.to_string(),
-    };
-    let words = code.split_inclusive(separator).map(|word| {
-        let bare = word.trim_end_matches(' ');
-        let html: String = bare.chars().map(escaped).collect();
-        let space = if bare.len() < word.len() { " " } else { "" };
-        whole(bare, &html) + space
-    });
-    let breaks = if separator == ' ' { "" } else { "<wbr>" };
-    format!("<code class=\"hljs\">{}</code>", words.collect::<Vec<String>>().join(breaks))
+/// Whether this is a command, a signature or a path, which browsers would break at every hyphen.
+fn breaks_badly(code: &str) -> bool {
+    code.starts_with("`cargo ")
+        || code.contains("--")
+        || code.contains("->")
+        || code.contains('/') && !code.contains(' ')
+}
+
+/// Code in running text, with breaks only between words; a word too long for a narrow page can
+/// also be broken after a slash or an opening angle bracket.
+fn whole_words(code: &str) -> String {
+    format!("<code class=\"hljs\">{}</code>", unbroken_words(code))
+}
+
+/// The words of code, as HTML. A short flag stays with its value, and `--` with what follows.
+fn unbroken_words(code: &str) -> String {
+    let mut groups: Vec<String> = Vec::new();
+    for word in code.split(' ') {
+        match groups.last_mut() {
+            Some(group) if belongs_to(word, group) => *group += &format!(" {word}"),
+            _ => groups.push(word.to_string()),
+        }
+    }
+    groups.iter().map(|group| whole(group)).collect::<Vec<_>>().join(" ")
+}
+
+fn belongs_to(word: &str, group: &str) -> bool {
+    let is_flag = group.starts_with('-') && !group.contains(' ') && !word.starts_with('-');
+    let fits = group.len() + 1 + word.len() <= NARROWEST;
+    fits && (group == "--" || is_flag)
 }
 
 /// How many characters of code fit in the narrowest column.
 const NARROWEST: usize = 32;
 
-/// A word that browsers must not break, as HTML; one too long for a narrow page may still be
-/// broken.
-fn whole(word: &str, html: &str) -> String {
-    let has_breaks = word.contains(|c: char| c.is_ascii_punctuation());
-    match has_breaks && word.chars().count() <= NARROWEST {
+/// A word that browsers must not break, as HTML.
+fn whole(word: &str) -> String {
+    if word.chars().count() > NARROWEST || word.contains('/') && !word.contains(' ') {
+        let parts: Vec<String> = word.split_inclusive(['/', '<']).map(unbroken).collect();
+        return parts.join("<wbr>");
+    }
+    unbroken(word)
+}
+
+fn unbroken(word: &str) -> String {
+    // Markdown does not see this as code, so it would turn hyphens into dashes.
+    let escaped = |c: char| match c.is_ascii_punctuation() {
+        true => format!("&#{};", c as u32),
+        false => c.to_string(),
+    };
+    let html: String = word.chars().map(escaped).collect();
+    match word.contains(|c: char| c.is_ascii_punctuation()) {
         true => format!("<span class=\"whole\">{html}</span>"),
-        false => html.into(),
+        false => html,
     }
 }
 
 /// Words that stay with the number after them.
 const NUMBERED: [&str; 5] = ["hapter", "ection", "quation", "lgorithm", "imestep"];
 
-/// Text in which a number stays with its spread, its per cent sign or the word that it numbers.
+/// Text in which a number stays with its spread, its per cent sign, the other end of its range or
+/// the word that it numbers, and has a minus sign if it is negative.
 fn together(text: &str) -> String {
     let text = text.replace(" ± ", "\u{a0}±\u{a0}");
+    let is_digit = |c: char| c.is_ascii_digit();
     let mut out = String::new();
     for (i, c) in text.char_indices() {
         let (before, after) = (&text[..i], &text[i + c.len_utf8()..]);
-        let per_cent = before.ends_with(|c: char| c.is_ascii_digit()) && after.starts_with('%');
-        let numbered = NUMBERED.iter().any(|word| before.ends_with(word))
-            && after.starts_with(|c: char| c.is_ascii_digit());
-        out.push(if c == ' ' && (per_cent || numbered) { '\u{a0}' } else { c });
+        let (from_number, to_number) = (before.ends_with(is_digit), after.starts_with(is_digit));
+        let stays = || {
+            let word = NUMBERED.iter().any(|word| before.ends_with(word));
+            let range = before.strip_suffix(" to").is_some_and(|from| from.ends_with(is_digit));
+            let rest_of_range = after.strip_prefix("to ");
+            let begins_range = rest_of_range.is_some_and(|to| to.starts_with(is_digit));
+            from_number && (after.starts_with('%') || begins_range) || to_number && (word || range)
+        };
+        out.push(match c {
+            ' ' if stays() => '\u{a0}',
+            '-' if to_number && before.ends_with([' ', '(', '[', '\n']) => '−',
+            c => c,
+        });
     }
     out
 }
@@ -396,15 +436,22 @@ fn level(mathml: &str) -> String {
         out += &rest[..base];
         rest = &rest[base..];
         let accented = rest.strip_prefix("<mover accent=\"true\">");
-        let letter = accented.unwrap_or(rest).strip_prefix("<mi>").and_then(|l| l.chars().next());
-        if letter.is_some_and(|letter| DESCENDING.contains(letter)) {
-            let close = if accented.is_some() { "</mover>" } else { "</mi>" };
-            let end = rest.find(close).expect("it is an element") + close.len();
+        if reaches_below(accented.unwrap_or(rest)) {
+            let close = if accented.is_some() { "</mover>" } else { "</m" };
+            let close = rest.find(close).expect("it is an element");
+            let end = close + rest[close..].find('>').expect("it is closed") + 1;
             out += &format!("<mpadded depth=\"0\">{}</mpadded>", &rest[..end]);
             rest = &rest[end..];
         }
     }
     out + rest
+}
+
+/// Whether MathML begins with a letter or a name that reaches below the line.
+fn reaches_below(mathml: &str) -> bool {
+    let is_name = mathml.starts_with("<mi") || mathml.starts_with("<mo");
+    let name = mathml.split(['<', '>']).nth(2).unwrap_or_default();
+    is_name && name.contains(|c| DESCENDING.contains(c))
 }
 
 #[cfg(test)]
@@ -441,9 +488,9 @@ mod tests {
         assert_eq!(text.matches("<math").count(), 1, "{text}");
         let pieces: Vec<&str> = text.split("<mrow").skip(1).collect();
         let sentences: Vec<bool> =
-            pieces.iter().map(|piece| piece.starts_with(" class=\"sentence\"")).collect();
+            pieces.iter().map(|piece| piece.starts_with(" class=\"sentence")).collect();
         assert_eq!(sentences, [true, false, true], "{text}");
-        assert!(pieces[1].starts_with("><mo form=\"infix\">+"), "{text}");
+        assert!(pieces[1].starts_with(" class=\"end\"><mo form=\"infix\">+"), "{text}");
     }
 
     #[test]
@@ -474,25 +521,30 @@ mod tests {
         let word = |text: &str| format!("<span class=\"whole\">{text}</span>");
         assert_eq!(flag, format!("run <code class=\"hljs\">a {}</code>", word("&#45;&#45;b")));
         assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
-        assert!(one("`f(x: f32) -> f64`").unwrap().contains(&word("&#45;&#62;")));
+        assert!(one("`f(x: f32) -> f64`").unwrap().contains(&word("&#45;&#62; f64")));
+        let flags = one("`a --b 1 --c --d 2`").unwrap();
+        assert!(flags.contains(&word("&#45;&#45;b 1")), "{flags}");
+        assert!(flags.contains(&word("&#45;&#45;c")), "{flags}");
         let path = [word("a&#45;b&#47;"), word("c&#46;d")].join("<wbr>");
         assert_eq!(one("`a-b/c.d`").unwrap(), format!("<code class=\"hljs\">{path}</code>"));
     }
 
     #[test]
     fn subscripts_are_level() {
-        let text = one("$\\beta_t, \\alpha_t, \\tilde\\mu_i^2$").unwrap();
+        let text = one("$\\beta_t, \\alpha_t, \\tilde\\mu_i^2, \\log_2$").unwrap();
         assert!(text.contains("<msub><mpadded depth=\"0\"><mi>β</mi></mpadded><mi>t"), "{text}");
         assert!(text.contains("<msub><mi>α</mi><mi>t"), "{text}");
         assert!(text.contains("<msubsup><mpadded depth=\"0\"><mover"), "{text}");
         assert!(text.contains("</mover></mpadded><mi>i"), "{text}");
+        assert!(text.contains("log</mo></mpadded><mn>2"), "{text}");
     }
 
     #[test]
     fn numbers_stay_with_what_belongs_to_them() {
-        let text = one("21.3 ± 3.8 %, [chapter 9](ch09.md), section 3.2, a % of\n\n`1 %`").unwrap();
+        let text = "21.3 ± 3.8 %, [chapter 9](ch09.md), section 3.2, -1 to 0.5, a % of\n\n`1 %`";
+        let text = one(text).unwrap();
         let together = "21.3\u{a0}±\u{a0}3.8\u{a0}%, [chapter\u{a0}9](ch09.md), \
-            section\u{a0}3.2, a % of\n\n`1 %`";
+            section\u{a0}3.2, −1\u{a0}to\u{a0}0.5, a % of\n\n`1 %`";
         assert_eq!(text, together);
     }
 

@@ -29,8 +29,7 @@ fn included(line: &str) -> Option<&str> {
 
 fn label(file: &str, address: Option<&str>) -> String {
     // On a narrow page, a path is broken after a slash and not at a hyphen.
-    let folders: Vec<String> = file.split_inclusive('/').map(|part| whole(part, part)).collect();
-    let name = folders.join("<wbr>");
+    let name = whole(file);
     match address {
         None => format!("<div class=\"file\">{name}</div>"),
         Some(address) => {
@@ -48,7 +47,7 @@ mod tests {
         let page = "Text.\n\n```rust,ignore\n{{#include ../a/b.rs:c}}\n```\n\n\
             ```console\n{{#include transcripts/d.txt}}\n```\n\n```rust\nlet x = 1;\n```";
         let named = name_files(page, None);
-        let name = "<span class=\"whole\">a/</span><wbr><span class=\"whole\">b.rs</span>";
+        let name = "<span class=\"whole\">a&#47;</span><wbr><span class=\"whole\">b&#46;rs</span>";
         let label = format!("<div class=\"file\">{name}</div>\n\n```rust,ignore\n");
         assert!(named.contains(&label), "{named}");
         assert_eq!(named.matches("class=\"file\"").count(), 1);

@@ -31,7 +31,7 @@ pub fn labelled(
     scale: u32,
     rows: &[Vec<Labelled>],
 ) -> Result<(), FigureError> {
-    let narrow = format!("text{{font-size:{:.0}px}}", narrow_size(scale, rows));
+    let narrow = format!("text{{font-size:{:.0}px;translate:0 3px}}", narrow_size(scale, rows));
     Ok(files::write(path, shaded(&labelled_svg(scale, rows)?, &narrow).as_bytes())?)
 }
 

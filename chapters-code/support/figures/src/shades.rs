@@ -15,11 +15,14 @@ const SHADES: [(Color, [&str; 2]); 4] = [
 /// A drawing is narrow if the page makes it no wider than this.
 const NARROW: &str = "max-width:400px";
 
-/// A style for an SVG whose words, those within this class, take their shade from the page, and
-/// have this size if the drawing is narrow.
-pub fn words_style(class: &str, narrow_size: u32) -> String {
+/// A style for an SVG whose words, those within this class, take their shade from the page. If the
+/// drawing is narrow, they are larger, and its lines thicker.
+pub fn words_style(class: &str) -> String {
     let [light, dark] = SHADES[0].1.map(|shade| format!(".{class} text{{fill:{shade}}}"));
-    let narrow = format!("@media({NARROW}){{.{class} text{{font-size:{narrow_size}px}}}}");
+    let narrow = format!(
+        "@media({NARROW}){{.{class} text{{font-size:20px;translate:0 3px}}\
+        .{class} polyline{{stroke-width:2}}}}"
+    );
     format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}{narrow}</style>")
 }
 
