@@ -52,7 +52,13 @@ fn main() -> Result<(), figures::FigureError> {
     ];
     let series: Vec<Series> = curves
         .into_iter()
-        .zip(palette::SERIES)
+        .zip([
+            palette::SIGNAL,
+            palette::NOISE,
+            palette::PREDICTION,
+            palette::DATA,
+            palette::INK,
+        ])
         .map(|((name, values), color)| {
             let points =
                 values.into_iter().enumerate().map(|(t, v)| (t as f64, v)).collect();

@@ -5,7 +5,8 @@
 use crate::unbroken_words;
 use ra_ap_rustc_lexer::{tokenize, FrontmatterAllowed, LiteralKind, Token, TokenKind};
 
-/// A block of code as HTML, if it holds either Rust or commands and their output.
+/// A block of code as HTML, if it holds Rust, commands with their output (`console`), or only
+/// commands (`text`).
 ///
 /// Commands are one block and what they print is another, so that a copied command has neither the
 /// prompt nor the output.
@@ -17,6 +18,9 @@ pub fn block(fence: &str) -> Option<String> {
             Some(format!("<pre><code class=\"language-rust hljs\">{}</code></pre>", rust(code)))
         }
         "console" => Some(console(code)),
+        "text" => {
+            Some(console(&code.lines().map(|line| format!("$ {line}\n")).collect::<String>()))
+        }
         _ => None,
     }
 }
@@ -135,8 +139,7 @@ mod tests {
         assert_eq!(
             html,
             "<pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">cargo run \
-            <span class=\"whole\">&#45;&#45; &#45;&#45;a</span> \
-            <span class=\"whole\">&#60;b&#62;</span></span>\n</code></pre>\n\
+            <span class=\"whole\">&#45;&#45; &#45;&#45;a &#60;b&#62;</span></span>\n</code></pre>\n\
             <pre class=\"output\"><code class=\"hljs\">one\n</code></pre>\n\
             <pre class=\"command\"><code class=\"hljs\"><span class=\"prompt\">ls</span>\n\
             </code></pre>"
@@ -144,8 +147,13 @@ mod tests {
     }
 
     #[test]
+    fn text_is_commands() {
+        assert_eq!(block("```text\na\n```"), block("```console\n$ a\n```"));
+    }
+
+    #[test]
     fn other_blocks_stay_as_they_are() {
-        assert_eq!(block("```text\na\n```"), None);
+        assert_eq!(block("```python\na\n```"), None);
         assert_eq!(block("```\na\n```"), None);
     }
 }

@@ -283,8 +283,8 @@ fn breaks_badly(code: &str) -> bool {
         || code.contains('/') && !code.contains(' ')
 }
 
-/// Code in running text, with breaks only between words; a word too long for a narrow page can
-/// also be broken after a slash or an opening angle bracket.
+/// Code in running text, with breaks only between words and after a slash; on a narrow page, a long
+/// word can also be broken after an opening angle bracket.
 fn whole_words(code: &str) -> String {
     format!("<code class=\"hljs\">{}</code>", unbroken_words(code))
 }
@@ -302,9 +302,10 @@ fn unbroken_words(code: &str) -> String {
 }
 
 fn belongs_to(word: &str, group: &str) -> bool {
-    let is_flag = group.starts_with('-') && !group.contains(' ') && !word.starts_with('-');
+    let last = group.rsplit(' ').next().unwrap_or(group);
+    let has_value = last.starts_with('-') && last != "--" && !word.starts_with('-');
     let fits = group.len() + 1 + word.len() <= NARROWEST;
-    fits && (group == "--" || is_flag)
+    fits && (group == "--" || has_value)
 }
 
 /// How many characters of code fit in the narrowest column.
@@ -313,8 +314,15 @@ const NARROWEST: usize = 32;
 /// A word that browsers must not break, as HTML.
 fn whole(word: &str) -> String {
     if word.chars().count() > NARROWEST || word.contains('/') && !word.contains(' ') {
-        let parts: Vec<String> = word.split_inclusive(['/', '<']).map(unbroken).collect();
-        return parts.join("<wbr>");
+        let parts = word.split_inclusive(['/', '<']).map(|part| {
+            let may_break = match part.chars().last() {
+                Some('/') => "<wbr>",
+                Some('<') => "<wbr class=\"narrow\">",
+                _ => "",
+            };
+            unbroken(part) + may_break
+        });
+        return parts.collect();
     }
     unbroken(word)
 }
@@ -333,7 +341,7 @@ fn unbroken(word: &str) -> String {
 }
 
 /// Words that stay with the number after them.
-const NUMBERED: [&str; 5] = ["hapter", "ection", "quation", "lgorithm", "imestep"];
+const NUMBERED: [&str; 6] = ["hapter", "ection", "quation", "lgorithm", "imestep", " eta"];
 
 /// Text in which a number stays with its spread, its per cent sign, the other end of its range or
 /// the word that it numbers, and has a minus sign if it is negative.
@@ -349,7 +357,10 @@ fn together(text: &str) -> String {
             let range = before.strip_suffix(" to").is_some_and(|from| from.ends_with(is_digit));
             let rest_of_range = after.strip_prefix("to ");
             let begins_range = rest_of_range.is_some_and(|to| to.starts_with(is_digit));
-            from_number && (after.starts_with('%') || begins_range) || to_number && (word || range)
+            let in_brackets = after.strip_prefix('(').is_some_and(|n| n.starts_with(is_digit));
+            from_number && (after.starts_with('%') || begins_range)
+                || to_number && (word || range)
+                || before.ends_with('%') && in_brackets
         };
         out.push(match c {
             ' ' if stays() => '\u{a0}',
@@ -522,7 +533,8 @@ mod tests {
         assert_eq!(flag, format!("run <code class=\"hljs\">a {}</code>", word("&#45;&#45;b")));
         assert_eq!(rest, "`c d`\n\n```sh\ne --f\n```\n");
         assert!(one("`f(x: f32) -> f64`").unwrap().contains(&word("&#45;&#62; f64")));
-        let flags = one("`a --b 1 --c --d 2`").unwrap();
+        let flags = one("`a -- --e 3 --b 1 --c --d 2`").unwrap();
+        assert!(flags.contains(&word("&#45;&#45; &#45;&#45;e 3")), "{flags}");
         assert!(flags.contains(&word("&#45;&#45;b 1")), "{flags}");
         assert!(flags.contains(&word("&#45;&#45;c")), "{flags}");
         let path = [word("a&#45;b&#47;"), word("c&#46;d")].join("<wbr>");
@@ -550,8 +562,8 @@ mod tests {
 
     #[test]
     fn a_method_is_flush_left() {
-        let text = "```text\n    fn f() {\n        1\n\n    }\n```\n\n  `a  b`\n";
-        assert_eq!(one(text).unwrap(), "```text\nfn f() {\n    1\n\n}\n```\n\n  `a  b`\n");
+        let text = "```cpp\n    int f() {\n        1\n\n    }\n```\n\n  `a  b`\n";
+        assert_eq!(one(text).unwrap(), "```cpp\nint f() {\n    1\n\n}\n```\n\n  `a  b`\n");
     }
 
     #[test]

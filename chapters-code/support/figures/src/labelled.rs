@@ -10,7 +10,7 @@ use crate::{pixels, FigureError};
 
 /// Size of the letters, and their size where a page makes the drawing narrow, in points.
 const SIZE: u32 = 15;
-const NARROW_SIZE: f64 = 20.0;
+const NARROW_SIZE: f64 = 22.0;
 /// The mean width of a letter, as a share of the size.
 const LETTER: f64 = 0.52;
 /// Height of a line of text, and the part of it that lies above the baseline.

@@ -111,10 +111,15 @@ fn plot(
         Quantity::Snr => ("signal-to-noise ratio", Scale::Logarithmic),
         Quantity::PosteriorVariance => ("posterior variance", Scale::Logarithmic),
     };
+    let color = |kind: &BetaSchedule| match kind {
+        BetaSchedule::Linear => palette::NOISE,
+        BetaSchedule::ScaledLinear => palette::PREDICTION,
+        BetaSchedule::SquaredcosCapV2 => palette::SIGNAL,
+        BetaSchedule::Sigmoid => palette::DATA,
+    };
     let series: Vec<Series> = schedules
         .iter()
-        .zip(palette::SERIES)
-        .map(|((kind, s), color)| {
+        .map(|(kind, s)| {
             let value = |t: usize| match args.plot {
                 Quantity::Betas => s.betas[t],
                 Quantity::AlphaBar => s.alpha_bar[t],
@@ -124,7 +129,7 @@ fn plot(
             // The first posterior variance is 0, which a logarithmic axis cannot show.
             let first = matches!(args.plot, Quantity::PosteriorVariance) as usize;
             let points = (first..s.len()).map(|t| (t as f64, value(t))).collect();
-            Series { name: kind.name().to_string(), points, color }
+            Series { name: kind.name().to_string(), points, color: color(kind) }
         })
         .collect();
     figures::line_plot(
