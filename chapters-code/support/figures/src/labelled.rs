@@ -35,8 +35,8 @@ pub fn labelled(
     Ok(files::write(path, shaded(&labelled_svg(scale, rows)?, &narrow).as_bytes())?)
 }
 
-/// The size at which no line is wider than its picture and the gap after it, from [`SIZE`] to
-/// [`NARROW_SIZE`].
+/// The size, from [`SIZE`] to [`NARROW_SIZE`], at which no line is wider than its picture and the
+/// gap after it.
 fn narrow_size(scale: u32, rows: &[Vec<Labelled>]) -> f64 {
     let fitting = rows.iter().flatten().flat_map(|(picture, lines)| {
         let room = (scale * picture.width() + GAP) as f64;
