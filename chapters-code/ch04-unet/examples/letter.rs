@@ -20,13 +20,13 @@ struct Placed {
     top: usize,
 }
 
-const WIDTH: usize = 640;
+const WIDTH: usize = 520;
 const GAP: usize = 22;
 /// The upper edge of the first level, and the distance from one level to the next.
 const TOP: usize = 48;
 const DOWN: usize = 118;
 /// How much farther towards the middle each level begins than the one above it.
-const INDENT: usize = 62;
+const INDENT: usize = 46;
 
 impl Shape {
     fn new(
@@ -198,7 +198,7 @@ fn draw_level(
             skips += &skip(&[ends[0], (left, y), (right, y), ends[1]]);
         }
     }
-    let (x, y) = (WIDTH / 2, up[0].centre() + 18);
+    let (x, y) = (WIDTH / 2, up[0].centre() + 20);
     svg += &format!(
         "<g data-set=\"cut={side}×{side}\" data-else=\"cut=none\" \
          stroke-dasharray=\"5 4\">\n<title>skips of {side}×{side}</title>\n{skips}\
@@ -261,13 +261,14 @@ fn main() -> anyhow::Result<()> {
     body += &label(WIDTH / 2, top - 10, "middle", "middle");
     body += &label(12, 14, "start", "noisy cat");
     body += &label(WIDTH - 12, 14, "end", "answer");
+    let height = top + 68;
     body += &label(
         WIDTH / 2,
-        14,
+        height - 8,
         "middle",
         "each block after the first is told the timestep",
     );
-    let (height, ink, style) = (top + 40, hex(INK), figures::words_style("lines"));
+    let (ink, style) = (hex(INK), figures::words_style("lines"));
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\">\n{style}<defs><marker id=\"head\" viewBox=\"0 0 8 8\" \

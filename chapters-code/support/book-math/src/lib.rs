@@ -27,8 +27,10 @@ pub mod live;
 mod math_table;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use math_core::{LatexToMathML, MathCoreConfig, MathDisplay};
+use regex::{Captures, Regex};
 
 /// Something that is wrong on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,35 +342,30 @@ fn unbroken(word: &str) -> String {
     }
 }
 
-/// Words that stay with the number after them.
-const NUMBERED: [&str; 6] = ["hapter", "ection", "quation", "lgorithm", "imestep", " eta"];
+/// What a line must not part: a word with its share, and with what that is a share of or compared
+/// with; a number with its spread, its per cent sign, the other end of its range or the word that
+/// it numbers.
+const TOGETHER: [&str; 6] = [
+    r"\pL+ [\d.]+ ± [\d.]+ % (\(|of )\d",
+    r" ± ",
+    r"\d %",
+    r"% \(\d",
+    r"\d to −?\d",
+    r"([cC]hapter|[sS]ection|[eE]quation|[aA]lgorithm|[tT]imestep| eta) \d",
+];
 
-/// Text in which a number stays with its spread, its per cent sign, the other end of its range or
-/// the word that it numbers, and has a minus sign if it is negative.
+/// Text in which negative numbers have a minus sign, and lines do not part what is in [`TOGETHER`].
 fn together(text: &str) -> String {
-    let text = text.replace(" ± ", "\u{a0}±\u{a0}");
-    let is_digit = |c: char| c.is_ascii_digit();
-    let mut out = String::new();
-    for (i, c) in text.char_indices() {
-        let (before, after) = (&text[..i], &text[i + c.len_utf8()..]);
-        let (from_number, to_number) = (before.ends_with(is_digit), after.starts_with(is_digit));
-        let stays = || {
-            let word = NUMBERED.iter().any(|word| before.ends_with(word));
-            let range = before.strip_suffix(" to").is_some_and(|from| from.ends_with(is_digit));
-            let rest_of_range = after.strip_prefix("to ");
-            let begins_range = rest_of_range.is_some_and(|to| to.starts_with(is_digit));
-            let in_brackets = after.strip_prefix('(').is_some_and(|n| n.starts_with(is_digit));
-            from_number && (after.starts_with('%') || begins_range)
-                || to_number && (word || range)
-                || before.ends_with('%') && in_brackets
-        };
-        out.push(match c {
-            ' ' if stays() => '\u{a0}',
-            '-' if to_number && before.ends_with([' ', '(', '[', '\n']) => '−',
-            c => c,
-        });
-    }
-    out
+    static PATTERNS: LazyLock<(Regex, [Regex; 6])> = LazyLock::new(|| {
+        let pattern = |pattern| Regex::new(pattern).expect("it is tested");
+        (pattern(r"([ (\[\n])-(\d)"), TOGETHER.map(pattern))
+    });
+    let (negative, together) = &*PATTERNS;
+    let text = negative.replace_all(text, "$1−$2").into_owned();
+    together.iter().fold(text, |text, pattern| {
+        let joined = |found: &Captures| found[0].replace(' ', "\u{a0}");
+        pattern.replace_all(&text, joined).into_owned()
+    })
 }
 
 /// A block of code without the indentation that all its lines share; other code as it is.
@@ -553,10 +550,13 @@ mod tests {
 
     #[test]
     fn numbers_stay_with_what_belongs_to_them() {
-        let text = "21.3 ± 3.8 %, [chapter 9](ch09.md), section 3.2, -1 to 0.5, a % of\n\n`1 %`";
+        let text = "21.3 ± 3.8 %, [chapter 9](ch09.md), section 3.2, -1 to 0.5, a % of\n\n\
+            `1 %`; grey 1.5 ± 2 % (3), red 4 ± 5 % of 6";
         let text = one(text).unwrap();
         let together = "21.3\u{a0}±\u{a0}3.8\u{a0}%, [chapter\u{a0}9](ch09.md), \
-            section\u{a0}3.2, −1\u{a0}to\u{a0}0.5, a % of\n\n`1 %`";
+            section\u{a0}3.2, −1\u{a0}to\u{a0}0.5, a % of\n\n\
+            `1 %`; grey\u{a0}1.5\u{a0}±\u{a0}2\u{a0}%\u{a0}(3), \
+            red\u{a0}4\u{a0}±\u{a0}5\u{a0}%\u{a0}of\u{a0}6";
         assert_eq!(text, together);
     }
 

@@ -20,7 +20,7 @@ const NARROW: &str = "max-width:400px";
 pub fn words_style(class: &str) -> String {
     let [light, dark] = SHADES[0].1.map(|shade| format!(".{class} text{{fill:{shade}}}"));
     let narrow = format!(
-        "@media({NARROW}){{.{class} text{{font-size:18px;translate:0 1px}}\
+        "@media({NARROW}){{.{class} text{{font-size:20px;translate:0 2px}}\
         .{class} polyline{{stroke-width:2}}}}"
     );
     format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}{narrow}</style>")
