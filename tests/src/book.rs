@@ -292,7 +292,7 @@ pub struct Making {
     /// The files that it writes and that pages show; the book keeps them in `book/figures`.
     #[serde(default)]
     pub figures: Vec<String>,
-    /// Files next to the pages that are first copied into the empty folder.
+    /// Files, kept next to the pages, that are first copied into the empty folder.
     #[serde(default)]
     pub inputs: Vec<String>,
     /// Whether a network drew the figures; if so, they may differ, because processors round

@@ -36,7 +36,7 @@ pub struct UNetConfig {
     pub in_channels: usize,
     /// Residual blocks per level on the way down; the way up has one more.
     pub layers_per_block: usize,
-    /// What the sum of a block's input and output is divided by in the middle.
+    /// What the sum of input and output is divided by in the blocks of the middle.
     pub mid_block_scale_factor: f64,
     pub mid_block_type: Option<String>,
     /// Added to variances in group norms.

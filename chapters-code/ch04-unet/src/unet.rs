@@ -136,7 +136,7 @@ impl<D: UNetDevice> UNet<D> {
     /// out_channels, h, w)`.
     ///
     /// # Panics
-    /// If there is not one timestep per image, or height or width cannot be halved as
+    /// If there is not one timestep per image, or if height or width cannot be halved as
     /// often as the network halves them.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,

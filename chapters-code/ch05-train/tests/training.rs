@@ -410,8 +410,8 @@ fn heldout_images_go_through_the_network_in_pieces() {
     assert!((loss.mean() - 1.0).abs() < 0.01, "{}", loss.mean());
 }
 
-/// The reasoning is that of chapter 6: an error of 1 in the noise shifts the predicted image and so
-/// the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
+/// The reasoning is that of chapter 6: an error of 1 in the noise shifts the predicted image and
+/// with it the mean of the step back (DDPM eq. 7), and two Gaussians of the same variance differ by
 /// the squared distance between their means, divided by twice the variance.
 #[test]
 fn the_bound_counts_errors_of_the_noise_as_the_means_that_they_move() {

@@ -1,4 +1,4 @@
-//! Images drawn from the same noise: once correctly, and in four wrong ways.
+//! Images drawn from the same noise: once in the right way, and in four wrong ones.
 
 use ch02_schedule::Schedule;
 use ch06_sampling::{

@@ -1,4 +1,4 @@
-//! Which pixels look at which words, for two prompts made of the same words.
+//! Which pixels look at which words, for two prompts made of the same words (but for "a" and "an").
 
 use std::cell::RefCell;
 

@@ -1,6 +1,6 @@
 //! The book in Chromium: what each page loads, and whether every interactive figure works when it
-//! is used as a reader would use it. That covers each figure's first picture, what it draws,
-//! dragging a slider, entering a bad value, and losing the files.
+//! is used as a reader would use it. That covers each figure's first picture, the pictures that it
+//! draws, dragging a slider, entering a bad value, and losing the files.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

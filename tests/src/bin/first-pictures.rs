@@ -40,9 +40,7 @@ fn opaque(picture: &RgbaImage) -> RgbImage {
     image::DynamicImage::from(picture.clone()).into_rgb8()
 }
 
-/// Shows every other picture for a twelfth of a second, and the last one for three seconds. The
-/// pictures are not enlarged, because the page enlarges them, and large ones would make up most of
-/// the page's bytes.
+/// Shows every other picture, each for a twelfth of a second, and the last one for three seconds.
 fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
     let mut film = GifEncoder::new_with_speed(File::create(path)?, 10);
     film.set_repeat(Repeat::Infinite)?;
@@ -51,9 +49,7 @@ fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
         if number % 2 == last % 2 {
             let milliseconds = if number == last { 3000 } else { 80 };
             let delay = Delay::from_numer_denom_ms(milliseconds, 1);
-            let small = figures::natural_size(&opaque(&picture), 16);
-            let small = figures::rgba(small.context("a film shows images of 16 by 16 pixels")?);
-            film.encode_frame(Frame::from_parts(small, 0, 0, delay))?;
+            film.encode_frame(Frame::from_parts(picture, 0, 0, delay))?;
         }
     }
     Ok(())

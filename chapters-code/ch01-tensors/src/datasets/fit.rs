@@ -1,4 +1,4 @@
-//! Cuts and resizes a picture, row by row, so that a large one is held in memory only once, not
+//! Crops and resizes a picture, row by row, so that a large one is held in memory only once, not
 //! twice.
 
 use image::{DynamicImage, GenericImageView, Rgb, RgbImage};

@@ -111,8 +111,8 @@ impl<N> Model<N> {
 }
 
 impl<D: UNetDevice> Model<UNet<D>> {
-    /// Channels, height and width of the images that the model draws, with the given side or,
-    /// without one, of the model's own size.
+    /// Channels, height and width of the images that the model draws, at the given side or,
+    /// without one, at the model's own size.
     ///
     /// # Errors
     /// If input and output differ in channels, or the network cannot take that size.

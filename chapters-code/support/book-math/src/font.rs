@@ -45,7 +45,7 @@ pub fn math_font(characters: &BTreeSet<char>) -> anyhow::Result<Vec<u8>> {
     compressed(MATH, characters, &MATH_FEATURES)
 }
 
-/// A font of the text as WOFF2, for these characters.
+/// One of the fonts of the text as WOFF2, with only these characters.
 ///
 /// # Errors
 /// As [`math_font`].

@@ -7,7 +7,8 @@ use anyhow::Context;
 
 /// Gives the images of a page their sizes: those that begin a line (`![what one
 /// sees](figures/a.png)`), which become HTML, and those of interactive figures, which are HTML
-/// already.
+/// already. The latter also say how many pixels wide they are (`--width`), for the style of the
+/// book, which enlarges them by a whole-number factor.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -45,8 +46,11 @@ fn image(line: &str) -> Option<(&str, &str, &str)> {
 fn within_html(line: &str, folder: &Path) -> anyhow::Result<String> {
     let Some((before, rest)) = line.split_once("<img src=\"") else { return Ok(line.into()) };
     let (path, rest) = rest.split_once('"').context("an image without a name")?;
-    let size = size(&folder.join(path))?;
-    Ok(format!("{before}<img src=\"{path}\"{size} loading=\"lazy\"{rest}"))
+    let file = folder.join(path);
+    let pixels = imagesize::size(&file).with_context(|| file.display().to_string())?.width;
+    let size = size(&file)?;
+    let style = format!(" style=\"--width:{pixels}px\"");
+    Ok(format!("{before}<img src=\"{path}\"{size}{style} loading=\"lazy\"{rest}"))
 }
 
 /// How wide and how high a picture may be, in points.
@@ -83,7 +87,7 @@ mod tests {
     fn images_have_their_size() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../book");
         let page = "Text.\n\n![Cats, \"cats\"](figures/inside.png)\n*Cats.*\n\n<form>\n\
-            <img src=\"figures/u_net.svg\" alt=\"A\">\n</form>\n";
+            <img src=\"figures/live-cat.png\" alt=\"A\">\n</form>\n";
         let html = with_sizes(page, &folder).unwrap();
         let inside = imagesize::size(folder.join("figures/inside.png")).unwrap();
         let expected = format!(
@@ -93,7 +97,10 @@ mod tests {
             5 * inside.height
         );
         assert_eq!(html.matches(&expected).count(), 2, "{html}");
-        assert!(html.contains("<img src=\"figures/u_net.svg\" width=\"640\" height="), "{html}");
+        assert!(html.contains("<img src=\"figures/live-cat.png\" width=\"451\" height="), "{html}");
+        assert!(html.contains(" style=\"--width:451px\" loading=\"lazy\" alt=\"A\">"), "{html}");
+        let svg = with_sizes("![a](figures/u_net.svg)\n", &folder).unwrap();
+        assert!(svg.contains(" width=\"520\" height="), "{svg}");
         assert!(html.starts_with("Text.\n\n<label") && html.contains("</label>\n*Cats.*\n"));
         assert!(with_sizes("![a](figures/none.png)\n", &folder).is_err());
     }

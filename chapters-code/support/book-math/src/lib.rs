@@ -342,9 +342,9 @@ fn unbroken(word: &str) -> String {
     }
 }
 
-/// What a line must not part: a word with its share, and with what that is a share of or compared
-/// with; a number with its spread, its per cent sign, the other end of its range or the word that
-/// it numbers.
+/// What must stay together on a line: a word with its share, and with what that is a share of or
+/// compared with; a number with its spread, its per cent sign, the other end of its range or the
+/// word that it numbers.
 const TOGETHER: [&str; 6] = [
     r"\pL+ [\d.]+ ± [\d.]+ % (\(|of )\d",
     r" ± ",
@@ -434,8 +434,8 @@ fn colored(mathml: &str) -> String {
 /// Letters that reach below the line.
 const DESCENDING: &str = "βγηλμρφχψζξfgjpqyQ";
 
-/// MathML in which the subscripts of all letters hang equally low: browsers would hang that of a
-/// letter that reaches below the line lower than the others.
+/// MathML in which the subscripts of all letters hang equally low: browsers would hang one
+/// lower if its letter reaches below the line.
 fn level(mathml: &str) -> String {
     let mut out = String::new();
     let mut rest = mathml;

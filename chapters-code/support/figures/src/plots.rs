@@ -90,7 +90,7 @@ fn has_place(v: f64) -> bool {
     v.abs() < 1e100
 }
 
-/// The range of the finite values, widened if it would be a single value.
+/// The range of the finite values, widened if it would otherwise be a single value.
 fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .filter(|v| has_place(*v))
@@ -190,7 +190,7 @@ fn powers(factors: &[f64], low: f64, high: f64) -> Vec<f64> {
 }
 
 /// The rules of a narrow plot: its letters are larger than the plot allows for, so the title of the
-/// upward axis moves to the left, to make room for wider numbers.
+/// vertical axis moves to the left, to make room for wider numbers.
 fn narrow() -> String {
     let [size, shift] = [18, 5].map(|points| points * FINE);
     format!("text{{font-size:{size}px}}text[transform]{{translate:-{shift}px}}")

@@ -300,9 +300,10 @@ class Board {
 
 // ---- The film: everything that was drawn ---------------------------------------------------------------------------
 
-/** How many milliseconds a film lasts at speed 1, and how many small pictures there are under the slider. */
+/** How many milliseconds a film lasts at speed 1. */
 const LENGTH = 4000;
-const THUMBNAILS = 12;
+/** In a figure narrower than this, the small pictures under the slider are enlarged by only two, not by three. */
+const NARROW = 400;
 
 class Film {
     frames = [];
@@ -375,6 +376,7 @@ class Film {
         const { pixels, width, height, text } = this.frames[this.at];
         this.first.hidden = true;
         [this.canvas.width, this.canvas.height, this.canvas.hidden] = [width, height, false];
+        this.canvas.style.setProperty("--width", `${width}px`);
         this.canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
         this.canvas.setAttribute("aria-label", `${this.label}: ${text}`);
         this.slider.setAttribute("aria-valuetext", text);
@@ -417,9 +419,11 @@ class Film {
     thumbnails() {
         const { width, height, columns } = this.frames[0];
         if (columns === 0) return;
-        const count = Math.min(THUMBNAILS, this.frames.length);
         const part = Math.round(width / columns);
+        const room = this.controls.clientWidth;
+        const count = Math.min(Math.floor(room / (room < NARROW ? 2 : 3) / part), this.frames.length);
         [this.strip.width, this.strip.height, this.strip.hidden] = [part * count, height, false];
+        this.strip.style.setProperty("--width", `${part * count}px`);
         const context = this.strip.getContext("2d");
         for (let i = 0; i < count; i++) {
             const { pixels } = this.frames[Math.round(i * (this.frames.length - 1) / (count - 1))];

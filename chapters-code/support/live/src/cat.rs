@@ -26,8 +26,8 @@ pub struct Cat {
 }
 
 /// Side of a pixel, and distance from one picture to the next, in pixels of the figure.
-const SCALE: usize = 8;
-const STEP: usize = 130;
+const SCALE: usize = 7;
+const STEP: usize = 113;
 
 impl Cat {
     pub fn frames(self) -> anyhow::Result<Frames> {

@@ -114,17 +114,14 @@ fn device() -> Cpu {
     Cpu::default()
 }
 
-/// Screen pixels per pixel. The page enlarges the pictures further; this decides how thin the gap
-/// between them is.
-const SCALE: usize = 4;
-
-/// All images of some batches, in rows of `columns`.
+/// All images of some batches, in rows of `columns`. They are not enlarged,
+/// because the page enlarges them.
 fn frame(batches: &[&Images<Cpu>], columns: usize, caption: String) -> Frame {
     let (_, channels, height, width) = *batches[0].shape();
     let values: Vec<f32> = batches.iter().flat_map(|images| images.as_vec()).collect();
     let images = values.chunks(channels * height * width);
     let pictures: Vec<_> =
         images.map(|values| Picture { values, channels, height, width }).collect();
-    let picture = figures::rgba(figures::grid(&pictures, columns, SCALE));
+    let picture = figures::rgba(figures::grid(&pictures, columns, 1));
     Frame { picture, columns, caption }
 }

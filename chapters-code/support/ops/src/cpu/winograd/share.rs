@@ -15,7 +15,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Cuts `0..len` into `count` pieces; the length of all but the last is a multiple of `step`.
+    /// Cuts `0..len` into `count` pieces; the length of each but the last is a multiple of `step`.
     fn pieces(len: usize, count: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
         let piece = len.div_ceil(count).next_multiple_of(step);
         (0..len).step_by(piece).map(move |first| first..len.min(first + piece))
