@@ -186,7 +186,7 @@ fn classes_and_their_evaluation() {
         assert_eq!(column["unit"], "percent", "{name}");
         assert!((0.0..=1.0).contains(&column["value"]["mean"].as_f64().unwrap()), "{name}");
     }
-    // The cats of a network that has learnt nothing are far from any that the dataset's own code
+    // The cats of a network that has learnt nothing are far from any that the data set's own code
     // can draw.
     let value = |name: &str| {
         columns.iter().find(|column| column["name"] == name).unwrap()["value"]["mean"].as_f64()

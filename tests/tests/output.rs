@@ -404,7 +404,7 @@ fn on_full_disk(program: &str, folder: &Path, args: &[&str], blocks: u32) -> Out
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// Limits, in blocks, each of which lets more files be written than the one before.
+/// Limits (in blocks), each of which lets more files be written than the one before.
 const BLOCKS: [u32; 6] = [0, 1, 4, 32, 256, 2048];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The built-in dataset: cat faces of 16×16 pixels, drawn by code, as many as you like.
+//! The built-in data set: cat faces of 16×16 pixels, drawn by code, as many as you like.
 //!
 //! A cat is its [`Attributes`], which its caption names, and its [`Pose`], which makes every cat a
 //! little different.
@@ -150,7 +150,7 @@ pub struct Pose {
 // ANCHOR_END: pose
 
 impl Pose {
-    /// Centred and upright, with average size and brightness.
+    /// Centred and upright, of average size and brightness.
     pub const MIDDLE: Self =
         Self { dx: 0.0, dy: 0.0, size: 1.0, tilt: 0.0, shade: 1.0 };
 }

@@ -77,7 +77,7 @@ pub trait Dataset: Send + Sync {
 }
 // ANCHOR_END: dataset
 
-/// Which part of a dataset.
+/// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// What the network learns from.

@@ -8,8 +8,8 @@ use rand::RngCore;
 /// Where each run of four numbers was first drawn; it is an error if one occurs twice.
 type Seen = HashMap<[u32; 4], (Purpose, u64, u64)>;
 
-/// Adds every run in a thousand numbers from a source, at any offset, so that a shifted
-/// copy is found, too.
+/// Takes a thousand numbers from a source, and adds the run that begins at each of them, so that a
+/// shifted copy is found, too.
 fn add(seen: &mut Seen, purpose: Purpose, seed: u64, index: u64) {
     let mut rng = purpose.rng(seed, index);
     let numbers: Vec<u32> = (0..1000).map(|_| rng.next_u32()).collect();

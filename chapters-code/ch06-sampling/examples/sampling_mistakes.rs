@@ -1,4 +1,4 @@
-//! Images drawn from the same noise: once in the right way, and in four wrong ones.
+//! Images drawn from the same noise: once in the right way, and once in each of four wrong ways.
 
 use ch02_schedule::Schedule;
 use ch06_sampling::{

@@ -256,7 +256,7 @@ impl<D: UNetDevice> TextEncoder<D> {
 impl<D: UNetDevice> TextEncoder<D> {
     // ANCHOR: read
     /// What was read, `(prompts, width, 1, max_words)`; zeros where there is no prompt.
-    /// Panics if a prompt is too long, or names a word that does not exist.
+    /// Panics if a prompt is too long, or contains an unknown word.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         prompts: &[Option<&[usize]>],

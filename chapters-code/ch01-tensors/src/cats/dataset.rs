@@ -1,9 +1,9 @@
-//! The cats as a dataset.
+//! The cats as a data set.
 
 use super::{Attributes, Fur};
 use crate::{cats, Dataset, Split};
 
-/// The built-in dataset: pixel-art cats, drawn when asked for.
+/// The built-in data set: pixel-art cats, drawn when asked for.
 #[derive(Clone, Debug)]
 pub struct Cats {
     seed: u64,

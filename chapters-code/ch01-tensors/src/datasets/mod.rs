@@ -1,4 +1,4 @@
-//! Datasets that are read from files, and the flags that choose a dataset. Nothing is
+//! Data sets that are read from files, and the flags that choose a data set. Nothing is
 //! downloaded.
 
 pub(crate) mod cifar10;
@@ -19,7 +19,7 @@ use crate::{Dataset, Split};
 /// IDX and CIFAR-10 files that hold more bytes than this are rejected.
 const MAX_BYTES: usize = 1 << 30;
 
-/// A dataset that the programs know by name.
+/// A data set that the programs know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DatasetName {
     /// Pixel-art cats, drawn by our own code
@@ -53,7 +53,7 @@ pub struct DataArgs {
     /// Which images
     #[arg(long, value_enum, default_value = "cats")]
     pub dataset: DatasetName,
-    /// Where the files of the dataset are (cats have none)
+    /// Where the files of the data set are (cats have none)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Side of the square to which a folder's images are scaled (default: 32)
@@ -77,7 +77,7 @@ fn channels(text: &str) -> Result<u32, String> {
 }
 
 impl DataArgs {
-    /// The flags when this dataset is chosen and nothing else is given.
+    /// The flags that apply if this data set is chosen and nothing else is given.
     pub fn new(dataset: DatasetName) -> Self {
         Self {
             dataset,
@@ -88,7 +88,7 @@ impl DataArgs {
         }
     }
 
-    /// Opens the dataset.
+    /// Opens the data set.
     ///
     /// # Errors
     /// If its files are missing or damaged, or if a flag has no meaning for it.
@@ -96,7 +96,7 @@ impl DataArgs {
         open(self, split)
     }
 
-    /// Rejects a flag that has no meaning for the dataset.
+    /// Rejects a flag that has no meaning for the data set.
     fn check(&self) -> Result<(), DataError> {
         let folder = self.dataset == DatasetName::Folder;
         let flags = [
@@ -128,7 +128,7 @@ impl DataArgs {
     }
 }
 
-/// Why a dataset cannot be read.
+/// Why a data set cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error(
@@ -164,11 +164,11 @@ impl DataError {
     }
 }
 
-/// Opens the dataset that the flags choose.
+/// Opens the data set that the flags choose.
 ///
 /// # Errors
 /// If a file is missing, truncated or in another format, or if a flag has no meaning for the
-/// dataset.
+/// data set.
 pub fn open(args: &DataArgs, split: Split) -> Result<Box<dyn Dataset>, DataError> {
     args.check()?;
     let name = args.dataset.word();

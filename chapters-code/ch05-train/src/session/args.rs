@@ -153,8 +153,8 @@ impl Args {
             .unwrap_or_else(|| Path::new("runs").join(self.data.dataset.word()))
     }
 
-    /// The same flags for this data set. On resuming, the data set, and with it the default number
-    /// of steps, is known only after loading.
+    /// The same flags for this data set. When a run is resumed, the data set, and with it the
+    /// default number of steps, is known only after loading.
     pub(super) fn with_data(&self, data: DataArgs) -> Self {
         Self { out: Some(self.out()), data, ..self.clone() }
     }

@@ -65,8 +65,8 @@ pub trait Session: Sized {
 const HELDOUT: usize = 256;
 
 /// Begins a training run, or continues one. `begin` and `resume` make the session for
-/// the data set to learn from. The exit code says whether all was done or, if not, which signal
-/// stopped the run.
+/// the data set to learn from. The exit code says whether everything was done and, if not, which
+/// signal stopped the run.
 ///
 /// # Errors
 /// If a file cannot be read or written, if flags and files do not fit together, or if a step fails.

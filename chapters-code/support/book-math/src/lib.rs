@@ -354,7 +354,8 @@ const TOGETHER: [&str; 6] = [
     r"([cC]hapter|[sS]ection|[eE]quation|[aA]lgorithm|[tT]imestep| eta) \d",
 ];
 
-/// Text in which negative numbers have a minus sign, and lines do not part what is in [`TOGETHER`].
+/// Text in which negative numbers have a minus sign, and line breaks do not part what is in
+/// [`TOGETHER`].
 fn together(text: &str) -> String {
     static PATTERNS: LazyLock<(Regex, [Regex; 6])> = LazyLock::new(|| {
         let pattern = |pattern| Regex::new(pattern).expect("it is tested");

@@ -57,7 +57,7 @@ fn accepted<T, E: Display>(result: Result<T, E>) -> bool {
         .is_ok()
 }
 
-/// A parser of one file, which is written to `path` each time.
+/// A parser for a single file; the file is written to `path` each time.
 fn of_file<T, E: Display>(path: PathBuf, read: impl Fn() -> Result<T, E> + 'static) -> Run {
     put(&path, &[]);
     Box::new(move |input| {

@@ -1,10 +1,10 @@
-//! Shows a dataset as a grid and says what is in it.
+//! Shows a data set as a grid and says what is in it.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Show a dataset: a grid of its first images, and their statistics
+/// Show a data set: a grid of its first images, and their statistics
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]

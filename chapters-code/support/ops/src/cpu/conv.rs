@@ -13,8 +13,8 @@
 //! unfold.
 //!
 //! Unfolding an image of many channels for a result of few (the last layer of a U-Net) would take
-//! longer than the product. Such a convolution is computed as what it also is: the gradient of
-//! another one, from few channels to many.
+//! longer than the product. Such a convolution is also the gradient of another one, from few
+//! channels to many, and is computed as such.
 
 use rayon::prelude::*;
 
@@ -181,7 +181,7 @@ fn spread(s: &ConvShape, w: &[f32], dy: &[f32], input: &ConvShape, base: Base, d
 /// Images are summed in this many groups, whatever the number of threads, so that the result is
 /// always the same.
 const GROUPS: usize = 4;
-/// Images are concatenated until a product has at least this many columns; shorter products are
+/// Images are concatenated until a product has at least this many columns; narrower products are
 /// inefficient, and so is copying more images.
 const MIN_PRODUCT_LEN: usize = 48;
 

@@ -63,8 +63,8 @@ pub(super) fn backward(
 ) {
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
-    // Every image adds to the gradients of gamma and beta: keep each image's share, and add the
-    // shares up in order below.
+    // Every image adds to the gradients of gamma and beta: keep each image's share; further
+    // down the shares are added up in order.
     let mut shares = vec![[0.0f32; 2]; s.batch * s.channels];
     let pieces = dx
         .par_chunks_mut(len)
