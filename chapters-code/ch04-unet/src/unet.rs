@@ -136,8 +136,8 @@ impl<D: UNetDevice> UNet<D> {
     /// out_channels, h, w)`.
     ///
     /// # Panics
-    /// If there is not one timestep per image, or if height or width cannot be halved as
-    /// often as the network halves them.
+    /// If there is not one timestep per image, or if height or width cannot be halved
+    /// as often as the network halves them.
     pub fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         x_t: Images<D, T>,
