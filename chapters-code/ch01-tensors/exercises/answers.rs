@@ -1,8 +1,8 @@
 //! Your answers. `cargo test -p ch01-tensors --test exercises` says whether they are
 //! right.
-#![allow(unused_variables)]
+#![allow(unused_variables, unused_imports)]
 
-use ch01_tensors::Dataset;
+use ch01_tensors::{from_byte, Dataset};
 
 /// From the bytes of a file (the red, green and blue of one pixel after another) to values in
 /// -1..1, channel by channel.

@@ -2,7 +2,7 @@
 //! right.
 #![allow(unused_variables, unused_imports)]
 
-use ch04_unet::{UNet, UNetConfig};
+use ch04_unet::{time_embedding, BlockHook, UNet, UNetConfig};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 

@@ -2,11 +2,11 @@
 //! right.
 #![allow(unused_variables, unused_imports)]
 
-use ch03_forward::Diffusion;
+use ch03_forward::{standard_normal, Diffusion};
 use ch04_unet::UNet;
 use ch05_train::Optimizer;
 use dfdx::prelude::*;
-use ops::{AutoDevice, Images};
+use ops::{gradient_of, AutoDevice, Images};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 

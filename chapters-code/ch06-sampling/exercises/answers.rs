@@ -5,6 +5,9 @@
 use ch02_schedule::Schedule;
 use ch04_unet::model_dir::Model;
 use ch04_unet::UNet;
+use ch06_sampling::{
+    all_timesteps, denoiser, noise_per_image, sources, walk, Ancestral,
+};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};
 

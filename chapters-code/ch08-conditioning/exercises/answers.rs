@@ -3,6 +3,8 @@
 #![allow(unused_variables, unused_imports)]
 
 use ch04_unet::model_dir::Model;
+use ch06_sampling::walk;
+use ch07_ddim::Ddim;
 use ch08_conditioning::{Condition, ConditionalUNet};
 use dfdx::prelude::*;
 use ops::{AutoDevice, Images};

@@ -1,6 +1,8 @@
 //! Your answers. `cargo test -p ch09-evaluation --test exercises` says whether they are
 //! right.
-#![allow(unused_variables)]
+#![allow(unused_variables, unused_imports)]
+
+use ch09_evaluation::nearest;
 
 /// The mean and the standard deviation of some numbers (divide by one less than their
 /// count).

@@ -37,7 +37,7 @@ impl Clone for Stale {
 // SAFETY: an `f32` whose bits are all zero is a number.
 #[cfg(feature = "cuda")]
 unsafe impl cudarc::driver::ValidAsZeroBits for Stale {}
-// SAFETY: it is laid out like an `f32`, which may be sent to a GPU; no `Stale` ever is.
+// SAFETY: it is laid out like an `f32`, which may be sent to a GPU; no `Stale` is ever sent to one.
 #[cfg(feature = "cuda")]
 unsafe impl cudarc::driver::DeviceRepr for Stale {}
 
