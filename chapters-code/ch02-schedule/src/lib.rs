@@ -157,8 +157,8 @@ impl Schedule {
 }
 
 // ANCHOR: raised
-/// First and last beta of a schedule that is at least as noisy after `timesteps` steps
-/// as the DDPM paper's is after a thousand: with fewer steps, each adds proportionally
+/// First and last beta of a schedule that is about as noisy after `timesteps` steps as
+/// the DDPM paper's is after a thousand: with fewer steps, each adds proportionally
 /// more noise.
 pub fn raised_betas(timesteps: usize) -> (f64, f64) {
     let factor = 1000.0 / timesteps as f64;
