@@ -7,6 +7,11 @@ use ch06_sampling::{denoiser, noise_per_image, sources, walk};
 use ch07_ddim::{Ddim, TimestepSpacing};
 use live::Frame;
 
+/// Pictures stand side by side in a frame, one pixel apart, and each has this height and width.
+const SIDE: u32 = 16;
+/// From the left edge of one picture to that of the next.
+const STEP: u32 = SIDE + 1;
+
 fn frames(settings: &str) -> anyhow::Result<Vec<Frame>> {
     for name in ["cats", "cats-text"] {
         let folder = cli::shipped(name);
@@ -33,7 +38,7 @@ fn a_walk_ends_at_the_cats_of_chapter_7() {
     assert!(frames[0].caption.starts_with("t = 999:"));
     let last = &frames[6].picture;
     // Two rows with the same cats.
-    let expected = figures::image_grid(&cats, 4, 4);
+    let expected = figures::image_grid(&cats, 4, 1);
     for (x, y, pixel) in expected.enumerate_pixels() {
         for row in [0, expected.height() + 1] {
             assert_eq!(last.get_pixel(x, y + row).0[..3], pixel.0);
@@ -44,7 +49,8 @@ fn a_walk_ends_at_the_cats_of_chapter_7() {
 /// The part of a picture that shows one image of a row.
 fn column(frame: &Frame, number: u32) -> Vec<u8> {
     let pixels = frame.picture.enumerate_pixels();
-    let inside = pixels.filter(|(x, y, _)| (65 * number..65 * number + 64).contains(x) && *y < 64);
+    let columns = STEP * number..STEP * number + SIDE;
+    let inside = pixels.filter(|(x, y, _)| columns.contains(x) && *y < SIDE);
     inside.flat_map(|(_, _, pixel)| pixel.0).collect()
 }
 
@@ -192,7 +198,7 @@ fn inpainting_keeps_what_the_reader_painted() {
     let all = frames(&board(4..8, 0.5)).unwrap();
     assert_eq!(all.len(), 21);
     let cat = column(&all[20], 1);
-    let rows: Vec<&[u8]> = cat.chunks(64 * 4 * 4).collect();
+    let rows: Vec<&[u8]> = cat.chunks(4 * SIDE as usize).collect();
     for (i, row) in rows.iter().enumerate() {
         let is_teal = row.chunks(4).all(|pixel| pixel == [0, 128, 128, 255]);
         assert_eq!(is_teal, !(4..8).contains(&i), "row {i}");
@@ -207,7 +213,7 @@ fn with_strength_the_painted_picture_goes() {
         let off = cat
             .chunks(4)
             .map(|p| p.iter().zip([0, 128, 128]).map(|(a, b)| a.abs_diff(b) as f64).sum::<f64>());
-        off.sum::<f64>() / (64.0 * 64.0)
+        off.sum::<f64>() / (SIDE * SIDE) as f64
     };
     let [low, high] = [0.1, 0.9].map(teal);
     assert!(high > 3.0 * low, "{low} {high}");
@@ -222,20 +228,20 @@ fn at_the_first_timestep_there_is_the_cat_and_at_the_last_the_noise() {
         let [frame] = frames.unwrap().try_into().unwrap();
         frame.picture
     };
-    // Three pictures side by side, each 64 pixels wide, with gaps of one pixel.
     let difference = |picture: &figures::RgbaImage, other: u32| {
         let square = |x: u32, y: u32, c: usize| {
-            picture.get_pixel(65 + x, y).0[c].abs_diff(picture.get_pixel(other + x, y).0[c]) as f64
+            let pixel = |number: u32| picture.get_pixel(STEP * number + x, y).0[c];
+            pixel(1).abs_diff(pixel(other)) as f64
         };
-        let all =
-            (0..64).flat_map(|x| (0..64).flat_map(move |y| (0..3).map(move |c| square(x, y, c))));
-        all.sum::<f64>() / (3.0 * 64.0 * 64.0)
+        let all = (0..SIDE)
+            .flat_map(|x| (0..SIDE).flat_map(move |y| (0..3).map(move |c| square(x, y, c))));
+        all.sum::<f64>() / (3 * SIDE * SIDE) as f64
     };
     for schedule in ["linear", "squaredcos_cap_v2"] {
         let (first, last) = (at(0, schedule), at(999, schedule));
-        assert_eq!(first.dimensions(), (194, 64));
-        assert!(difference(&first, 0) < 2.0 && difference(&first, 130) > 20.0, "{schedule}");
-        assert!(difference(&last, 130) < 2.0 && difference(&last, 0) > 20.0, "{schedule}");
+        assert_eq!(first.dimensions(), (2 * STEP + SIDE, SIDE));
+        assert!(difference(&first, 0) < 2.0 && difference(&first, 2) > 20.0, "{schedule}");
+        assert!(difference(&last, 2) < 2.0 && difference(&last, 0) > 20.0, "{schedule}");
     }
 }
 
