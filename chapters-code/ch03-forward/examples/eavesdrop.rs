@@ -24,6 +24,13 @@ const CATS: usize = 200;
 const STRIDE: usize = 40;
 const SEEDS: u64 = 3;
 
+/// Where the line through these points, which falls, first crosses `height`.
+fn crossing(points: &[(f64, f64)], height: f64) -> Option<f64> {
+    let mut pieces = points.windows(2).map(|piece| (piece[0], piece[1]));
+    let ((left, above), (right, below)) = pieces.find(|(_, end)| end.1 < height)?;
+    Some(left + (right - left) * (above - height) / (above - below))
+}
+
 fn draw(project: Project) -> anyhow::Result<()> {
     let posterior =
         if project.mine { answers::posterior } else { solutions::posterior };
@@ -64,9 +71,11 @@ fn draw(project: Project) -> anyhow::Result<()> {
         let (series, deviations) =
             figures::measured(name, color, timesteps.map(|t| (t as f64, shares(t))));
         for least in [0.99, 0.5, 0.05] {
-            let lost = series.points.iter().find(|(_, share)| *share < least);
-            let t = lost.expect("all is lost in the end").0;
-            cli::println!("{name}: below {:.0} % from timestep {t} on", 100.0 * least);
+            let t = crossing(&series.points, least).expect("all is lost in the end");
+            cli::println!(
+                "{name}: below {:.0} % from timestep {t:.0} on",
+                100.0 * least
+            );
         }
         (series, deviations)
     });

@@ -90,9 +90,13 @@ fn draw(project: Project) -> anyhow::Result<()> {
     ];
     let series = solvers.map(|(name, answers, color)| {
         let errors = STEPS.map(|steps| error(solver(name), steps));
-        // Between 20 and 80 steps.
-        let order = (errors[2] / errors[4]).log(4.0);
-        cli::println!("{name}: of order {order:.2}");
+        let factor = errors[2] / errors[4];
+        let order = factor.log((STEPS[4] / STEPS[2]) as f64);
+        cli::println!(
+            "{name}: {} steps instead of {} divide the error by {factor:.1}: order {order:.2}",
+            STEPS[4],
+            STEPS[2],
+        );
         let answers = STEPS.map(|steps| (answers * steps) as f64);
         let points = answers.into_iter().zip(errors).collect();
         Series { name: name.into(), points, color }

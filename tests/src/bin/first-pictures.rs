@@ -40,7 +40,7 @@ fn opaque(picture: &RgbaImage) -> RgbImage {
     image::DynamicImage::from(picture.clone()).into_rgb8()
 }
 
-/// Shows every other picture, each for a twelfth of a second, and the last one for three seconds.
+/// Shows every second picture, each for a twelfth of a second, and the last one for three seconds.
 fn save_film(path: &str, pictures: Vec<RgbaImage>) -> anyhow::Result<()> {
     let mut film = GifEncoder::new_with_speed(File::create(path)?, 10);
     film.set_repeat(Repeat::Infinite)?;

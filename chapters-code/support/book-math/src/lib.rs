@@ -435,7 +435,7 @@ fn colored(mathml: &str) -> String {
 /// Letters that reach below the line.
 const DESCENDING: &str = "βγηλμρφχψζξfgjpqyQ";
 
-/// MathML in which the subscripts of all letters hang equally low: browsers would hang one
+/// MathML in which the subscripts of all letters hang equally low: browsers hang a subscript
 /// lower if its letter reaches below the line.
 fn level(mathml: &str) -> String {
     let mut out = String::new();
