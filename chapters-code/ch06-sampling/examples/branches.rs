@@ -19,7 +19,7 @@ const TIMESTEPS: [usize; 5] = [990, 900, 800, 700, 500];
 const BRANCHES: u64 = 8;
 /// How many walks branch; the picture shows only the first of them.
 const TRUNKS: u64 = 4;
-/// How many groups of unrelated cats show what chance does.
+/// How many counts of unrelated cats show what chance does.
 const UNRELATED: u64 = 1000;
 
 /// The name of each attribute, and its value as a number.
@@ -39,16 +39,20 @@ fn agree(cats: &[[(&str, usize); 5]], attribute: usize) -> usize {
     cats.iter().map(|cat| count(cat[attribute].1)).max().expect("there are cats")
 }
 
-/// The same counts for unrelated real cats, as a mean over groups: what chance alone
-/// gives.
-fn alike_by_chance() -> [(&'static str, u64); 5] {
-    let group =
-        |g| (g * BRANCHES..(g + 1) * BRANCHES).map(|i| named(&nth(0, i).0)).collect();
-    let groups: Vec<Vec<_>> = (0..UNRELATED).map(group).collect();
+/// The same counts for unrelated real cats: what chance alone gives, as mean and
+/// deviation of many counts.
+fn alike_by_chance() -> [(&'static str, String); 5] {
+    let group = |g| (g * BRANCHES..(g + 1) * BRANCHES).map(|i| named(&nth(0, i).0));
+    let groups = (0..UNRELATED * TRUNKS).map(|g| group(g).collect());
+    let groups: Vec<Vec<_>> = groups.collect();
     std::array::from_fn(|i| {
-        let sum: usize = groups.iter().map(|cats| agree(cats, i)).sum();
-        let share = sum as f64 / UNRELATED as f64;
-        (groups[0][0][i].0, (share * TRUNKS as f64).round() as u64)
+        let sums = groups.chunks(TRUNKS as usize);
+        let sums = sums.map(|all| all.iter().map(|cats| agree(cats, i)).sum::<usize>());
+        let sums: Vec<f64> = sums.map(|sum| sum as f64).collect();
+        let mean = sums.iter().sum::<f64>() / sums.len() as f64;
+        let variance = sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>()
+            / (sums.len() - 1) as f64;
+        (groups[0][0][i].0, format!("{mean:.0} ± {:.0}", variance.sqrt()))
     })
 }
 
@@ -82,7 +86,7 @@ fn draw(project: Project) -> anyhow::Result<()> {
         }
         print_alike(&format!("parted at {t}, alike among {of} cats"), sums);
     }
-    print_alike(&format!("alike among {of} unrelated real cats"), alike_by_chance());
+    print_alike("by chance", alike_by_chance());
     figures::save_png("branches.png", &figures::image_rows(&rows, 5))?;
     cli::println!("wrote branches.png");
     Ok(())

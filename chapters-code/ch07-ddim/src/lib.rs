@@ -140,9 +140,9 @@ pub fn psnr<D: UNetDevice>(a: &Images<D>, b: &Images<D>) -> f64 {
 
 // ANCHOR: slerp
 /// The point at `u` on the path from `a` (`u` = 0) to `b` (`u` = 1). Every point on
-/// this path is as far from 0 as noise should be; a straight line between two samples
-/// of noise comes closer to 0. For each image, the path is the great circle through
-/// both samples (Shoemake 1985).
+/// this path is about as far from 0 as noise should be; a straight line between two
+/// samples of noise comes closer to 0. For each image, the path is the great circle
+/// through both samples (Shoemake 1985).
 ///
 /// # Panics
 /// If the shapes differ.

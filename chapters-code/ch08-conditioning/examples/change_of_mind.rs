@@ -23,7 +23,7 @@ const FIRST: &str =
 const THEN: &str =
     "a striped orange cat with green eyes and ears up on a blue background";
 /// Timesteps down to which the first prompt holds.
-const UNTIL: [usize; 8] = [1000, 700, 600, 500, 400, 200, 100, 0];
+const UNTIL: [usize; 9] = [1000, 700, 600, 500, 400, 300, 200, 100, 0];
 /// How many cats to count, and how many of them to show.
 const COUNT: usize = 24;
 const SHOWN: usize = 3;

@@ -351,7 +351,7 @@ const TOGETHER: [&str; 6] = [
     r"\d %",
     r"% \(\d",
     r"\d to −?\d",
-    r"([cC]hapter|[sS]ection|[eE]quation|[aA]lgorithm|[tT]imestep| eta) \d",
+    r"([cC]hapter|[sS]ection|[eE]quation|[aA]lgorithm|[tT]imestep|[sS]cale| eta) \d",
 ];
 
 /// Text in which negative numbers have a minus sign, and line breaks do not part what is in
