@@ -1,4 +1,5 @@
-//! What is drawn for a prompt that asks for two things in the same place, in either order.
+//! What is drawn for a prompt that asks, in one order and then in the other, for two things
+//! in the same place.
 
 use std::collections::BTreeMap;
 
