@@ -18,7 +18,7 @@ pub(super) fn forward(
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     let groups = y.par_chunks_mut(len).zip(x.par_chunks(len)).zip(statistics.par_chunks_mut(2));
-    // Every number is read three times, so half as many as usual are worth handing to a thread.
+    // Every number is read three times, so half as many as usual are enough for a thread.
     groups.with_min_len(1 + PIECE / 2 / len).enumerate().for_each(|(i, ((y, x), statistics))| {
         let first = i % s.groups * per_group;
         vectorized(
@@ -64,7 +64,7 @@ pub(super) fn backward(
     let per_group = s.channels / s.groups;
     let len = per_group * s.pixels;
     // Every image adds to the gradients of gamma and beta: keep each image's share; further
-    // down the shares are added up in order.
+    // down, the shares are added up in order.
     let mut shares = vec![[0.0f32; 2]; s.batch * s.channels];
     let pieces = dx
         .par_chunks_mut(len)
